@@ -1,0 +1,86 @@
+/* The event loop: one epoll instance, tagged sources, a ready list, timers, and work for the turn's end.
+ *
+ * A turn: wait; handle the batch of events; fire timers; serve everything that was on the ready list when the
+ * turn began, once each; run the end-of-turn hooks.  The loop knows nothing of clients. */
+#ifndef BASE_LOOP_H
+#define BASE_LOOP_H
+
+#include "err.h"
+#include "list.h"
+#include "timer.h"
+
+#include <stdint.h>
+#include <sys/epoll.h>
+
+struct loop;
+
+/* Something with a descriptor.  `tag` changes when the source is removed, so that an event of the same batch
+ * that was meant for what it used to be is recognised and dropped (epoll(7), "stale" events).  The memory of
+ * a source must therefore stay readable until the turn ends. */
+struct source {
+	int fd;
+	uint16_t tag;
+	bool added;
+	void (*handle)(struct source *source, uint32_t events);
+};
+
+/* Something that still has work although no event will say so; served once a turn, round robin. */
+struct ready {
+	struct list link;
+	void (*serve)(struct ready *ready);
+};
+
+/* Called at the end of every turn, in the order of registration. */
+struct turn_end {
+	struct list link;
+	void (*run)(struct turn_end *hook);
+};
+
+struct loop {
+	int epoll_fd;
+	bool stopped;
+	uint64_t now_ns;                /* CLOCK_MONOTONIC, read once a turn */
+	struct timers timers;
+	struct list ready;
+	struct list turn_ends;
+};
+
+/* A loop with an epoll instance of its own: made after fork, never shared.  False with `err` on failure. */
+bool loop_open(struct loop *loop, struct err *err);
+
+/* Closes the epoll instance; sources and timers stay their owners'. */
+void loop_close(struct loop *loop);
+
+/* Runs turns until loop_stop; false with `err` when waiting itself fails, which is a bug. */
+bool loop_run(struct loop *loop, struct err *err);
+
+/* The turn under way is the last one. */
+void loop_stop(struct loop *loop);
+
+/* Registers `source` (its fd and handle set by the caller) for `events`.  Returns 0 or an errno. */
+int loop_add(struct loop *loop, struct source *source, uint32_t events);
+
+/* Changes the events of a registered source (not of one with EPOLLEXCLUSIVE).  Returns 0 or an errno. */
+int loop_modify(struct loop *loop, struct source *source, uint32_t events);
+
+/* EPOLL_CTL_DEL: needed for every descriptor whose open file description lives on elsewhere.  Harmless when
+ * the source is not registered. */
+void loop_remove(struct loop *loop, struct source *source);
+
+/* For a source whose descriptor is about to be closed and has no duplicate: the kernel drops the registration
+ * with the descriptor, only stale events have to be kept from it. */
+void loop_forget(struct source *source);
+
+/* Puts `ready` at the end of the ready list; harmless when it is there already. */
+void loop_ready(struct loop *loop, struct ready *ready);
+
+/* Takes it off; harmless when it is not there. */
+void loop_unready(struct ready *ready);
+
+/* Arms a timer `after_ns` from the beginning of this turn. */
+void loop_timer(struct loop *loop, struct timer *timer, uint64_t after_ns);
+
+/* Registers an end-of-turn hook for the life of the loop. */
+void loop_at_turn_end(struct loop *loop, struct turn_end *hook);
+
+#endif

@@ -1,0 +1,55 @@
+/* privilege.c - dropping rights.  Called by workers and checkers right after fork; any failure is fatal to them. */
+#include "privilege.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static bool become(unsigned uid, unsigned gid, struct err *err)
+{
+	if (setgroups(0, NULL) < 0)
+		return err_sys(err, errno, "setgroups");
+	if (setresgid(gid, gid, gid) < 0)
+		return err_sys(err, errno, "setresgid %u", gid);
+	if (setresuid(uid, uid, uid) < 0)
+		return err_sys(err, errno, "setresuid %u", uid);
+	return true;
+}
+
+static bool drop_capabilities(struct err *err)
+{
+	cap_t none = cap_init();
+	int failed = none == NULL ? -1 : cap_set_proc(none);
+	int error = errno;
+
+	cap_free(none);
+	/* an ambient capability goes with its permitted one (capabilities(7)) */
+	return failed == 0 || err_sys(err, error, "drop capabilities");
+}
+
+bool privilege_drop(bool change, unsigned uid, unsigned gid, struct err *err)
+{
+	if (change && !become(uid, gid, err))
+		return false;
+	if (!drop_capabilities(err))
+		return false;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "PR_SET_NO_NEW_PRIVS");
+	return true;
+}
+
+unsigned long privilege_open_files(unsigned long wanted)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0;
+	if (wanted > 0 && wanted < limit.rlim_max)
+		limit.rlim_max = wanted;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return (unsigned long)limit.rlim_cur;
+}

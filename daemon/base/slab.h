@@ -1,0 +1,30 @@
+/* A slab: objects of one size, recycled through a free list.  Memory is taken in chunks and kept until the
+ * slab is freed, so that a pointer to a freed object stays readable (a stale event may still look at its tag). */
+#ifndef BASE_SLAB_H
+#define BASE_SLAB_H
+
+#include <stddef.h>
+
+struct slab_chunk;
+struct slab_free;
+
+struct slab {
+	size_t object_bytes;
+	unsigned in_use;                /* objects handed out */
+	struct slab_chunk *chunks;
+	struct slab_free *free;
+};
+
+/* An empty slab for objects of `object_bytes`; takes no memory yet. */
+void slab_init(struct slab *slab, size_t object_bytes);
+
+/* An object with undefined content, aligned for any type; NULL when out of memory. */
+void *slab_alloc(struct slab *slab);
+
+/* Gives one object back; its memory stays mapped.  NULL is ignored. */
+void slab_release(struct slab *slab, void *object);
+
+/* Gives all memory back, objects in use included. */
+void slab_free(struct slab *slab);
+
+#endif

@@ -1,0 +1,22 @@
+/* What no single row can see: the rules between settings. */
+#ifndef CONFIG_CHECK_H
+#define CONFIG_CHECK_H
+
+#include "read.h"
+
+/* Adds a line to `problems` for each rule that `config` (complete, with origins) breaks.  Pure: asks the system
+ * nothing. */
+void config_check(const struct config *config, struct problems *problems);
+
+/* Who workers will run as: what `user` and `group` mean on this machine. */
+struct config_identity {
+	bool change;                    /* false: workers stay who the master is */
+	unsigned uid, gid;
+	char name[64];
+};
+
+/* Resolves it (getpwnam(3), which may block: call it in the checker and at start only).  False with `err`: no such
+ * user, or a user is set although drover was not started as root. */
+bool config_identity(const struct config *config, struct config_identity *identity, struct err *err);
+
+#endif

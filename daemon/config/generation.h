@@ -1,0 +1,34 @@
+/* A generation: one validated, immutable configuration and all that was built from it.
+ *
+ * An exchange pins the generation it began under; a generation that is neither the engine's current one nor
+ * pinned is freed.  There is no global configuration. */
+#ifndef CONFIG_GENERATION_H
+#define CONFIG_GENERATION_H
+
+#include "config.h"
+
+#include "base/list.h"
+
+struct generation {
+	uint64_t number;
+	struct list link;               /* in its holder's list of generations */
+	unsigned pins;                  /* the current one has one for being current */
+	struct arena arena;             /* holds all of it */
+	const struct config *config;
+	const struct schema *const *services;   /* NULL-terminated */
+	void *routes;                   /* what the protocol built from the sites; in the arena */
+};
+
+/* An empty generation with one pin; NULL when out of memory. */
+struct generation *generation_new(uint64_t number, const struct schema *const *services);
+
+static inline struct generation *generation_pin(struct generation *generation)
+{
+	generation->pins++;
+	return generation;
+}
+
+/* Gives one pin back and frees the generation (taking it out of its list) with the last.  NULL is ignored. */
+void generation_unpin(struct generation *generation);
+
+#endif

@@ -1,0 +1,416 @@
+/* read.c - a user's text, through libconfig and the table of settings, into a struct config.
+ *
+ * Three passes: source.c expands includes, scan.c finds syntax errors and places, libconfig gives the values.
+ * The tree of libconfig is walked in document order, and so are the places of the scan.  Every problem of
+ * meaning is reported, then the caller is told that there were some. */
+#include "read.h"
+
+#include "check.h"
+#include "scan.h"
+#include "source.h"
+
+#include <libconfig.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct reader {
+	struct generation *generation;
+	struct source_text source;
+	struct scan scan;
+	unsigned place;                 /* the next one */
+	struct problems *problems;
+};
+
+/* A part of the tree: the rows that apply to it and the struct that they fill. */
+struct scope {
+	const struct schema *schema;
+	void *instance;
+	const char *group;              /* "timeouts", inside of it; else NULL */
+};
+
+/* ---- problems --------------------------------------------------------------------------------------- */
+
+void problems_add(struct problems *problems, const char *format, ...)
+{
+	char line[2048];
+	va_list args;
+	int len;
+	char *grown;
+
+	problems->count++;
+	va_start(args, format);
+	len = vsnprintf(line, sizeof(line) - 1, format, args);
+	va_end(args);
+	if (len < 0 || problems->len + (size_t)len > PROBLEMS_MAX_BYTES)
+		return;
+	if ((size_t)len > sizeof(line) - 2)
+		len = sizeof(line) - 2;
+	line[len] = '\n';
+	line[len + 1] = '\0';
+	grown = realloc(problems->text, problems->len + (size_t)len + 2);
+	if (grown == NULL)
+		return;
+	problems->text = grown;
+	memcpy(grown + problems->len, line, (size_t)len + 2);
+	problems->len += (size_t)len + 1;
+}
+
+void problems_release(struct problems *problems)
+{
+	free(problems->text);
+	*problems = (struct problems){ 0 };
+}
+
+static void problem_at(struct reader *reader, unsigned line, unsigned column, const char *text)
+{
+	struct source_line where = source_where(&reader->source, line);
+
+	problems_add(reader->problems, "%s:%u:%u: %s", where.file, where.line, column, text);
+}
+
+/* ---- places ------------------------------------------------------------------------------------------ */
+
+static struct scan_place next_place(struct reader *reader)
+{
+	if (reader->place < reader->scan.count)
+		return reader->scan.places[reader->place++];
+	return (struct scan_place){ 1, 1, 1, 1 };
+}
+
+/* Passes over the places of everything inside `setting`. */
+static void skip_inside(struct reader *reader, const config_setting_t *setting)
+{
+	int count = config_setting_is_aggregate(setting) ? config_setting_length(setting) : 0;
+
+	for (int i = 0; i < count; i++) {
+		next_place(reader);
+		skip_inside(reader, config_setting_get_elem(setting, (unsigned)i));
+	}
+}
+
+static char *origin_text(struct reader *reader, const struct scan_place *place)
+{
+	struct source_line where = source_where(&reader->source, place->value_line);
+
+	return arena_printf(&reader->generation->arena, "%s:%u:%u", where.file, where.line, place->value_column);
+}
+
+/* ---- values ------------------------------------------------------------------------------------------ */
+
+static bool raw_strings(const config_setting_t *setting, struct raw *raw, struct arena *arena)
+{
+	unsigned count = (unsigned)config_setting_length(setting);
+
+	raw->kind = RAW_STRINGS;
+	raw->strings.at = arena_alloc(arena, (count + 1) * sizeof(char *));
+	if (raw->strings.at == NULL)
+		return false;
+	for (unsigned i = 0; i < count; i++) {
+		raw->strings.at[i] = config_setting_get_string_elem(setting, (int)i);
+		if (raw->strings.at[i] == NULL)
+			return false;
+		raw->strings.count++;
+	}
+	return true;
+}
+
+/* False when the value is of a kind that no scalar row takes. */
+static bool raw_of(const config_setting_t *setting, struct raw *raw, struct arena *arena)
+{
+	switch (config_setting_type(setting)) {
+	case CONFIG_TYPE_BOOL:
+		*raw = (struct raw){ .kind = RAW_BOOL, .truth = config_setting_get_bool(setting) };
+		return true;
+	case CONFIG_TYPE_INT:
+		*raw = (struct raw){ .kind = RAW_NUMBER, .number = config_setting_get_int(setting) };
+		return true;
+	case CONFIG_TYPE_INT64:
+		*raw = (struct raw){ .kind = RAW_NUMBER, .number = config_setting_get_int64(setting) };
+		return true;
+	case CONFIG_TYPE_STRING:
+		*raw = (struct raw){ .kind = RAW_STRING, .text = config_setting_get_string(setting) };
+		return true;
+	case CONFIG_TYPE_ARRAY:
+		return raw_strings(setting, raw, arena);
+	default:
+		return false;
+	}
+}
+
+/* The directory of the file, absolute (the daemon's own may be another), symlinks left as they are; NULL when out of
+ * memory. */
+static char *directory_of(const char *file, struct arena *arena)
+{
+	const char *slash = strrchr(file, '/');
+	int len = slash != NULL ? (int)(slash - file) : 0;
+	char here[PATH_MAX];
+
+	if (file[0] == '/')
+		return arena_printf(arena, "%.*s", len, file);
+	if (getcwd(here, sizeof(here)) == NULL)
+		return NULL;
+	return arena_printf(arena, "%s%s%.*s", here, len > 0 ? "/" : "", len, file);
+}
+
+static void scalar(struct reader *reader, const struct scope *scope, const struct setting *row,
+		   const config_setting_t *setting)
+{
+	struct scan_place place = reader->scan.places[reader->place - 1];
+	struct arena *arena = &reader->generation->arena;
+	struct source_line where = source_where(&reader->source, place.value_line);
+	char *directory = directory_of(where.file, arena);
+	char allowed[256];
+	struct raw raw = { 0 };
+	struct err err;
+
+	skip_inside(reader, setting);
+	setting_allowed(row, allowed, sizeof(allowed));
+	if (!raw_of(setting, &raw, arena))
+		err_set(&err, "%s: wrong type; allowed is %s", row->name, allowed);
+	else if (setting_store(row, &raw, directory, scope->instance, arena, &err)) {
+		*setting_origin(scope->schema, scope->instance, (unsigned)(row - scope->schema->settings)) =
+			origin_text(reader, &place);
+		return;
+	}
+	problem_at(reader, place.value_line, place.value_column, err.text);
+}
+
+/* ---- the tree ---------------------------------------------------------------------------------------- */
+
+static void group(struct reader *reader, const struct scope *scope, const config_setting_t *setting);
+
+static void *instance_of(struct reader *reader, const struct schema *schema)
+{
+	struct arena *arena = &reader->generation->arena;
+	void *instance = setting_instance(schema, arena);
+	struct err err = { "out of memory" };
+
+	if (instance != NULL && setting_store_defaults(schema, instance, arena, &err))
+		return instance;
+	problems_add(reader->problems, "%s: %s", schema->name, err.text);
+	return NULL;
+}
+
+static void require_rows(struct reader *reader, const struct scope *scope, const struct scan_place *place)
+{
+	char text[256];
+
+	for (unsigned i = 0; i < scope->schema->count; i++) {
+		const struct setting *row = &scope->schema->settings[i];
+
+		if (!row->required || *setting_origin(scope->schema, scope->instance, i) != NULL)
+			continue;
+		if (row->type == SETTING_SERVICE)
+			snprintf(text, sizeof(text), "a route needs a service, such as files = { root = \"/srv/www\"; };");
+		else
+			snprintf(text, sizeof(text), "%s is missing", row->name);
+		problem_at(reader, place->value_line, place->value_column, text);
+	}
+}
+
+static void element(struct reader *reader, const struct setting *row, const config_setting_t *setting,
+		    void **instance)
+{
+	struct scan_place place = next_place(reader);
+	struct scope scope = { .schema = row->of, .instance = instance_of(reader, row->of) };
+
+	if (scope.instance == NULL)
+		return;
+	if (!config_setting_is_group(setting)) {
+		skip_inside(reader, setting);
+		problem_at(reader, place.value_line, place.value_column, "expected a group { ... }");
+		return;
+	}
+	group(reader, &scope, setting);
+	require_rows(reader, &scope, &place);
+	*instance = scope.instance;
+}
+
+static void list(struct reader *reader, const struct scope *scope, const struct setting *row,
+		 const config_setting_t *setting)
+{
+	struct scan_place place = reader->scan.places[reader->place - 1];
+	struct items *items = setting_field(row, scope->instance);
+	unsigned count = config_setting_is_list(setting) ? (unsigned)config_setting_length(setting) : 0;
+	char text[256];
+
+	if (count == 0) {
+		skip_inside(reader, setting);
+		snprintf(text, sizeof(text), "%s: expected a list of at least one group such as ( { ... } )", row->name);
+		problem_at(reader, place.value_line, place.value_column, text);
+		*setting_origin(scope->schema, scope->instance, (unsigned)(row - scope->schema->settings)) = "";
+		return;
+	}
+	items->at = arena_alloc(&reader->generation->arena, count * sizeof(void *));
+	if (items->at == NULL) {
+		problems_add(reader->problems, "out of memory");
+		return;
+	}
+	*setting_origin(scope->schema, scope->instance, (unsigned)(row - scope->schema->settings)) =
+		origin_text(reader, &place);
+	for (unsigned i = 0; i < count; i++)
+		element(reader, row, config_setting_get_elem(setting, i), &items->at[i]);
+	items->count = count;
+}
+
+static const struct setting *service_row(const struct schema *schema)
+{
+	for (unsigned i = 0; i < schema->count; i++)
+		if (schema->settings[i].type == SETTING_SERVICE)
+			return &schema->settings[i];
+	return NULL;
+}
+
+/* True when `setting` names a service (whatever came of it). */
+static bool service(struct reader *reader, const struct scope *scope, const config_setting_t *setting)
+{
+	const struct schema *const *services = reader->generation->services;
+	struct scan_place place = reader->scan.places[reader->place - 1];
+	const struct setting *row = service_row(scope->schema);
+	struct service_ref *ref;
+	struct scope inner = { 0 };
+	const char **origin;
+	unsigned index = 0;
+
+	if (row == NULL)
+		return false;
+	while (services[index] != NULL && strcmp(services[index]->name, config_setting_name(setting)) != 0)
+		index++;
+	if (services[index] == NULL)
+		return false;
+	ref = setting_field(row, scope->instance);
+	origin = setting_origin(scope->schema, scope->instance, (unsigned)(row - scope->schema->settings));
+	inner.schema = services[index];
+	inner.instance = instance_of(reader, inner.schema);
+	if (inner.instance == NULL || !config_setting_is_group(setting) || *origin != NULL) {
+		problem_at(reader, place.name_line, place.name_column,
+			   *origin != NULL ? "a route has exactly one service; there is one already"
+					   : "a service is a group { ... }");
+		skip_inside(reader, setting);
+		return true;
+	}
+	*origin = origin_text(reader, &place);
+	*ref = (struct service_ref){ index, inner.instance };
+	group(reader, &inner, setting);
+	require_rows(reader, &inner, &place);
+	return true;
+}
+
+static void consider(const char *name, const char *candidate, const char **best, size_t *distance)
+{
+	size_t edits = str_distance(name, candidate);
+
+	if (edits < *distance) {
+		*distance = edits;
+		*best = candidate;
+	}
+}
+
+static void unknown(struct reader *reader, const struct scope *scope, const struct scan_place *place,
+		    const char *name)
+{
+	const struct schema *const *services = reader->generation->services;
+	size_t distance = strlen(name) / 3 + 2;         /* further away it is no typing error */
+	const char *best = NULL;
+	char text[512];
+
+	for (unsigned i = 0; i < scope->schema->count; i++) {
+		const char *row = scope->schema->settings[i].name, *dot = strchr(row, '.');
+		char *first = dot == NULL ? NULL : arena_copy(&reader->generation->arena,
+							      (struct str){ row, (size_t)(dot - row) });
+
+		if (dot == NULL && scope->group == NULL)
+			consider(name, row, &best, &distance);
+		else if (dot != NULL && scope->group == NULL && first != NULL)
+			consider(name, first, &best, &distance);
+		else if (dot != NULL && first != NULL && strcmp(first, scope->group) == 0)
+			consider(name, dot + 1, &best, &distance);
+	}
+	for (unsigned i = 0; service_row(scope->schema) != NULL && services[i] != NULL; i++)
+		consider(name, services[i]->name, &best, &distance);
+	snprintf(text, sizeof(text), "unknown setting \"%.64s\" in %s%s%s%s%s", name,
+		 scope->group != NULL ? scope->group : scope->schema->name, best != NULL ? "; did you mean \"" : "",
+		 best != NULL ? best : "", best != NULL ? "\"?" : "", best == NULL ? "; see drover.conf(5)" : "");
+	problem_at(reader, place->name_line, place->name_column, text);
+}
+
+static void member(struct reader *reader, const struct scope *scope, const config_setting_t *setting)
+{
+	const char *name = config_setting_name(setting);
+	const struct setting *row = setting_find(scope->schema, scope->group, name);
+	struct scan_place place = next_place(reader);
+	struct scope inner = *scope;
+
+	if (row != NULL && row->type == SETTING_LIST) {
+		list(reader, scope, row, setting);
+	} else if (row != NULL && row->type != SETTING_SERVICE) {
+		scalar(reader, scope, row, setting);
+	} else if (scope->group == NULL && config_setting_is_group(setting) && setting_is_group(scope->schema, name)) {
+		inner.group = name;
+		group(reader, &inner, setting);
+	} else if (!service(reader, scope, setting)) {
+		skip_inside(reader, setting);
+		unknown(reader, scope, &place, name);
+	}
+}
+
+static void group(struct reader *reader, const struct scope *scope, const config_setting_t *setting)
+{
+	int count = config_setting_length(setting);
+
+	for (int i = 0; i < count; i++)
+		member(reader, scope, config_setting_get_elem(setting, (unsigned)i));
+}
+
+static void read_tree(struct reader *reader, const config_t *tree)
+{
+	struct scope scope = { .schema = &config_schema, .instance = instance_of(reader, &config_schema) };
+	struct scan_place start = { 1, 1, 1, 1 };
+
+	if (scope.instance == NULL)
+		return;
+	group(reader, &scope, config_root_setting(tree));
+	require_rows(reader, &scope, &start);
+	if (reader->problems->count > 0)
+		return;
+	reader->generation->config = scope.instance;
+	config_check(scope.instance, reader->problems);
+}
+
+static void read_source(struct reader *reader)
+{
+	unsigned line = 1, column = 1;
+	struct err err;
+	config_t tree;
+
+	if (!scan_text(reader->source.text, reader->source.len, &reader->scan, &line, &column, &err)) {
+		problem_at(reader, line, column, err.text);
+		return;
+	}
+	config_init(&tree);
+	if (config_read_string(&tree, reader->source.text) == CONFIG_TRUE)
+		read_tree(reader, &tree);
+	else
+		problem_at(reader, (unsigned)config_error_line(&tree), 1, config_error_text(&tree));
+	config_destroy(&tree);
+}
+
+bool read_config(const struct config_input *input, struct generation *generation, struct problems *problems)
+{
+	struct reader reader = { .generation = generation, .problems = problems };
+	unsigned before = problems->count;
+	struct err err;
+	bool good = input->text != NULL ? source_take(input->path, input->text, &reader.source, &err)
+					: source_read(input->path, &reader.source, &err);
+
+	if (good)
+		read_source(&reader);
+	else
+		problems_add(problems, "%s", err.text);
+	scan_release(&reader.scan);
+	source_release(&reader.source);
+	return problems->count == before;
+}

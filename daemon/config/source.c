@@ -1,0 +1,220 @@
+/* source.c - the files of a configuration, expanded into one text.
+ *
+ * Runs in the checker only, never in the master: open() and read() of what a user names may take for ever.
+ * Fails by returning false with the place in `err`. */
+#include "source.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* One file being expanded; the chain of them is what a cycle is found by. */
+struct file {
+	const struct file *includer;
+	const char *path;
+	unsigned depth;
+	dev_t device;
+	ino_t inode;
+};
+
+static bool append(struct source_text *source, const char *text, size_t len)
+{
+	if (source->len + len + 1 > source->room) {
+		size_t room = (source->len + len + 1) * 2;
+		char *grown = realloc(source->text, room);
+
+		if (grown == NULL)
+			return false;
+		source->text = grown;
+		source->room = room;
+	}
+	memcpy(source->text + source->len, text, len);
+	source->len += len;
+	source->text[source->len] = '\0';
+	return true;
+}
+
+static bool append_line(struct source_text *source, const char *text, size_t len, const char *file, unsigned line)
+{
+	if (source->line_count == source->line_room) {
+		unsigned room = source->line_room == 0 ? 256 : source->line_room * 2;
+		struct source_line *grown = reallocarray(source->lines, room, sizeof(*grown));
+
+		if (grown == NULL)
+			return false;
+		source->lines = grown;
+		source->line_room = room;
+	}
+	if (!append(source, text, len) || !append(source, "\n", 1))
+		return false;
+	source->lines[source->line_count++] = (struct source_line){ file, line };
+	return true;
+}
+
+static bool is_cycle(const struct file *file)
+{
+	for (const struct file *outer = file->includer; outer != NULL; outer = outer->includer)
+		if (outer->device == file->device && outer->inode == file->inode)
+			return true;
+	return false;
+}
+
+/* The whole of a regular file, malloc'ed. */
+static char *slurp(struct file *file, size_t *len, struct err *err)
+{
+	int fd AUTO_CLOSE = open(file->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	struct stat info;
+	char *text;
+
+	if (fd < 0 || fstat(fd, &info) < 0)
+		return err_sys(err, errno, "open"), NULL;
+	if (!S_ISREG(info.st_mode))
+		return err_set(err, "%s, not a regular file",
+			       S_ISDIR(info.st_mode) ? "a directory" : "a device, FIFO or socket"), NULL;
+	file->device = info.st_dev;
+	file->inode = info.st_ino;
+	if (is_cycle(file))
+		return err_set(err, "includes itself"), NULL;
+	text = fd_read_all(fd, SOURCE_MAX_BYTES, len, err);
+	if (text != NULL && memchr(text, '\0', *len) != NULL) {
+		free(text);
+		return err_set(err, "contains a NUL byte: this is no text file"), NULL;
+	}
+	return text;
+}
+
+/* The path in `@include "path"`; an absent slice when the line is no include, an empty one when it is broken. */
+static struct str include_of(struct str line)
+{
+	struct str rest = str_trim(line);
+	const char *end;
+
+	if (!str_has_prefix(rest, str_of("@include")))
+		return (struct str){ NULL, 0 };
+	rest = str_trim((struct str){ rest.at + 8, rest.len - 8 });
+	if (rest.len > 0 && rest.at[rest.len - 1] == '\r')
+		rest.len--;
+	if (rest.len < 3 || rest.at[0] != '"')
+		return (struct str){ "", 0 };
+	end = memchr(rest.at + 1, '"', rest.len - 1);
+	return end == NULL ? (struct str){ "", 0 } : (struct str){ rest.at + 1, (size_t)(end - rest.at - 1) };
+}
+
+static bool expand(struct source_text *source, struct file *file, struct err *err);
+
+/* The pattern, put behind the directory of the file that it is written in. */
+static char *pattern_of(struct source_text *source, const struct file *file, struct str pattern)
+{
+	const char *slash = strrchr(file->path, '/');
+
+	if (pattern.at[0] == '/' || slash == NULL)
+		return arena_copy(&source->arena, pattern);
+	return arena_printf(&source->arena, "%.*s/%.*s", (int)(slash - file->path), file->path, (int)pattern.len,
+			    pattern.at);
+}
+
+static bool expand_match(struct source_text *source, const struct file *file, const char *path, struct err *err)
+{
+	struct file inner = {
+		.includer = file, .path = arena_copy(&source->arena, str_of(path)), .depth = file->depth + 1
+	};
+
+	return inner.path != NULL ? expand(source, &inner, err) : err_set(err, "out of memory");
+}
+
+/* A pattern without a match is fine (conf.d may be empty); a plain name without a file is not. */
+static bool include(struct source_text *source, const struct file *file, struct str path, struct err *err)
+{
+	char *pattern = path.len > 0 ? pattern_of(source, file, path) : NULL;
+	glob_t found = { 0 };
+	bool good = true;
+
+	if (path.len == 0)
+		return err_set(err, "@include needs a path in quotes");
+	if (file->depth >= SOURCE_MAX_DEPTH)
+		return err_set(err, "includes are nested more than %d deep", SOURCE_MAX_DEPTH);
+	if (pattern == NULL)
+		return err_set(err, "out of memory");
+	if (strpbrk(pattern, "*?[") == NULL)
+		return expand_match(source, file, pattern, err);
+	glob(pattern, 0, NULL, &found);
+	for (size_t i = 0; i < found.gl_pathc && good; i++)
+		good = expand_match(source, file, found.gl_pathv[i], err);
+	globfree(&found);
+	return good;
+}
+
+static bool expand_lines(struct source_text *source, const struct file *file, struct str text, struct err *err)
+{
+	for (unsigned number = 1; text.len > 0; number++) {
+		const char *end = memchr(text.at, '\n', text.len);
+		struct str line = { text.at, end != NULL ? (size_t)(end - text.at) : text.len };
+		struct str path = include_of(line);
+
+		text.len -= line.len + (end != NULL);
+		text.at += line.len + (end != NULL);
+		if (source->len + line.len > SOURCE_MAX_BYTES)
+			return err_set(err, "%s:%u:1: the configuration is longer than %d bytes", file->path, number,
+				       SOURCE_MAX_BYTES);
+		if (path.at == NULL && !append_line(source, line.at, line.len, file->path, number))
+			return err_set(err, "%s:%u:1: out of memory", file->path, number);
+		if (path.at != NULL && !include(source, file, path, err))
+			return err_add(err, "%s:%u:1", file->path, number);
+	}
+	return true;
+}
+
+static bool expand(struct source_text *source, struct file *file, struct err *err)
+{
+	size_t len;
+	char *text = slurp(file, &len, err);
+	bool good;
+
+	if (text == NULL)
+		return file->includer == NULL ? err_add(err, "%s:1:1", file->path) : err_add(err, "%s", file->path);
+	good = expand_lines(source, file, (struct str){ text, len }, err);
+	free(text);
+	return good;
+}
+
+bool source_read(const char *path, struct source_text *source, struct err *err)
+{
+	struct file file = { .path = path };
+
+	*source = (struct source_text){ 0 };
+	if (!append(source, "", 0))
+		return err_set(err, "%s: out of memory", path);
+	return expand(source, &file, err);
+}
+
+bool source_take(const char *name, const char *text, struct source_text *source, struct err *err)
+{
+	struct file file = { .path = name };
+
+	*source = (struct source_text){ 0 };
+	if (!append(source, "", 0))
+		return err_set(err, "%s: out of memory", name);
+	return expand_lines(source, &file, str_of(text), err);
+}
+
+void source_release(struct source_text *source)
+{
+	free(source->text);
+	free(source->lines);
+	arena_free(&source->arena);
+	*source = (struct source_text){ 0 };
+}
+
+struct source_line source_where(const struct source_text *source, unsigned line)
+{
+	if (source->line_count == 0)
+		return (struct source_line){ "configuration", 1 };
+	if (line == 0 || line > source->line_count)
+		line = source->line_count;
+	return source->lines[line - 1];
+}

@@ -1,0 +1,93 @@
+/* An exchange: one request and its answer.  It has its own arena, timer and cancel, and pins the generation it
+ * began under until its response head is rendered.  The protocol that speaks on the connection owns it; a
+ * service sees nothing else. */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include "request.h"
+#include "service.h"
+
+#include "base/loop.h"
+#include "config/generation.h"
+#include "net/conn.h"
+
+#include <time.h>
+
+/* A pulled source of body bytes. */
+enum body_kind {
+	BODY_NONE,
+	BODY_MEMORY,                    /* `memory`: in the exchange's arena, or static (never the generation's) */
+	BODY_FILE,                      /* `file_fd` (the exchange closes it) from `offset`, `length` bytes */
+	BODY_STREAM,                    /* pull(): length unknown (chunked) unless response.length_known */
+};
+
+struct response {
+	unsigned status;
+	struct str content_type;        /* absent: none */
+	struct str location, etag, allow;       /* absent: none */
+	time_t last_modified;           /* 0: none */
+	struct str extra;               /* further whole header lines, each with CRLF; absent: none */
+	bool length_known;              /* Content-Length is `length` */
+	uint64_t length;
+	enum body_kind body;
+	struct str memory;
+	int file_fd;
+	off_t offset;
+	/* Fills up to `room` bytes.  IO_OK with *got > 0, IO_AGAIN (the service calls exchange_resume later),
+	 * IO_EOF, IO_ERROR (the connection is cut). */
+	enum io (*pull)(struct exchange *exchange, char *buffer, size_t room, size_t *got);
+};
+
+struct exchange {
+	struct arena arena;
+	struct generation *generation;  /* pinned until the response head is rendered, then NULL */
+	struct conn *conn;
+	struct engine *engine;
+	const char *head;               /* the bytes that request's spans point into */
+	struct request request;
+	struct str path;                /* decoded and resolved (target.h) */
+	const struct route *route;
+	const struct service *service;  /* NULL: the protocol answers itself */
+	void *service_state;            /* the service's own */
+	struct timer timer;             /* the service's own; set fire, arm with exchange_timer */
+	struct response response;
+	uint64_t started_ns;
+	uint64_t sent_bytes;            /* of the body */
+	bool answered;
+	bool last;                      /* the connection must not go on after it */
+	/* Set by the protocol: the response is there; more of a stream's body can be pulled.  They only make a
+	 * note: the exchange still exists when they return. */
+	void (*on_answer)(struct exchange *exchange);
+	void (*on_resume)(struct exchange *exchange);
+};
+
+/* Makes a zeroed or ended exchange new (its arena keeps a block) and pins the engine's current generation. */
+void exchange_begin(struct exchange *exchange, struct conn *conn);
+
+/* The head is rendered: gives the generation back, and with it all that belongs to it (route, settings). */
+void exchange_unpin(struct exchange *exchange);
+
+/* Finds site, route and service for the parsed request and starts the service, or fills in the error answer.
+ * ANSWERED: response is filled.  ANSWER_LATER: on_answer will be called. */
+enum answer exchange_start(struct exchange *exchange);
+
+/* Called by a service that said LATER, once the response is filled. */
+void exchange_answer(struct exchange *exchange);
+
+/* Called by a service: more of the body can be pulled. */
+void exchange_resume(struct exchange *exchange);
+
+/* Fills in a small readable answer for `status` (400, 404 ...) in place of whatever was there.  Never fails. */
+void exchange_error(struct exchange *exchange, unsigned status);
+
+/* Arms the exchange's timer `after_ns` from now. */
+void exchange_timer(struct exchange *exchange, uint64_t after_ns);
+
+/* The exchange is over: cancels the service, the timer, unpins, closes the file, resets the arena (whoever has the
+ * exchange frees it).  Harmless on a zeroed one. */
+void exchange_end(struct exchange *exchange);
+
+/* The standard reason phrase. */
+const char *exchange_reason(unsigned status);
+
+#endif

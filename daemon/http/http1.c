@@ -1,0 +1,440 @@
+/* http1.c - the protocol HTTP/1.1 (RFC 9112) on one connection: whose turn it is, and how it ends.
+ *
+ * Called by the engine through protocol_http1.  A connection that is idle has no state at all.  Fails by closing the
+ * one connection: out of memory (counted), broken, or too slow. */
+#include "http1.h"
+
+#include "access_log.h"
+#include "http1_state.h"
+#include "route.h"
+
+#include "base/clock.h"
+
+enum {
+	EXCHANGES_A_TURN = 16,
+	BYTES_A_TURN = 512 * 1024,
+	LINGER_BYTES = 1024 * 1024,     /* a client that sends more than this does not listen */
+	SCRATCH_BYTES = 16 * 1024,
+};
+
+#define LINGER_NS (2 * CLOCK_S)
+
+/* ---- the state and its timer ------------------------------------------------------------------------ */
+
+enum step http1_no_memory(struct http1 *http)
+{
+	engine_count(http->conn->engine, COUNT_OUT_OF_MEMORY);
+	return STEP_CLOSE;
+}
+
+static struct http1 *state_new(struct conn *conn)
+{
+	struct http1 *http = slab_alloc(&conn->engine->states);
+
+	if (http == NULL) {
+		engine_count(conn->engine, COUNT_OUT_OF_MEMORY);
+		return NULL;
+	}
+	*http = (struct http1){ .conn = conn };
+	conn->state = http;
+	return http;
+}
+
+static void release_out(struct http1 *http)
+{
+	pool_put(&http->conn->engine->pool, http->out, http->out_size);
+	http->out = NULL;
+	http->out_size = http->out_len = http->out_at = 0;
+}
+
+static void release_buffers(struct http1 *http)
+{
+	release_out(http);
+	pool_put(&http->conn->engine->pool, http->in, http->in_size);
+	http->in = NULL;
+	http->in_size = http->in_len = http->in_at = 0;
+}
+
+static void state_free(struct http1 *http)
+{
+	struct conn *conn = http->conn;
+
+	exchange_end(&http->exchange);
+	arena_free(&http->exchange.arena);
+	release_buffers(http);
+	slab_release(&conn->engine->states, http);
+	conn->state = NULL;
+}
+
+void http1_enter(struct http1 *http, enum stage stage)
+{
+	http->stage = stage;
+	http->progress = false;
+	conn_timer(http->conn, 0);
+}
+
+static void arm_if_not(struct conn *conn, uint64_t after_ns)
+{
+	if (!timer_armed(&conn->timer))
+		conn_timer(conn, after_ns);
+}
+
+/* An idle connection's deadline by the current generation: a new one must send a request, an old one may. */
+static void arm_idle(struct conn *conn)
+{
+	const struct config *config = conn->engine->generation->config;
+	uint64_t due = conn->since_ns + (conn->served > 0 ? config->keep_alive_ns : config->request_head_ns);
+	uint64_t now = conn->engine->loop->now_ns;
+
+	conn_timer(conn, due > now ? due - now : 1);
+}
+
+/* ---- the end of a connection ------------------------------------------------------------------------ */
+
+/* Closing while the client may still be sending would reset the connection, and the reset would destroy the answer
+ * in the client's buffer (RFC 9112, 9.6): we say that no more comes and read on until the client has seen it. */
+static enum step start_linger(struct http1 *http)
+{
+	exchange_end(&http->exchange);
+	http->begun = false;
+	release_buffers(http);
+	http1_enter(http, STAGE_LINGER);
+	http->linger_left = LINGER_BYTES;
+	if (!http->conn->ended)
+		http->conn->transport->shutdown(http->conn);
+	return STEP_ON;
+}
+
+static enum step stage_linger(struct http1 *http)
+{
+	char scratch[SCRATCH_BYTES];
+	size_t got;
+	enum io io;
+
+	if (!http->conn->readable)
+		return STEP_WAIT;
+	io = http->conn->transport->recv(http->conn, scratch, sizeof(scratch), &got);
+	if (io != IO_OK)
+		return io == IO_AGAIN ? STEP_WAIT : STEP_CLOSE;
+	if (got >= http->linger_left)
+		return STEP_CLOSE;
+	http->linger_left -= got;
+	http->bytes_left -= got < http->bytes_left ? got : http->bytes_left;
+	return STEP_ON;
+}
+
+/* True when the client has said that it sends no more, and nothing speaks against it. */
+static bool client_is_done(const struct http1 *http)
+{
+	const struct request *request = &http->exchange.request;
+
+	return !http->failed && !request->keep_alive && !request->has_body && http->in_at == http->in_len &&
+	       !http->conn->readable;
+}
+
+/* ---- a request ---------------------------------------------------------------------------------------- */
+
+static void note(struct exchange *exchange)
+{
+	conn_wake(exchange->conn);
+}
+
+static void begin_exchange(struct http1 *http)
+{
+	struct exchange *exchange = &http->exchange;
+	const struct config *config;
+
+	if (http->conn->served > 0)     /* the first request's deadline counts from accept */
+		conn_timer(http->conn, 0);
+	exchange_begin(exchange, http->conn);
+	exchange->on_answer = exchange->on_resume = note;
+	parse_begin(&http->parse, &exchange->request);
+	config = exchange->generation->config;
+	http->limits = (struct parse_limits){
+		.request_line_bytes = (uint32_t)config->request_line_bytes,
+		.header_bytes = (uint32_t)config->header_bytes,
+		.headers = config->headers,
+	};
+	http->begun = true;
+	http->failed = false;
+}
+
+static enum step refuse_head(struct http1 *http, unsigned status)
+{
+	http->failed = true;
+	engine_count(http->conn->engine, COUNT_PARSE_ERRORS);
+	exchange_error(&http->exchange, status);
+	return http1_answer(http);
+}
+
+static enum step start_exchange(struct http1 *http)
+{
+	struct exchange *exchange = &http->exchange;
+
+	http->in_at += http->parse.scanned;
+	engine_count(exchange->engine, COUNT_REQUESTS);
+	http->exchanges_left--;
+	http1_enter(http, STAGE_WAITING);
+	if (exchange_start(exchange) == ANSWERED)
+		exchange->answered = true;
+	return STEP_ON;
+}
+
+static enum step parse(struct http1 *http)
+{
+	struct exchange *exchange = &http->exchange;
+	unsigned status = 0;
+	enum parse_result result;
+
+	if (!http->begun)
+		begin_exchange(http);
+	exchange->head = http->in + http->in_at;
+	result = parse_head(&http->parse, &exchange->request, &http->limits, exchange->head,
+			    http->in_len - http->in_at, &exchange->arena, &status);
+	if (result == PARSE_DONE)
+		return start_exchange(http);
+	return result == PARSE_ERROR ? refuse_head(http, status) : STEP_ON;
+}
+
+/* Room behind in_len: moves the request to the front, or takes a larger buffer. */
+static bool make_room(struct http1 *http)
+{
+	struct pool *pool = &http->conn->engine->pool;
+	size_t len = http->in_len - http->in_at, size;
+	char *larger;
+
+	if (http->in_len < http->in_size)
+		return true;
+	if (http->in_at > 0) {
+		memmove(http->in, http->in + http->in_at, len);
+	} else {
+		larger = pool_get(pool, http->in_size + 1, &size);
+		if (larger == NULL)     /* out of memory: the limits of the settings end a head before the pool does */
+			return false;
+		if (len > 0)
+			memcpy(larger, http->in, len);
+		pool_put(pool, http->in, http->in_size);
+		http->in = larger;
+		http->in_size = size;
+	}
+	http->in_at = 0;
+	http->in_len = len;
+	return true;
+}
+
+static enum step fill(struct http1 *http)
+{
+	struct conn *conn = http->conn;
+	size_t got;
+	enum io io;
+
+	if (!conn->readable)
+		return STEP_WAIT;
+	if (http->in_at == http->in_len)
+		http->in_at = http->in_len = 0;
+	if (!make_room(http))
+		return http1_no_memory(http);
+	io = conn->transport->recv(conn, http->in + http->in_len, http->in_size - http->in_len, &got);
+	if (io != IO_OK)        /* a FIN: everything complete has been answered; what is not never will be */
+		return io == IO_AGAIN ? STEP_WAIT : STEP_CLOSE;
+	http->in_len += got;
+	return STEP_ON;
+}
+
+static enum step stage_head(struct http1 *http)
+{
+	size_t parsed = http->begun ? http->parse.scanned : 0;
+
+	return http->in_at + parsed < http->in_len ? parse(http) : fill(http);
+}
+
+static enum step stage_waiting(struct http1 *http)
+{
+	if (http->exchange.answered)
+		return http1_answer(http);
+	return http->conn->broken ? STEP_CLOSE : STEP_WAIT;
+}
+
+static enum step finish_exchange(struct http1 *http)
+{
+	bool done = client_is_done(http);
+
+	access_log_exchange(&http->exchange);
+	http->conn->served++;
+	if (!http->keep && !done)
+		return start_linger(http);
+	exchange_end(&http->exchange);
+	http->begun = false;
+	release_out(http);
+	http1_enter(http, STAGE_HEAD);
+	return http->keep ? STEP_ON : STEP_CLOSE;
+}
+
+static enum step stage_sending(struct http1 *http)
+{
+	enum step step = http1_send(http);
+
+	return step == STEP_ON && http1_sent(http) ? finish_exchange(http) : step;
+}
+
+/* ---- a serve ------------------------------------------------------------------------------------------ */
+
+static enum step (*const stages[STAGES])(struct http1 *) = {
+	[STAGE_HEAD] = stage_head,
+	[STAGE_WAITING] = stage_waiting,
+	[STAGE_SENDING] = stage_sending,
+	[STAGE_LINGER] = stage_linger,
+};
+
+static enum step work(struct http1 *http)
+{
+	enum step step;
+
+	http->exchanges_left = EXCHANGES_A_TURN;
+	http->bytes_left = BYTES_A_TURN;
+	do
+		step = stages[http->stage](http);
+	while (step == STEP_ON && http->exchanges_left > 0 && http->bytes_left > 0);
+	return step;
+}
+
+static void wait_idle(struct http1 *http)
+{
+	struct conn *conn = http->conn;
+
+	state_free(http);
+	if (timer_armed(&conn->timer))          /* no byte came: the deadline stands */
+		return;
+	conn->since_ns = conn->engine->loop->now_ns;
+	arm_idle(conn);
+}
+
+/* The client has to take bytes; while it is the service that is slow, no deadline of ours runs. */
+static void wait_to_send(struct http1 *http)
+{
+	struct conn *conn = http->conn;
+
+	if (conn->writable)
+		conn_timer(conn, 0);
+	else if (http->progress || !timer_armed(&conn->timer))
+		conn_timer(conn, http->send_ns);
+	http->progress = false;
+}
+
+/* Nothing can be done before the next event: arms what limits that. */
+static enum served settle(struct http1 *http)
+{
+	struct conn *conn = http->conn;
+
+	if (http->stage == STAGE_LINGER)
+		arm_if_not(conn, LINGER_NS);
+	else if (http->stage == STAGE_SENDING)
+		wait_to_send(http);
+	else if (http->stage == STAGE_HEAD && http->begun)
+		arm_if_not(conn, http->exchange.generation->config->request_head_ns);
+	else if (http->stage == STAGE_HEAD)
+		wait_idle(http);
+	return SERVED_WAIT;
+}
+
+static bool is_idle(const struct http1 *http)
+{
+	return http->stage == STAGE_HEAD && !http->begun && http->in_at == http->in_len;
+}
+
+static enum served run(struct http1 *http)
+{
+	enum step step = work(http);
+
+	if (step == STEP_WAIT && is_idle(http) && http->conn->engine->close_idle) {
+		start_linger(http);
+		step = work(http);
+	}
+	if (step == STEP_CLOSE)
+		return SERVED_CLOSE;
+	return step == STEP_ON ? SERVED_MORE : settle(http);
+}
+
+/* ---- the protocol ------------------------------------------------------------------------------------- */
+
+static void http1_open(struct conn *conn)
+{
+	arm_idle(conn);
+}
+
+static enum served http1_ready(struct conn *conn)
+{
+	struct http1 *http = conn->state;
+
+	if (http == NULL && !conn->readable)
+		return SERVED_WAIT;
+	if (http == NULL)
+		http = state_new(conn);
+	return http == NULL ? SERVED_CLOSE : run(http);
+}
+
+static enum served answer_timeout(struct http1 *http)
+{
+	http->failed = true;
+	exchange_error(&http->exchange, 408);
+	return http1_answer(http) == STEP_ON ? run(http) : SERVED_CLOSE;
+}
+
+static enum served http1_timeout(struct conn *conn)
+{
+	struct http1 *http = conn->state;
+
+	if (http == NULL || http->stage == STAGE_LINGER)
+		return SERVED_CLOSE;
+	engine_count(conn->engine, COUNT_TIMEOUTS);
+	return http->stage == STAGE_HEAD && http->begun ? answer_timeout(http) : SERVED_CLOSE;
+}
+
+static enum served http1_adopt(struct conn *conn)
+{
+	if (conn->state == NULL)
+		arm_idle(conn);
+	return SERVED_WAIT;
+}
+
+/* An idle connection is looked at once more: a request that came meanwhile is still answered. */
+static enum served http1_drain(struct conn *conn, bool close_idle)
+{
+	if (!close_idle || conn->state != NULL)
+		return SERVED_WAIT;
+	conn->readable = true;
+	return http1_ready(conn);
+}
+
+static void http1_close(struct conn *conn)
+{
+	struct http1 *http = conn->state;
+
+	if (http == NULL)
+		return;
+	if (http->stage == STAGE_SENDING) {     /* cut in the middle: the line says how much was sent */
+		conn->reset = true;
+		access_log_exchange(&http->exchange);
+	}
+	state_free(http);
+}
+
+static bool http1_idle(const struct conn *conn)
+{
+	const struct http1 *http = conn->state;
+
+	return http == NULL || http->stage == STAGE_LINGER;
+}
+
+const struct protocol protocol_http1 = {
+	.name = "http1",
+	.state_bytes = sizeof(struct http1),
+	.prepare = route_prepare,
+	.open = http1_open,
+	.ready = http1_ready,
+	.timeout = http1_timeout,
+	.adopt = http1_adopt,
+	.drain = http1_drain,
+	.close = http1_close,
+	.idle = http1_idle,
+};

@@ -1,0 +1,245 @@
+/* http1_send.c - the way out: from a filled response to the transport, a transfer a call.
+ *
+ * Called by http1.c in STAGE_SENDING.  Fails by STEP_CLOSE: out of memory, a broken connection, a file that has
+ * become shorter than its Content-Length, a stream that broke off.  MSG_MORE is said only when the file's bytes
+ * follow in the next call, so nothing is ever left corked. */
+#include "http1_state.h"
+#include "response.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+	PIECE_BYTES = 16 * 1024,        /* of a stream, or of a file where the transport cannot sendfile */
+	CHUNK_HEAD_BYTES = 6,           /* "3fff\r\n" */
+	CHUNK_TAIL_BYTES = 2,
+	LAST_CHUNK_BYTES = 5,           /* "0\r\n\r\n" */
+};
+
+/* ---- the head --------------------------------------------------------------------------------------- */
+
+static void count_status(struct engine *engine, unsigned status)
+{
+	static const enum counter counters[] = {
+		[2] = COUNT_STATUS_2XX, [3] = COUNT_STATUS_3XX, [4] = COUNT_STATUS_4XX, [5] = COUNT_STATUS_5XX,
+	};
+
+	if (status >= 200 && status < 600)
+		engine_count(engine, counters[status / 100]);
+}
+
+/* A buffer of at least `room` bytes in place of the one that is there. */
+static bool get_out(struct http1 *http, size_t room)
+{
+	struct pool *pool = &http->conn->engine->pool;
+
+	http->out_len = http->out_at = 0;
+	if (http->out_size >= room)
+		return true;
+	pool_put(pool, http->out, http->out_size);
+	http->out_size = 0;
+	http->out = pool_get(pool, room, &http->out_size);
+	if (http->out == NULL)
+		http->out_size = 0;
+	return http->out != NULL;
+}
+
+static void begin_body(struct http1 *http, struct framing framing)
+{
+	const struct response *response = &http->exchange.response;
+
+	http->body = framing.body ? response->body : BODY_NONE;
+	http->chunked = framing.chunked;
+	http->stream_ended = false;
+	http->memory = http->body == BODY_MEMORY ? response->memory : (struct str){ 0 };
+	http->file_at = response->offset;
+	http->left = response->length_known ? response->length : UINT64_MAX;
+}
+
+enum step http1_answer(struct http1 *http)
+{
+	struct exchange *exchange = &http->exchange;
+	const struct request *request = &exchange->request;
+	bool last = exchange->last || exchange->engine->draining;
+	bool keep = request->keep_alive && !request->has_body && !http->failed && !last;
+	struct framing framing = response_framing(exchange, keep);
+
+	if (!get_out(http, response_head_room(&exchange->response)))
+		return http1_no_memory(http);
+	http->out_len = response_head(exchange, framing, http->out);
+	http->keep = framing.keep_alive;
+	http->send_ns = exchange->generation->config->send_ns;
+	begin_body(http, framing);
+	count_status(exchange->engine, exchange->response.status);
+	exchange_unpin(exchange);
+	http1_enter(http, STAGE_SENDING);
+	return STEP_ON;
+}
+
+/* ---- transfers -------------------------------------------------------------------------------------- */
+
+static enum step after_io(enum io io)
+{
+	return io == IO_AGAIN ? STEP_WAIT : io == IO_OK ? STEP_ON : STEP_CLOSE;
+}
+
+static void account(struct http1 *http, size_t sent)
+{
+	http->progress = true;
+	http->bytes_left -= sent < http->bytes_left ? sent : http->bytes_left;
+	http->conn->engine->counters[COUNT_BYTES_SENT] += sent;
+}
+
+/* The rest of `out` and of a memory body, in one call. */
+static enum step send_buffers(struct http1 *http)
+{
+	const struct transport *transport = http->conn->transport;
+	bool more = http->body == BODY_FILE && http->left > 0 && transport->send_file != NULL;
+	size_t out_left = http->out_len - http->out_at, sent;
+	struct iovec parts[2];
+	int count = 0;
+	enum io io;
+
+	if (out_left > 0)
+		parts[count++] = (struct iovec){ http->out + http->out_at, out_left };
+	if (http->memory.len > 0)
+		parts[count++] = (struct iovec){ (char *)http->memory.at, http->memory.len };
+	io = transport->writev(http->conn, parts, count, more, &sent);
+	if (io != IO_OK)
+		return after_io(io);
+	account(http, sent);
+	if (sent < out_left) {
+		http->out_at += sent;
+		return STEP_ON;
+	}
+	http->out_at = http->out_len;
+	sent -= out_left;
+	http->memory = (struct str){ http->memory.at + sent, http->memory.len - sent };
+	if (http->body == BODY_MEMORY)
+		http->exchange.sent_bytes += sent;
+	return STEP_ON;
+}
+
+static enum step file_shrank(struct http1 *http)
+{
+	engine_count(http->conn->engine, COUNT_FILE_SHRANK);
+	return STEP_CLOSE;
+}
+
+static enum step send_file(struct http1 *http)
+{
+	size_t len = http->left < http->bytes_left ? (size_t)http->left : http->bytes_left, sent;
+	enum io io = http->conn->transport->send_file(http->conn, http->exchange.response.file_fd, &http->file_at,
+						      len, &sent);
+
+	if (io == IO_EOF)
+		return file_shrank(http);
+	if (io != IO_OK)
+		return after_io(io);
+	account(http, sent);
+	http->left -= sent;
+	http->exchange.sent_bytes += sent;
+	return STEP_ON;
+}
+
+/* For a transport that has to see the bytes. */
+static enum step read_file(struct http1 *http)
+{
+	size_t len = http->left < PIECE_BYTES ? (size_t)http->left : PIECE_BYTES;
+	ssize_t got;
+
+	if (!get_out(http, PIECE_BYTES))
+		return http1_no_memory(http);
+	got = pread(http->exchange.response.file_fd, http->out, len, http->file_at);
+	if (got <= 0)
+		return file_shrank(http);
+	http->out_len = (size_t)got;
+	http->file_at += got;
+	http->left -= (size_t)got;
+	http->exchange.sent_bytes += (size_t)got;
+	return STEP_ON;
+}
+
+static enum step next_of_file(struct http1 *http)
+{
+	return http->conn->transport->send_file != NULL ? send_file(http) : read_file(http);
+}
+
+/* `got` bytes lie at out + CHUNK_HEAD_BYTES: puts size and CRLF around them. */
+static void wrap_chunk(struct http1 *http, size_t got)
+{
+	char head[CHUNK_HEAD_BYTES + 1];
+
+	snprintf(head, sizeof(head), "%04zx\r\n", got & 0xffff);
+	memcpy(http->out, head, CHUNK_HEAD_BYTES);
+	memcpy(http->out + CHUNK_HEAD_BYTES + got, "\r\n", CHUNK_TAIL_BYTES);
+	http->out_len = CHUNK_HEAD_BYTES + got + CHUNK_TAIL_BYTES;
+}
+
+/* The stream is at its end: says so if it is chunked; one that is shorter than it promised is cut. */
+static enum step end_stream(struct http1 *http)
+{
+	if (!http->chunked && http->left > 0 && http->exchange.response.length_known)
+		return STEP_CLOSE;
+	http->stream_ended = true;
+	if (http->chunked) {
+		memcpy(http->out, "0\r\n\r\n", LAST_CHUNK_BYTES);
+		http->out_len = LAST_CHUNK_BYTES;
+	}
+	return STEP_ON;
+}
+
+static enum step pull_stream(struct http1 *http)
+{
+	size_t skip = http->chunked ? CHUNK_HEAD_BYTES : 0, got = 0;
+	size_t room = PIECE_BYTES - CHUNK_HEAD_BYTES - CHUNK_TAIL_BYTES;
+	enum io io;
+
+	if (!get_out(http, PIECE_BYTES))
+		return http1_no_memory(http);
+	if (room > http->left)
+		room = (size_t)http->left;
+	io = room == 0 ? IO_EOF : http->exchange.response.pull(&http->exchange, http->out + skip, room, &got);
+	if (io == IO_EOF)
+		return end_stream(http);
+	if (io != IO_OK)
+		return after_io(io);
+	http->exchange.sent_bytes += got;
+	if (!http->chunked)
+		http->out_len = got;
+	else
+		wrap_chunk(http, got);
+	if (http->exchange.response.length_known)
+		http->left -= got;
+	return STEP_ON;
+}
+
+/* What follows when `out` and the memory are sent. */
+static enum step (*const next_piece[])(struct http1 *) = {
+	[BODY_FILE] = next_of_file,
+	[BODY_STREAM] = pull_stream,
+};
+
+static bool buffers_sent(const struct http1 *http)
+{
+	return http->out_at == http->out_len && http->memory.len == 0;
+}
+
+bool http1_sent(const struct http1 *http)
+{
+	if (!buffers_sent(http))
+		return false;
+	if (http->body == BODY_FILE)
+		return http->left == 0;
+	return http->body != BODY_STREAM || http->stream_ended;
+}
+
+enum step http1_send(struct http1 *http)
+{
+	if (http->conn->broken)
+		return STEP_CLOSE;
+	if (!http->conn->writable)
+		return STEP_WAIT;
+	return buffers_sent(http) ? next_piece[http->body](http) : send_buffers(http);
+}

@@ -1,0 +1,143 @@
+/* mime.c - media types by file name extension, from a built-in table.
+ *
+ * Pure; called by the file service when it opens a file.  Cannot fail: what is unknown is a row of bytes. */
+#include "mime.h"
+
+#include <stdlib.h>
+
+/* Only text/ carries a charset: JSON has none (RFC 8259, 11), and XML and SVG say theirs in the document,
+ * which a parameter here would override. */
+const struct mime_row mime_rows[] = {
+	{ "3gp", "video/3gpp" },
+	{ "7z", "application/x-7z-compressed" },
+	{ "aac", "audio/aac" },
+	{ "apng", "image/apng" },
+	{ "atom", "application/atom+xml" },
+	{ "avi", "video/x-msvideo" },
+	{ "avif", "image/avif" },
+	{ "bin", "application/octet-stream" },
+	{ "bmp", "image/bmp" },
+	{ "bz2", "application/x-bzip2" },
+	{ "cjs", "text/javascript; charset=utf-8" },
+	{ "css", "text/css; charset=utf-8" },
+	{ "csv", "text/csv; charset=utf-8" },
+	{ "deb", "application/vnd.debian.binary-package" },
+	{ "doc", "application/msword" },
+	{ "docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document" },
+	{ "eot", "application/vnd.ms-fontobject" },
+	{ "epub", "application/epub+zip" },
+	{ "flac", "audio/flac" },
+	{ "geojson", "application/geo+json" },
+	{ "gif", "image/gif" },
+	{ "glb", "model/gltf-binary" },
+	{ "gltf", "model/gltf+json" },
+	{ "gpx", "application/gpx+xml" },
+	{ "gz", "application/gzip" },
+	{ "heic", "image/heic" },
+	{ "htm", "text/html; charset=utf-8" },
+	{ "html", "text/html; charset=utf-8" },
+	{ "ico", "image/vnd.microsoft.icon" },
+	{ "ics", "text/calendar; charset=utf-8" },
+	{ "jar", "application/java-archive" },
+	{ "jpeg", "image/jpeg" },
+	{ "jpg", "image/jpeg" },
+	{ "js", "text/javascript; charset=utf-8" },
+	{ "json", "application/json" },
+	{ "jsonld", "application/ld+json" },
+	{ "jxl", "image/jxl" },
+	{ "kml", "application/vnd.google-earth.kml+xml" },
+	{ "log", "text/plain; charset=utf-8" },
+	{ "m3u8", "application/vnd.apple.mpegurl" },
+	{ "m4a", "audio/mp4" },
+	{ "m4s", "video/iso.segment" },
+	{ "m4v", "video/mp4" },
+	{ "map", "application/json" },
+	{ "md", "text/markdown; charset=utf-8" },
+	{ "mjs", "text/javascript; charset=utf-8" },
+	{ "mkv", "video/matroska" },
+	{ "mov", "video/quicktime" },
+	{ "mp3", "audio/mpeg" },
+	{ "mp4", "video/mp4" },
+	{ "mpd", "application/dash+xml" },
+	{ "mpeg", "video/mpeg" },
+	{ "mpg", "video/mpeg" },
+	{ "odp", "application/vnd.oasis.opendocument.presentation" },
+	{ "ods", "application/vnd.oasis.opendocument.spreadsheet" },
+	{ "odt", "application/vnd.oasis.opendocument.text" },
+	{ "oga", "audio/ogg" },
+	{ "ogg", "audio/ogg" },
+	{ "ogv", "video/ogg" },
+	{ "opus", "audio/ogg" },
+	{ "otf", "font/otf" },
+	{ "pdf", "application/pdf" },
+	{ "png", "image/png" },
+	{ "ppt", "application/vnd.ms-powerpoint" },
+	{ "pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation" },
+	{ "ps", "application/postscript" },
+	{ "rar", "application/vnd.rar" },
+	{ "rss", "application/rss+xml" },
+	{ "rtf", "application/rtf" },
+	{ "svg", "image/svg+xml" },
+	{ "tar", "application/x-tar" },
+	{ "tgz", "application/gzip" },
+	{ "tif", "image/tiff" },
+	{ "tiff", "image/tiff" },
+	{ "ts", "video/mp2t" },
+	{ "ttf", "font/ttf" },
+	{ "txt", "text/plain; charset=utf-8" },
+	{ "vtt", "text/vtt; charset=utf-8" },
+	{ "wasm", "application/wasm" },
+	{ "wav", "audio/wav" },
+	{ "weba", "audio/webm" },
+	{ "webm", "video/webm" },
+	{ "webmanifest", "application/manifest+json" },
+	{ "webp", "image/webp" },
+	{ "woff", "font/woff" },
+	{ "woff2", "font/woff2" },
+	{ "xhtml", "application/xhtml+xml" },
+	{ "xls", "application/vnd.ms-excel" },
+	{ "xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" },
+	{ "xml", "application/xml" },
+	{ "xsl", "application/xslt+xml" },
+	{ "yaml", "application/yaml" },
+	{ "yml", "application/yaml" },
+	{ "zip", "application/zip" },
+	{ "zst", "application/zstd" },
+	{ NULL, NULL },
+};
+
+enum { ROWS = sizeof(mime_rows) / sizeof(mime_rows[0]) - 1 };
+
+/* What is behind the last dot of the last segment; absent when there is no dot. */
+static struct str extension_of(struct str file_name)
+{
+	for (size_t i = file_name.len; i > 0 && file_name.at[i - 1] != '/'; i--)
+		if (file_name.at[i - 1] == '.')
+			return (struct str){ file_name.at + i, file_name.len - i };
+	return (struct str){ NULL, 0 };
+}
+
+static int compare(const void *key, const void *element)
+{
+	const struct str *extension = key;
+	const struct mime_row *row = element;
+
+	for (size_t i = 0; i < extension->len; i++) {
+		int difference = (unsigned char)str_lower(extension->at[i]) -
+				 (unsigned char)row->extension[i];
+
+		if (difference != 0)
+			return difference;
+		if (row->extension[i] == '\0')  /* a NUL in the name: do not read past the row's text */
+			return 1;
+	}
+	return row->extension[extension->len] == '\0' ? 0 : -1;
+}
+
+struct str mime_type(struct str file_name)
+{
+	struct str extension = extension_of(file_name);
+	const struct mime_row *row = bsearch(&extension, mime_rows, ROWS, sizeof(mime_rows[0]), compare);
+
+	return str_of(row != NULL ? row->type : "application/octet-stream");
+}

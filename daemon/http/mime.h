@@ -1,0 +1,18 @@
+/* Media types by file name extension. */
+#ifndef HTTP_MIME_H
+#define HTTP_MIME_H
+
+#include "base/str.h"
+
+struct mime_row {
+	const char *extension, *type;
+};
+
+/* The built-in table, sorted by extension (lower case), ended by a row of NULLs; for the test of just that. */
+extern const struct mime_row mime_rows[];
+
+/* The Content-Type for a file of this name, with charset=utf-8 for text; "application/octet-stream" when the
+ * extension is unknown or there is none.  The extension's case does not matter. */
+struct str mime_type(struct str file_name);
+
+#endif

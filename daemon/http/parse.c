@@ -1,0 +1,537 @@
+/* parse.c - request heads, strictly by RFC 9112, from bytes that come in any portions.
+ *
+ * Pure but for the header array in the caller's arena.  Called by http1 for every read, and by the fuzzer.
+ * Fails with the status to answer; after that the connection cannot be used any more, because nobody knows
+ * where the next request would begin.
+ *
+ * A line is read twice: scan_line looks for its end and at nothing but which bytes are allowed and how many;
+ * the functions above it see whole lines only.  What needs all fields is checked at the empty line, in the
+ * order of `checks`. */
+#include "parse.h"
+
+#include "target.h"
+
+enum {
+	EMPTY_LINES = 4,                /* before the request line; old clients sent one behind a body */
+	FIRST_HEADERS = 16,             /* most requests have fewer */
+	CRLF_BYTES = 2,
+};
+
+/* What a call of parse_head works on. */
+struct head {
+	struct parse *parse;
+	struct request *request;
+	const struct parse_limits *limits;
+	const char *bytes;
+	size_t len;
+	struct arena *arena;
+};
+
+/* VCHAR and SP.  The target is ASCII: other bytes have to be percent-encoded (RFC 3986, 2). */
+static const bool request_line_bytes[256] = { [' ' ... '~'] = true };
+
+/* VCHAR, SP, HTAB and obs-text (RFC 9110, 5.5). */
+static const bool field_line_bytes[256] = { ['\t'] = true, [' ' ... '~'] = true, [0x80 ... 0xff] = true };
+
+/* tchar (RFC 9110, 5.6.2). */
+static const bool token_bytes[256] = {
+	['!'] = true, ['#' ... '\''] = true, ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true,
+	['0' ... '9'] = true, ['A' ... 'Z'] = true, ['^' ... 'z'] = true, ['|'] = true, ['~'] = true,
+};
+
+/* pchar, "/" and "?" (RFC 3986, 3.3 and 3.4); "%" only as the beginning of an escape. */
+static const bool uri_bytes[256] = {
+	['!'] = true, ['$' ... ';'] = true, ['='] = true, ['?' ... 'Z'] = true, ['_'] = true,
+	['a' ... 'z'] = true, ['~'] = true,
+};
+
+static const struct {
+	const char *name;
+	enum method method;
+} methods[] = {
+	{ "GET", METHOD_GET },         { "HEAD", METHOD_HEAD },   { "POST", METHOD_POST },
+	{ "PUT", METHOD_PUT },         { "DELETE", METHOD_DELETE }, { "OPTIONS", METHOD_OPTIONS },
+	{ "PATCH", METHOD_PATCH },     { "TRACE", METHOD_TRACE }, { "CONNECT", METHOD_CONNECT },
+};
+
+static const struct {
+	const char *name;
+	enum header_id id;
+} known_headers[] = {
+	{ "Host", HEADER_HOST },
+	{ "Connection", HEADER_CONNECTION },
+	{ "Content-Length", HEADER_CONTENT_LENGTH },
+	{ "Transfer-Encoding", HEADER_TRANSFER_ENCODING },
+	{ "Expect", HEADER_EXPECT },
+	{ "If-None-Match", HEADER_IF_NONE_MATCH },
+	{ "If-Modified-Since", HEADER_IF_MODIFIED_SINCE },
+};
+
+static struct str text_of(const struct head *head, struct span span)
+{
+	return span_str(span, head->bytes);
+}
+
+static bool consists_of(struct str text, const bool allowed[256])
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (!allowed[(unsigned char)text.at[i]])
+			return false;
+	return true;
+}
+
+static bool is_token(struct str text)
+{
+	return text.len > 0 && consists_of(text, token_bytes);
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_hex(char c)
+{
+	return is_digit(c) || (str_lower(c) >= 'a' && str_lower(c) <= 'f');
+}
+
+/* --- the request line (RFC 9112, 3) --- */
+
+static enum method method_of(struct str name)
+{
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (str_equal(name, str_of(methods[i].name)))
+			return methods[i].method;
+	return METHOD_OTHER;
+}
+
+/* Takes everything before the next space off `rest`, and that space; false when there is none. */
+static bool take_word(const struct head *head, struct span *rest, struct span *word)
+{
+	struct str text = text_of(head, *rest);
+	const char *space = memchr(text.at, ' ', text.len);
+
+	if (space == NULL)
+		return false;
+	*word = (struct span){ rest->at, (uint32_t)(space - text.at) };
+	rest->at += word->len + 1;
+	rest->len -= word->len + 1;
+	return true;
+}
+
+/* A later minor version is answered as 1.1; another major version may mean anything (RFC 9112, 2.3). */
+static unsigned read_version(struct str version, unsigned *minor)
+{
+	if (version.len != strlen("HTTP/1.1") || !str_has_prefix(version, str_of("HTTP/")) ||
+	    !is_digit(version.at[5]) || version.at[6] != '.' || !is_digit(version.at[7]))
+		return 400;
+	if (version.at[5] != '1')
+		return 505;
+	*minor = version.at[7] == '0' ? 0 : 1;
+	return 0;
+}
+
+/* True when every percent sign begins an escape. */
+static bool has_good_escapes(struct str text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.at[i] == '%' &&
+		    (text.len - i < 3 || !is_hex(text.at[i + 1]) || !is_hex(text.at[i + 2])))
+			return false;
+	return true;
+}
+
+/* Splits what is behind the authority. */
+static bool read_path_and_query(const struct head *head, struct span rest)
+{
+	struct str text = text_of(head, rest);
+	const char *mark = memchr(text.at, '?', text.len);
+	uint32_t path_len = mark != NULL ? (uint32_t)(mark - text.at) : rest.len;
+
+	if (!consists_of(text, uri_bytes) || !has_good_escapes(text))
+		return false;
+	head->request->path = (struct span){ rest.at, path_len };
+	if (mark != NULL)
+		head->request->query = (struct span){ rest.at + path_len + 1, rest.len - path_len - 1 };
+	return true;
+}
+
+static bool is_authority(struct str text)
+{
+	char host[TARGET_HOST_BYTES];
+
+	return target_host(text, host, sizeof(host));
+}
+
+/* "host:port", for CONNECT only.  The port is not optional, nor may it be empty (RFC 9110, 9.3.6). */
+static bool read_authority_form(const struct head *head, struct span target)
+{
+	struct str text = text_of(head, target);
+
+	if (text.len == 0 || !is_digit(text.at[text.len - 1]) || !is_authority(text))
+		return false;
+	head->request->authority = target;
+	while (text.len > 0 && is_digit(text.at[text.len - 1]))
+		text.len--;
+	return text.len > 0 && text.at[text.len - 1] == ':';
+}
+
+/* The length of "http://" or "https://" at the beginning of `text`; 0 when there is none. */
+static uint32_t scheme_len(struct str text)
+{
+	static const char *const schemes[] = { "http://", "https://" };
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		struct str scheme = str_of(schemes[i]);
+
+		if (text.len >= scheme.len && str_equal_nocase((struct str){ text.at, scheme.len }, scheme))
+			return (uint32_t)scheme.len;
+	}
+	return 0;
+}
+
+static bool read_absolute_form(const struct head *head, struct span target)
+{
+	struct str text = text_of(head, target);
+	uint32_t begin = scheme_len(text), end = begin;
+	struct span authority;
+
+	if (begin == 0)
+		return false;
+	while (end < target.len && text.at[end] != '/' && text.at[end] != '?')
+		end++;
+	authority = (struct span){ target.at + begin, end - begin };
+	if (!is_authority(text_of(head, authority)) ||
+	    !read_path_and_query(head, (struct span){ target.at + end, target.len - end }))
+		return false;
+	head->request->authority = authority;
+	if (head->request->path.len == 0)       /* an empty path is "/" (RFC 9110, 4.2.3): borrow one */
+		head->request->path = (struct span){ authority.at - 1, 1 };
+	return true;
+}
+
+static bool read_target(const struct head *head, struct span target)
+{
+	struct str text = text_of(head, target);
+
+	if (head->request->method == METHOD_CONNECT)
+		return read_authority_form(head, target);
+	if (text.len > 0 && text.at[0] == '/')
+		return read_path_and_query(head, target);
+	if (!str_equal(text, str_of("*")))
+		return read_absolute_form(head, target);
+	head->request->path = target;
+	return head->request->method == METHOD_OPTIONS;
+}
+
+/* The version is looked at before the target, because it says what a target may be: an HTTP/2 client's
+ * "PRI * HTTP/2.0" is no bad request, only one for somebody else. */
+static unsigned take_request_line(const struct head *head, struct span line)
+{
+	struct request *request = head->request;
+	struct span method, target;
+	unsigned status;
+
+	if (!take_word(head, &line, &method) || !take_word(head, &line, &target) ||
+	    !is_token(text_of(head, method)))
+		return 400;
+	request->method = method_of(text_of(head, method));
+	request->method_name = method;
+	request->target = target;
+	status = read_version(text_of(head, line), &request->minor);
+	if (status != 0)
+		return status;
+	return read_target(head, target) ? 0 : 400;
+}
+
+/* --- field lines (RFC 9112, 5) --- */
+
+static enum header_id header_id_of(struct str name)
+{
+	for (size_t i = 0; i < sizeof(known_headers) / sizeof(known_headers[0]); i++)
+		if (str_equal_nocase(name, str_of(known_headers[i].name)))
+			return known_headers[i].id;
+	return HEADER_OTHER;
+}
+
+/* Makes room for one more header; false when out of memory. */
+static bool grow_headers(const struct head *head)
+{
+	struct request *request = head->request;
+	uint32_t room = head->parse->header_room, limit = head->limits->headers;
+	struct header *headers;
+
+	if (request->header_count < room)
+		return true;
+	room = room == 0 ? FIRST_HEADERS : room > limit / 2 ? limit : room * 2;
+	headers = arena_alloc(head->arena, room * sizeof(*headers));
+	if (headers == NULL)
+		return false;
+	if (request->header_count > 0)
+		memcpy(headers, request->headers, request->header_count * sizeof(*headers));
+	request->headers = headers;
+	head->parse->header_room = room;
+	return true;
+}
+
+/* A name that is no token refuses more than odd names: white space before the colon, and a folded line, which
+ * begins with white space (RFC 9112, 5.1 and 5.2). */
+static unsigned take_field_line(const struct head *head, struct span line)
+{
+	struct request *request = head->request;
+	struct str text = text_of(head, line), name = text, value;
+	const char *colon = memchr(text.at, ':', text.len);
+
+	if (colon == NULL)
+		return 400;
+	name.len = (size_t)(colon - text.at);
+	if (!is_token(name))
+		return 400;
+	if (!grow_headers(head))
+		return 500;
+	value = str_trim((struct str){ colon + 1, text.len - name.len - 1 });
+	request->headers[request->header_count++] = (struct header){
+		.name = { line.at, (uint32_t)name.len },
+		.value = { line.at + (uint32_t)(value.at - text.at), (uint32_t)value.len },
+		.id = header_id_of(name),
+	};
+	return 0;
+}
+
+/* --- what needs all fields --- */
+
+static bool has_field(const struct request *request, enum header_id id)
+{
+	struct header header;
+	unsigned index = 0;
+
+	return request_next(request, id, &index, &header);
+}
+
+/* True when `token` is a whole element of one of the fields with this id. */
+static bool lists(const struct head *head, enum header_id id, const char *token)
+{
+	struct header header;
+	unsigned index = 0;
+
+	while (request_next(head->request, id, &index, &header)) {
+		struct str rest = text_of(head, header.value), element;
+
+		while (str_next_element(&rest, &element))
+			if (str_equal_nocase(element, str_of(token)))
+				return true;
+	}
+	return false;
+}
+
+/* RFC 9112, 3.2.  An empty Host is that of a target without an authority; the target's own wins (3.2.2), but
+ * does not excuse a Host that is wrong. */
+static unsigned check_host(const struct head *head)
+{
+	struct request *request = head->request;
+	struct header header, second;
+	unsigned index = 0;
+
+	if (!request_next(request, HEADER_HOST, &index, &header))
+		return request->minor == 0 ? 0 : 400;
+	if (request_next(request, HEADER_HOST, &index, &second))
+		return 400;
+	if (header.value.len > 0 && !is_authority(text_of(head, header.value)))
+		return 400;
+	if (request->authority.len == 0)
+		request->authority = header.value;
+	return 0;
+}
+
+/* "chunked" must come once and last, or the body's end cannot be known (RFC 9112, 6.1 and 6.3); no other
+ * coding is supported. */
+static unsigned check_codings(const struct head *head)
+{
+	struct header header;
+	unsigned index = 0, chunked = 0, others = 0;
+	bool chunked_last = false;
+
+	while (request_next(head->request, HEADER_TRANSFER_ENCODING, &index, &header)) {
+		struct str rest = text_of(head, header.value), coding;
+
+		while (str_next_element(&rest, &coding)) {
+			chunked_last = str_equal_nocase(coding, str_of("chunked"));
+			chunked += chunked_last ? 1 : 0;
+			others += chunked_last ? 0 : 1;
+		}
+	}
+	if (chunked != 1 || !chunked_last)
+		return 400;
+	return others > 0 ? 501 : 0;
+}
+
+/* RFC 9112, 6.2 lets a recipient repair several equal lengths; nobody honest sends them. */
+static unsigned check_length(const struct head *head)
+{
+	struct header header;
+	unsigned index = 0;
+	uint64_t length = 0;
+
+	if (!request_next(head->request, HEADER_CONTENT_LENGTH, &index, &header))
+		return 0;
+	if (!str_to_u64(text_of(head, header.value), &length) || length > INT64_MAX)
+		return 400;
+	head->request->has_body = length > 0;
+	return request_next(head->request, HEADER_CONTENT_LENGTH, &index, &header) ? 400 : 0;
+}
+
+/* Both fields at once, or chunked from a client that cannot know it, is how requests are smuggled (RFC 9112,
+ * 6.1). */
+static unsigned check_framing(const struct head *head)
+{
+	struct request *request = head->request;
+
+	if (!has_field(request, HEADER_TRANSFER_ENCODING))
+		return check_length(head);
+	if (request->minor == 0 || has_field(request, HEADER_CONTENT_LENGTH))
+		return 400;
+	request->has_body = true;
+	return check_codings(head);
+}
+
+/* RFC 9112, 9.3. */
+static unsigned check_connection(const struct head *head)
+{
+	struct request *request = head->request;
+
+	request->keep_alive = !lists(head, HEADER_CONNECTION, "close") &&
+			      (request->minor == 1 || lists(head, HEADER_CONNECTION, "keep-alive"));
+	return 0;
+}
+
+/* RFC 9110, 10.1.1: from an HTTP/1.0 client it must be ignored, and any other expectation may be. */
+static unsigned check_expect(const struct head *head)
+{
+	head->request->expects_continue = head->request->minor == 1 &&
+					  lists(head, HEADER_EXPECT, "100-continue");
+	return 0;
+}
+
+static unsigned check_fields(const struct head *head)
+{
+	static unsigned (*const checks[])(const struct head *head) = {
+		check_host, check_framing, check_connection, check_expect,
+	};
+	unsigned status = 0;
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && status == 0; i++)
+		status = checks[i](head);
+	return status;
+}
+
+/* --- lines (RFC 9112, 2.2) --- */
+
+/* The first place that a byte of the line under way must not have.  Nothing fits a field line too many. */
+static size_t line_limit(const struct head *head)
+{
+	const struct parse *parse = head->parse;
+
+	if (parse->headers_at == 0)
+		return (size_t)parse->line + head->limits->request_line_bytes;
+	if (head->request->header_count >= head->limits->headers)
+		return parse->line;
+	return (size_t)parse->headers_at + head->limits->header_bytes;
+}
+
+/* Moves over the line's bytes up to its CR or to the end of what is there. */
+static unsigned scan_text(const struct head *head, size_t limit)
+{
+	struct parse *parse = head->parse;
+	bool in_fields = parse->headers_at != 0;
+	const bool *allowed = in_fields ? field_line_bytes : request_line_bytes;
+	size_t stop = limit < head->len ? limit : head->len, at = parse->scanned;
+
+	while (at < stop && allowed[(unsigned char)head->bytes[at]])
+		at++;
+	parse->scanned = (uint32_t)at;
+	if (at == head->len)
+		return 0;
+	if (allowed[(unsigned char)head->bytes[at]])
+		return in_fields ? 431 : 414;
+	return head->bytes[at] == '\r' ? 0 : 400;
+}
+
+/* Moves over a CR or a LF; those of field lines count, that of the empty line at the end does not. */
+static unsigned scan_end(const struct head *head, size_t limit, char expected)
+{
+	struct parse *parse = head->parse;
+	size_t text_end = parse->cr ? parse->scanned - 1 : parse->scanned;
+
+	if (head->bytes[parse->scanned] != expected)
+		return 400;
+	if (parse->headers_at != 0 && text_end != parse->line && parse->scanned >= limit)
+		return 431;
+	parse->scanned++;
+	parse->cr = expected == '\r';
+	return 0;
+}
+
+/* Goes on to the end of the line or of what is there. */
+static unsigned scan_line(const struct head *head, bool *ended)
+{
+	struct parse *parse = head->parse;
+	size_t limit = line_limit(head);
+	unsigned status = 0;
+
+	if (!parse->cr) {
+		status = scan_text(head, limit);
+		if (status != 0 || parse->scanned == head->len)
+			return status;
+		status = scan_end(head, limit, '\r');
+	}
+	if (status != 0 || parse->scanned == head->len)
+		return status;
+	status = scan_end(head, limit, '\n');   /* a CR alone is no line end and no white space here */
+	*ended = status == 0;
+	return status;
+}
+
+/* Acts on a whole line; `*last` says whether it was the empty one that ends the head. */
+static unsigned take_line(const struct head *head, bool *last)
+{
+	struct parse *parse = head->parse;
+	struct span line = { parse->line, parse->scanned - CRLF_BYTES - parse->line };
+	unsigned status;
+
+	parse->line = parse->scanned;
+	if (parse->headers_at != 0) {
+		*last = line.len == 0;
+		return *last ? check_fields(head) : take_field_line(head, line);
+	}
+	if (line.len == 0)                      /* all lines so far were empty */
+		return line.at < EMPTY_LINES * CRLF_BYTES ? 0 : 400;
+	status = take_request_line(head, line);
+	parse->headers_at = parse->scanned;
+	return status;
+}
+
+void parse_begin(struct parse *parse, struct request *request)
+{
+	*parse = (struct parse){ 0 };
+	*request = (struct request){ 0 };
+}
+
+enum parse_result parse_head(struct parse *parse, struct request *request, const struct parse_limits *limits,
+			     const char *head, size_t len, struct arena *arena, unsigned *status)
+{
+	const struct head all = { parse, request, limits, head, len, arena };
+	bool ended = true, last = false;
+	unsigned problem = 0;
+
+	while (problem == 0 && ended && !last) {
+		ended = false;
+		problem = scan_line(&all, &ended);
+		if (ended)
+			problem = take_line(&all, &last);
+	}
+	if (problem != 0) {
+		*status = problem;
+		return PARSE_ERROR;
+	}
+	return last ? PARSE_DONE : PARSE_MORE;
+}

@@ -1,0 +1,60 @@
+/* A request's head as the parser found it.  Slices are offsets into the bytes that were parsed, so that the
+ * buffer may move while a head arrives in pieces. */
+#ifndef HTTP_REQUEST_H
+#define HTTP_REQUEST_H
+
+#include "base/str.h"
+
+enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS,
+	      METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT };
+
+/* The fields that the daemon itself looks at. */
+enum header_id { HEADER_OTHER, HEADER_HOST, HEADER_CONNECTION, HEADER_CONTENT_LENGTH, HEADER_TRANSFER_ENCODING,
+		 HEADER_EXPECT, HEADER_IF_NONE_MATCH, HEADER_IF_MODIFIED_SINCE, HEADER_IDS };
+
+/* `len` bytes at offset `at` of the head. */
+struct span {
+	uint32_t at, len;
+};
+
+struct header {
+	struct span name, value;        /* the value without white space around it */
+	enum header_id id;
+};
+
+struct request {
+	enum method method;
+	struct span method_name;
+	struct span target;             /* as it was sent */
+	struct span authority;          /* of the target (absolute form, CONNECT), else of Host; len 0: none */
+	struct span path;               /* of the target, still percent-encoded; "*" for the asterisk form; for
+					   "http://host" the slash in front of the host; len 0 for CONNECT only */
+	struct span query;              /* behind "?", without it; len 0: none */
+	unsigned minor;                 /* HTTP/1.minor, at most 1 */
+	unsigned header_count;
+	struct header *headers;         /* header_count, in the order they came */
+	bool keep_alive;                /* the client wants the connection to go on (RFC 9112, 9.3) */
+	bool has_body;                  /* Content-Length over 0, or Transfer-Encoding */
+	bool expects_continue;          /* Expect: 100-continue, in HTTP/1.1; nothing else sets anything */
+};
+
+static inline struct str span_str(struct span span, const char *head)
+{
+	return (struct str){ head + span.at, span.len };
+}
+
+/* The first field with this id at or behind `*index`, which is set behind it; false when there is none. */
+static inline bool request_next(const struct request *request, enum header_id id, unsigned *index,
+				struct header *header)
+{
+	for (unsigned i = *index; i < request->header_count; i++) {
+		if (request->headers[i].id == id) {
+			*header = request->headers[i];
+			*index = i + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+#endif

@@ -1,0 +1,30 @@
+/* From the path of a request target to the path of a file. */
+#ifndef HTTP_TARGET_H
+#define HTTP_TARGET_H
+
+#include "base/arena.h"
+#include "base/str.h"
+
+/* Decodes `path` (begins with "/", RFC 3986 pchars and slashes, percent-encoded) once, resolves "." and ".."
+ * segments (RFC 3986, 5.2.4) and folds repeated slashes.  The result is in the arena, terminated, begins with
+ * "/" and ends with "/" exactly when the target names a directory ("/a/", "/a/.", "/a/b/..").
+ *
+ * Returns 0, or the status to answer with, by the first segment that is wrong: 400 for an invalid escape, an
+ * encoded NUL or slash, or a ".." that leads above the root; 404 for a segment that begins with a dot, except
+ * ".well-known" as the first one (hidden files are nobody's business); 500 when out of memory. */
+unsigned target_resolve(struct str path, struct arena *arena, struct str *resolved);
+
+/* The Location that sends a client from `path` (a directory's, as it was sent, without a trailing slash) to the
+ * same with one, with the query kept: relative ("./name/?query", RFC 9110, 10.2.2), so that neither a Host nor
+ * a "//host" can come from the request.  In the arena; NULL when out of memory. */
+char *target_slash_location(struct str path, struct str query, struct arena *arena);
+
+/* Room for the longest host that the parser lets through, and its terminator. */
+enum { TARGET_HOST_BYTES = 256 };
+
+/* Lower-cases the host in `authority` into `out`, without port and without a trailing dot; false when it is
+ * no valid host (RFC 3986, 3.2.2, without IPvFuture, of which there is none; not empty) or port (at most
+ * 65535), or longer than `bytes` - 1.  IPv6 addresses keep brackets and spelling; escapes are not decoded. */
+bool target_host(struct str authority, char *out, size_t bytes);
+
+#endif

@@ -1,0 +1,62 @@
+/* board.c - the shared counters.  Written by the master (ownership) and by workers (their own column). */
+#include "board.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, struct err *err)
+{
+	struct board *board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (board == MAP_FAILED)
+		return err_sys(err, errno, "map the board"), NULL;
+	board->version = BOARD_VERSION;
+	board->columns = BOARD_COLUMNS;
+	board->counters = counters < BOARD_COUNTERS ? counters : BOARD_COUNTERS;
+	board->gauge = gauge;
+	for (unsigned i = 0; i < board->counters; i++)
+		snprintf(board->names[i], BOARD_NAME_BYTES, "%s", names[i]);
+	return board;
+}
+
+void board_destroy(struct board *board)
+{
+	if (board != NULL)
+		munmap(board, sizeof(*board));
+}
+
+unsigned board_claim(struct board *board)
+{
+	for (unsigned i = BOARD_RETIRED + 1; i < BOARD_COLUMNS; i++) {
+		if (board->column[i].pid != 0)
+			continue;
+		memset(&board->column[i], 0, sizeof(board->column[i]));
+		board->column[i].pid = UINT32_MAX;      /* until the pid is known */
+		return i;
+	}
+	return 0;
+}
+
+void board_retire(struct board *board, unsigned column)
+{
+	struct board_column *gone = &board->column[column], *kept = &board->column[BOARD_RETIRED];
+
+	for (unsigned i = 0; i < board->counters && column != BOARD_RETIRED; i++)
+		if (i != board->gauge)
+			kept->counters[i] += gone->counters[i];
+	if (column != BOARD_RETIRED)
+		memset(gone, 0, sizeof(*gone));
+}
+
+uint64_t board_sum(const struct board *board, unsigned counter)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < BOARD_COLUMNS; i++)
+		if (i == BOARD_RETIRED || board->column[i].pid != 0)
+			sum += board->column[i].counters[counter];
+	return sum;
+}

@@ -1,0 +1,48 @@
+/* The board: memory that all processes share.  Each worker has a column of counters that it alone writes, by plain
+ * stores; the master writes who owns a column.  What is read from it is not trusted: numbers, nothing else.
+ *
+ * The layout describes itself (a version, the counters' names), so that any process can show all of it. */
+#ifndef IPC_BOARD_H
+#define IPC_BOARD_H
+
+#include "base/err.h"
+
+#include <stdint.h>
+
+enum {
+	BOARD_VERSION = 1,
+	BOARD_COLUMNS = 2048,           /* workers at once, draining ones included */
+	BOARD_COUNTERS = 56,
+	BOARD_NAME_BYTES = 32,
+	BOARD_RETIRED = 0,              /* the column that keeps what workers that are gone had counted */
+};
+
+struct board_column {
+	uint32_t pid;                   /* 0: free */
+	uint32_t slot;
+	uint64_t generation;
+	uint64_t unused[6];
+	uint64_t counters[BOARD_COUNTERS];
+};
+
+struct board {
+	uint32_t version, columns, counters, gauge;
+	char names[BOARD_COUNTERS][BOARD_NAME_BYTES];
+	struct board_column column[BOARD_COLUMNS];
+};
+
+/* A fresh, shared board; NULL with `err`.  `gauge` is the counter that is a level rather than a sum: it is not
+ * kept for a worker that is gone. */
+struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, struct err *err);
+void board_destroy(struct board *board);
+
+/* A free column, now owned; 0 when all are taken. */
+unsigned board_claim(struct board *board);
+
+/* Adds the column's sums to BOARD_RETIRED and frees it. */
+void board_retire(struct board *board, unsigned column);
+
+/* The sum over all columns. */
+uint64_t board_sum(const struct board *board, unsigned counter);
+
+#endif

@@ -1,0 +1,122 @@
+/* channel.c - messages with descriptors.  Called by the master and by workers.
+ *
+ * What comes in is not trusted: types and lengths are checked here, meaning by whoever handles the message. */
+#include "channel.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { SEND_BUFFER_BYTES = 1024 * 1024, BODY_AT = offsetof(struct message, body) };
+
+/* What a body's length must be a multiple of, at most how often, and at least how many bytes. */
+static const struct {
+	size_t unit, most, least;
+} bodies[MESSAGE_TYPES] = {
+	[MESSAGE_SOCKETS] = { sizeof(struct socket_note), CHANNEL_MAX_FDS, sizeof(struct socket_note) },
+	[MESSAGE_PREPARE] = { sizeof(struct prepare_note), 1, sizeof(struct prepare_note) },
+	[MESSAGE_COVER] = { sizeof(struct slot_set), 1, sizeof(struct slot_set) },
+	[MESSAGE_DRAIN] = { sizeof(struct drain_note), 1, sizeof(struct drain_note) },
+	[MESSAGE_FAILED] = { 1, ERR_TEXT_BYTES, 1 },
+};
+
+void channel_drop(struct message_fds *fds)
+{
+	for (unsigned i = 0; i < fds->count; i++)
+		fd_close(&fds->at[i]);
+	fds->count = 0;
+}
+
+bool channel_pair(int ends[2], struct err *err)
+{
+	int bytes = SEND_BUFFER_BYTES;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+		return err_sys(err, errno, "socketpair");
+	for (int i = 0; i < 2; i++)     /* more is better, less still works */
+		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	return true;
+}
+
+bool channel_send(int fd, const struct message *message, const int *fds, unsigned count, struct err *err)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * CHANNEL_MAX_FDS)];
+	} control;
+	struct iovec part = { (void *)(uintptr_t)message, BODY_AT + message->bytes };
+	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *rights;
+
+	if (count > 0) {
+		header.msg_control = control.bytes;
+		header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+		rights = CMSG_FIRSTHDR(&header);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(sizeof(int) * count);
+		memcpy(CMSG_DATA(rights), fds, sizeof(int) * count);
+	}
+	while (sendmsg(fd, &header, MSG_NOSIGNAL) < 0) {
+		if (errno != EINTR)
+			return err_sys(err, errno, "send a message of type %u", message->type);
+	}
+	return true;
+}
+
+bool channel_tell(int fd, enum message_type type, uint64_t generation, struct err *err)
+{
+	struct message message;
+
+	memset(&message, 0, BODY_AT);
+	message.type = type;
+	message.generation = generation;
+	return channel_send(fd, &message, NULL, 0, err);
+}
+
+static bool is_valid(const struct message *message, size_t len)
+{
+	if (len < BODY_AT || message->type == 0 || message->type >= MESSAGE_TYPES || message->bytes != len - BODY_AT)
+		return false;
+	if (bodies[message->type].unit == 0)
+		return message->bytes == 0;
+	return message->bytes >= bodies[message->type].least && message->bytes % bodies[message->type].unit == 0 &&
+	       message->bytes / bodies[message->type].unit <= bodies[message->type].most;
+}
+
+static void take_fds(struct msghdr *header, struct message_fds *fds)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		fds->count = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(fds->at, CMSG_DATA(c), fds->count * sizeof(int));
+	}
+}
+
+enum channel_result channel_receive(int fd, struct message *message, struct message_fds *fds)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * CHANNEL_MAX_FDS)];
+	} control;
+	struct iovec part = { message, sizeof(*message) };
+	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+				 .msg_controllen = sizeof(control.bytes) };
+	ssize_t len = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
+
+	fds->count = 0;
+	if (len < 0)
+		return errno == EAGAIN || errno == EINTR ? CHANNEL_EMPTY : CHANNEL_END;
+	take_fds(&header, fds);
+	if (len == 0 || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !is_valid(message, (size_t)len)) {
+		channel_drop(fds);
+		return CHANNEL_END;
+	}
+	if (message->type == MESSAGE_FAILED)
+		message->body.text[message->bytes - 1] = '\0';
+	return CHANNEL_MESSAGE;
+}

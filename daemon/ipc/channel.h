@@ -1,0 +1,105 @@
+/* The channel between the master and one worker: a SEQPACKET pair of whole messages, some with descriptors.
+ *
+ * master -> worker			worker -> master
+ *	CONFIG	g, the canonical text		READY	g: prepared, not yet accepting by it
+ *	LOGS	g, error and access log		FAILED	g, why
+ *	SOCKETS	g, listening sockets		ADOPTED	g: it counts now (a fresh worker: SERVING)
+ *	PREPARE	g: build it, then vote
+ *	GO	g
+ *	ABORT	g
+ *	COVER	the slots without a worker
+ *	DRAIN
+ *
+ * Only these change what a worker does; the channel's end makes it drain and leave. */
+#ifndef IPC_CHANNEL_H
+#define IPC_CHANNEL_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	CHANNEL_MAX_FDS = 253,          /* SCM_MAX_FD of the kernel */
+	CHANNEL_MAX_LISTENERS = 128,
+	CHANNEL_MAX_SLOTS = 1024,
+};
+
+enum message_type {
+	MESSAGE_CONFIG = 1, MESSAGE_LOGS, MESSAGE_SOCKETS, MESSAGE_PREPARE, MESSAGE_GO, MESSAGE_ABORT, MESSAGE_COVER,
+	MESSAGE_DRAIN, MESSAGE_READY, MESSAGE_FAILED, MESSAGE_ADOPTED, MESSAGE_TYPES
+};
+
+/* Which slots nobody serves: a bit each. */
+struct slot_set {
+	uint64_t bits[CHANNEL_MAX_SLOTS / 64];
+};
+
+static inline bool slot_set_has(const struct slot_set *set, unsigned slot)
+{
+	return slot < CHANNEL_MAX_SLOTS && (set->bits[slot / 64] >> slot % 64 & 1) != 0;
+}
+
+static inline void slot_set_add(struct slot_set *set, unsigned slot)
+{
+	set->bits[slot / 64] |= UINT64_C(1) << slot % 64;
+}
+
+/* What a socket of a SOCKETS message is; the descriptors come in the same order. */
+struct socket_note {
+	uint32_t listener;              /* the master's number for the listener */
+	uint32_t slot;                  /* whose it is */
+	bool shared;                    /* everybody's, whatever the mode: a unix socket */
+	bool stream_tcp;
+};
+
+struct prepare_note {
+	uint32_t slots;                 /* how many slots the generation has */
+	uint32_t listener_count;
+	uint32_t listeners[CHANNEL_MAX_LISTENERS];
+	bool shared;                    /* every socket is everybody's */
+};
+
+struct drain_note {
+	uint64_t deadline_ns;           /* CLOCK_MONOTONIC: what is not finished then is cut */
+	bool close_idle;                /* the service stops: idle connections are closed now */
+};
+
+struct message {
+	uint32_t type;
+	uint32_t bytes;                 /* of the body */
+	uint64_t generation;
+	union {
+		struct socket_note sockets[CHANNEL_MAX_FDS];
+		struct prepare_note prepare;
+		struct slot_set cover;
+		struct drain_note drain;
+		char text[ERR_TEXT_BYTES];
+	} body;
+};
+
+/* Descriptors that came with a message.  Whoever receives owns them; channel_drop closes what was not taken. */
+struct message_fds {
+	int at[CHANNEL_MAX_FDS];
+	unsigned count;
+};
+
+void channel_drop(struct message_fds *fds);
+
+/* A pair of connected ends, CLOEXEC and non-blocking. */
+bool channel_pair(int ends[2], struct err *err);
+
+/* Sends one whole message; `fds` (may be NULL) stay the caller's.  False with `err`: the other end is gone, or has
+ * not read for so long that the buffer is full. */
+bool channel_send(int fd, const struct message *message, const int *fds, unsigned count, struct err *err);
+
+/* The same for a message without a body. */
+bool channel_tell(int fd, enum message_type type, uint64_t generation, struct err *err);
+
+enum channel_result { CHANNEL_MESSAGE, CHANNEL_EMPTY, CHANNEL_END };
+
+/* Receives one message: CHANNEL_MESSAGE only for one of a known type whose body has the length that its type says.
+ * Anything else (a truncated one, a wrong one) counts as the end: the other side is broken. */
+enum channel_result channel_receive(int fd, struct message *message, struct message_fds *fds);
+
+#endif

@@ -1,0 +1,270 @@
+/* main.c - the command line, and the wiring: the only file, with service/registry.c, that knows concrete things.
+ *
+ * Exit status: 0 as asked, 1 the service could not start or go on, 2 wrong usage or a wrong configuration. */
+#include "config/canonical.h"
+#include "config/check.h"
+#include "http/access_log.h"
+#include "http/http1.h"
+#include "http/route.h"
+#include "master/master.h"
+#include "service/registry.h"
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { STATUS_GOOD, STATUS_FAILED, STATUS_WRONG };
+
+static const char default_config[] = "/etc/drover/drover.conf";
+static const char default_address[] = "127.0.0.1:8080";
+
+static const char usage[] =
+	"usage: drover [-c FILE] [-t | -T]\n"
+	"       drover -r DIR [-l ADDR]\n"
+	"\n"
+	"  -c, --config FILE    the configuration (default /etc/drover/drover.conf)\n"
+	"  -t, --test           check the configuration and exit; status 2 when it is wrong\n"
+	"  -T, --print          print the effective configuration and where each value is from\n"
+	"  -r, --root DIR       serve a directory, without a configuration file\n"
+	"  -l, --listen ADDR    where -r listens (default 127.0.0.1:8080)\n"
+	"  -V, --version        the version\n"
+	"  -h, --help           this text\n"
+	"\n"
+	"drover stays in the foreground.  HUP reloads the configuration, TERM stops\n"
+	"gracefully, INT at once.  See drover(8), drover.conf(5), droverctl(8).\n";
+
+struct options {
+	const char *config, *root, *listen;
+	bool test, print;
+};
+
+/* ---- wiring ------------------------------------------------------------------------------------------ */
+
+/* In the checker: what the services say, under the workers' user. */
+static bool check_system(struct generation *generation, struct problems *problems)
+{
+	bool done = false;
+	struct err err;
+
+	while (!done) {
+		if (protocol_http1.prepare(generation, 0, &done, &err))
+			continue;
+		problems_add(problems, "%s", err.text);
+		return false;
+	}
+	return true;
+}
+
+static int run_worker(const struct master_setup *setup, int channel, unsigned slot, struct board *board,
+		      unsigned column)
+{
+	struct worker_start start = {
+		.channel = channel, .slot = slot, .board = board, .column = column, .protocol = setup->protocol,
+		.services = setup->services, .access_log = access_log_target,
+	};
+
+	return worker_run(&start);
+}
+
+static int serve(const struct config_input *input)
+{
+	struct master_setup setup = {
+		.input = *input, .services = service_schemas, .protocol = &protocol_http1,
+		.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+		.check_system = check_system, .run_worker = run_worker,
+	};
+
+	return master_run(&setup);
+}
+
+/* ---- -t and -T --------------------------------------------------------------------------------------- */
+
+static bool check_all(const struct config_input *input, struct generation *generation, struct problems *problems)
+{
+	struct config_identity identity;
+	struct err err;
+
+	if (!read_config(input, generation, problems))
+		return false;
+	if (config_identity(generation->config, &identity, &err))
+		return check_system(generation, problems);
+	problems_add(problems, "%s: %s", input->path, err.text);
+	return false;
+}
+
+static int print(const struct generation *generation)
+{
+	size_t len;
+	char *text = canonical_print(generation, &len);
+
+	if (text == NULL)
+		return STATUS_FAILED;
+	fputs(text, stdout);
+	free(text);
+	return STATUS_GOOD;
+}
+
+static int check(const struct config_input *input, const struct options *options)
+{
+	struct generation *generation = generation_new(0, service_schemas);
+	struct problems problems = { 0 };
+	int status = STATUS_WRONG;
+
+	if (generation != NULL && check_all(input, generation, &problems)) {
+		status = options->print ? print(generation) : STATUS_GOOD;
+		if (!options->print)
+			printf("%s: the configuration is good\n", input->path);
+	}
+	if (problems.text != NULL)
+		fputs(problems.text, stderr);
+	problems_release(&problems);
+	generation_unpin(generation);
+	return status;
+}
+
+/* ---- -r ---------------------------------------------------------------------------------------------- */
+
+/* A string as the configuration's grammar wants it. */
+static void put_quoted(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text != '\0'; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', out);
+		if ((unsigned char)*text < 0x20)
+			fprintf(out, "\\x%02x", (unsigned char)*text);
+		else
+			fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+/* Started as root, workers run as the directory's owner: nobody else is sure to be able to read it. */
+static void put_user(FILE *out, const char *root)
+{
+	struct stat info;
+	struct passwd *owner;
+
+	if (geteuid() != 0 || stat(root, &info) < 0)
+		return;
+	owner = getpwuid(info.st_uid);
+	if (owner == NULL)
+		return;
+	fputs("user = ", out);
+	put_quoted(out, owner->pw_name);
+	fputs(";\n", out);
+}
+
+/* The configuration that `-r DIR -l ADDR` means; malloc'ed. */
+static char *directory_config(const struct options *options)
+{
+	char root[PATH_MAX], *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (realpath(options->root, root) == NULL) {
+		fprintf(stderr, "drover: -r %s: %s\n", options->root, strerror(errno));
+		return NULL;
+	}
+	out = open_memstream(&text, &len);
+	if (out == NULL)
+		return NULL;
+	put_user(out, root);
+	fputs("listen = ( { address = ", out);
+	put_quoted(out, options->listen != NULL ? options->listen : default_address);
+	fputs("; } );\nsites = ( { routes = ( { match = \"/\"; files = { root = ", out);
+	put_quoted(out, root);
+	fputs("; }; } ); } );\n", out);
+	return fclose(out) == 0 ? text : NULL;
+}
+
+/* ---- the command line -------------------------------------------------------------------------------- */
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' }, { "test", no_argument, NULL, 't' },
+	{ "print", no_argument, NULL, 'T' }, { "root", required_argument, NULL, 'r' },
+	{ "listen", required_argument, NULL, 'l' }, { "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
+};
+
+/* -1: go on; else the exit status. */
+static int take_option(int c, struct options *options)
+{
+	switch (c) {
+	case 'c':
+		options->config = optarg;
+		return -1;
+	case 'r':
+		options->root = optarg;
+		return -1;
+	case 'l':
+		options->listen = optarg;
+		return -1;
+	case 't':
+		options->test = true;
+		return -1;
+	case 'T':
+		options->print = true;
+		return -1;
+	case 'V':
+		return puts("drover " DROVER_VERSION), STATUS_GOOD;
+	case 'h':
+		return fputs(usage, stdout), STATUS_GOOD;
+	default:
+		return fprintf(stderr, "\n%s", usage), STATUS_WRONG;
+	}
+}
+
+static int read_options(int argc, char **argv, struct options *options)
+{
+	static const char letters[] = "c:tTr:l:Vh";
+	int status = -1;
+
+	for (int c = getopt_long(argc, argv, letters, long_options, NULL); c != -1 && status < 0;
+	     c = getopt_long(argc, argv, letters, long_options, NULL))
+		status = take_option(c, options);
+	return status;
+}
+
+static const char *wrong_options(int argc, char **argv, const struct options *options)
+{
+	if (optind < argc)
+		return argv[optind];
+	if (options->root != NULL && options->config != NULL)
+		return "-r and -c exclude each other";
+	if (options->listen != NULL && options->root == NULL)
+		return "-l belongs to -r; with a configuration file, set listen there";
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { 0 };
+	struct config_input input = { 0 };
+	int status = read_options(argc, argv, &options);
+	char *text = NULL;
+
+	if (status >= 0)
+		return status;
+	if (wrong_options(argc, argv, &options) != NULL) {
+		fprintf(stderr, "drover: %s\n\n%s", wrong_options(argc, argv, &options), usage);
+		return STATUS_WRONG;
+	}
+	if (options.root != NULL) {
+		text = directory_config(&options);
+		if (text == NULL)
+			return STATUS_WRONG;
+	}
+	input.path = text != NULL ? "command line" : options.config != NULL ? options.config : default_config;
+	input.text = text;
+	status = options.test || options.print ? check(&input, &options) : serve(&input);
+	free(text);
+	return status;
+}

@@ -1,0 +1,241 @@
+/* checker.c - a user's configuration is read in a child with a deadline; the master gets canonical text or problems.
+ *
+ * Called by reload.c.  The child runs as the workers will, so that what it may not read they could not either.
+ * Fails by calling `done` with problems. */
+#include "master.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/privilege.h"
+#include "config/canonical.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+enum { CHECK_SECONDS = 10, CHECK_MEMORY_BYTES = 1 << 30 };
+
+/* What the child leaves: plain data, bounded, and not trusted beyond that. */
+struct checker_result {
+	bool good;
+	struct config_identity identity;
+	char problems[PROBLEMS_MAX_BYTES];
+};
+
+void verdict_release(struct verdict *verdict)
+{
+	generation_unpin(verdict->generation);
+	fd_close(&verdict->text);
+	fd_close(&verdict->error_log);
+	fd_close(&verdict->access_log);
+	*verdict = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+}
+
+/* ---- in the child ------------------------------------------------------------------------------------ */
+
+static void put_problems(struct checker_result *result, const struct problems *problems)
+{
+	snprintf(result->problems, sizeof(result->problems), "%s", problems->text != NULL ? problems->text : "");
+}
+
+static bool write_text(struct generation *generation, int fd)
+{
+	size_t len;
+	char *text = canonical_print(generation, &len);
+	bool good = text != NULL && len <= CANONICAL_MAX_BYTES && fd_write_all(fd, text, len);
+
+	free(text);
+	return good && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
+}
+
+static bool check(const struct master_setup *setup, struct checker_result *result, int fd, struct problems *problems)
+{
+	struct generation *generation = generation_new(0, setup->services);
+	struct err err;
+
+	if (generation == NULL)
+		return problems_add(problems, "out of memory"), false;
+	if (!read_config(&setup->input, generation, problems))
+		return false;
+	if (!config_identity(generation->config, &result->identity, &err) ||
+	    !privilege_drop(result->identity.change, result->identity.uid, result->identity.gid, &err))
+		return problems_add(problems, "%s: %s", setup->input.path, err.text), false;
+	if (!setup->check_system(generation, problems))
+		return false;
+	if (!write_text(generation, fd))
+		return problems_add(problems, "%s: the canonical text could not be written", setup->input.path), false;
+	return true;
+}
+
+static void run_child(const struct master *master)
+{
+	struct checker_result *result = master->checker.result;
+	int text = fcntl(master->checker.text, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	int keep[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, text };
+	struct rlimit memory = { CHECK_MEMORY_BYTES, CHECK_MEMORY_BYTES };
+	struct problems problems = { 0 };
+
+	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
+#ifndef __SANITIZE_ADDRESS__            /* whose shadow alone is larger */
+	setrlimit(RLIMIT_AS, &memory);
+#endif
+	(void)memory;
+	result->good = check(master->setup, result, text, &problems);
+	put_problems(result, &problems);
+	_exit(0);
+}
+
+/* ---- in the master ----------------------------------------------------------------------------------- */
+
+static void release(struct master *master)
+{
+	struct checker *checker = &master->checker;
+
+	loop_remove(&master->loop, &checker->exit);
+	fd_close(&checker->exit.fd);
+	fd_close(&checker->text);
+	timer_cancel(&checker->deadline);
+	if (checker->result != NULL)
+		munmap(checker->result, sizeof(*checker->result));
+	checker->result = NULL;
+	checker->pid = 0;
+}
+
+/* The master's own view: only canonical text, only from a sealed memfd. */
+static bool load(struct master *master, struct verdict *verdict, struct err *err)
+{
+	struct canonical_load load;
+	bool done = false, good;
+	size_t len;
+	char *text;
+
+	if (!fd_is_sealed(master->checker.text))
+		return err_set(err, "the checker left its text unsealed");
+	text = fd_read_all(master->checker.text, CANONICAL_MAX_BYTES, &len, err);
+	if (text == NULL)
+		return false;
+	verdict->generation = generation_new(0, master->setup->services);
+	good = verdict->generation != NULL || err_set(err, "out of memory");
+	good = good && canonical_begin(&load, verdict->generation, (struct str){ text, len }, err) &&
+	       canonical_step(&load, 0, &done, err);
+	free(text);
+	return good;
+}
+
+static void copy_problems(char *text, struct problems *problems)
+{
+	char *rest = text, *line;
+
+	while ((line = strsep(&rest, "\n")) != NULL)
+		if (line[0] != '\0')
+			problems_add(problems, "%s", line);
+}
+
+static void judge(struct master *master, const siginfo_t *info)
+{
+	struct checker *checker = &master->checker;
+	struct verdict verdict = { .text = -1, .error_log = -1, .access_log = -1 };
+	struct problems problems = { 0 };
+	bool good = info->si_code == CLD_EXITED && checker->result->good;
+	struct err err;
+
+	checker->result->problems[sizeof(checker->result->problems) - 1] = '\0';
+	if (info->si_code != CLD_EXITED)
+		problems_add(&problems, "%s: the check was ended by signal %d (%s)", master->setup->input.path,
+			     info->si_status, info->si_status == SIGKILL ? "its deadline of 10 s, or out of memory"
+									 : strsignal(info->si_status));
+	else if (!good)
+		copy_problems(checker->result->problems, &problems);
+	if (good && !load(master, &verdict, &err)) {
+		good = false;
+		problems_add(&problems, "%s: %s", master->setup->input.path, err.text);
+	}
+	if (good) {
+		verdict.text = fd_take(&checker->text);
+		verdict.identity = checker->result->identity;
+		verdict.slots = config_worker_count(verdict.generation->config);
+	}
+	release(master);
+	checker->done(master, good ? &verdict : NULL, &problems);
+	if (!good)
+		verdict_release(&verdict);
+	problems_release(&problems);
+}
+
+static void on_exit_of_checker(struct source *source, uint32_t events)
+{
+	struct checker *checker = LIST_ENTRY(source, struct checker, exit);
+	struct master *master = LIST_ENTRY(checker, struct master, checker);
+	siginfo_t info = { 0 };
+
+	(void)events;
+	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0)
+		judge(master, &info);
+}
+
+static void too_late(struct timer *timer, uint64_t now_ns)
+{
+	struct checker *checker = LIST_ENTRY(timer, struct checker, deadline);
+
+	(void)now_ns;
+	kill(checker->pid, SIGKILL);    /* its end is reported by the pidfd */
+}
+
+static bool watch(struct master *master, struct err *err)
+{
+	struct checker *checker = &master->checker;
+
+	checker->exit = (struct source){ .fd = pidfd_open(checker->pid, 0), .handle = on_exit_of_checker };
+	if (checker->exit.fd < 0)
+		return err_sys(err, errno, "pidfd_open");
+	fcntl(checker->exit.fd, F_SETFD, FD_CLOEXEC);
+	if (loop_add(&master->loop, &checker->exit, EPOLLIN) != 0)
+		return err_set(err, "cannot watch the checker");
+	checker->deadline.fire = too_late;
+	loop_timer(&master->loop, &checker->deadline, CHECK_SECONDS * CLOCK_S);
+	return true;
+}
+
+bool checker_start(struct master *master, struct err *err)
+{
+	struct checker *checker = &master->checker;
+
+	checker->exit.fd = -1;
+	checker->text = memfd_create("drover-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	checker->result = mmap(NULL, sizeof(*checker->result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (checker->result == MAP_FAILED)
+		checker->result = NULL;
+	if (checker->text < 0 || checker->result == NULL) {
+		err_sys(err, errno, "memory for the checker");
+		return release(master), false;
+	}
+	checker->pid = fork();
+	if (checker->pid == 0)
+		run_child(master);
+	if (checker->pid < 0) {
+		err_sys(err, errno, "fork the checker");
+		return release(master), false;
+	}
+	if (watch(master, err))
+		return true;
+	kill(checker->pid, SIGKILL);
+	waitpid(checker->pid, NULL, 0); /* killed a moment ago: it ends at once */
+	return release(master), false;
+}
+
+void checker_kill(struct master *master)
+{
+	if (master->checker.pid == 0)
+		return;
+	kill(master->checker.pid, SIGKILL);
+	waitpid(master->checker.pid, NULL, 0);
+	release(master);
+}

@@ -1,0 +1,296 @@
+/* control.c - the control socket: droverctl's requests, answered without ever blocking the master.
+ *
+ * Every client has a bounded line in, a bounded answer out, and a deadline; there is a bounded number of them.
+ * Called by reload.c at the start and by master.c at the end. */
+#include "master.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "ipc/control.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+enum { MOST_CLIENTS = 128, CLIENT_DEADLINE_MS = 10000 };
+
+struct control {
+	struct master *master;
+	struct source source;
+	struct addr addr;
+	struct list clients;
+	unsigned count;
+	bool full;                      /* not accepting until a client has gone */
+};
+
+struct client {
+	struct source source;
+	struct list link;
+	struct control *control;
+	struct timer deadline;          /* armed but while a reload is waited for */
+	struct asker asker;
+	char line[CONTROL_LINE_BYTES];
+	size_t len;
+	char *answer;
+	size_t answer_len, answer_sent;
+	bool waiting;                   /* for a reload */
+};
+
+static void client_free(struct client *client)
+{
+	struct control *control = client->control;
+
+	loop_remove(&control->master->loop, &client->source);
+	fd_close(&client->source.fd);
+	timer_cancel(&client->deadline);
+	list_remove(&client->asker.link);
+	list_remove(&client->link);
+	free(client->answer);
+	free(client);
+	control->count--;
+	if (control->full && loop_add(&control->master->loop, &control->source, EPOLLIN) == 0)
+		control->full = false;
+}
+
+static void too_slow(struct timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	client_free(LIST_ENTRY(timer, struct client, deadline));
+}
+
+static void flush(struct client *client)
+{
+	while (client->answer_sent < client->answer_len) {
+		ssize_t n = send(client->source.fd, client->answer + client->answer_sent,
+				 client->answer_len - client->answer_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN) {
+			loop_modify(&client->control->master->loop, &client->source, EPOLLOUT);
+			return;
+		}
+		if (n < 0)
+			break;
+		client->answer_sent += (size_t)n;
+	}
+	client_free(client);            /* one request a connection: the answer's end is the end */
+}
+
+static void reply(struct client *client, json_t *object)
+{
+	char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	json_decref(object);
+	client->answer_len = text != NULL ? strlen(text) + 1 : 0;
+	client->answer = text;
+	if (text == NULL) {
+		client_free(client);
+		return;
+	}
+	text[client->answer_len - 1] = '\n';    /* in place of the terminator: it is sent by length */
+	loop_timer(&client->control->master->loop, &client->deadline, CLIENT_DEADLINE_MS * CLOCK_MS);
+	flush(client);
+}
+
+static void reply_text(struct client *client, bool good, const char *text)
+{
+	json_t *object = json_pack("{s:b, s:s}", "ok", (int)good, "text", text);
+
+	if (object == NULL)             /* bytes of a path that are no UTF-8 */
+		object = json_pack("{s:b, s:s}", "ok", (int)good, "text", "the reason is in the log");
+	reply(client, object);
+}
+
+static void on_reloaded(struct asker *asker, bool good, const char *text)
+{
+	struct client *client = LIST_ENTRY(asker, struct client, asker);
+
+	client->waiting = false;
+	reply_text(client, good, text);
+}
+
+/* ---- commands ---------------------------------------------------------------------------------------- */
+
+static void command_status(struct client *client, const json_t *request)
+{
+	(void)request;
+	reply(client, json_pack("{s:b, s:o}", "ok", 1, "status", status_json(client->control->master)));
+}
+
+static void command_reload(struct client *client, const json_t *request)
+{
+	client->waiting = true;
+	client->asker.answer = on_reloaded;
+	timer_cancel(&client->deadline);        /* a reload has deadlines of its own */
+	reload_ask(client->control->master, &client->asker, json_is_true(json_object_get(request, "replace")));
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct client *client, const json_t *request);
+} commands[] = {
+	{ "status", command_status },
+	{ "reload", command_reload },
+};
+
+static void run_line(struct client *client)
+{
+	json_t *request = json_loadb(client->line, client->len, JSON_REJECT_DUPLICATES, NULL);
+	const char *name = json_string_value(json_object_get(request, "command"));
+
+	for (size_t i = 0; name != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].name, name) == 0) {
+			commands[i].run(client, request);
+			json_decref(request);
+			return;
+		}
+	}
+	reply_text(client, false, name != NULL ? "unknown command; known are status and reload"
+					       : "expected one JSON object with a \"command\" on one line");
+	json_decref(request);
+}
+
+/* ---- bytes in ---------------------------------------------------------------------------------------- */
+
+/* A caller that leaves while a reload is under way stops waiting; the reload goes on. */
+static void read_line(struct client *client)
+{
+	ssize_t n = recv(client->source.fd, client->line + client->len, sizeof(client->line) - client->len, MSG_DONTWAIT);
+	size_t from = client->len;
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0 || client->waiting) {        /* gone, or talking out of turn */
+		client_free(client);
+		return;
+	}
+	client->len += (size_t)n;
+	if (memchr(client->line + from, '\n', client->len - from) != NULL)
+		run_line(client);
+	else if (client->len == sizeof(client->line))
+		reply_text(client, false, "the line is longer than 4096 bytes");
+}
+
+static void on_client(struct source *source, uint32_t events)
+{
+	struct client *client = LIST_ENTRY(source, struct client, source);
+
+	if (client->answer != NULL && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0)
+		flush(client);
+	else if (client->answer == NULL)
+		read_line(client);
+}
+
+/* The socket is 0600; this holds even where the directory was left open and the mode was changed. */
+static bool may_talk(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static void add_client(struct control *control, int accepted)
+{
+	int fd AUTO_CLOSE = accepted;
+	struct client *client = may_talk(fd) ? calloc(1, sizeof(*client)) : NULL;
+
+	if (client == NULL)
+		return;
+	client->control = control;
+	client->source = (struct source){ .fd = fd, .handle = on_client };
+	client->deadline.fire = too_slow;
+	if (loop_add(&control->master->loop, &client->source, EPOLLIN | EPOLLRDHUP) != 0) {
+		free(client);
+		return;
+	}
+	fd_take(&fd);
+	list_push_back(&control->clients, &client->link);
+	loop_timer(&control->master->loop, &client->deadline, CLIENT_DEADLINE_MS * CLOCK_MS);
+	control->count++;
+}
+
+static void on_connection(struct source *source, uint32_t events)
+{
+	struct control *control = LIST_ENTRY(source, struct control, source);
+	int fd;
+
+	(void)events;
+	if (control->count >= MOST_CLIENTS) {   /* the rest waits in the backlog */
+		loop_remove(&control->master->loop, source);
+		control->full = true;
+		return;
+	}
+	fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		add_client(control, fd);
+}
+
+/* ---- opening and closing ----------------------------------------------------------------------------- */
+
+static bool listen_at(struct control *control, const char *path, struct err *err)
+{
+	struct listener_options options = { .backlog = 128, .mode = 0600 };
+	char text[CONTROL_PATH_BYTES + 8], directory[CONTROL_PATH_BYTES];
+	mode_t mask;
+
+	snprintf(directory, sizeof(directory), "%s", path);
+	*strrchr(directory, '/') = '\0';
+	if (directory[0] != '\0' && mkdir(directory, 0755) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "make the directory %s", directory);
+	snprintf(text, sizeof(text), "unix:%s", path);
+	if (!addr_parse(text, &control->addr, err))
+		return false;
+	mask = umask(0177);             /* never open to others, not even for a moment */
+	control->source.fd = listener_bind(&control->addr, false, err);
+	umask(mask);
+	if (control->source.fd < 0)
+		return false;
+	return listener_start(control->source.fd, &control->addr, &options, err);
+}
+
+bool control_open(struct master *master, const struct config *config, struct err *err)
+{
+	bool is_auto = strcmp(config->control, "auto") == 0;
+	struct control *control = calloc(1, sizeof(*control));
+	char path[CONTROL_PATH_BYTES] = "";
+
+	if (control == NULL)
+		return err_set(err, "out of memory");
+	control->master = master;
+	control->source = (struct source){ .fd = -1, .handle = on_connection };
+	list_init(&control->clients);
+	master->control = control;
+	if (strcmp(config->control, "off") == 0)
+		return true;
+	if (is_auto && !control_default_path(path))
+		err_set(err, "no $RUNTIME_DIRECTORY and no $XDG_RUNTIME_DIR");
+	else if (listen_at(control, is_auto ? path : config->control, err) &&
+		 loop_add(&master->loop, &control->source, EPOLLIN) == 0)
+		return true;
+	fd_close(&control->source.fd);
+	if (!is_auto)
+		return err_add(err, "control");
+	log_event(LEVEL_WARNING, "control_unavailable", log_text("error", err->text));
+	return true;
+}
+
+void control_close(struct master *master)
+{
+	struct control *control = master->control;
+
+	if (control == NULL)
+		return;
+	while (!list_empty(&control->clients))
+		client_free(LIST_ENTRY(control->clients.next, struct client, link));
+	if (control->source.fd >= 0)
+		listener_unlink(&control->addr);
+	loop_remove(&master->loop, &control->source);
+	fd_close(&control->source.fd);
+	free(control);
+	master->control = NULL;
+}

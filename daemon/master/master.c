@@ -1,0 +1,222 @@
+/* master.c - the master's life: start, signals, stop.
+ *
+ * Called by main.c.  The start is the first reload, from nothing; a failure there ends the process, later ones never
+ * do. */
+#include "master.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/privilege.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+void master_check_end(struct master *master)
+{
+	if (master->stopping && list_empty(&master->children))
+		loop_stop(&master->loop);
+}
+
+static void retire_all(struct master *master)
+{
+	struct list *next;
+
+	for (struct list *link = master->children.next; link != &master->children; link = next) {
+		next = link->next;
+		child_happens(LIST_ENTRY(link, struct child, link), EV_RETIRE);
+	}
+}
+
+void master_stop(struct master *master, bool at_once)
+{
+	bool first = !master->stopping;
+
+	master->stopping = true;
+	if (first) {
+		log_event(LEVEL_NOTICE, "stopping", log_text("how", at_once ? "at once" : "gracefully"));
+		notify_stopping();
+		reload_stop(master);
+		for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
+			timer_cancel(&master->slots[i].respawn);
+	}
+	if (at_once)
+		spawn_kill_all(master);
+	else if (first)
+		retire_all(master);
+	master_check_end(master);
+}
+
+static void on_reload_signal(struct master *master)
+{
+	reload_ask(master, NULL, false);
+}
+
+/* A second TERM means: now. */
+static void on_stop_signal(struct master *master)
+{
+	master_stop(master, master->stopping);
+}
+
+static void on_fast_signal(struct master *master)
+{
+	master_stop(master, true);
+}
+
+static void on_unused_signal(struct master *master)
+{
+	(void)master;
+	log_event(LEVEL_NOTICE, "signal_unused", log_text("hint", "HUP reloads, TERM stops; see drover(8)"));
+}
+
+static const struct {
+	int number;
+	void (*act)(struct master *master);
+} signals[] = {
+	{ SIGHUP, on_reload_signal },
+	{ SIGTERM, on_stop_signal },
+	{ SIGQUIT, on_stop_signal },
+	{ SIGINT, on_fast_signal },
+	{ SIGUSR1, on_unused_signal },
+	{ SIGUSR2, on_unused_signal },
+};
+
+enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
+
+static void on_signal(struct source *source, uint32_t events)
+{
+	struct master *master = LIST_ENTRY(source, struct master, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	for (unsigned i = 0; i < SIGNALS; i++)
+		if (signals[i].number == (int)info.ssi_signo)
+			signals[i].act(master);
+}
+
+static bool open_signals(struct master *master, struct err *err)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (unsigned i = 0; i < SIGNALS; i++)
+		sigaddset(&set, signals[i].number);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	master->signals = (struct source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .handle = on_signal };
+	if (master->signals.fd < 0)
+		return err_sys(err, errno, "signalfd");
+	if (loop_add(&master->loop, &master->signals, EPOLLIN) != 0)
+		return err_set(err, "cannot watch signals");
+	return true;
+}
+
+static void free_dead(struct turn_end *hook)
+{
+	struct master *master = LIST_ENTRY(hook, struct master, sweep);
+
+	for (struct list *link = list_pop_front(&master->dead); link != NULL; link = list_pop_front(&master->dead))
+		free(LIST_ENTRY(link, struct child, link));
+}
+
+/* With a URL that can be clicked or copied, where there is one. */
+static void say_listening(const char *address)
+{
+	char url[ADDR_TEXT_BYTES + 16];
+
+	snprintf(url, sizeof(url), "http://%s/", address);
+	if (strncmp(address, "unix:", 5) == 0)
+		log_event(LEVEL_NOTICE, "listening", log_text("address", address));
+	else
+		log_event(LEVEL_NOTICE, "listening", log_text("address", address), log_text("url", url));
+}
+
+/* When the first generation serves, say where. */
+static void on_started(struct asker *asker, bool good, const char *text)
+{
+	struct master *master = LIST_ENTRY(asker, struct master, starter);
+	const struct config *config;
+
+	(void)text;
+	if (!good)
+		return;
+	config = master->current.generation->config;
+	if (config->accept == ACCEPT_DIRECTED)
+		log_event(LEVEL_INFO, "accept_mode", log_text("wanted", "directed"), log_text("effective", "reuseport"),
+			  log_text("why", "this build has no steering program"));
+	for (unsigned i = 0; i < config->listen.count; i++)
+		say_listening(config_listen(config, i)->address);
+}
+
+static bool set_up(struct master *master, const struct master_setup *setup, struct err *err)
+{
+	master->setup = setup;
+	master->current.text = master->current.error_log = master->current.access_log = -1;
+	master->transition.next = master->current;
+	master->checker.text = master->checker.exit.fd = -1;
+	list_init(&master->children);
+	list_init(&master->dead);
+	list_init(&master->listeners);
+	list_init(&master->transition.askers);
+	list_init(&master->transition.later);
+	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
+		master->slots[i].master = master;
+	log_role("master");
+	privilege_open_files(0);
+	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, err);
+	if (master->board == NULL || !loop_open(&master->loop, err))
+		return false;
+	master->sweep.run = free_dead;
+	loop_at_turn_end(&master->loop, &master->sweep);
+	return open_signals(master, err);
+}
+
+static void tear_down(struct master *master)
+{
+	control_close(master);
+	sockets_close(master);
+	verdict_release(&master->current);
+	free_dead(&master->sweep);
+	fd_close(&master->signals.fd);
+	loop_close(&master->loop);
+	board_destroy(master->board);
+}
+
+/* The start's problems are for whoever typed the command: plain lines, not log lines. */
+static int say_failure(const struct master *master)
+{
+	const char *text = master->failure.text;
+	static const char check[] = "failed at check: ";
+
+	if (strncmp(text, check, sizeof(check) - 1) == 0)
+		text += sizeof(check) - 1;
+	fprintf(stderr, "drover: %s\n", text);
+	return master->exit_status != 0 ? master->exit_status : 1;
+}
+
+int master_run(const struct master_setup *setup)
+{
+	struct master *master = calloc(1, sizeof(*master));
+	struct err err = { "out of memory" };
+	int status;
+
+	if (master == NULL || !set_up(master, setup, &err)) {
+		fprintf(stderr, "drover: %s\n", err.text);
+		return 1;
+	}
+	master->starter.answer = on_started;
+	reload_ask(master, &master->starter, false);
+	if (!loop_run(&master->loop, &err))
+		err_set(&master->failure, "%s", err.text);
+	status = master->failure.text[0] != '\0' ? say_failure(master) : 0;
+	if (status == 0)
+		log_event(LEVEL_NOTICE, "stopped");
+	tear_down(master);
+	free(master);
+	return status;
+}

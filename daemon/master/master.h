@@ -1,0 +1,239 @@
+/* The master: listeners, slots, children, signals, the one transition at a time.  It never reads a client's byte,
+ * and parses nothing that a user wrote.
+ *
+ * This header is the contract between the files of this folder; one verb per file. */
+#ifndef MASTER_MASTER_H
+#define MASTER_MASTER_H
+
+#include "child.h"
+#include "transition.h"
+
+#include "base/clock.h"
+#include "base/loop.h"
+#include "config/check.h"
+#include "config/read.h"
+#include "ipc/board.h"
+#include "ipc/channel.h"
+#include "net/listener.h"
+
+#include <sys/types.h>
+
+/* A worker that has served for so long is healthy: its slot's back-off starts anew. */
+#define SLOT_HEALTHY_NS (10 * CLOCK_S)
+
+/* What main.c wires in. */
+struct master_setup {
+	struct config_input input;
+	const struct schema *const *services;
+	const struct protocol *protocol;
+	const char *const *counter_names;
+	unsigned counters, gauge;
+	/* Checks, in a checker child that runs as the workers will, what the system says to the configuration. */
+	bool (*check_system)(struct generation *generation, struct problems *problems);
+	/* Runs a worker in the forked child; its result is the exit status. */
+	int (*run_worker)(const struct master_setup *setup, int channel, unsigned slot, struct board *board,
+			  unsigned column);
+};
+
+/* A configuration that passed the checker. */
+struct verdict {
+	struct generation *generation;
+	int text;                       /* the sealed memfd */
+	struct config_identity identity;
+	unsigned slots;
+	int error_log, access_log;      /* -1: stderr, or off */
+};
+
+/* Somebody who waits for a reload's outcome. */
+struct asker {
+	struct list link;
+	void (*answer)(struct asker *asker, bool good, const char *text);
+};
+
+struct child {
+	struct list link;               /* in master->children */
+	struct master *master;
+	pid_t pid;
+	struct source exit;             /* its pidfd */
+	struct source channel;
+	struct timer deadline;
+	enum child_state state;
+	enum vote vote;
+	unsigned slot;
+	unsigned column;
+	bool successor;                 /* sits beside the serving one of its slot */
+	uint64_t generation;            /* it serves this one; 0: none yet */
+	uint64_t asked;                 /* the newest it was asked to prepare */
+	uint64_t sockets_sent;          /* the highest serial of a socket that it holds */
+	uint64_t started_ns, served_ns;
+};
+
+struct slot {
+	struct master *master;
+	struct child *serving;          /* NULL: none */
+	struct child *next;             /* starting or standing by; NULL: none */
+	bool replace;                   /* the serving one is to be followed by a fresh one */
+	unsigned failures;              /* in a row */
+	struct timer respawn;
+};
+
+struct listen_socket {
+	uint64_t serial;
+	int fd;
+	bool listening;
+};
+
+struct listener {
+	struct list link;
+	uint32_t id;
+	struct addr addr;
+	struct listener_options options;        /* in force */
+	struct listener_options wanted;         /* by the open transition */
+	bool keep;                      /* the open transition's generation has it */
+	bool fresh;                     /* made by the open transition */
+	unsigned count;                 /* sockets: one per slot, or one */
+	struct listen_socket *sockets;
+};
+
+enum phase { PHASE_IDLE, PHASE_CHECKING, PHASE_PREPARING, PHASE_GOING };
+
+struct transition {
+	enum phase phase;
+	uint64_t number;
+	bool replace;                   /* asked for by the caller */
+	struct verdict next;            /* until the commit */
+	uint64_t started_ns;
+	struct list askers, later;      /* waiting for this one; for the one after it */
+	bool again;                     /* somebody asked meanwhile */
+	bool again_replace;
+	bool replaces;                  /* the plan has fresh workers for serving slots */
+	unsigned buried;                /* voters that died: off the list of children */
+	char notes[256];                /* what the caller should know although it went well */
+};
+
+struct checker {
+	pid_t pid;
+	struct source exit;
+	struct timer deadline;
+	int text;                       /* the memfd it writes to */
+	struct checker_result *result;  /* shared memory */
+	void (*done)(struct master *master, struct verdict *verdict, struct problems *problems);
+};
+
+struct master {
+	const struct master_setup *setup;
+	struct loop loop;
+	struct source signals;
+	struct board *board;
+	struct list children, dead;     /* dead: freed at the turn's end */
+	struct turn_end sweep;
+	unsigned slot_count;            /* of the committed generation */
+	struct slot slots[CONFIG_MAX_WORKERS];
+	struct list listeners;
+	uint32_t listener_ids;
+	uint64_t socket_serials;
+	uint64_t generation_numbers;
+	struct verdict current;         /* committed; generation NULL: none yet */
+	struct transition transition;
+	struct checker checker;
+	struct control *control;
+	struct asker starter;           /* waits for the first generation to serve */
+	struct slot_set uncovered;      /* as it was last told to the workers */
+	int exit_status;
+	bool stopping;
+	struct err failure;             /* why the start failed */
+	uint64_t reloads_good, reloads_bad;
+	char last_reload[ERR_TEXT_BYTES];
+	struct timespec last_reload_at;
+	bool last_reload_good;
+};
+
+/* Runs the service until it is stopped; returns the exit status: 0 stopped as asked, 1 the start failed, 2 the
+ * configuration is wrong (both said on stderr). */
+int master_run(const struct master_setup *setup);
+
+/* Graceful (drain, deadline) or at once. */
+void master_stop(struct master *master, bool at_once);
+
+/* Ends the loop when nothing is left to wait for. */
+void master_check_end(struct master *master);
+
+static inline bool master_is_stopping(const struct master *master)
+{
+	return master->stopping;
+}
+
+/* ---- checker.c ---- */
+/* Forks the checker; `done` of master->checker is called later, with a verdict or with problems. */
+bool checker_start(struct master *master, struct err *err);
+void checker_kill(struct master *master);
+void verdict_release(struct verdict *verdict);
+
+/* ---- spawn.c ---- */
+/* Forks a worker into `slot` and asks it to prepare `verdict`; it becomes slot->next.  NULL with `err`. */
+struct child *spawn_child(struct master *master, unsigned slot, const struct verdict *verdict, struct err *err);
+
+/* Sends CONFIG, LOGS, SOCKETS, PREPARE for `verdict`.  False: the child does not read its channel. */
+bool spawn_ask(struct child *child, const struct verdict *verdict, struct err *err);
+
+/* Feeds `event` to the child's table and carries the action out. */
+void child_happens(struct child *child, enum child_event event);
+
+/* Sends GO for the generation that the child was asked to prepare last. */
+void child_go(struct child *child);
+
+/* Every child now: SIGKILL. */
+void spawn_kill_all(struct master *master);
+
+/* ---- slots.c ---- */
+/* Respawns into the slot, now or after its back-off. */
+void slot_respawn(struct slot *slot, bool at_once);
+/* The successor serves: it takes the seat, the one before retires. */
+void slot_take(struct child *child);
+/* Retires everybody above slot_count. */
+void slots_trim(struct master *master);
+/* Tells the workers which slots have nobody, when that has changed. */
+void slots_cover(struct master *master);
+/* Ends the oldest draining workers of a slot over limits.max_draining. */
+void slots_bound_draining(struct master *master, unsigned slot);
+
+/* ---- sockets.c ---- */
+/* Opens what the verdict's configuration needs and is not there yet; nothing listens.  False with `err`: nothing
+ * is left behind. */
+bool sockets_prepare(struct master *master, const struct verdict *next, struct err *err);
+/* listen(2) on all of it.  False with `err`: call sockets_abort. */
+bool sockets_commit(struct master *master, struct err *err);
+void sockets_abort(struct master *master);
+/* Closes the listeners that the committed generation has not. */
+void sockets_sweep(struct master *master);
+bool sockets_send(struct child *child, uint64_t generation, struct err *err);
+void sockets_note(struct master *master, const struct verdict *verdict, struct prepare_note *note);
+void sockets_close(struct master *master);
+
+/* ---- reload.c ---- */
+/* Starts a reload, or has one follow the open one.  `asker` (may be NULL) is answered in any case. */
+void reload_ask(struct master *master, struct asker *asker, bool replace);
+void reload_child_ready(struct child *child, uint64_t generation);
+void reload_child_failed(struct child *child, uint64_t generation, const char *why);
+void reload_child_adopted(struct child *child, uint64_t generation);
+void reload_child_died(struct child *child);
+void reload_child_late(struct child *child);
+void reload_stop(struct master *master);
+
+/* ---- notify.c: every sd_* call ---- */
+void notify_ready(const struct master *master);
+void notify_reloading(void);
+void notify_stopping(void);
+
+/* ---- control.c ---- */
+/* Opens the control socket that `config` names; one that is "auto" and cannot be had is a warning, any other an
+ * error. */
+bool control_open(struct master *master, const struct config *config, struct err *err);
+void control_close(struct master *master);
+
+/* ---- status.c ---- */
+struct json_t;
+/* The state of everything as a JSON object, a new reference; NULL when out of memory. */
+struct json_t *status_json(const struct master *master);
+
+#endif

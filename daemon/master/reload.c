@@ -1,0 +1,524 @@
+/* reload.c - the transition from one generation to the next, as a two-phase commit (DESIGN, sections 4 and 5).
+ *
+ *	ask -> checker -> logs, sockets, fresh workers -> PREPARE to all -> READY from all -> listen, commit
+ *	    -> GO to all -> ADOPTED from all -> removed listeners closed, surplus workers retired -> answer
+ *
+ * Until the commit a failure anywhere calls the transition off: everything goes on as before, and whoever asked is
+ * told which step failed and why.  After the commit there is no way back: whoever dies is respawned with the
+ * new generation, whoever is late is replaced.  The start of the service is the same transition, from nothing.
+ */
+#include "master.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "config/diff.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void start(struct master *master);
+
+#define FOR_EACH_CHILD(master, child) \
+	for (struct child *child = LIST_ENTRY((master)->children.next, struct child, link); \
+	     &child->link != &(master)->children; child = LIST_ENTRY(child->link.next, struct child, link))
+
+/* ---- the end ----------------------------------------------------------------------------------------- */
+
+static void answer_all(struct list *askers, bool good, const char *text)
+{
+	struct list answered;
+
+	list_init(&answered);
+	list_move_all(&answered, askers);
+	for (struct list *link = list_pop_front(&answered); link != NULL; link = list_pop_front(&answered)) {
+		struct asker *asker = LIST_ENTRY(link, struct asker, link);
+
+		asker->answer(asker, good, text);
+	}
+}
+
+static void record(struct master *master, bool good, const char *text)
+{
+	snprintf(master->last_reload, sizeof(master->last_reload), "%s", text);
+	master->last_reload_good = good;
+	master->last_reload_at = clock_wall();
+	if (good)
+		master->reloads_good++;
+	else
+		master->reloads_bad++;
+}
+
+/* The first transition is the start of the service: without it there is nothing to go on with. */
+static bool was_start(const struct master *master)
+{
+	return master->current.generation == NULL;
+}
+
+static void finish(struct master *master, bool good, const char *text)
+{
+	struct transition *transition = &master->transition;
+
+	transition->phase = PHASE_IDLE;
+	record(master, good, text);
+	FOR_EACH_CHILD(master, child)
+		child->vote = VOTE_NONE;
+	if (!master_is_stopping(master) && !was_start(master))
+		notify_ready(master);
+	answer_all(&transition->askers, good, text);
+	if (!good && was_start(master)) {
+		err_set(&master->failure, "%s", text);
+		master_stop(master, true);
+	}
+	if (transition->again && !master_is_stopping(master)) {
+		list_move_all(&transition->askers, &transition->later);
+		transition->again = false;
+		transition->replace = transition->again_replace;
+		transition->again_replace = false;
+		start(master);
+	}
+}
+
+/* Before the commit: nothing has changed anywhere, and what was made for the transition goes. */
+static void call_off(struct master *master, const char *step, const char *why)
+{
+	struct transition *transition = &master->transition;
+	char text[ERR_TEXT_BYTES + 64];
+	struct err err;
+
+	snprintf(text, sizeof(text), "failed at %s: %s", step, why);
+	if (!was_start(master))         /* a start that failed is said to whoever typed it, by master.c */
+		log_event(LEVEL_ERROR, "reload_failed", log_text("step", step), log_text("error", why));
+	FOR_EACH_CHILD(master, child) {
+		enum vote vote = child->vote;
+
+		child->vote = VOTE_NONE;
+		if (vote == VOTE_CALLED || vote == VOTE_STANDBY) {
+			child_happens(child, EV_RETIRE);
+		} else if (vote != VOTE_NONE && child->state == CHILD_SERVING) {
+			timer_cancel(&child->deadline);
+			child->asked = child->generation;
+			if (!channel_tell(child->channel.fd, MESSAGE_ABORT, transition->number, &err))
+				log_event(LEVEL_WARNING, "worker_unreachable", log_number("slot", child->slot),
+					  log_text("error", err.text));
+		}
+	}
+	sockets_abort(master);
+	verdict_release(&transition->next);
+	finish(master, false, text);
+}
+
+static void done(struct master *master)
+{
+	const struct transition *transition = &master->transition;
+	uint64_t took_ms = (master->loop.now_ns - transition->started_ns) / CLOCK_MS;
+	char text[512];
+	bool first = master->current.generation->number == 1;
+
+	sockets_sweep(master);
+	slots_trim(master);
+	slots_cover(master);
+	for (unsigned i = 0; i < master->slot_count; i++)       /* who died meanwhile, or was never there */
+		if (!timer_armed(&master->slots[i].respawn))
+			slot_respawn(&master->slots[i], false);
+	snprintf(text, sizeof(text), "generation %llu with %u workers after %llu ms%s%s",
+		 (unsigned long long)transition->number, master->slot_count, (unsigned long long)took_ms,
+		 transition->notes[0] != '\0' ? "; " : "", transition->notes);
+	log_event(LEVEL_NOTICE, first ? "serving" : "reload_done", log_number("generation", transition->number),
+		  log_number("workers", master->slot_count), log_number("took_ms", took_ms),
+		  log_text("notes", transition->notes));
+	finish(master, true, text);
+}
+
+/* ---- votes ------------------------------------------------------------------------------------------- */
+
+static void commit(struct master *master);
+
+static void count_votes(struct master *master)
+{
+	struct transition *transition = &master->transition;
+	unsigned counts[VOTES] = { 0 };
+
+	if (transition->phase != PHASE_PREPARING && transition->phase != PHASE_GOING)
+		return;
+	FOR_EACH_CHILD(master, child)
+		counts[child->vote]++;
+	counts[VOTE_GONE] += transition->buried;
+	switch (transition_verdict(counts, transition->phase == PHASE_GOING)) {
+	case TRANSITION_WAIT:
+		break;
+	case TRANSITION_COMMIT:
+		commit(master);
+		break;
+	case TRANSITION_NOBODY:
+		call_off(master, "prepare", "every worker that was asked died");
+		break;
+	case TRANSITION_DONE:
+		done(master);
+		break;
+	}
+}
+
+/* Feeds an event to the child's vote and acts on it. */
+static void vote(struct child *child, enum vote_event event, const char *step, const char *why)
+{
+	struct master *master = child->master;
+	struct vote_step next;
+
+	if (child->vote == VOTE_NONE)
+		return;
+	next = transition_next(child->vote, event);
+	child->vote = next.vote;
+	switch (next.action) {
+	case VOTE_ACT_COUNT:
+		count_votes(master);
+		break;
+	case VOTE_ACT_CALL_OFF:
+		call_off(master, step, why);
+		break;
+	case VOTE_ACT_REPLACE:
+		child_happens(child, EV_DEADLINE);
+		count_votes(master);
+		break;
+	case VOTE_ACT_SEND_GO:
+		child_go(child);
+		break;
+	case VOTE_ACT_BUG:
+		log_event(LEVEL_ERROR, "bug_vote_event", log_number("slot", child->slot), log_number("vote", child->vote),
+			  log_number("vote_event", event));
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- the commit -------------------------------------------------------------------------------------- */
+
+static void switch_log(struct master *master)
+{
+	const struct verdict *current = &master->current;
+
+	log_target(current->error_log >= 0 ? current->error_log : STDERR_FILENO,
+		   current->generation->config->log_level);
+}
+
+/* Those that serve, were not asked (they began to serve meanwhile) and are behind. */
+static void catch_up(struct child *child)
+{
+	struct err err;
+
+	if (child->state != CHILD_SERVING || child->asked >= child->master->current.generation->number)
+		return;
+	if (!spawn_ask(child, &child->master->current, &err)) {
+		log_event(LEVEL_ERROR, "worker_unreachable", log_number("slot", child->slot), log_text("error", err.text));
+		child_happens(child, EV_DEADLINE);
+	}
+}
+
+static void mark_replacements(struct master *master)
+{
+	FOR_EACH_CHILD(master, child) {
+		struct slot *slot = &master->slots[child->slot];
+
+		/* should the fresh one die before it serves, the slot is tried again */
+		if (child->vote == VOTE_STANDBY && slot->serving != NULL)
+			slot->replace = true;
+	}
+}
+
+static void commit(struct master *master)
+{
+	struct transition *transition = &master->transition;
+	struct verdict old = master->current;
+	struct err err;
+
+	if (!sockets_commit(master, &err)) {
+		call_off(master, "listen", err.text);
+		return;
+	}
+	transition->phase = PHASE_GOING;
+	master->current = transition->next;
+	master->slot_count = master->current.slots;
+	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	switch_log(master);
+	verdict_release(&old);
+	mark_replacements(master);
+	FOR_EACH_CHILD(master, child)
+		if (child->vote == VOTE_READY || child->vote == VOTE_STANDBY)
+			vote(child, VOTER_GO, "", "");
+	if (!transition->replaces)
+		FOR_EACH_CHILD(master, child)
+			catch_up(child);
+	count_votes(master);
+}
+
+/* ---- what children say ------------------------------------------------------------------------------- */
+
+static bool is_voter(const struct child *child, uint64_t generation)
+{
+	return child->vote != VOTE_NONE && generation == child->master->transition.number;
+}
+
+void reload_child_ready(struct child *child, uint64_t generation)
+{
+	struct master *master = child->master;
+	struct err err;
+
+	if (generation != child->asked || child->state == CHILD_KILLED || child->state == CHILD_DRAINING)
+		return;         /* for something that was called off or superseded */
+	timer_cancel(&child->deadline);
+	child_happens(child, EV_READY);
+	if (is_voter(child, generation))
+		vote(child, VOTED_READY, "", "");
+	else if (master->current.generation != NULL && generation == master->current.generation->number)
+		child_go(child);
+	else if (master->current.generation != NULL && !spawn_ask(child, &master->current, &err))
+		child_happens(child, EV_RETIRE);
+}
+
+void reload_child_failed(struct child *child, uint64_t generation, const char *why)
+{
+	char text[ERR_TEXT_BYTES];
+
+	if (generation != child->asked)
+		return;
+	timer_cancel(&child->deadline);
+	snprintf(text, sizeof(text), "slot %u: %s", child->slot, why);
+	if (is_voter(child, generation)) {
+		vote(child, VOTED_FAILED, "prepare", text);
+		return;
+	}
+	log_event(LEVEL_ERROR, "worker_cannot_prepare", log_number("slot", child->slot), log_text("error", why));
+	child_happens(child, child->state == CHILD_SERVING ? EV_DEADLINE : EV_RETIRE);
+}
+
+void reload_child_adopted(struct child *child, uint64_t generation)
+{
+	if (generation != child->asked || child->state != CHILD_SERVING)
+		return;
+	timer_cancel(&child->deadline);
+	child->generation = generation;
+	child->master->board->column[child->column].generation = generation;
+	if (child->served_ns == 0)
+		child->served_ns = child->master->loop.now_ns;
+	slot_take(child);
+	slots_cover(child->master);
+	if (is_voter(child, generation))
+		vote(child, VOTED_ADOPTED, "", "");
+	else
+		catch_up(child);
+}
+
+void reload_child_died(struct child *child)
+{
+	struct transition *transition = &child->master->transition;
+	char text[64];
+
+	if (child->vote == VOTE_NONE)
+		return;
+	snprintf(text, sizeof(text), "slot %u: its worker died before it was ready", child->slot);
+	if (child->vote == VOTE_ASKED || child->vote == VOTE_READY || child->vote == VOTE_GOING)
+		snprintf(transition->notes, sizeof(transition->notes), "the worker of slot %u died meanwhile and is respawned",
+			 child->slot);
+	transition->buried++;   /* it is off the list of children already */
+	vote(child, VOTER_DIED, "prepare", text);
+}
+
+void reload_child_late(struct child *child)
+{
+	uint64_t prepare_ms = child->master->transition.next.generation != NULL
+		? child->master->transition.next.generation->config->prepare_ns / CLOCK_MS : 0;
+	char text[128];
+
+	snprintf(text, sizeof(text), "slot %u did not say READY within %llu ms (timeouts.prepare)", child->slot,
+		 (unsigned long long)prepare_ms);
+	if (child->vote != VOTE_NONE)
+		vote(child, VOTER_LATE, "prepare", text);
+	else
+		child_happens(child, EV_DEADLINE);
+}
+
+/* ---- the plan ---------------------------------------------------------------------------------------- */
+
+static int open_log(const char *target, const char *none, struct err *err)
+{
+	int fd;
+
+	if (strcmp(target, none) == 0)
+		return -1;
+	if (strcmp(target, "stderr") == 0)
+		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	else
+		fd = open(target, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0640);
+	if (fd < 0)
+		err_sys(err, errno, "open %s", target);
+	return fd;
+}
+
+static bool open_logs(struct verdict *next, struct err *err)
+{
+	const struct config *config = next->generation->config;
+
+	err->text[0] = '\0';
+	next->error_log = open_log(config->log_error, "stderr", err);
+	next->access_log = open_log(config->log_access, "off", err);
+	return err->text[0] == '\0';
+}
+
+static bool must_replace(struct master *master, const struct verdict *next, const struct config_diff *diff)
+{
+	struct transition *transition = &master->transition;
+	bool other_user = next->identity.change != master->current.identity.change ||
+			  next->identity.uid != master->current.identity.uid ||
+			  next->identity.gid != master->current.identity.gid;
+
+	if (diff->replace || other_user)
+		snprintf(transition->notes, sizeof(transition->notes), "workers are replaced because %s changed",
+			 diff->replace ? diff->why : "user");
+	return diff->replace || other_user || transition->replace || next->generation->config->reload == RELOAD_REPLACE;
+}
+
+static bool call_fresh(struct master *master, unsigned slot, struct err *err)
+{
+	struct child *before = master->slots[slot].next, *fresh;
+
+	if (before != NULL) {           /* starting with an older generation: overtaken */
+		master->slots[slot].next = NULL;
+		child_happens(before, EV_RETIRE);
+	}
+	timer_cancel(&master->slots[slot].respawn);
+	fresh = spawn_child(master, slot, &master->transition.next, err);
+	if (fresh == NULL)
+		return err_add(err, "slot %u", slot);
+	fresh->vote = VOTE_CALLED;
+	return true;
+}
+
+/* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks nobody);
+ * those above the new count are retired when all others have adopted. */
+static bool plan_slot(struct master *master, unsigned slot, bool replace, struct err *err)
+{
+	struct child *serving = master->slots[slot].serving;
+
+	if (serving != NULL && !replace) {
+		serving->vote = VOTE_ASKED;
+		return spawn_ask(serving, &master->transition.next, err) || err_add(err, "slot %u", slot);
+	}
+	if (serving != NULL || slot >= master->slot_count)
+		return call_fresh(master, slot, err);
+	return true;
+}
+
+static void prepare(struct master *master)
+{
+	struct transition *transition = &master->transition;
+	struct verdict *next = &transition->next;
+	struct config_diff diff = { 0 };
+	struct err err;
+
+	if (!was_start(master))
+		diff = config_compare(master->current.generation->config, next->generation->config);
+	if (diff.restart != NULL) {
+		err_set(&err, "%s cannot change while drover runs; restart it for that", diff.restart);
+		call_off(master, "check", err.text);
+		return;
+	}
+	if (!open_logs(next, &err)) {
+		call_off(master, "log", err.text);
+		return;
+	}
+	if (!sockets_prepare(master, next, &err)) {
+		call_off(master, "bind", err.text);
+		return;
+	}
+	if (was_start(master) && !control_open(master, next->generation->config, &err)) {
+		call_off(master, "control", err.text);
+		return;
+	}
+	transition->phase = PHASE_PREPARING;
+	transition->replaces = !was_start(master) && must_replace(master, next, &diff);
+	for (unsigned slot = 0; slot < next->slots; slot++) {
+		if (plan_slot(master, slot, transition->replaces, &err))
+			continue;
+		call_off(master, "fork", err.text);
+		return;
+	}
+	count_votes(master);
+}
+
+static void checked(struct master *master, struct verdict *verdict, struct problems *problems)
+{
+	struct transition *transition = &master->transition;
+
+	if (transition->phase != PHASE_CHECKING)
+		return;
+	if (verdict == NULL) {
+		if (was_start(master))
+			master->exit_status = 2;
+		if (problems->len > 0)          /* without the last line's end */
+			problems->text[problems->len - 1] = '\0';
+		call_off(master, "check", problems->text != NULL ? problems->text : "out of memory");
+		return;
+	}
+	transition->next = *verdict;
+	*verdict = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	transition->next.generation->number = transition->number;
+	prepare(master);
+}
+
+/* ---- the beginning ----------------------------------------------------------------------------------- */
+
+static void start(struct master *master)
+{
+	struct transition *transition = &master->transition;
+	struct err err;
+
+	if (!was_start(master))
+		notify_reloading();
+	transition->phase = PHASE_CHECKING;
+	transition->number = ++master->generation_numbers;
+	transition->started_ns = master->loop.now_ns;
+	transition->notes[0] = '\0';
+	transition->buried = 0;
+	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	master->checker.done = checked;
+	if (!checker_start(master, &err))
+		call_off(master, "check", err.text);
+}
+
+void reload_ask(struct master *master, struct asker *asker, bool replace)
+{
+	struct transition *transition = &master->transition;
+
+	if (master_is_stopping(master)) {
+		if (asker != NULL)
+			asker->answer(asker, false, "refused: drover is stopping");
+		return;
+	}
+	if (transition->phase != PHASE_IDLE) {  /* what is being read may be older than what this caller means */
+		transition->again = true;
+		transition->again_replace |= replace;
+		if (asker != NULL)
+			list_push_back(&transition->later, &asker->link);
+		return;
+	}
+	if (asker != NULL)
+		list_push_back(&transition->askers, &asker->link);
+	transition->replace = replace;
+	start(master);
+}
+
+void reload_stop(struct master *master)
+{
+	struct transition *transition = &master->transition;
+
+	checker_kill(master);
+	if (transition->phase == PHASE_CHECKING || transition->phase == PHASE_PREPARING)
+		call_off(master, "stop", "drover is stopping");
+	transition->phase = PHASE_IDLE;
+	answer_all(&transition->askers, false, "refused: drover is stopping");
+	answer_all(&transition->later, false, "refused: drover is stopping");
+}

@@ -1,0 +1,129 @@
+/* slots.c - the seats: who sits in them, who follows, and what happens while nobody does.
+ *
+ * Called by spawn.c and reload.c; cannot fail: what does not work now is tried again later. */
+#include "master.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <string.h>
+
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_DOUBLINGS = 8 };
+
+static unsigned index_of(const struct slot *slot)
+{
+	return (unsigned)(slot - slot->master->slots);
+}
+
+static bool needs_worker(const struct slot *slot)
+{
+	const struct master *master = slot->master;
+
+	return !master_is_stopping(master) && master->current.generation != NULL && slot->next == NULL &&
+	       index_of(slot) < master->slot_count && (slot->serving == NULL || slot->replace);
+}
+
+static void respawn(struct timer *timer, uint64_t now_ns)
+{
+	struct slot *slot = LIST_ENTRY(timer, struct slot, respawn);
+	struct err err;
+
+	(void)now_ns;
+	if (!needs_worker(slot) || spawn_child(slot->master, index_of(slot), &slot->master->current, &err) != NULL)
+		return;
+	log_event(LEVEL_ERROR, "respawn_failed", log_number("slot", index_of(slot)), log_text("error", err.text));
+	slot_respawn(slot, false);
+}
+
+void slot_respawn(struct slot *slot, bool at_once)
+{
+	unsigned doublings = slot->failures < BACKOFF_DOUBLINGS ? slot->failures : BACKOFF_DOUBLINGS;
+	uint64_t after_ms = (uint64_t)BACKOFF_FIRST_MS << doublings;
+
+	if (!needs_worker(slot))
+		return;
+	if (at_once && slot->failures == 0)
+		after_ms = 0;
+	slot->failures++;
+	slot->respawn.fire = respawn;
+	loop_timer(&slot->master->loop, &slot->respawn, after_ms * CLOCK_MS);
+	if (after_ms > 0)
+		log_event(LEVEL_WARNING, "respawn_delayed", log_number("slot", index_of(slot)),
+			  log_number("after_ms", after_ms), log_number("failures", slot->failures));
+}
+
+void slots_bound_draining(struct master *master, unsigned slot)
+{
+	unsigned most = master->current.generation->config->max_draining, count = 0;
+
+	for (struct list *link = master->children.prev; link != &master->children; link = link->prev) {
+		struct child *child = LIST_ENTRY(link, struct child, link);
+
+		if (child->slot != slot || child->state != CHILD_DRAINING || ++count <= most)
+			continue;
+		log_event(LEVEL_WARNING, "draining_cut", log_number("slot", slot), log_number("pid", (uint64_t)child->pid));
+		child_happens(child, EV_DEADLINE);
+	}
+}
+
+void slot_take(struct child *child)
+{
+	struct slot *slot = &child->master->slots[child->slot];
+	struct child *before = slot->serving;
+
+	if (slot->next != child)
+		return;
+	slot->next = NULL;
+	slot->serving = child;
+	slot->replace = false;
+	if (before == NULL)
+		return;
+	child_happens(before, EV_RETIRE);
+	slots_bound_draining(child->master, child->slot);
+}
+
+static void empty_slot(struct slot *slot)
+{
+	struct child *next = slot->next, *serving = slot->serving;
+
+	timer_cancel(&slot->respawn);
+	slot->replace = false;
+	slot->failures = 0;
+	slot->next = slot->serving = NULL;
+	if (next != NULL)
+		child_happens(next, EV_RETIRE);
+	if (serving != NULL)
+		child_happens(serving, EV_RETIRE);
+}
+
+void slots_trim(struct master *master)
+{
+	for (unsigned i = master->slot_count; i < CONFIG_MAX_WORKERS; i++)
+		empty_slot(&master->slots[i]);
+}
+
+static void tell_cover(struct child *child)
+{
+	struct message message = { .type = MESSAGE_COVER, .bytes = sizeof(struct slot_set) };
+	struct err err;
+
+	message.body.cover = child->master->uncovered;
+	if (!channel_send(child->channel.fd, &message, NULL, 0, &err))
+		log_event(LEVEL_WARNING, "worker_unreachable", log_number("slot", child->slot),
+			  log_text("error", err.text));
+}
+
+void slots_cover(struct master *master)
+{
+	struct slot_set uncovered = { 0 };
+
+	for (unsigned i = 0; i < master->slot_count; i++)
+		if (master->slots[i].serving == NULL)
+			slot_set_add(&uncovered, i);
+	if (master_is_stopping(master) || memcmp(&uncovered, &master->uncovered, sizeof(uncovered)) == 0)
+		return;
+	master->uncovered = uncovered;
+	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
+		if (master->slots[i].serving != NULL)
+			tell_cover(master->slots[i].serving);
+}

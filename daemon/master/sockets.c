@@ -1,0 +1,252 @@
+/* sockets.c - the listening sockets: opened before PREPARE, listening from the commit on, closed only when their
+ * address is not configured any more and every worker has emptied them.
+ *
+ * Called by reload.c and spawn.c.  A step that fails leaves everything as it was. */
+#include "master.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct listener *find(struct master *master, const char *text)
+{
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
+		struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		if (strcmp(listener->addr.text, text) == 0)
+			return listener;
+	}
+	return NULL;
+}
+
+/* Is one of our own sockets in the way of a probe?  Then only the bind itself can tell. */
+static bool own_overlap(struct master *master, const struct addr *addr)
+{
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next)
+		if (addr_overlap(&LIST_ENTRY(link, struct listener, link)->addr, addr))
+			return true;
+	return false;
+}
+
+static void drop(struct listener *listener)
+{
+	for (unsigned i = 0; i < listener->count; i++)
+		fd_close(&listener->sockets[i].fd);
+	listener_unlink(&listener->addr);
+	list_remove(&listener->link);
+	free(listener->sockets);
+	free(listener);
+}
+
+static bool add_socket(struct master *master, struct listener *listener, struct err *err)
+{
+	int fd AUTO_CLOSE = listener_bind(&listener->addr, listener->wanted.v6only, err);
+	struct listen_socket *grown;
+
+	if (fd < 0)
+		return err_add(err, "slot %u", listener->count);
+	grown = reallocarray(listener->sockets, listener->count + 1, sizeof(*grown));
+	if (grown == NULL)
+		return err_set(err, "out of memory");
+	listener->sockets = grown;
+	grown[listener->count++] = (struct listen_socket){ .serial = ++master->socket_serials, .fd = fd_take(&fd) };
+	return true;
+}
+
+/* A unix socket is one for all; `shared` needs one, and more that are there already are served by all. */
+static unsigned sockets_wanted(const struct listener *listener, const struct verdict *next)
+{
+	if (addr_is_unix(&listener->addr) || next->generation->config->accept == ACCEPT_SHARED)
+		return 1;
+	return next->slots;
+}
+
+static bool prepare_one(struct master *master, const struct verdict *next, const struct listen_config *config,
+			struct err *err)
+{
+	struct listener *listener;
+	struct addr addr;
+
+	if (!addr_parse(config->address, &addr, err))
+		return false;
+	listener = find(master, addr.text);
+	if (listener == NULL) {
+		if (!own_overlap(master, &addr) && !listener_probe(&addr, config->v6only, err))
+			return false;
+		listener = calloc(1, sizeof(*listener));
+		if (listener == NULL)
+			return err_set(err, "out of memory");
+		listener->addr = addr;
+		listener->fresh = true;
+		listener->id = ++master->listener_ids;
+		list_push_back(&master->listeners, &listener->link);
+	}
+	listener->keep = true;
+	listener->wanted = (struct listener_options){
+		.backlog = config->backlog, .mode = 0666, .v6only = config->v6only, .defer_accept = config->defer_accept,
+	};
+	while (listener->count < sockets_wanted(listener, next))
+		if (!add_socket(master, listener, err))
+			return false;
+	return true;
+}
+
+bool sockets_prepare(struct master *master, const struct verdict *next, struct err *err)
+{
+	const struct config *config = next->generation->config;
+
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next)
+		LIST_ENTRY(link, struct listener, link)->keep = false;
+	for (unsigned i = 0; i < config->listen.count; i++) {
+		if (prepare_one(master, next, config_listen(config, i), err))
+			continue;
+		sockets_abort(master);
+		return err_add(err, "listen on %s", config_listen(config, i)->address);
+	}
+	return true;
+}
+
+static bool start_all(struct listener *listener, struct err *err)
+{
+	for (unsigned i = 0; i < listener->count; i++)
+		if (!listener_start(listener->sockets[i].fd, &listener->addr, &listener->wanted, err))
+			return false;
+	return true;
+}
+
+bool sockets_commit(struct master *master, struct err *err)
+{
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
+		struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		if (listener->keep && !start_all(listener, err))
+			return false;
+	}
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
+		struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		listener->fresh = false;
+		if (listener->keep)
+			listener->options = listener->wanted;
+		for (unsigned i = 0; i < listener->count; i++)
+			listener->sockets[i].listening = true;
+	}
+	return true;
+}
+
+void sockets_abort(struct master *master)
+{
+	struct list *next;
+	struct err err;
+
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = next) {
+		struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		next = link->next;
+		if (listener->fresh) {
+			drop(listener);
+			continue;
+		}
+		while (listener->count > 0 && !listener->sockets[listener->count - 1].listening)
+			fd_close(&listener->sockets[--listener->count].fd);
+		/* a commit that failed half-way may have changed the backlog of those that serve */
+		for (unsigned i = 0; i < listener->count; i++)
+			listener_start(listener->sockets[i].fd, &listener->addr, &listener->options, &err);
+	}
+}
+
+void sockets_sweep(struct master *master)
+{
+	struct list *next;
+
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = next) {
+		struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		next = link->next;
+		if (listener->keep)
+			continue;
+		log_event(LEVEL_INFO, "listener_removed", log_text("address", listener->addr.text));
+		drop(listener);
+	}
+}
+
+void sockets_close(struct master *master)
+{
+	while (!list_empty(&master->listeners))
+		drop(LIST_ENTRY(master->listeners.next, struct listener, link));
+}
+
+/* ---- telling a worker -------------------------------------------------------------------------------- */
+
+struct batch {
+	struct child *child;
+	struct message message;
+	int fds[CHANNEL_MAX_FDS];
+	unsigned count;
+	uint64_t highest;
+};
+
+static bool flush(struct batch *batch, struct err *err)
+{
+	if (batch->count == 0)
+		return true;
+	batch->message.bytes = batch->count * (uint32_t)sizeof(struct socket_note);
+	if (!channel_send(batch->child->channel.fd, &batch->message, batch->fds, batch->count, err))
+		return false;
+	batch->count = 0;
+	return true;
+}
+
+static bool send_listener(struct batch *batch, const struct listener *listener, struct err *err)
+{
+	for (unsigned i = 0; i < listener->count; i++) {
+		const struct listen_socket *one = &listener->sockets[i];
+
+		if (one->serial <= batch->child->sockets_sent)
+			continue;
+		if (batch->count == CHANNEL_MAX_FDS && !flush(batch, err))
+			return false;
+		batch->message.body.sockets[batch->count] = (struct socket_note){
+			.listener = listener->id, .slot = i, .shared = addr_is_unix(&listener->addr),
+			.stream_tcp = !addr_is_unix(&listener->addr),
+		};
+		batch->fds[batch->count++] = one->fd;
+		if (one->serial > batch->highest)
+			batch->highest = one->serial;
+	}
+	return true;
+}
+
+bool sockets_send(struct child *child, uint64_t generation, struct err *err)
+{
+	struct batch batch = { .child = child, .highest = child->sockets_sent };
+	struct list *listeners = &child->master->listeners;
+
+	batch.message.type = MESSAGE_SOCKETS;
+	batch.message.generation = generation;
+	for (struct list *link = listeners->next; link != listeners; link = link->next) {
+		struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		if (listener->keep && !send_listener(&batch, listener, err))
+			return false;
+	}
+	if (!flush(&batch, err))
+		return false;
+	child->sockets_sent = batch.highest;
+	return true;
+}
+
+void sockets_note(struct master *master, const struct verdict *verdict, struct prepare_note *note)
+{
+	*note = (struct prepare_note){
+		.slots = verdict->slots, .shared = verdict->generation->config->accept == ACCEPT_SHARED,
+	};
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
+		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		if (listener->keep && note->listener_count < CHANNEL_MAX_LISTENERS)
+			note->listeners[note->listener_count++] = listener->id;
+	}
+}

@@ -1,0 +1,353 @@
+/* spawn.c - worker processes: forked, asked, told, killed, reaped.
+ *
+ * Called by slots.c and reload.c.  What happens to a child goes through the table in child.c, and nothing else
+ * decides what is done about it. */
+#include "master.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/privilege.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+enum { KILL_AGAIN_MS = 1000, DRAIN_GRACE_MS = 2000 };
+
+/* ---- in the child ------------------------------------------------------------------------------------ */
+
+/* A worker never acts on signals from outside: `systemctl kill` and ^C reach the whole group (invariant 10). */
+static void ignore_signals(void)
+{
+	static const int ignored[] = { SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE };
+	sigset_t none;
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void run_child(struct master *master, const struct child *child, int end, const struct verdict *verdict)
+{
+	int channel = fcntl(end, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	int keep[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, channel };
+	const struct config_identity *who = &verdict->identity;
+	struct err err;
+
+	ignore_signals();
+	log_target(STDERR_FILENO, verdict->generation->config->log_level);
+	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
+	privilege_open_files(verdict->generation->config->open_files);
+	if (!privilege_drop(who->change, who->uid, who->gid, &err)) {
+		log_event(LEVEL_ERROR, "worker_failed", log_number("slot", child->slot), log_text("error", err.text));
+		_exit(1);
+	}
+	_exit(master->setup->run_worker(master->setup, channel, child->slot, master->board, child->column));
+}
+
+/* ---- what a child says ------------------------------------------------------------------------------- */
+
+static void on_message(struct child *child, const struct message *message)
+{
+	if (message->type == MESSAGE_READY)
+		reload_child_ready(child, message->generation);
+	else if (message->type == MESSAGE_FAILED)
+		reload_child_failed(child, message->generation, message->body.text);
+	else if (message->type == MESSAGE_ADOPTED)
+		reload_child_adopted(child, message->generation);
+	else
+		log_event(LEVEL_WARNING, "worker_message_unknown", log_number("slot", child->slot));
+}
+
+static void on_channel(struct source *source, uint32_t events)
+{
+	struct child *child = LIST_ENTRY(source, struct child, channel);
+	enum channel_result result;
+	struct message message;
+	struct message_fds fds;
+
+	(void)events;
+	result = channel_receive(source->fd, &message, &fds);   /* one a turn: no child can keep the master busy */
+	if (result == CHANNEL_MESSAGE)
+		on_message(child, &message);
+	if (result != CHANNEL_EMPTY)
+		channel_drop(&fds);
+	if (result == CHANNEL_END)
+		loop_remove(&child->master->loop, source);      /* its exit follows, or its deadline */
+}
+
+/* ---- the end of a child ------------------------------------------------------------------------------ */
+
+static void log_exit(const struct child *child, const siginfo_t *info)
+{
+	bool expected = child->state == CHILD_DRAINING || child->state == CHILD_KILLED;
+	bool clean = info->si_code == CLD_EXITED && info->si_status == 0;
+
+	log_event(expected && clean ? LEVEL_INFO : expected ? LEVEL_NOTICE : LEVEL_ERROR, "worker_exited",
+		  log_number("slot", child->slot), log_number("pid", (uint64_t)child->pid),
+		  log_text("state", child_state_names[child->state]),
+		  log_text("how", info->si_code == CLD_EXITED ? "exit" : strsignal(info->si_status)),
+		  log_number("status", (uint64_t)info->si_status), log_number("generation", child->generation));
+}
+
+static void release(struct child *child)
+{
+	struct master *master = child->master;
+
+	loop_remove(&master->loop, &child->channel);
+	loop_remove(&master->loop, &child->exit);
+	fd_close(&child->channel.fd);
+	fd_close(&child->exit.fd);
+	timer_cancel(&child->deadline);
+	board_retire(master->board, child->column);
+	list_remove(&child->link);
+}
+
+/* Children are freed at the turn's end: a stale event of this batch may still look at their tags. */
+static void bury(struct child *child)
+{
+	list_push_back(&child->master->dead, &child->link);
+}
+
+static void on_exit_of_child(struct source *source, uint32_t events)
+{
+	struct child *child = LIST_ENTRY(source, struct child, exit);
+	struct master *master = child->master;
+	struct slot *slot = &master->slots[child->slot];
+	siginfo_t info = { 0 };
+	struct step step;
+
+	(void)events;
+	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+		return;
+	log_exit(child, &info);
+	step = child_next(child->state, EV_EXITED);
+	child->state = step.state;
+	release(child);
+	if (slot->serving == child)
+		slot->serving = NULL;
+	if (slot->next == child)
+		slot->next = NULL;
+	if (child->served_ns != 0 && master->loop.now_ns - child->served_ns > SLOT_HEALTHY_NS)
+		slot->failures = 0;
+	reload_child_died(child);
+	if (step.action != ACT_FORGET)
+		slot_respawn(slot, step.action == ACT_RESPAWN_NOW);
+	slots_cover(master);
+	bury(child);
+	master_check_end(master);
+}
+
+/* ---- what is done to a child ------------------------------------------------------------------------- */
+
+static void on_deadline(struct timer *timer, uint64_t now_ns)
+{
+	struct child *child = LIST_ENTRY(timer, struct child, deadline);
+
+	(void)now_ns;
+	if (child->state == CHILD_DRAINING || child->state == CHILD_KILLED)
+		child_happens(child, EV_DEADLINE);
+	else
+		reload_child_late(child);
+}
+
+static void send_signal(struct child *child, int signal_number)
+{
+	log_event(LEVEL_NOTICE, "worker_killed", log_number("slot", child->slot),
+		  log_number("pid", (uint64_t)child->pid), log_text("signal", strsignal(signal_number)));
+	pidfd_send_signal(child->exit.fd, signal_number, NULL, 0);
+	loop_timer(&child->master->loop, &child->deadline, KILL_AGAIN_MS * CLOCK_MS);
+}
+
+/* A child that does not read its channel is hung for good: there is no other way to reach it. */
+static void unreachable(struct child *child, const struct err *err)
+{
+	log_event(LEVEL_ERROR, "worker_unreachable", log_number("slot", child->slot), log_text("error", err->text));
+	child->state = CHILD_KILLED;
+	send_signal(child, SIGKILL);
+}
+
+static void send_drain(struct child *child)
+{
+	struct master *master = child->master;
+	uint64_t drain_ns = master->current.generation != NULL ? master->current.generation->config->drain_ns : 0;
+	struct message message = { .type = MESSAGE_DRAIN, .bytes = sizeof(struct drain_note) };
+	struct err err;
+
+	message.body.drain = (struct drain_note){ master->loop.now_ns + drain_ns, master_is_stopping(master) };
+	loop_timer(&master->loop, &child->deadline, drain_ns + DRAIN_GRACE_MS * CLOCK_MS);
+	if (!channel_send(child->channel.fd, &message, NULL, 0, &err))
+		unreachable(child, &err);
+}
+
+static void send_go(struct child *child)
+{
+	struct message cover = { .type = MESSAGE_COVER, .bytes = sizeof(struct slot_set) };
+	struct master *master = child->master;
+	struct err err;
+
+	cover.body.cover = master->uncovered;
+	loop_timer(&master->loop, &child->deadline, master->current.generation->config->prepare_ns);
+	if (!channel_send(child->channel.fd, &cover, NULL, 0, &err) ||
+	    !channel_tell(child->channel.fd, MESSAGE_GO, child->asked, &err))
+		unreachable(child, &err);
+}
+
+static void bug(struct child *child, enum child_event event)
+{
+	log_event(LEVEL_ERROR, "bug_child_event", log_number("slot", child->slot),
+		  log_text("state", child_state_names[child->state]), log_number("child_event", event));
+}
+
+void child_happens(struct child *child, enum child_event event)
+{
+	struct step step = child_next(child->state, event);
+
+	if (step.action == ACT_BUG) {
+		bug(child, event);
+		return;
+	}
+	child->state = step.state;
+	switch (step.action) {
+	case ACT_START:
+		send_go(child);
+		break;
+	case ACT_SEND_DRAIN:
+		send_drain(child);
+		break;
+	case ACT_KILL:
+		send_signal(child, SIGKILL);
+		break;
+	case ACT_ABORT:
+		send_signal(child, SIGABRT);
+		break;
+	default:        /* counting is the transition's, respawning is on_exit_of_child's */
+		break;
+	}
+}
+
+void child_go(struct child *child)
+{
+	child_happens(child, EV_GO);
+}
+
+void spawn_kill_all(struct master *master)
+{
+	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
+		struct child *child = LIST_ENTRY(link, struct child, link);
+
+		child->state = CHILD_KILLED;
+		send_signal(child, SIGKILL);
+	}
+}
+
+/* ---- asking and forking ------------------------------------------------------------------------------ */
+
+static bool send_config(const struct child *child, const struct verdict *verdict, struct err *err)
+{
+	struct message message = { .type = MESSAGE_CONFIG, .generation = verdict->generation->number };
+	int logs[2] = { verdict->error_log >= 0 ? verdict->error_log : STDERR_FILENO, verdict->access_log };
+
+	if (!channel_send(child->channel.fd, &message, &verdict->text, 1, err))
+		return false;
+	message.type = MESSAGE_LOGS;
+	return channel_send(child->channel.fd, &message, logs, verdict->access_log >= 0 ? 2 : 1, err);
+}
+
+bool spawn_ask(struct child *child, const struct verdict *verdict, struct err *err)
+{
+	struct message prepare = { .type = MESSAGE_PREPARE, .generation = verdict->generation->number,
+				   .bytes = sizeof(struct prepare_note) };
+
+	sockets_note(child->master, verdict, &prepare.body.prepare);
+	child->asked = verdict->generation->number;
+	loop_timer(&child->master->loop, &child->deadline, verdict->generation->config->prepare_ns);
+	return send_config(child, verdict, err) && sockets_send(child, child->asked, err) &&
+	       channel_send(child->channel.fd, &prepare, NULL, 0, err);
+}
+
+static bool watch(struct child *child, int channel, struct err *err)
+{
+	struct master *master = child->master;
+
+	child->channel = (struct source){ .fd = channel, .handle = on_channel };
+	child->exit = (struct source){ .fd = pidfd_open(child->pid, 0), .handle = on_exit_of_child };
+	child->deadline.fire = on_deadline;
+	if (child->exit.fd < 0)
+		return err_sys(err, errno, "pidfd_open");
+	if (loop_add(&master->loop, &child->exit, EPOLLIN) != 0 || loop_add(&master->loop, &child->channel, EPOLLIN) != 0)
+		return err_set(err, "cannot watch worker %u", child->slot);
+	return true;
+}
+
+static struct child *new_child(struct master *master, unsigned slot, struct err *err)
+{
+	struct child *child = calloc(1, sizeof(*child));
+
+	if (child == NULL)
+		return err_set(err, "out of memory"), NULL;
+	child->master = master;
+	child->slot = slot;
+	child->state = CHILD_STARTING;
+	child->started_ns = master->loop.now_ns;
+	child->column = board_claim(master->board);
+	if (child->column == 0) {
+		free(child);
+		return err_set(err, "more than %d workers at once", BOARD_COLUMNS - 1), NULL;
+	}
+	return child;
+}
+
+static void give_up(struct child *child)
+{
+	if (child->pid > 0) {
+		kill(child->pid, SIGKILL);
+		waitpid(child->pid, NULL, 0);   /* killed a moment ago: it ends at once */
+	}
+	release(child);
+	free(child);
+}
+
+static bool fork_child(struct child *child, const struct verdict *verdict, struct err *err)
+{
+	struct master *master = child->master;
+	int ends[2] = { -1, -1 };
+	int mine AUTO_CLOSE = -1, its AUTO_CLOSE = -1;
+
+	if (!channel_pair(ends, err))
+		return false;
+	mine = ends[0];
+	its = ends[1];
+	child->pid = fork();
+	if (child->pid == 0)
+		run_child(master, child, its, verdict);
+	if (child->pid < 0)
+		return err_sys(err, errno, "fork");
+	master->board->column[child->column].pid = (uint32_t)child->pid;
+	master->board->column[child->column].slot = child->slot;
+	return watch(child, fd_take(&mine), err);
+}
+
+struct child *spawn_child(struct master *master, unsigned slot, const struct verdict *verdict, struct err *err)
+{
+	struct child *child = new_child(master, slot, err);
+
+	if (child == NULL)
+		return NULL;
+	child->channel.fd = child->exit.fd = -1;
+	list_push_back(&master->children, &child->link);
+	if (!fork_child(child, verdict, err) || !spawn_ask(child, verdict, err)) {
+		give_up(child);
+		return NULL;
+	}
+	master->slots[slot].next = child;
+	log_event(LEVEL_INFO, "worker_started", log_number("slot", slot), log_number("pid", (uint64_t)child->pid),
+		  log_number("generation", verdict->generation->number));
+	return child;
+}

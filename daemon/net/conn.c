@@ -1,0 +1,251 @@
+/* conn.c - the connection engine: from the accepted socket to the end of the turn in which it was closed.
+ *
+ * Called by the worker (engine_*) and by protocols (conn_*).  What fails costs the one connection that it is
+ * about, and is counted. */
+#include "conn.h"
+
+#include "base/fd.h"
+#include "config/generation.h"
+
+enum { CONN_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP };
+
+const char *const counter_names[COUNTERS] = {
+	[COUNT_ACCEPTED] = "accepted",
+	[COUNT_OPEN] = "open",
+	[COUNT_REQUESTS] = "requests",
+	[COUNT_BYTES_SENT] = "bytes_sent",
+	[COUNT_ACCEPT_PAUSED] = "accept_paused",
+	[COUNT_ACCEPT_ERRORS] = "accept_errors",
+	[COUNT_PARSE_ERRORS] = "parse_errors",
+	[COUNT_TIMEOUTS] = "timeouts",
+	[COUNT_DRAIN_CUT] = "drain_cut",
+	[COUNT_FILE_SHRANK] = "file_shrank",
+	[COUNT_ACCESS_LOG_DROPPED] = "access_log_dropped",
+	[COUNT_STATUS_2XX] = "status_2xx",
+	[COUNT_STATUS_3XX] = "status_3xx",
+	[COUNT_STATUS_4XX] = "status_4xx",
+	[COUNT_STATUS_5XX] = "status_5xx",
+	[COUNT_OUT_OF_MEMORY] = "out_of_memory",
+};
+
+/* ---- one connection --------------------------------------------------------------------------------- */
+
+/* What every event and turn has to keep in mind: the flags first, then one serve a turn. */
+static void handle_events(struct source *source, uint32_t events)
+{
+	struct conn *conn = LIST_ENTRY(source, struct conn, source);
+	bool broken = (events & (EPOLLHUP | EPOLLERR)) != 0;
+	bool ended = broken || (events & EPOLLRDHUP) != 0;
+
+	conn->broken |= broken;
+	conn->ended |= ended;
+	conn->readable |= ended || (events & EPOLLIN) != 0;
+	conn->writable |= broken || (events & EPOLLOUT) != 0;
+	if (!list_linked(&conn->ready.link))    /* else its turn comes with the ready list */
+		conn_serve(conn);
+}
+
+static void serve_ready(struct ready *ready)
+{
+	conn_serve(LIST_ENTRY(ready, struct conn, ready));
+}
+
+static void fire_timer(struct timer *timer, uint64_t now_ns)
+{
+	struct conn *conn = LIST_ENTRY(timer, struct conn, timer);
+
+	(void)now_ns;
+	if (!conn->closed)
+		conn_after(conn, conn->engine->protocol->timeout(conn));
+}
+
+void conn_timer(struct conn *conn, uint64_t after_ns)
+{
+	if (after_ns == 0)
+		timer_cancel(&conn->timer);
+	else
+		loop_timer(conn->engine->loop, &conn->timer, after_ns);
+}
+
+void conn_wake(struct conn *conn)
+{
+	if (!conn->closed)
+		loop_ready(conn->engine->loop, &conn->ready);
+}
+
+/* close(2) now drops what the kernel still holds for a client that does not take it (socket(7), SO_LINGER). */
+static void reset_on_close(int fd)
+{
+	struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
+void conn_close(struct conn *conn)
+{
+	struct engine *engine = conn->engine;
+
+	if (conn->closed)
+		return;
+	conn->closed = true;
+	engine->protocol->close(conn);
+	if (conn->transport->close != NULL)
+		conn->transport->close(conn);
+	timer_cancel(&conn->timer);
+	loop_unready(&conn->ready);
+	if (conn->reset)
+		reset_on_close(conn->source.fd);
+	loop_forget(&conn->source);     /* its only descriptor goes: so does the registration */
+	fd_close(&conn->source.fd);
+	list_remove(&conn->link);
+	list_push_back(&engine->closed, &conn->link);
+	engine->count--;
+	engine->counters[COUNT_OPEN]--;
+}
+
+/* The first time that it has to wait; ADD reports at once what is ready already. */
+static void wait_for_events(struct conn *conn)
+{
+	if (conn->source.added || loop_add(conn->engine->loop, &conn->source, CONN_EVENTS | EPOLLET) == 0)
+		return;
+	engine_count(conn->engine, COUNT_OUT_OF_MEMORY);
+	conn_close(conn);
+}
+
+void conn_after(struct conn *conn, enum served served)
+{
+	if (conn->closed)
+		return;
+	if (served == SERVED_CLOSE)
+		conn_close(conn);
+	else if (served == SERVED_MORE || conn->transport->pending(conn))
+		loop_ready(conn->engine->loop, &conn->ready);
+	else
+		wait_for_events(conn);
+}
+
+void conn_serve(struct conn *conn)
+{
+	if (!conn->closed)
+		conn_after(conn, conn->engine->protocol->ready(conn));
+}
+
+/* ---- the engine ------------------------------------------------------------------------------------- */
+
+/* The end of a turn: no event of its batch is left to look at what was closed. */
+static void sweep(struct turn_end *hook)
+{
+	struct engine *engine = LIST_ENTRY(hook, struct engine, sweep);
+	struct list *link = list_pop_front(&engine->closed);
+
+	if (link == NULL)
+		return;
+	for (; link != NULL; link = list_pop_front(&engine->closed))
+		slab_release(&engine->slab, LIST_ENTRY(link, struct conn, link));
+	if (engine->closed_one != NULL)
+		engine->closed_one(engine);
+}
+
+void engine_init(struct engine *engine, struct loop *loop, const struct protocol *protocol, uint64_t *counters)
+{
+	*engine = (struct engine){
+		.loop = loop, .protocol = protocol, .transport = &transport_plain, .counters = counters,
+		.sweep.run = sweep,
+	};
+	slab_init(&engine->slab, sizeof(struct conn));
+	slab_init(&engine->states, protocol->state_bytes);
+	list_init(&engine->conns);
+	list_init(&engine->closed);
+	loop_at_turn_end(loop, &engine->sweep);
+}
+
+static union peer peer_of(const struct sockaddr_storage *address)
+{
+	union peer peer = { .family = AF_UNIX };
+
+	if (address->ss_family == AF_INET)
+		memcpy(&peer.v4, address, sizeof(peer.v4));
+	else if (address->ss_family == AF_INET6)
+		memcpy(&peer.v6, address, sizeof(peer.v6));
+	return peer;
+}
+
+static void conn_init(struct conn *conn, struct engine *engine, int fd, const struct sockaddr_storage *peer)
+{
+	*conn = (struct conn){
+		.source = { .fd = fd, .tag = engine->next_tag++, .handle = handle_events },
+		.readable = true, .writable = true,
+		.since_ns = engine->loop->now_ns,
+		.ready.serve = serve_ready,
+		.timer.fire = fire_timer,
+		.engine = engine,
+		.transport = engine->transport,
+		.peer = peer_of(peer),
+	};
+}
+
+bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer)
+{
+	struct conn *conn = slab_alloc(&engine->slab);
+
+	if (conn == NULL) {
+		fd_close(&fd);
+		engine_count(engine, COUNT_OUT_OF_MEMORY);
+		return false;
+	}
+	conn_init(conn, engine, fd, peer);
+	list_push_back(&engine->conns, &conn->link);
+	engine->count++;
+	engine_count(engine, COUNT_ACCEPTED);
+	engine_count(engine, COUNT_OPEN);
+	engine->protocol->open(conn);
+	conn_serve(conn);
+	return true;
+}
+
+void engine_adopt(struct engine *engine, struct generation *generation)
+{
+	struct generation *before = engine->generation;
+
+	engine->generation = generation;
+	for (struct list *link = engine->conns.next, *next; link != &engine->conns; link = next) {
+		struct conn *conn = LIST_ENTRY(link, struct conn, link);
+
+		next = link->next;
+		conn_after(conn, engine->protocol->adopt(conn));
+	}
+	generation_unpin(before);
+}
+
+void engine_drain(struct engine *engine, bool close_idle)
+{
+	engine->draining = true;
+	engine->close_idle |= close_idle;
+	for (struct list *link = engine->conns.next, *next; link != &engine->conns; link = next) {
+		struct conn *conn = LIST_ENTRY(link, struct conn, link);
+
+		next = link->next;
+		conn_after(conn, engine->protocol->drain(conn, close_idle));
+	}
+}
+
+void engine_cut(struct engine *engine)
+{
+	while (!list_empty(&engine->conns)) {
+		struct conn *conn = LIST_ENTRY(engine->conns.next, struct conn, link);
+
+		if (!engine->protocol->idle(conn))
+			engine_count(engine, COUNT_DRAIN_CUT);
+		conn_close(conn);
+	}
+}
+
+void engine_free(struct engine *engine)
+{
+	list_remove(&engine->sweep.link);
+	slab_free(&engine->slab);
+	slab_free(&engine->states);
+	pool_trim(&engine->pool);
+	generation_unpin(engine->generation);
+	engine->generation = NULL;
+}

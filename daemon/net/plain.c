@@ -1,0 +1,91 @@
+/* plain.c - the transport of bare sockets.
+ *
+ * Called by protocols, through the struct.  Keeps conn->readable and conn->writable true to what the kernel will
+ * announce (DESIGN invariant 6).  A broken connection is IO_ERROR; nothing raises a signal. */
+#include "conn.h"
+
+#include <errno.h>
+#include <sys/sendfile.h>
+
+/* What a failed transfer means; `ready` is the flag that an event will set again. */
+static enum io failed(bool *ready)
+{
+	if (errno != EAGAIN && errno != EWOULDBLOCK)
+		return IO_ERROR;
+	*ready = false;
+	return IO_AGAIN;
+}
+
+static enum io plain_recv(struct conn *conn, void *buffer, size_t room, size_t *got)
+{
+	ssize_t len = recv(conn->source.fd, buffer, room, 0);
+
+	if (len < 0)
+		return failed(&conn->readable);
+	if (len == 0)
+		return IO_EOF;
+	/* A short read emptied the queue, and the next byte is an event; a FIN that was announced is not. */
+	if ((size_t)len < room && !conn->ended)
+		conn->readable = false;
+	*got = (size_t)len;
+	return IO_OK;
+}
+
+static size_t total(const struct iovec *parts, int count)
+{
+	size_t len = 0;
+
+	for (int i = 0; i < count; i++)
+		len += parts[i].iov_len;
+	return len;
+}
+
+static enum io plain_writev(struct conn *conn, const struct iovec *parts, int count, bool more, size_t *sent)
+{
+	struct msghdr message = { .msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count };
+	int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
+	ssize_t len;
+
+	if (count == 1)         /* cheaper than a message by a tenth of a microsecond */
+		len = send(conn->source.fd, parts[0].iov_base, parts[0].iov_len, flags);
+	else
+		len = sendmsg(conn->source.fd, &message, flags);
+	if (len < 0)
+		return failed(&conn->writable);
+	if ((size_t)len < total(parts, count))
+		conn->writable = false;
+	*sent = (size_t)len;
+	return IO_OK;
+}
+
+static enum io plain_send_file(struct conn *conn, int file_fd, off_t *offset, size_t len, size_t *sent)
+{
+	ssize_t moved = sendfile(conn->source.fd, file_fd, offset, len);
+
+	if (moved < 0)
+		return failed(&conn->writable);
+	if (moved == 0)
+		return IO_EOF;
+	*sent = (size_t)moved;
+	return IO_OK;
+}
+
+static bool plain_pending(const struct conn *conn)
+{
+	(void)conn;
+	return false;
+}
+
+static void plain_shutdown(struct conn *conn)
+{
+	shutdown(conn->source.fd, SHUT_WR);
+}
+
+const struct transport transport_plain = {
+	.name = "plain",
+	.recv = plain_recv,
+	.writev = plain_writev,
+	.send_file = plain_send_file,
+	.pending = plain_pending,
+	.shutdown = plain_shutdown,
+};

@@ -1,0 +1,48 @@
+/* respond.c - a fixed answer.  Called through the struct; fails only when out of memory, with 500. */
+#include "respond.h"
+
+#include "http/exchange.h"
+
+struct settings {
+	unsigned status;
+	const char *body, *type;
+};
+
+static const struct setting rows[] = {
+	{ "status", SETTING_INTEGER, .def = "200", .min = "200", .max = "599",
+	  .offset = offsetof(struct settings, status), .help = "the answer's status" },
+	{ "body", SETTING_STRING, .example = "\"ok\\n\"",
+	  .offset = offsetof(struct settings, body), .help = "the answer's body; absent: empty" },
+	{ "type", SETTING_STRING, .def = "text/plain; charset=utf-8",
+	  .offset = offsetof(struct settings, type), .help = "the Content-Type of the body" },
+};
+
+const struct schema respond_schema = {
+	.name = "respond", .settings = rows, .count = sizeof(rows) / sizeof(rows[0]), .bytes = sizeof(struct settings),
+	.help = "answers every request with the same text",
+};
+
+/* The settings may go before the last byte is sent: the exchange gets copies. */
+static enum answer respond_start(struct exchange *exchange, const void *opaque)
+{
+	const struct settings *settings = opaque;
+	const char *body = arena_copy(&exchange->arena, str_of(settings->body));
+	const char *type = arena_copy(&exchange->arena, str_of(settings->type));
+
+	if (body == NULL || type == NULL) {
+		exchange_error(exchange, 500);
+		return ANSWERED;
+	}
+	exchange->response = (struct response){
+		.status = settings->status,
+		.content_type = str_of(type),
+		.body = BODY_MEMORY, .memory = str_of(body),
+		.length_known = true, .length = strlen(body),
+		.file_fd = -1,
+	};
+	return ANSWERED;
+}
+
+const struct service service_respond = {
+	.name = "respond", .settings = &respond_schema, .start = respond_start,
+};

@@ -1,0 +1,232 @@
+/* accept.c - which sockets a worker accepts from, and accepting.
+ *
+ * A worker holds every slot's sockets.  It accepts from its own slot's, alone; from those that are everybody's
+ * (mode shared, unix sockets, slots that are gone or have no worker) together with the other workers, by
+ * EPOLLEXCLUSIVE.  Sockets are level-triggered and emptied in bounded batches.  When it must not take more, it
+ * unregisters them: what waits stays in the backlog, and nothing spins. */
+#include "worker.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	ACCEPT_BATCH = 64,              /* connections per socket and turn */
+	ACCEPT_PAUSE_MS = 100,          /* after running out of descriptors or memory */
+	ACCEPT_END_BATCH = 65536,       /* a bound on emptying a queue at the end */
+};
+
+enum want { WANT_NOT, WANT_ALONE, WANT_EXCLUSIVE };
+
+static bool is_listed(const struct prepare_note *note, uint32_t listener)
+{
+	for (unsigned i = 0; i < note->listener_count && i < CHANNEL_MAX_LISTENERS; i++)
+		if (note->listeners[i] == listener)
+			return true;
+	return false;
+}
+
+static enum want wanted(const struct worker *worker, const struct held_socket *held)
+{
+	if (!worker->serving || worker->draining || worker->paused || worker->full)
+		return WANT_NOT;
+	if (!is_listed(&worker->note, held->note.listener))
+		return WANT_NOT;
+	if (worker->note.shared || held->note.shared)
+		return WANT_EXCLUSIVE;
+	if (held->note.slot == worker->slot)
+		return WANT_ALONE;
+	if (held->note.slot >= worker->note.slots || slot_set_has(&worker->cover, held->note.slot))
+		return WANT_EXCLUSIVE;
+	return WANT_NOT;
+}
+
+/* EPOLLEXCLUSIVE cannot be changed by EPOLL_CTL_MOD (epoll_ctl(2)): DEL and ADD. */
+static void apply_one(struct worker *worker, struct held_socket *held)
+{
+	enum want want = wanted(worker, held);
+	bool exclusive = want == WANT_EXCLUSIVE;
+
+	if (held->source.added && (want == WANT_NOT || held->exclusive != exclusive))
+		loop_remove(&worker->loop, &held->source);
+	if (want == WANT_NOT || held->source.added)
+		return;
+	held->exclusive = exclusive;
+	if (loop_add(&worker->loop, &held->source, EPOLLIN | (exclusive ? EPOLLEXCLUSIVE : 0U)) != 0)
+		log_event(LEVEL_ERROR, "listener_not_watched", log_number("socket_slot", held->note.slot));
+}
+
+static void apply_all(struct worker *worker)
+{
+	for (struct list *link = worker->sockets.next; link != &worker->sockets; link = link->next)
+		apply_one(worker, LIST_ENTRY(link, struct held_socket, link));
+}
+
+/* The description lives on in the master: without the DEL this epoll would go on reporting it. */
+static void release(struct worker *worker, struct held_socket *held)
+{
+	loop_remove(&worker->loop, &held->source);
+	list_remove(&held->link);
+	fd_close(&held->source.fd);
+	free(held);
+}
+
+static void resume(struct timer *timer, uint64_t now_ns)
+{
+	struct worker *worker = LIST_ENTRY(timer, struct worker, pause);
+
+	(void)now_ns;
+	worker->paused = false;
+	apply_all(worker);
+}
+
+/* Out of descriptors or memory: leave the rest in the backlog and look again a little later. */
+static void pause_accept(struct worker *worker, int error)
+{
+	engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
+	log_event(LEVEL_WARNING, "accept_paused", log_text("error", strerror(error)),
+		  log_number("connections", worker->engine.count));
+	worker->paused = true;
+	worker->pause.fire = resume;
+	loop_timer(&worker->loop, &worker->pause, ACCEPT_PAUSE_MS * CLOCK_MS);
+	apply_all(worker);
+}
+
+/* At the limit of connections: accept goes on when some have ended. */
+static bool at_limit(struct worker *worker)
+{
+	if (worker->engine.count < worker->engine.generation->config->connections)
+		return false;
+	if (!worker->full) {
+		engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
+		log_event(LEVEL_WARNING, "connection_limit", log_number("connections", worker->engine.count));
+	}
+	worker->full = true;
+	apply_all(worker);
+	return true;
+}
+
+enum accepted { ACCEPTED, ACCEPT_AGAIN, ACCEPT_STOPPED };
+
+static enum accepted failed(struct worker *worker, int error)
+{
+	switch (error) {
+	case EAGAIN:
+		return ACCEPT_AGAIN;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pause_accept(worker, error);
+		return ACCEPT_STOPPED;
+	default:        /* ECONNABORTED and the network errors of accept(2): that one connection is gone */
+		engine_count(&worker->engine, COUNT_ACCEPT_ERRORS);
+		return ACCEPTED;
+	}
+}
+
+static enum accepted accept_one(struct worker *worker, struct held_socket *held)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	if (at_limit(worker))
+		return ACCEPT_STOPPED;
+	peer.ss_family = AF_UNIX;       /* an unnamed unix peer leaves it untouched */
+	fd = accept4(held->source.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return failed(worker, errno);
+	engine_count(&worker->engine, COUNT_ACCEPTED);
+	engine_accept(&worker->engine, fd, &peer);
+	return ACCEPTED;
+}
+
+static void on_acceptable(struct source *source, uint32_t events)
+{
+	struct held_socket *held = LIST_ENTRY(source, struct held_socket, source);
+
+	(void)events;
+	for (unsigned i = 0; i < ACCEPT_BATCH; i++)
+		if (accept_one(held->worker, held) != ACCEPTED)
+			return;
+}
+
+void accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation)
+{
+	struct held_socket *held = calloc(1, sizeof(*held));
+
+	if (held == NULL) {             /* the vote will say so: the socket is missing then */
+		fd_close(&fd);
+		return;
+	}
+	held->source = (struct source){ .fd = fd, .handle = on_acceptable };
+	held->worker = worker;
+	held->note = *note;
+	held->generation = generation;
+	list_push_back(&worker->sockets, &held->link);
+}
+
+/* Empties the queue of a socket that is about to go: what is in it was promised an answer. */
+static void empty_queue(struct worker *worker, struct held_socket *held)
+{
+	for (unsigned i = 0; i < ACCEPT_END_BATCH; i++)
+		if (accept_one(worker, held) != ACCEPTED)
+			return;
+}
+
+void accept_apply(struct worker *worker)
+{
+	struct list *next;
+
+	for (struct list *link = worker->sockets.next; link != &worker->sockets; link = next) {
+		struct held_socket *held = LIST_ENTRY(link, struct held_socket, link);
+
+		next = link->next;
+		if (worker->serving && held->generation <= worker->engine.generation->number &&
+		    !is_listed(&worker->note, held->note.listener)) {
+			empty_queue(worker, held);
+			release(worker, held);
+			continue;
+		}
+		apply_one(worker, held);
+	}
+}
+
+void accept_abort(struct worker *worker, uint64_t generation)
+{
+	struct list *next;
+
+	for (struct list *link = worker->sockets.next; link != &worker->sockets; link = next) {
+		struct held_socket *held = LIST_ENTRY(link, struct held_socket, link);
+
+		next = link->next;
+		if (held->generation == generation)
+			release(worker, held);
+	}
+}
+
+void accept_end(struct worker *worker, bool empty_queues)
+{
+	while (!list_empty(&worker->sockets)) {
+		struct held_socket *held = LIST_ENTRY(worker->sockets.next, struct held_socket, link);
+
+		if (empty_queues && held->source.added)
+			empty_queue(worker, held);
+		release(worker, held);
+	}
+	timer_cancel(&worker->pause);
+}
+
+void accept_room(struct worker *worker)
+{
+	if (!worker->full || worker->engine.count >= worker->engine.generation->config->connections)
+		return;
+	worker->full = false;
+	apply_all(worker);
+}

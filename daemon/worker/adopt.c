@@ -1,0 +1,194 @@
+/* adopt.c - a worker takes over a generation: CONFIG, LOGS, SOCKETS, PREPARE -> READY or FAILED; GO -> ADOPTED.
+ *
+ * The generation is built beside the one that is served, in steps of at most a millisecond a turn.  All that can
+ * fail is done before READY; GO only switches. */
+#include "worker.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEP_NS = 1000000 };
+
+/* Forgets a generation that will not be served. */
+static void forget(struct worker *worker)
+{
+	struct preparing *next = &worker->next;
+
+	loop_unready(&worker->step);
+	generation_unpin(next->generation);
+	free(next->text);
+	fd_close(&next->error_log);
+	fd_close(&next->access_log);
+	*next = (struct preparing){ .error_log = -1, .access_log = -1 };
+}
+
+/* A channel that cannot be written has been closed at the other end, and its end is handled where it is read. */
+static void tell(struct worker *worker, enum message_type type, uint64_t generation)
+{
+	struct err err;
+
+	if (!channel_tell(worker->channel.fd, type, generation, &err))
+		log_event(LEVEL_WARNING, "channel_failed", log_text("error", err.text));
+}
+
+static void fail(struct worker *worker, uint64_t generation, const char *why)
+{
+	struct message message = { .type = MESSAGE_FAILED, .generation = generation };
+	struct err err;
+
+	message.bytes = (uint32_t)snprintf(message.body.text, sizeof(message.body.text), "%s", why) + 1;
+	if (message.bytes > sizeof(message.body.text))
+		message.bytes = sizeof(message.body.text);
+	channel_send(worker->channel.fd, &message, NULL, 0, &err);
+	accept_abort(worker, generation);
+	forget(worker);
+}
+
+void adopt_config(struct worker *worker, uint64_t generation, int memfd)
+{
+	int fd AUTO_CLOSE = memfd;
+	struct err err;
+	size_t len;
+
+	forget(worker);         /* an older one that was never decided is superseded */
+	worker->next.generation = generation_new(generation, worker->services);
+	worker->next.text = fd_read_all(fd, CANONICAL_MAX_BYTES, &len, &err);
+	if (worker->next.generation == NULL || worker->next.text == NULL) {
+		fail(worker, generation, "the configuration could not be read: out of memory");
+		return;
+	}
+	list_push_back(&worker->generations, &worker->next.generation->link);
+	if (!canonical_begin(&worker->next.load, worker->next.generation, (struct str){ worker->next.text, len }, &err))
+		fail(worker, generation, err.text);
+}
+
+void adopt_logs(struct worker *worker, uint64_t generation, int error_log, int access_log)
+{
+	struct preparing *next = &worker->next;
+	int error AUTO_CLOSE = error_log, access AUTO_CLOSE = access_log;
+
+	if (next->generation == NULL || next->generation->number != generation)
+		return;
+	fd_close(&next->error_log);
+	fd_close(&next->access_log);
+	next->error_log = fd_take(&error);
+	next->access_log = fd_take(&access);
+}
+
+static unsigned generations_alive(const struct worker *worker)
+{
+	unsigned count = 0;
+
+	for (const struct list *link = worker->generations.next; link != &worker->generations; link = link->next)
+		count++;
+	return count;
+}
+
+/* The bound on generations that exchanges under way keep alive: then a reload is refused, nothing is cut. */
+static bool too_many(struct worker *worker, struct err *err)
+{
+	const struct generation *current = worker->engine.generation;
+	const struct generation *oldest = LIST_ENTRY(worker->generations.next, struct generation, link);
+
+	if (current == NULL || generations_alive(worker) <= current->config->max_generations)
+		return false;
+	err_set(err, "%u configurations are still in use by requests under way, the oldest is generation %llu"
+		     " (limits.max_generations)", generations_alive(worker) - 1, (unsigned long long)oldest->number);
+	return true;
+}
+
+void adopt_prepare(struct worker *worker, const struct message *message)
+{
+	struct preparing *next = &worker->next;
+	struct err err;
+
+	if (next->generation == NULL || next->generation->number != message->generation)
+		return;         /* it failed already, and the master was told */
+	next->note = message->body.prepare;
+	next->started = true;
+	if (too_many(worker, &err))
+		fail(worker, message->generation, err.text);
+	else
+		loop_ready(&worker->loop, &worker->step);
+}
+
+/* One step; true when the generation is complete. */
+static bool build(struct worker *worker, bool *done, struct err *err)
+{
+	struct preparing *next = &worker->next;
+
+	if (next->loaded)
+		return worker->engine.protocol->prepare(next->generation, STEP_NS, done, err);
+	if (!canonical_step(&next->load, STEP_NS, &next->loaded, err))
+		return false;
+	*done = false;
+	if (next->loaded) {
+		free(next->text);
+		next->text = NULL;
+	}
+	return true;
+}
+
+void adopt_step(struct ready *ready)
+{
+	struct worker *worker = LIST_ENTRY(ready, struct worker, step);
+	uint64_t generation = worker->next.generation->number;
+	bool done = false;
+	struct err err;
+
+	if (!build(worker, &done, &err)) {
+		fail(worker, generation, err.text);
+	} else if (!done) {
+		loop_ready(&worker->loop, &worker->step);
+	} else {
+		worker->next.voted = true;
+		tell(worker, MESSAGE_READY, generation);
+	}
+}
+
+/* The logs of the new generation replace the old ones; what was collected goes to the old one first. */
+static void switch_logs(struct worker *worker, const struct config *config)
+{
+	struct preparing *next = &worker->next;
+	int old AUTO_CLOSE = worker->error_log;
+
+	if (next->error_log >= 0) {
+		worker->error_log = fd_take(&next->error_log);
+		log_target(worker->error_log, config->log_level);
+	} else {
+		worker->error_log = fd_take(&old);
+	}
+	worker->access_log(&worker->engine, fd_take(&next->access_log));
+}
+
+void adopt_go(struct worker *worker, uint64_t generation)
+{
+	struct preparing *next = &worker->next;
+
+	if (next->generation == NULL || next->generation->number != generation || !next->voted)
+		return;
+	switch_logs(worker, next->generation->config);
+	worker->note = next->note;
+	engine_adopt(&worker->engine, next->generation);
+	next->generation = NULL;
+	forget(worker);
+	if (!worker->draining) {
+		worker->serving = true;
+		accept_room(worker);
+		accept_apply(worker);
+	}
+	tell(worker, MESSAGE_ADOPTED, generation);
+	log_event(LEVEL_DEBUG, "adopted", log_number("generation", generation));
+}
+
+void adopt_abort(struct worker *worker, uint64_t generation)
+{
+	if (worker->next.generation != NULL && worker->next.generation->number == generation)
+		forget(worker);
+	accept_abort(worker, generation);
+}

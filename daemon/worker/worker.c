@@ -1,0 +1,168 @@
+/* worker.c - a worker's set-up, its loop and its channel.
+ *
+ * Called by the master's spawn.c, after fork.  A failure at set-up ends the process with a log line; later the
+ * channel alone says what to do, and its end means: drain and leave. */
+#include "worker.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- messages ---------------------------------------------------------------------------------------- */
+
+static void on_config(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	if (fds->count == 1)
+		adopt_config(worker, message->generation, fd_take(&fds->at[0]));
+}
+
+static void on_logs(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	if (fds->count == 1 || fds->count == 2)
+		adopt_logs(worker, message->generation, fd_take(&fds->at[0]),
+			   fds->count == 2 ? fd_take(&fds->at[1]) : -1);
+}
+
+static void on_sockets(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	unsigned count = message->bytes / sizeof(struct socket_note);
+
+	for (unsigned i = 0; i < count && i < fds->count; i++)
+		accept_hold(worker, &message->body.sockets[i], fd_take(&fds->at[i]), message->generation);
+}
+
+static void on_prepare(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	(void)fds;
+	adopt_prepare(worker, message);
+}
+
+static void on_go(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	(void)fds;
+	adopt_go(worker, message->generation);
+}
+
+static void on_abort(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	(void)fds;
+	adopt_abort(worker, message->generation);
+}
+
+static void on_cover(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	(void)fds;
+	worker->cover = message->body.cover;
+	accept_apply(worker);
+}
+
+static void on_drain(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	(void)fds;
+	drain_begin(worker, &message->body.drain);
+}
+
+static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct message *, struct message_fds *) = {
+	[MESSAGE_CONFIG] = on_config, [MESSAGE_LOGS] = on_logs, [MESSAGE_SOCKETS] = on_sockets,
+	[MESSAGE_PREPARE] = on_prepare, [MESSAGE_GO] = on_go, [MESSAGE_ABORT] = on_abort,
+	[MESSAGE_COVER] = on_cover, [MESSAGE_DRAIN] = on_drain,
+};
+
+/* The master is gone (or broken): nobody will hand anything over, finish what there is and leave. */
+static void on_channel_end(struct worker *worker)
+{
+	struct drain_note note = { .close_idle = true, .deadline_ns = worker->loop.now_ns };
+
+	log_event(LEVEL_WARNING, "master_gone");
+	loop_remove(&worker->loop, &worker->channel);
+	if (worker->engine.generation != NULL)
+		note.deadline_ns += worker->engine.generation->config->drain_ns;
+	drain_begin(worker, &note);
+}
+
+static void on_channel(struct source *source, uint32_t events)
+{
+	struct worker *worker = LIST_ENTRY(source, struct worker, channel);
+	enum channel_result result = CHANNEL_EMPTY;
+	struct message message;
+	struct message_fds fds;
+
+	(void)events;
+	for (int i = 0; i < 16; i++) {          /* level-triggered: what is left comes again */
+		result = channel_receive(source->fd, &message, &fds);
+		if (result != CHANNEL_MESSAGE)
+			break;
+		if (handlers[message.type] != NULL)
+			handlers[message.type](worker, &message, &fds);
+		channel_drop(&fds);
+	}
+	if (result == CHANNEL_END)
+		on_channel_end(worker);
+}
+
+/* ---- set-up ------------------------------------------------------------------------------------------ */
+
+static void on_closed(struct engine *engine)
+{
+	struct worker *worker = LIST_ENTRY(engine, struct worker, engine);
+
+	accept_room(worker);
+	drain_check(worker);
+}
+
+static bool set_up(struct worker *worker, const struct worker_start *start, struct err *err)
+{
+	char role[32];
+
+	snprintf(role, sizeof(role), "worker-%u", start->slot);
+	log_role(role);
+	worker->slot = start->slot;
+	worker->services = start->services;
+	worker->access_log = start->access_log;
+	worker->error_log = -1;
+	worker->next.error_log = worker->next.access_log = -1;
+	list_init(&worker->sockets);
+	list_init(&worker->generations);
+	if (!loop_open(&worker->loop, err))
+		return false;
+	engine_init(&worker->engine, &worker->loop, start->protocol, start->board->column[start->column].counters);
+	worker->engine.slot = start->slot;
+	worker->engine.board = start->board;
+	worker->engine.closed_one = on_closed;
+	worker->step.serve = adopt_step;
+	worker->channel = (struct source){ .fd = start->channel, .handle = on_channel };
+	if (loop_add(&worker->loop, &worker->channel, EPOLLIN) != 0)
+		return err_set(err, "cannot watch the channel");
+	return true;
+}
+
+static void tear_down(struct worker *worker)
+{
+	accept_end(worker, false);
+	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);
+	if (worker->access_log != NULL)
+		worker->access_log(&worker->engine, -1);
+	generation_unpin(worker->engine.generation);
+	worker->engine.generation = NULL;
+	engine_free(&worker->engine);
+	loop_close(&worker->loop);
+	fd_close(&worker->channel.fd);
+}
+
+int worker_run(const struct worker_start *start)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	struct err err = { "out of memory" };
+	bool good = worker != NULL && set_up(worker, start, &err) && loop_run(&worker->loop, &err);
+
+	if (!good)
+		log_event(LEVEL_ERROR, "worker_failed", log_text("error", err.text));
+	if (good)
+		tear_down(worker);
+	free(worker);
+	return good ? 0 : 1;
+}

@@ -1,0 +1,100 @@
+/* A worker: one loop, one engine, the sockets it was given, the channel that commands it. */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "base/loop.h"
+#include "config/canonical.h"
+#include "ipc/board.h"
+#include "ipc/channel.h"
+#include "net/conn.h"
+
+/* What the master's fork leaves to a worker. */
+struct worker_start {
+	int channel;
+	unsigned slot;
+	struct board *board;
+	unsigned column;                /* of the board: this worker's own */
+	const struct protocol *protocol;
+	const struct schema *const *services;
+	void (*access_log)(struct engine *engine, int fd);      /* takes fd over; -1: off */
+};
+
+/* A listening socket that this worker holds; accepting from it is another question. */
+struct held_socket {
+	struct source source;           /* its fd */
+	struct list link;
+	struct worker *worker;
+	struct socket_note note;
+	uint64_t generation;            /* that it came with: an ABORT of it takes the socket back */
+	bool exclusive;                 /* registered with EPOLLEXCLUSIVE */
+};
+
+/* A generation being built: from CONFIG to GO or ABORT. */
+struct preparing {
+	struct generation *generation;  /* NULL: none */
+	struct prepare_note note;
+	struct canonical_load load;
+	char *text;                     /* malloc'ed; until the load is done */
+	bool started, loaded, voted;
+	int error_log, access_log;      /* -1: none */
+};
+
+struct worker {
+	struct loop loop;
+	struct engine engine;
+	struct source channel;
+	struct ready step;              /* preparing goes on */
+	struct list sockets;            /* of struct held_socket */
+	struct list generations;
+	struct preparing next;
+	struct prepare_note note;       /* of the generation that is served */
+	struct slot_set cover;
+	struct timer pause;             /* accept is paused for want of descriptors or memory */
+	struct timer cut;               /* the drain's deadline */
+	unsigned slot;
+	int error_log;
+	bool serving, paused, full, draining;
+	const struct schema *const *services;
+	void (*access_log)(struct engine *engine, int fd);
+};
+
+/* Runs until the worker has drained; returns its exit status.  Called right after fork, signals and privileges
+ * settled; never returns early. */
+int worker_run(const struct worker_start *start);
+
+/* ---- accept.c ---- */
+
+/* Takes over a socket that came in a SOCKETS message; one that is held already is closed. */
+void accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation);
+
+/* Registers exactly the sockets that this worker must accept from now, and closes those whose listener is gone
+ * (after emptying their queue). */
+void accept_apply(struct worker *worker);
+
+/* Gives back the sockets that came with an aborted generation. */
+void accept_abort(struct worker *worker, uint64_t generation);
+
+/* Empties every queue that is this worker's, once (the service stops), then closes all sockets. */
+void accept_end(struct worker *worker, bool empty_queues);
+
+/* Connections were freed: accept may go on. */
+void accept_room(struct worker *worker);
+
+/* ---- adopt.c ---- */
+
+void adopt_config(struct worker *worker, uint64_t generation, int memfd);
+void adopt_logs(struct worker *worker, uint64_t generation, int error_log, int access_log);
+void adopt_prepare(struct worker *worker, const struct message *message);
+void adopt_go(struct worker *worker, uint64_t generation);
+void adopt_abort(struct worker *worker, uint64_t generation);
+void adopt_step(struct ready *ready);
+
+/* ---- drain.c ---- */
+
+/* Stops accepting, ends every connection after what it has in hand, cuts the rest at `deadline_ns`, leaves. */
+void drain_begin(struct worker *worker, const struct drain_note *note);
+
+/* Leaves when nothing is left. */
+void drain_check(struct worker *worker);
+
+#endif

@@ -1,0 +1,282 @@
+/* fake_server.c - see the header. */
+#include "fake_server.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static const struct service *const table[] = {
+	&service_files, &service_respond, &service_status, &service_later, &service_trickle, NULL,
+};
+
+enum { FILES, RESPOND, STATUS, LATER, TRICKLE };
+
+static const struct later_settings soon = { 2 * CLOCK_MS, "soon" }, slow = { 40 * CLOCK_MS, "slow" };
+static const struct trickle_settings chunked = { .text = "trickle" };
+static const struct trickle_settings known = { .text = "trickle", .length_known = true };
+static const struct trickle_settings breaks = { .text = "trickle", .breaks_after = 3 };
+
+/* ---- the generation ----------------------------------------------------------------------------------- */
+
+static void set_text(const struct schema *schema, void *instance, struct arena *arena, const char *name,
+		     const char *text)
+{
+	struct raw raw = { .kind = RAW_STRING, .text = text };
+	struct err err;
+
+	ck_assert(setting_store(setting_find(schema, NULL, name), &raw, NULL, instance, arena, &err));
+}
+
+static void *defaults(const struct schema *schema, struct arena *arena)
+{
+	void *instance = setting_instance(schema, arena);
+	struct err err;
+
+	ck_assert(setting_store_defaults(schema, instance, arena, &err));
+	return instance;
+}
+
+static void add_route(struct generation *generation, struct site_config *site, const char *match, unsigned index,
+		      const void *settings)
+{
+	struct route_config *route = arena_alloc(&generation->arena, sizeof(*route));
+
+	*route = (struct route_config){ .match = match, .service = { index, (void *)settings } };
+	site->routes.at[site->routes.count++] = route;
+}
+
+static struct site_config *build_site(struct fake_server *server, struct generation *generation)
+{
+	struct arena *arena = &generation->arena;
+	struct site_config *site = arena_alloc(arena, sizeof(*site));
+	void *files = defaults(service_schemas[FILES], arena), *respond = defaults(service_schemas[RESPOND], arena);
+
+	set_text(service_schemas[FILES], files, arena, "root", server->root);
+	set_text(service_schemas[RESPOND], respond, arena, "body", "hello\n");
+	site->routes.at = arena_alloc(arena, FAKE_ROUTES * sizeof(void *));
+	add_route(generation, site, "/", FILES, files);
+	add_route(generation, site, "/hello", RESPOND, respond);
+	add_route(generation, site, "/status", STATUS, defaults(service_schemas[STATUS], arena));
+	add_route(generation, site, "/later", LATER, &soon);
+	add_route(generation, site, "/slow", LATER, &slow);
+	add_route(generation, site, "/trickle", TRICKLE, &chunked);
+	add_route(generation, site, "/known", TRICKLE, &known);
+	add_route(generation, site, "/breaks", TRICKLE, &breaks);
+	return site;
+}
+
+struct generation *fake_generation(struct fake_server *server, uint64_t number)
+{
+	struct generation *generation = generation_new(number, service_schemas);
+	struct config *config = defaults(&config_schema, &generation->arena);
+	bool done = false;
+	struct err err;
+
+	config->sites.at = arena_alloc(&generation->arena, sizeof(void *));
+	config->sites.at[config->sites.count++] = build_site(server, generation);
+	generation->config = config;
+	while (!done)
+		if (!route_prepare_with(generation, table, 0, &done, &err))
+			ck_abort_msg("%s", err.text);
+	return generation;
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------------- */
+
+static void receive(struct fake_client *client)
+{
+	char bytes[16 * 1024];
+	ssize_t len;
+
+	while (client->fd >= 0 && !client->deaf && !client->eof) {
+		len = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (len < 0 && errno == EAGAIN)
+			return;
+		client->eof = len <= 0;
+		client->error = len < 0 ? errno : 0;
+		if (len <= 0)
+			return;
+		client->text = realloc(client->text, client->len + (size_t)len + 1);
+		memcpy(client->text + client->len, bytes, (size_t)len);
+		client->len += (size_t)len;
+		client->text[client->len] = '\0';
+	}
+}
+
+static void at_turn_end(struct turn_end *hook)
+{
+	struct fake_server *server = LIST_ENTRY(hook, struct fake_server, hook);
+
+	server->turns++;
+	for (unsigned i = 0; i < server->client_count; i++)
+		receive(server->clients[i]);
+	if (server->done != NULL && server->done(server->what)) {
+		server->reached = true;
+		loop_stop(&server->loop);
+	}
+}
+
+static void give_up(struct timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	loop_stop(&LIST_ENTRY(timer, struct fake_server, guard)->loop);
+}
+
+bool fake_until(struct fake_server *server, bool (*done)(void *), void *what)
+{
+	struct err err;
+
+	server->done = done;
+	server->what = what;
+	server->reached = false;
+	server->loop.stopped = false;
+	server->loop.now_ns = clock_now_ns();
+	loop_timer(&server->loop, &server->guard, 5 * CLOCK_S);
+	ck_assert(loop_run(&server->loop, &err));
+	server->done = NULL;
+	timer_cancel(&server->guard);
+	return server->reached;
+}
+
+static bool has_eof(void *what)
+{
+	return ((struct fake_client *)what)->eof;
+}
+
+bool fake_until_eof(struct fake_client *client)
+{
+	return fake_until(client->server, has_eof, client);
+}
+
+struct wanted {
+	const struct fake_client *client;
+	const char *text;
+};
+
+static bool has_text(void *what)
+{
+	const struct wanted *wanted = what;
+	const struct fake_client *client = wanted->client;
+
+	return client->len > 0 && memmem(client->text, client->len, wanted->text, strlen(wanted->text)) != NULL;
+}
+
+bool fake_until_text(struct fake_client *client, const char *text)
+{
+	struct wanted wanted = { client, text };
+
+	return fake_until(client->server, has_text, &wanted);
+}
+
+static bool always(void *what)
+{
+	(void)what;
+	return true;
+}
+
+void fake_turn(struct fake_server *server)
+{
+	ck_assert(fake_until(server, always, NULL));
+}
+
+/* ---- clients ------------------------------------------------------------------------------------------ */
+
+void fake_send(struct fake_client *client, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len > 0)
+		ck_assert_int_eq(send(client->fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT), (ssize_t)len);
+}
+
+void fake_connect(struct fake_server *server, struct fake_client *client, const char *first)
+{
+	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	*client = (struct fake_client){ .fd = pair[0], .server = server };
+	server->clients[server->client_count++] = client;
+	fake_send(client, first);
+	ck_assert(engine_accept(&server->engine, pair[1], &peer));
+}
+
+void fake_hang_up(struct fake_client *client)
+{
+	fd_close(&client->fd);
+}
+
+unsigned fake_count(const struct fake_client *client, const char *what)
+{
+	const char *end = client->text + client->len, *at = client->text;
+	unsigned count = 0;
+
+	while (at != NULL && (at = memmem(at, (size_t)(end - at), what, strlen(what))) != NULL) {
+		count++;
+		at += strlen(what);
+	}
+	return count;
+}
+
+/* ---- the server --------------------------------------------------------------------------------------- */
+
+void fake_file(struct fake_server *server, const char *name, const char *content, size_t len)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", server->root, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	ck_assert_int_ge(fd, 0);
+	ck_assert(fd_write_all(fd, content, len));
+	close(fd);
+}
+
+void fake_server_open(struct fake_server *server, const struct protocol *protocol)
+{
+	struct generation *generation;
+	struct err err;
+
+	memset(server, 0, sizeof(*server));
+	strcpy(server->root, "/tmp/drover-unit-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(server->root));
+	ck_assert(loop_open(&server->loop, &err));
+	engine_init(&server->engine, &server->loop, protocol, server->counters);
+	server->hook.run = at_turn_end;
+	loop_at_turn_end(&server->loop, &server->hook);
+	server->guard.fire = give_up;
+	generation = fake_generation(server, 1);
+	server->config = (struct config *)generation->config;
+	engine_adopt(&server->engine, generation);
+	fake_fits = (struct fake_fits){ 0 };
+	fake_cancels = 0;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+	(void)status, (void)type, (void)walk;
+	return remove(path);
+}
+
+void fake_server_close(struct fake_server *server)
+{
+	engine_cut(&server->engine);
+	server->engine.sweep.run(&server->engine.sweep);
+	ck_assert_uint_eq(server->engine.slab.in_use, 0);
+	ck_assert_uint_eq(server->engine.states.in_use, 0);
+	ck_assert_uint_eq(server->engine.pool.in_use_bytes, 0);
+	ck_assert_uint_eq(server->counters[COUNT_OPEN], 0);
+	for (unsigned i = 0; i < server->client_count; i++) {
+		fd_close(&server->clients[i]->fd);
+		free(server->clients[i]->text);
+	}
+	engine_free(&server->engine);
+	loop_close(&server->loop);
+	nftw(server->root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}

@@ -1,0 +1,78 @@
+/* An engine with one generation on a real loop, and clients at the other end of socket pairs, all in one thread.
+ *
+ * Nothing sleeps: fake_until runs turns until its condition holds, and gives up after five seconds. */
+#ifndef FAKE_SERVER_H
+#define FAKE_SERVER_H
+
+#include "fake_service.h"
+#include "fake_transport.h"
+
+#include "config/generation.h"
+#include "http/exchange.h"
+#include "http/http1.h"
+#include "http/route.h"
+#include "service/files.h"
+#include "service/registry.h"
+#include "service/respond.h"
+#include "service/status.h"
+
+#include <check.h>
+
+enum { FAKE_ROUTES = 8 };
+
+struct fake_client {
+	int fd;                         /* -1: closed */
+	char *text;                     /* all that was received, terminated */
+	size_t len;
+	bool eof;
+	int error;                      /* errno of a failed recv */
+	bool deaf;                      /* receives nothing */
+	struct fake_server *server;
+};
+
+struct fake_server {
+	struct loop loop;
+	struct engine engine;
+	uint64_t counters[COUNTERS];
+	struct config *config;          /* of the current generation: tests change its limits */
+	struct turn_end hook;
+	struct timer guard;
+	struct fake_client *clients[4];
+	unsigned client_count;
+	bool (*done)(void *what);
+	void *what;
+	bool reached;
+	unsigned turns;
+	char root[64];                  /* a directory for files, at "/" */
+};
+
+/* Routes: "/" files, "/hello" respond ("hello\n"), "/status" status, "/later" 2 ms, "/slow" 40 ms, "/trickle" chunked
+ * "trickle", "/known" the same with a length, "/breaks" the same that breaks off. */
+void fake_server_open(struct fake_server *server, const struct protocol *protocol);
+
+/* A further generation with the same settings. */
+struct generation *fake_generation(struct fake_server *server, uint64_t number);
+
+/* Ends all connections and checks that nothing is left behind. */
+void fake_server_close(struct fake_server *server);
+
+/* A new client; what it sends is sent before the server accepts the connection. */
+void fake_connect(struct fake_server *server, struct fake_client *client, const char *first);
+void fake_send(struct fake_client *client, const char *text);
+void fake_hang_up(struct fake_client *client);
+
+/* Runs turns until the condition holds; false after five seconds. */
+bool fake_until(struct fake_server *server, bool (*done)(void *what), void *what);
+bool fake_until_eof(struct fake_client *client);
+bool fake_until_text(struct fake_client *client, const char *text);
+
+/* One turn; something must be there for it to do. */
+void fake_turn(struct fake_server *server);
+
+/* A file below the root. */
+void fake_file(struct fake_server *server, const char *name, const char *content, size_t len);
+
+/* How often `what` occurs in what the client received. */
+unsigned fake_count(const struct fake_client *client, const char *what);
+
+#endif

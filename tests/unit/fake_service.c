@@ -1,0 +1,94 @@
+/* fake_service.c - see the header.  Called through exchanges in tests. */
+#include "fake_service.h"
+
+#include "http/exchange.h"
+
+#include "base/clock.h"
+
+unsigned fake_cancels;
+
+static void cancel(struct exchange *exchange)
+{
+	(void)exchange;
+	fake_cancels++;
+}
+
+static struct exchange *exchange_of(struct timer *timer)
+{
+	return LIST_ENTRY(timer, struct exchange, timer);
+}
+
+static void later_fire(struct timer *timer, uint64_t now_ns)
+{
+	struct exchange *exchange = exchange_of(timer);
+	const char *text = exchange->service_state;
+
+	(void)now_ns;
+	exchange->response = (struct response){
+		.status = 200, .content_type = { "text/plain", 10 }, .body = BODY_MEMORY, .memory = str_of(text),
+		.length_known = true, .length = strlen(text), .file_fd = -1,
+	};
+	exchange_answer(exchange);
+}
+
+static enum answer later_start(struct exchange *exchange, const void *opaque)
+{
+	const struct later_settings *settings = opaque;
+
+	exchange->service_state = (void *)settings->text;
+	exchange->timer.fire = later_fire;
+	exchange_timer(exchange, settings->after_ns);
+	return ANSWER_LATER;
+}
+
+struct trickle {
+	const char *text;
+	size_t at, breaks_after;
+	bool ripe;
+};
+
+static void trickle_fire(struct timer *timer, uint64_t now_ns)
+{
+	struct exchange *exchange = exchange_of(timer);
+	struct trickle *trickle = exchange->service_state;
+
+	(void)now_ns;
+	trickle->ripe = true;
+	exchange_resume(exchange);
+}
+
+static enum io trickle_pull(struct exchange *exchange, char *buffer, size_t room, size_t *got)
+{
+	struct trickle *trickle = exchange->service_state;
+
+	if (trickle->breaks_after > 0 && trickle->at == trickle->breaks_after)
+		return IO_ERROR;
+	if (trickle->text[trickle->at] == '\0')
+		return IO_EOF;
+	if (!trickle->ripe || room == 0) {
+		exchange_timer(exchange, CLOCK_MS / 10);
+		return IO_AGAIN;
+	}
+	trickle->ripe = false;
+	*buffer = trickle->text[trickle->at++];
+	*got = 1;
+	return IO_OK;
+}
+
+static enum answer trickle_start(struct exchange *exchange, const void *opaque)
+{
+	const struct trickle_settings *settings = opaque;
+	struct trickle *trickle = arena_alloc(&exchange->arena, sizeof(*trickle));
+
+	*trickle = (struct trickle){ .text = settings->text, .breaks_after = settings->breaks_after };
+	exchange->service_state = trickle;
+	exchange->timer.fire = trickle_fire;
+	exchange->response = (struct response){
+		.status = 200, .content_type = { "text/plain", 10 }, .body = BODY_STREAM, .pull = trickle_pull,
+		.length_known = settings->length_known, .length = strlen(settings->text), .file_fd = -1,
+	};
+	return ANSWERED;
+}
+
+const struct service service_later = { .name = "later", .start = later_start, .cancel = cancel };
+const struct service service_trickle = { .name = "trickle", .start = trickle_start, .cancel = cancel };
