@@ -129,7 +129,7 @@ static void done(struct master *master)
 		 transition->notes[0] != '\0' ? "; " : "", transition->notes);
 	log_event(LEVEL_NOTICE, first ? "serving" : "reload_done", log_number("generation", transition->number),
 		  log_number("workers", master->slot_count), log_number("took_ms", took_ms),
-		  log_text("notes", transition->notes));
+		  transition->notes[0] != '\0' ? log_text("notes", transition->notes) : (struct log_field){ 0 });
 	finish(master, true, text);
 }
 

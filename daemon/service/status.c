@@ -2,6 +2,7 @@
 #include "status.h"
 
 #include "http/exchange.h"
+#include "ipc/board.h"
 
 static const struct setting rows[] = { { 0 } };         /* there is nothing to set yet */
 
@@ -13,7 +14,7 @@ const struct schema status_schema = {
 /* Over all workers where there is a board; this one's own otherwise. */
 static uint64_t sum(const struct engine *engine, enum counter counter)
 {
-	return engine->counters[counter];
+	return engine->board != NULL ? board_sum(engine->board, counter) : engine->counters[counter];
 }
 
 /* {"accepted":1,...} without the braces; NULL when out of memory. */

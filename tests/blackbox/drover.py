@@ -257,14 +257,11 @@ class Drover:
         result = self.ctl("status", "--json")
         if result.returncode != 0:
             raise AssertionError("droverctl status: %s%s" % (result.stdout, result.stderr))
-        return json.loads(result.stdout)
+        return json.loads(result.stdout)["status"]
 
-    def slots(self):
-        return self.status()["slots"]
-
-    def workers(self):
+    def workers(self, status=None):
         """The pids of the serving workers, by slot."""
-        return {slot["slot"]: slot["pid"] for slot in self.slots() if slot.get("pid")}
+        return {slot["slot"]: slot["pid"] for slot in (status or self.status())["slots"] if slot["pid"]}
 
     def wait_status(self, condition, seconds=DEADLINE):
         """Asks for the status until `condition` holds; each question is a round trip through the master."""

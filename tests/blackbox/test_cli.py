@@ -200,7 +200,7 @@ class Directory(unittest.TestCase):
         address = drover.free_address()
         with Drover(args=["-r", os.path.join(drover.TOP, "conf", "site"), "-l", "%s:%d" % address],
                     env={**os.environ, "RUNTIME_DIRECTORY": "/nonexistent"}, wait=False) as server:
-            self.assertIn("http://%s:%d" % address, server.log.wait("serving").line)
+            self.assertIn("%s:%d" % address, server.log.wait("listening").line)
 
 
 if __name__ == "__main__":

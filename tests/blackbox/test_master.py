@@ -163,6 +163,8 @@ class Reload(Master):
         os.kill(worker, signal.SIGSTOP)
         self.addCleanup(self.go_on, worker)
         drover.wait_stopped(worker)
+        server.hup()
+        server.wait_status(lambda status: status["phase"] == "preparing")
         for _ in range(20):
             server.hup()
             server.status()
@@ -249,8 +251,7 @@ class Reload(Master):
         self.refuse(server, *says)
         after = server.status()
         self.assertEqual(after["generation"], before["generation"])
-        self.assertEqual({slot["slot"]: slot["pid"] for slot in after["slots"]},
-                         {slot["slot"]: slot["pid"] for slot in before["slots"]})
+        self.assertEqual(server.workers(after), server.workers(before))
         self.assertEqual(drover.fds(server.pid), descriptors)
         server.wait_status(lambda _: len(server.children()) == len(before["slots"]))
         for client in clients:
@@ -357,15 +358,12 @@ class Reload(Master):
         drover.wait_stopped(worker)
         server.configure({"sites": self.other_site(server)})
         server.hup()
-        server.status()
+        server.wait_status(lambda status: status["phase"] == "preparing")
         os.kill(worker, signal.SIGKILL)
         server.log.wait("reload_done")
-        server.wait_status(lambda status: len(self.pids(status)) == 2)
+        server.wait_status(lambda status: len(server.workers(status)) == 2)
         for _ in range(16):
             self.assertEqual(server.get().body, b"<p>other\n")
-
-    def pids(self, status):
-        return {slot["pid"] for slot in status["slots"] if slot.get("pid") and slot["state"] == "serving"}
 
     def test_the_last_reload_is_in_the_status(self):
         server = self.start()
@@ -537,12 +535,8 @@ class Workers(Master):
             drover.wait_dead(before[0])
             for _ in range(30):
                 self.assertEqual(server.get().body, ONE_ANSWER)
-            server.wait_status(lambda status: self.ready(status, before))
+            server.wait_status(lambda status: server.workers(status).get(0, before[0]) != before[0])
             self.assertEqual(server.workers()[1], before[1])
-
-    def ready(self, status, before):
-        slots = {slot["slot"]: slot for slot in status["slots"]}
-        return slots[0]["state"] == "serving" and slots[0]["pid"] not in (before[0], 0, None)
 
     def test_other_workers_keep_their_connections_when_one_is_killed(self):
         server = self.start()
@@ -570,7 +564,7 @@ class Workers(Master):
         os.kill(server.workers()[0], signal.SIGKILL)
         server.configure({"sites": self.other_site(server)})
         self.reload(server)
-        server.wait_status(lambda status: all(slot["state"] == "serving" for slot in status["slots"]))
+        server.wait_status(lambda status: len(server.workers(status)) == 2)
         for _ in range(20):
             self.assertEqual(server.get().body, b"<p>other\n")
 
@@ -771,7 +765,7 @@ class Stop(Master):
         drover.wait_stopped(worker)
         caller = subprocess.Popen([drover.CTL, "--socket", server.control, "reload"], stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True)
-        server.wait_status(lambda status: status.get("reloading"))
+        server.wait_status(lambda status: status["phase"] == "preparing")
         self.assertEqual(server.stop(signal.SIGTERM), 0)
         output = caller.communicate(timeout=drover.DEADLINE)[0]
         self.assertNotEqual(caller.returncode, 0)

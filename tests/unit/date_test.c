@@ -20,8 +20,8 @@ static bool parses(const char *text, time_t at, time_t *when)
 static void expected_text(time_t when, char text[DATE_BYTES])
 {
 	static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
-					      "Nov", "Dec" };
+	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
+					      "Oct", "Nov", "Dec" };
 	struct tm tm;
 	char buffer[128];
 
@@ -124,9 +124,10 @@ static const char *const invalid[] = {
 	"Sunday, 06 Nov 1994 08:49:37 GMT", "Sun, 06-Nov-94 08:49:37 GMT", "Sunday, 06-Nov-1994 08:49:37 GMT",
 	"Sunday, 06-Nov-94 08:49:37", "Sun Nov 6 08:49:37 1994", "Sun Nov   6 08:49:37 1994",
 	"Sun Nov  6 08:49:37 1994 GMT", "Sun Nov  6 08:49:37 94", "Sunday Nov  6 08:49:37 1994",
-	/* days, months and times that do not exist; the day of the week is that of the day which timegm makes of it */
+	/* days, months and times that do not exist; of days, with the weekday that timegm gives them */
 	"Sun, 00 Nov 1994 08:49:37 GMT", "Mon, 00 Oct 1994 08:49:37 GMT", "Fri, 30 Feb 1996 00:00:00 GMT",
 	"Wed, 29 Feb 1995 00:00:00 GMT", "Thu, 29 Feb 1900 00:00:00 GMT", "Mon, 29 Feb 2100 00:00:00 GMT",
+	"Sat, 29 Feb 2200 00:00:00 GMT",
 	"Thu, 31 Apr 1998 00:00:00 GMT", "Fri, 31 Apr 1998 00:00:00 GMT", "Fri, 32 Jan 1999 00:00:00 GMT",
 	"Mon, 32 Jan 1999 00:00:00 GMT", "Sun, 06 Nev 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:00:00 GMT",
 	"Sun, 06 Nov 1994 08:60:37 GMT", "Sun, 06 Nov 1994 08:49:60 GMT", "Sun, 06 Nov 1994 23:59:61 GMT",
@@ -144,7 +145,8 @@ END_TEST
 
 START_TEST(every_proper_prefix_is_refused)
 {
-	static const char *const texts[] = { SAMPLE, "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994" };
+	static const char *const texts[] = { SAMPLE, "Sunday, 06-Nov-94 08:49:37 GMT",
+					     "Sun Nov  6 08:49:37 1994" };
 	time_t when;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -184,7 +186,7 @@ static time_t instant(int year, int month, int day)
 }
 
 static const struct {
-	int now_year, year;     /* the answer; what a reader of its two digits in that year must take it for */
+	int now_year, year;     /* whose two digits must be read as that year at that time */
 } two_digits[] = {
 	{ 2025, 2025 }, { 2025, 1999 }, { 2025, 1976 }, { 2025, 2000 }, { 2025, 2075 }, { 2025, 2026 },
 	{ 1999, 1999 }, { 1999, 1900 }, { 1994, 1994 }, { 2060, 2099 }, { 2049, 2099 }, { 2048, 1999 },

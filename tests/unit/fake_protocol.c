@@ -35,7 +35,7 @@ static void begin(struct lines *lines, struct one *one)
 {
 	struct exchange *exchange = &one->exchange;
 
-	memcpy(one->line, lines->in, lines->len);
+	memcpy(one->line, lines->in, LINE_BYTES);
 	one->used = true;
 	exchange_begin(exchange, lines->conn);
 	exchange->head = one->line;
@@ -74,11 +74,12 @@ static void answer_all(struct lines *lines)
 static enum served lines_ready(struct conn *conn)
 {
 	struct lines *lines = conn->state;
+	struct one *one;
 	size_t got;
 	enum io io;
 
 	answer_all(lines);
-	while (conn->readable && free_one(lines) != NULL) {
+	while (conn->readable && lines->len < LINE_BYTES && (one = free_one(lines)) != NULL) {
 		io = conn->transport->recv(conn, lines->in + lines->len, 1, &got);
 		if (io != IO_OK)
 			return io == IO_AGAIN ? SERVED_WAIT : SERVED_CLOSE;
@@ -88,7 +89,7 @@ static enum served lines_ready(struct conn *conn)
 		}
 		if (lines->len == 0)
 			return SERVED_CLOSE;
-		begin(lines, free_one(lines));
+		begin(lines, one);
 		answer_all(lines);
 	}
 	return SERVED_WAIT;

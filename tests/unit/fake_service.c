@@ -3,8 +3,6 @@
 
 #include "http/exchange.h"
 
-#include "base/clock.h"
-
 unsigned fake_cancels;
 
 static void cancel(struct exchange *exchange)
@@ -45,16 +43,17 @@ struct trickle {
 	const char *text;
 	size_t at, breaks_after;
 	bool ripe;
+	struct ready ready;
+	struct exchange *exchange;
 };
 
-static void trickle_fire(struct timer *timer, uint64_t now_ns)
+/* Another event: once a turn of the loop. */
+static void trickle_ripe(struct ready *ready)
 {
-	struct exchange *exchange = exchange_of(timer);
-	struct trickle *trickle = exchange->service_state;
+	struct trickle *trickle = LIST_ENTRY(ready, struct trickle, ready);
 
-	(void)now_ns;
 	trickle->ripe = true;
-	exchange_resume(exchange);
+	exchange_resume(trickle->exchange);
 }
 
 static enum io trickle_pull(struct exchange *exchange, char *buffer, size_t room, size_t *got)
@@ -66,7 +65,7 @@ static enum io trickle_pull(struct exchange *exchange, char *buffer, size_t room
 	if (trickle->text[trickle->at] == '\0')
 		return IO_EOF;
 	if (!trickle->ripe || room == 0) {
-		exchange_timer(exchange, CLOCK_MS / 10);
+		loop_ready(exchange->engine->loop, &trickle->ready);
 		return IO_AGAIN;
 	}
 	trickle->ripe = false;
@@ -80,9 +79,11 @@ static enum answer trickle_start(struct exchange *exchange, const void *opaque)
 	const struct trickle_settings *settings = opaque;
 	struct trickle *trickle = arena_alloc(&exchange->arena, sizeof(*trickle));
 
-	*trickle = (struct trickle){ .text = settings->text, .breaks_after = settings->breaks_after };
+	*trickle = (struct trickle){
+		.text = settings->text, .breaks_after = settings->breaks_after, .ready.serve = trickle_ripe,
+		.exchange = exchange,
+	};
 	exchange->service_state = trickle;
-	exchange->timer.fire = trickle_fire;
 	exchange->response = (struct response){
 		.status = 200, .content_type = { "text/plain", 10 }, .body = BODY_STREAM, .pull = trickle_pull,
 		.length_known = settings->length_known, .length = strlen(settings->text), .file_fd = -1,
@@ -90,5 +91,13 @@ static enum answer trickle_start(struct exchange *exchange, const void *opaque)
 	return ANSWERED;
 }
 
+static void trickle_cancel(struct exchange *exchange)
+{
+	struct trickle *trickle = exchange->service_state;
+
+	loop_unready(&trickle->ready);
+	fake_cancels++;
+}
+
 const struct service service_later = { .name = "later", .start = later_start, .cancel = cancel };
-const struct service service_trickle = { .name = "trickle", .start = trickle_start, .cancel = cancel };
+const struct service service_trickle = { .name = "trickle", .start = trickle_start, .cancel = trickle_cancel };

@@ -2,6 +2,7 @@
 #include "fake_transport.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { INSIDE_BYTES = 64 * 1024 };
 

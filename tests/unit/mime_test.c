@@ -12,8 +12,8 @@ static const char *type_of(const char *name)
 START_TEST(the_table_is_sorted)
 {
 	for (size_t i = 1; mime_rows[i].extension != NULL; i++)
-		ck_assert_msg(strcmp(mime_rows[i - 1].extension, mime_rows[i].extension) < 0, "%s stands before %s",
-			      mime_rows[i - 1].extension, mime_rows[i].extension);
+		ck_assert_msg(strcmp(mime_rows[i - 1].extension, mime_rows[i].extension) < 0,
+			      "%s stands before %s", mime_rows[i - 1].extension, mime_rows[i].extension);
 }
 END_TEST
 
@@ -66,7 +66,8 @@ START_TEST(a_name_has_the_type_of_its_last_extension)
 END_TEST
 
 static const char *const unknown[] = {
-	"", ".", "README", "a.", "a.htm1", "a.h", "a.htmlx", "a.ht", "a.html.bak", "dir.html/README", "a.\xff", "zzz.zzzz",
+	"", ".", "README", "a.", "a.htm1", "a.h", "a.htmlx", "a.ht", "a.html.bak", "dir.html/README",
+	"a.\xff", "zzz.zzzz",
 };
 
 START_TEST(an_unknown_extension_is_octets)
@@ -99,7 +100,8 @@ int main(void)
 	tcase_add_test(tests, the_table_is_in_lower_case);
 	tcase_add_test(tests, every_row_is_found);
 	tcase_add_test(tests, text_and_only_text_has_a_charset);
-	tcase_add_loop_test(tests, a_name_has_the_type_of_its_last_extension, 0, sizeof(named) / sizeof(named[0]));
+	tcase_add_loop_test(tests, a_name_has_the_type_of_its_last_extension, 0,
+			    sizeof(named) / sizeof(named[0]));
 	tcase_add_loop_test(tests, an_unknown_extension_is_octets, 0, sizeof(unknown) / sizeof(unknown[0]));
 	tcase_add_test(tests, a_nul_in_the_name_matches_nothing);
 	tcase_add_test(tests, the_slice_has_the_length_of_the_type);

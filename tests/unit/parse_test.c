@@ -1,4 +1,4 @@
-/* parse_test.c - request heads: what is accepted, what is refused, and that no split of the bytes changes it. */
+/* parse_test.c - request heads: what is accepted, what is refused; no split of the bytes changes it. */
 #include "http/parse.h"
 
 #include <check.h>
@@ -63,8 +63,8 @@ static void assert_text(const char *what, struct span span, const char *bytes, c
 {
 	struct str text = span_str(span, bytes);
 
-	ck_assert_msg(str_equal(text, str_of(expected)), "%s is \"%.*s\", not \"%s\"", what, (int)text.len, text.at,
-		      expected);
+	ck_assert_msg(str_equal(text, str_of(expected)), "%s is \"%.*s\", not \"%s\"", what,
+		      (int)text.len, text.at, expected);
 }
 
 /* --- what is accepted --- */
@@ -105,20 +105,23 @@ static const struct good good[] = {
 	{ BYTES("\r\n" H("GET / HTTP/1.1")), METHOD_GET, "h", "/", "", 1, 1, KEEPS },
 	{ BYTES("\r\n\r\n\r\n\r\n" H("GET /x HTTP/1.1")), METHOD_GET, "h", "/x", "", 1, 1, KEEPS },
 	/* targets */
-	{ BYTES(H("GET /a/b.html?x=1&y=%20 HTTP/1.1")), METHOD_GET, "h", "/a/b.html", "x=1&y=%20", 1, 1, KEEPS },
+	{ BYTES(H("GET /a/b.html?x=1&y=%20 HTTP/1.1")), METHOD_GET, "h", "/a/b.html", "x=1&y=%20", 1, 1,
+	  KEEPS },
 	{ BYTES(H("GET /? HTTP/1.1")), METHOD_GET, "h", "/", "", 1, 1, KEEPS },
 	{ BYTES(H("GET /?a?b/c HTTP/1.1")), METHOD_GET, "h", "/", "a?b/c", 1, 1, KEEPS },
 	{ BYTES(H("GET //x//y/../. HTTP/1.1")), METHOD_GET, "h", "//x//y/../.", "", 1, 1, KEEPS },
-	{ BYTES(H("GET /-._~!$&'()*+,;=:@09azAZ%aF HTTP/1.1")), METHOD_GET, "h", "/-._~!$&'()*+,;=:@09azAZ%aF", "", 1, 1,
-	  KEEPS },
+	{ BYTES(H("GET /-._~!$&'()*+,;=:@09azAZ%aF HTTP/1.1")), METHOD_GET, "h",
+	  "/-._~!$&'()*+,;=:@09azAZ%aF", "", 1, 1, KEEPS },
 	{ BYTES(H("GET /http://x/ HTTP/1.1")), METHOD_GET, "h", "/http://x/", "", 1, 1, KEEPS },
 	{ BYTES(H("GET http://a.example/b?c HTTP/1.1")), METHOD_GET, "a.example", "/b", "c", 1, 1, KEEPS },
-	{ BYTES(H("GET HtTpS://A.example:443/ HTTP/1.1")), METHOD_GET, "A.example:443", "/", "", 1, 1, KEEPS },
+	{ BYTES(H("GET HtTpS://A.example:443/ HTTP/1.1")), METHOD_GET, "A.example:443", "/", "", 1, 1,
+	  KEEPS },
 	{ BYTES(H("GET http://a.example HTTP/1.1")), METHOD_GET, "a.example", "/", "", 1, 1, KEEPS },
 	{ BYTES(H("GET http://a.example?q HTTP/1.1")), METHOD_GET, "a.example", "/", "q", 1, 1, KEEPS },
 	{ BYTES(H("GET http://[::1]:80/x HTTP/1.1")), METHOD_GET, "[::1]:80", "/x", "", 1, 1, KEEPS },
 	{ BYTES("GET http://a.example/ HTTP/1.0\r\n\r\n"), METHOD_GET, "a.example", "/", "", 0, 0, 0 },
-	{ BYTES("GET http://a.example/ HTTP/1.1\r\nHost:\r\n\r\n"), METHOD_GET, "a.example", "/", "", 1, 1, KEEPS },
+	{ BYTES("GET http://a.example/ HTTP/1.1\r\nHost:\r\n\r\n"), METHOD_GET, "a.example", "/", "", 1, 1,
+	  KEEPS },
 	{ BYTES(H("OPTIONS * HTTP/1.1")), METHOD_OPTIONS, "h", "*", "", 1, 1, KEEPS },
 	{ BYTES(H("OPTIONS http://a.example HTTP/1.1")), METHOD_OPTIONS, "a.example", "/", "", 1, 1, KEEPS },
 	{ BYTES(H("CONNECT a.example:443 HTTP/1.1")), METHOD_CONNECT, "a.example:443", "", "", 1, 1, KEEPS },
@@ -126,16 +129,18 @@ static const struct good good[] = {
 	{ BYTES(H("CONNECT 127.0.0.1:1 HTTP/1.1")), METHOD_CONNECT, "127.0.0.1:1", "", "", 1, 1, KEEPS },
 	/* fields */
 	{ BYTES("GET / HTTP/1.0\r\n\r\n"), METHOD_GET, "", "/", "", 0, 0, 0 },
-	{ BYTES(F("a:\r\nb: \t \r\nc:  x  y\t\r\nd:\x80\xff\r\n!#$%&'*+-.^_`|~: x\r\n")), METHOD_GET, "h", "/", "", 1, 6,
-	  KEEPS },
+	{ BYTES(F("a:\r\nb: \t \r\nc:  x  y\t\r\nd:\x80\xff\r\n!#$%&'*+-.^_`|~: x\r\n")), METHOD_GET, "h",
+	  "/", "", 1, 6, KEEPS },
 	{ BYTES(F("a: b: c\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS },
-	{ BYTES("GET / HTTP/1.1\r\nhOST:\t a.example:80 \r\n\r\n"), METHOD_GET, "a.example:80", "/", "", 1, 1, KEEPS },
+	{ BYTES("GET / HTTP/1.1\r\nhOST:\t a.example:80 \r\n\r\n"), METHOD_GET, "a.example:80", "/", "", 1, 1,
+	  KEEPS },
 	{ BYTES("GET / HTTP/1.1\r\nHost: \r\n\r\n"), METHOD_GET, "", "/", "", 1, 1, KEEPS },
 	/* the body */
 	{ BYTES(F("Content-Length: 0\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS },
 	{ BYTES(F("content-length:5\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | HAS_BODY },
 	{ BYTES(F("Content-Length: 007\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | HAS_BODY },
-	{ BYTES(F("Content-Length: 9223372036854775807\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | HAS_BODY },
+	{ BYTES(F("Content-Length: 9223372036854775807\r\n")), METHOD_GET, "h", "/", "", 1, 2,
+	  KEEPS | HAS_BODY },
 	{ BYTES(F10("Content-Length: 5\r\n")), METHOD_GET, "", "/", "", 0, 1, HAS_BODY },
 	{ BYTES(F("Transfer-Encoding: chunked\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | HAS_BODY },
 	{ BYTES(F("transfer-encoding: , CHUNKED ,\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | HAS_BODY },
@@ -153,7 +158,8 @@ static const struct good good[] = {
 	{ BYTES(F10("Connection: x\r\nConnection: y,keep-alive\r\n")), METHOD_GET, "", "/", "", 0, 2, KEEPS },
 	{ BYTES(F10("Connection: keep-alive, close\r\n")), METHOD_GET, "", "/", "", 0, 1, 0 },
 	{ BYTES(F10("Connection: keep-alives\r\n")), METHOD_GET, "", "/", "", 0, 1, 0 },
-	{ BYTES(F10("Keep-Alive: 300\r\nProxy-Connection: keep-alive\r\n")), METHOD_GET, "", "/", "", 0, 2, 0 },
+	{ BYTES(F10("Keep-Alive: 300\r\nProxy-Connection: keep-alive\r\n")), METHOD_GET, "", "/", "", 0, 2,
+	  0 },
 	/* expectations */
 	{ BYTES(F("Expect: 100-continue\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | EXPECTS },
 	{ BYTES(F("EXPECT: 100-CONTINUE\r\nContent-Length: 1\r\n")), METHOD_GET, "h", "/", "", 1, 3,
@@ -511,7 +517,8 @@ static const struct {
 	const char *name;
 	enum header_id id;
 } ids[] = {
-	{ "Host", HEADER_HOST }, { "CONNECTION", HEADER_CONNECTION }, { "content-length", HEADER_CONTENT_LENGTH },
+	{ "Host", HEADER_HOST }, { "CONNECTION", HEADER_CONNECTION },
+	{ "content-length", HEADER_CONTENT_LENGTH },
 	{ "Transfer-encoding", HEADER_TRANSFER_ENCODING }, { "eXpect", HEADER_EXPECT },
 	{ "If-None-Match", HEADER_IF_NONE_MATCH }, { "if-modified-since", HEADER_IF_MODIFIED_SINCE },
 	{ "Hos", HEADER_OTHER }, { "Host-", HEADER_OTHER }, { "Range", HEADER_OTHER },
@@ -534,7 +541,8 @@ END_TEST
 static const struct {
 	const char *line, *value;
 } values[] = {
-	{ "a:", "" }, { "a: ", "" }, { "a: \t ", "" }, { "a:b", "b" }, { "a:  b\t ", "b" }, { "a: b  c ", "b  c" },
+	{ "a:", "" }, { "a: ", "" }, { "a: \t ", "" }, { "a:b", "b" }, { "a:  b\t ", "b" },
+	{ "a: b  c ", "b  c" },
 	{ "a::", ":" }, { "a: \"x\" ", "\"x\"" }, { "a: \xff", "\xff" },
 };
 
@@ -620,29 +628,32 @@ static unsigned status_with_byte(const char *before, int byte, const char *after
 	return status;
 }
 
+#define LETTERS_AND_DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
 START_TEST(a_target_takes_the_bytes_of_rfc_3986)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?";
+	static const char allowed[] = LETTERS_AND_DIGITS "-._~!$&'()*+,;=:@/?";
 
 	for (int byte = 0; byte < 256; byte++) {
 		bool good_byte = byte != 0 && strchr(allowed, byte) != NULL;
+		bool in_path = status_with_byte("GET /a", byte, "b HTTP/1.0\r\n\r\n") == 0;
+		bool in_query = status_with_byte("GET /?", byte, "b HTTP/1.0\r\n\r\n") == 0;
 
-		ck_assert_msg((status_with_byte("GET /a", byte, "b HTTP/1.0\r\n\r\n") == 0) == good_byte, "%02x", byte);
-		ck_assert_msg((status_with_byte("GET /?", byte, "b HTTP/1.0\r\n\r\n") == 0) == good_byte, "%02x", byte);
+		ck_assert_msg(in_path == good_byte && in_query == good_byte, "%02x", byte);
 	}
 }
 END_TEST
 
 START_TEST(a_method_and_a_field_name_take_the_bytes_of_a_token)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~";
+	static const char allowed[] = LETTERS_AND_DIGITS "!#$%&'*+-.^_`|~";
 
 	for (int byte = 0; byte < 256; byte++) {
 		bool good_byte = byte != 0 && strchr(allowed, byte) != NULL;
+		bool in_method = status_with_byte("G", byte, "T / HTTP/1.0\r\n\r\n") == 0;
+		bool in_name = status_with_byte("GET / HTTP/1.0\r\na", byte, "b: c\r\n\r\n") == 0;
 
-		ck_assert_msg((status_with_byte("G", byte, "T / HTTP/1.0\r\n\r\n") == 0) == good_byte, "%02x", byte);
-		ck_assert_msg((status_with_byte("GET / HTTP/1.0\r\na", byte, "b: c\r\n\r\n") == 0) ==
-			      (good_byte || byte == ':'), "%02x", byte);
+		ck_assert_msg(in_method == good_byte && in_name == (good_byte || byte == ':'), "%02x", byte);
 	}
 }
 END_TEST
@@ -651,9 +662,9 @@ START_TEST(a_value_takes_all_but_controls)
 {
 	for (int byte = 0; byte < 256; byte++) {
 		bool good_byte = byte == '\t' || (byte >= ' ' && byte != 0x7f);
+		bool in_value = status_with_byte("GET / HTTP/1.0\r\na: b", byte, "c\r\n\r\n") == 0;
 
-		ck_assert_msg((status_with_byte("GET / HTTP/1.0\r\na: b", byte, "c\r\n\r\n") == 0) == good_byte, "%02x",
-			      byte);
+		ck_assert_msg(in_value == good_byte, "%02x", byte);
 	}
 }
 END_TEST
@@ -692,7 +703,8 @@ static bool same_headers(const struct request *a, const struct request *b)
 		return false;
 	for (unsigned i = 0; i < a->header_count; i++)
 		if (!same_span(a->headers[i].name, b->headers[i].name) ||
-		    !same_span(a->headers[i].value, b->headers[i].value) || a->headers[i].id != b->headers[i].id)
+		    !same_span(a->headers[i].value, b->headers[i].value) ||
+		    a->headers[i].id != b->headers[i].id)
 			return false;
 	return true;
 }
@@ -707,8 +719,8 @@ static bool same_outcome(const struct outcome *a, const struct outcome *b)
 	    !same_span(x->target, y->target))
 		return false;
 	return a->result != PARSE_DONE ||
-	       (same_span(x->authority, y->authority) && same_span(x->path, y->path) && same_span(x->query, y->query) &&
-		flags_of(x) == flags_of(y) && same_headers(x, y));
+	       (same_span(x->authority, y->authority) && same_span(x->path, y->path) &&
+		same_span(x->query, y->query) && flags_of(x) == flags_of(y) && same_headers(x, y));
 }
 
 /* A row of any table with what comes behind it. */
@@ -811,7 +823,8 @@ START_TEST(no_split_changes_a_damaged_head)
 
 	random_state = (uint32_t)_i;
 	for (int round = 0; round < 200; round++) {
-		struct input input = { .limits = round % 2 == 0 ? &usual_limits : &small_limits, .len = good[_i].len };
+		const struct parse_limits *limits = round % 2 == 0 ? &usual_limits : &small_limits;
+		struct input input = { .limits = limits, .len = good[_i].len };
 
 		memcpy(input.bytes, good[_i].bytes, good[_i].len);
 		for (uint32_t changes = 1 + random_below(3); changes > 0; changes--)

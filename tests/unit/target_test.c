@@ -83,14 +83,17 @@ static const struct {
 	unsigned status;
 } bad[] = {
 	{ "", 400 }, { "*", 400 }, { "a/b", 400 },
-	{ "/..", 400 }, { "/../", 400 }, { "/../etc/passwd", 400 }, { "/a/../..", 400 }, { "/a/../../b", 400 },
-	{ "//..", 400 }, { "/./..", 400 }, { "/%2e%2e/a", 400 }, { "/%2e%2e%2fa", 400 }, { "/a/%2E./../b", 400 },
+	{ "/..", 400 }, { "/../", 400 }, { "/../etc/passwd", 400 }, { "/a/../..", 400 },
+	{ "/a/../../b", 400 },
+	{ "//..", 400 }, { "/./..", 400 }, { "/%2e%2e/a", 400 }, { "/%2e%2e%2fa", 400 },
+	{ "/a/%2E./../b", 400 },
 	{ "/%", 400 }, { "/%4", 400 }, { "/%4g", 400 }, { "/%g4", 400 }, { "/%%41", 400 }, { "/a%2", 400 },
 	{ "/% 1", 400 }, { "/%+1", 400 }, { "/%-1", 400 }, { "/%4/1", 400 },
 	{ "/a%00", 400 }, { "/%00", 400 }, { "/a%00.html", 400 }, { "/a%2fb", 400 }, { "/a%2Fb", 400 },
 	{ "/.git", 404 }, { "/.git/config", 404 }, { "/a/.htaccess", 404 }, { "/%2ehtaccess", 404 },
 	{ "/...", 404 }, { "/a/...", 404 }, { "/..a", 404 }, { "/.git/../a", 404 },
-	{ "/a/.well-known/x", 404 }, { "/.well-known2", 404 }, { "/.well-know", 404 }, { "/.WELL-KNOWN", 404 },
+	{ "/a/.well-known/x", 404 }, { "/.well-known2", 404 }, { "/.well-know", 404 },
+	{ "/.WELL-KNOWN", 404 },
 	{ "/.well-known/.x", 404 }, { "/.well-known/.well-known", 404 },
 	{ "/.git/%zz", 404 }, { "/%zz/.git", 400 },
 };
@@ -112,6 +115,14 @@ START_TEST(a_raw_nul_is_refused)
 }
 END_TEST
 
+START_TEST(a_path_too_long_for_memory_is_our_fault)
+{
+	struct str resolved;
+
+	ck_assert_uint_eq(target_resolve((struct str){ "/", SIZE_MAX - 1 }, &arena, &resolved), 500);
+}
+END_TEST
+
 START_TEST(a_very_long_path_is_resolved)
 {
 	enum { SEGMENTS = 50000 };
@@ -130,7 +141,8 @@ END_TEST
 /* Paths out of the pieces that matter never give a result that leaves the root, hides or repeats a slash. */
 START_TEST(no_mixture_of_pieces_gets_out)
 {
-	static const char *const pieces[] = { "/", "/", ".", "..", "%2e", "%2E", "a", "%61", "%", "%2f", "%00", ".well-known" };
+	static const char *const pieces[] = { "/", "/", ".", "..", "%2e", "%2E", "a", "%61", "%", "%2f",
+					      "%00", ".well-known" };
 	uint32_t seed = 1;
 
 	for (int round = 0; round < 20000; round++) {
@@ -147,7 +159,8 @@ START_TEST(no_mixture_of_pieces_gets_out)
 		ck_assert_msg(strstr(resolved.at, "//") == NULL, "%s", path);
 		ck_assert_msg(strstr(resolved.at + 1, "/.") == NULL, "%s gave %s", path, resolved.at);
 		if (resolved.len > 1 && resolved.at[1] == '.')
-			ck_assert_msg(strncmp(resolved.at, "/.well-known", 12) == 0, "%s gave %s", path, resolved.at);
+			ck_assert_msg(strncmp(resolved.at, "/.well-known", 12) == 0, "%s gave %s", path,
+				      resolved.at);
 	}
 }
 END_TEST
@@ -176,9 +189,9 @@ END_TEST
 START_TEST(the_location_is_made_of_the_slices_only)
 {
 	struct str text = str_of("/dir?query#more");
+	struct str path = { text.at, 4 }, query = { text.at + 5, 5 };
 
-	ck_assert_str_eq(target_slash_location((struct str){ text.at, 4 }, (struct str){ text.at + 5, 5 }, &arena),
-			 "./dir/?query");
+	ck_assert_str_eq(target_slash_location(path, query, &arena), "./dir/?query");
 }
 END_TEST
 
@@ -202,7 +215,8 @@ static const struct {
 	{ "[2001:DB8::AbCd]", "[2001:db8::abcd]" },
 	{ "[::ffff:192.0.2.1]", "[::ffff:192.0.2.1]" },
 	{ "[1111:2222:3333:4444:5555:6666:7777:8888]", "[1111:2222:3333:4444:5555:6666:7777:8888]" },
-	{ "[1111:2222:3333:4444:5555:6666:123.123.123.123]", "[1111:2222:3333:4444:5555:6666:123.123.123.123]" },
+	{ "[1111:2222:3333:4444:5555:6666:123.123.123.123]",
+	  "[1111:2222:3333:4444:5555:6666:123.123.123.123]" },
 	{ "a_b-c~d", "a_b-c~d" },
 	{ "a!$&'()*+,;=", "a!$&'()*+,;=" },
 	{ "%C3%A4.example", "%c3%a4.example" },
@@ -219,12 +233,13 @@ START_TEST(a_host_is_lowered_and_stripped)
 END_TEST
 
 static const char *const no_hosts[] = {
-	"", ":", ":80", ".", ".:80", "a b", " a", "a ", "a\t", "user@host", "user:secret@host", "a:b", "a:80:80",
-	"a:-1", "a:+1", "a: 1", "a:65536", "a:99999999999999999999999", "a:8o", "a/b", "a?b", "a#b", "a\\b", "a\"b",
-	"<a>", "a|b", "a^b", "a`b", "{a}", "a%", "a%4", "a%4g", "a%g4", "a%00", "\xc3\xa4", "a\x7f", "a\x01",
-	"::1", "[", "]", "[]", "[]:80", "[::1", "::1]", "[::1]x", "[::1].", "[::1]]", "[[::1]]", "[::1]80", "[::1]:x",
-	"[:::1]", "[1:2:3:4:5:6:7]", "[1:2:3:4:5:6:7:8:9]", "[12345::]", "[g::]", "[::1%25eth0]", "[fe80::1%eth0]",
-	"[127.0.0.1]", "[example]", "[v1.x]", "[::1 ]", "[ ::1]", "a[::1]",
+	"", ":", ":80", ".", ".:80", "a b", " a", "a ", "a\t", "user@host", "user:secret@host",
+	"a:b", "a:80:80", "a:-1", "a:+1", "a: 1", "a:65536", "a:99999999999999999999999", "a:8o", "a/b",
+	"a?b", "a#b", "a\\b", "a\"b", "<a>", "a|b", "a^b", "a`b", "{a}", "a%",
+	"a%4", "a%4g", "a%g4", "a%00", "\xc3\xa4", "a\x7f", "a\x01",
+	"::1", "[", "]", "[]", "[]:80", "[::1", "::1]", "[::1]x", "[::1].", "[::1]]", "[[::1]]", "[::1]80",
+	"[::1]:x", "[:::1]", "[1:2:3:4:5:6:7]", "[1:2:3:4:5:6:7:8:9]", "[12345::]", "[g::]",
+	"[::1%25eth0]", "[fe80::1%eth0]", "[127.0.0.1]", "[example]", "[v1.x]", "[::1 ]", "[ ::1]", "a[::1]",
 	"[1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa]",
 };
 
@@ -272,9 +287,11 @@ int main(void)
 	tcase_add_loop_test(tests, a_good_path_is_resolved, 0, sizeof(good) / sizeof(good[0]));
 	tcase_add_loop_test(tests, a_bad_path_gets_its_status, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(tests, a_raw_nul_is_refused);
+	tcase_add_test(tests, a_path_too_long_for_memory_is_our_fault);
 	tcase_add_test(tests, a_very_long_path_is_resolved);
 	tcase_add_test(tests, no_mixture_of_pieces_gets_out);
-	tcase_add_loop_test(tests, the_location_with_a_slash_is_relative, 0, sizeof(slashes) / sizeof(slashes[0]));
+	tcase_add_loop_test(tests, the_location_with_a_slash_is_relative, 0,
+			    sizeof(slashes) / sizeof(slashes[0]));
 	tcase_add_test(tests, the_location_is_made_of_the_slices_only);
 	tcase_add_loop_test(tests, a_host_is_lowered_and_stripped, 0, sizeof(hosts) / sizeof(hosts[0]));
 	tcase_add_loop_test(tests, what_is_no_host_is_refused, 0, sizeof(no_hosts) / sizeof(no_hosts[0]));

@@ -1,0 +1,566 @@
+/* http1: what a client sees, however its bytes and ours are cut. */
+#include "fake_server.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define LAST(path) "GET " path " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+#define OLD(path) "GET " path " HTTP/1.0\r\n\r\n"
+
+static struct fake_server server;
+static struct fake_client client;
+
+static void set_up(void)
+{
+	fake_server_open(&server, &protocol_http1);
+}
+
+static void tear_down(void)
+{
+	fake_server_close(&server);
+}
+
+/* All that the server says to `text`, after which it closes. */
+static void ask(const char *text)
+{
+	fake_connect(&server, &client, text);
+	ck_assert_msg(fake_until_eof(&client), "still open, after: %s", client.text != NULL ? client.text : "");
+}
+
+static const char *body_of(const struct fake_client *one)
+{
+	const char *end = strstr(one->text, "\r\n\r\n");
+
+	return end != NULL ? end + 4 : "(no body)";
+}
+
+/* ---- one request -------------------------------------------------------------------------------------- */
+
+START_TEST(a_get_is_answered_with_the_body)
+{
+	ask(LAST("/hello"));
+	ck_assert_str_eq(body_of(&client), "hello\n");
+}
+END_TEST
+
+START_TEST(a_head_is_answered_with_the_length_and_no_body)
+{
+	ask("HEAD /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+	ck_assert_uint_eq(fake_count(&client, "Content-Length: 6\r\n"), 1);
+	ck_assert_str_eq(body_of(&client), "");
+}
+END_TEST
+
+START_TEST(a_head_of_a_stream_does_not_pull_it)
+{
+	ask("HEAD /trickle HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+	ck_assert_str_eq(body_of(&client), "");
+}
+END_TEST
+
+START_TEST(a_file_is_sent_whole)
+{
+	char *content = malloc(300000);
+
+	for (unsigned i = 0; i < 300000; i++)
+		content[i] = (char)('a' + i % 23);
+	fake_file(&server, "big.txt", content, 300000);
+	ask(LAST("/big.txt"));
+	ck_assert_uint_eq(client.len - (size_t)(body_of(&client) - client.text), 300000);
+	ck_assert_mem_eq(body_of(&client), content, 300000);
+	free(content);
+}
+END_TEST
+
+START_TEST(a_file_is_sent_whole_by_a_transport_that_cannot_sendfile)
+{
+	char *content = malloc(100000);
+
+	memset(content, 'x', 100000);
+	fake_file(&server, "big.txt", content, 100000);
+	server.engine.transport = &fake_transport;
+	fake_fits.send_bytes = 1000;
+	ask(LAST("/big.txt"));
+	ck_assert_uint_eq(client.len - (size_t)(body_of(&client) - client.text), 100000);
+	ck_assert_mem_eq(body_of(&client), content, 100000);
+	free(content);
+}
+END_TEST
+
+START_TEST(an_empty_file_has_length_0)
+{
+	fake_file(&server, "empty", "", 0);
+	ask(LAST("/empty"));
+	ck_assert_uint_eq(fake_count(&client, "Content-Length: 0\r\n"), 1);
+}
+END_TEST
+
+START_TEST(a_304_has_no_length_and_no_body)
+{
+	fake_file(&server, "x", "x", 1);
+	ask("GET /x HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\nConnection: close\r\n\r\n");
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 304 Not Modified\r\n"), 1);
+	ck_assert_uint_eq(fake_count(&client, "Content-Length"), 0);
+	ck_assert_str_eq(body_of(&client), "");
+}
+END_TEST
+
+START_TEST(a_stream_without_a_length_is_chunked)
+{
+	ask(LAST("/trickle"));
+	ck_assert_uint_eq(fake_count(&client, "Transfer-Encoding: chunked\r\n"), 1);
+	ck_assert_str_eq(body_of(&client), "0001\r\nt\r\n0001\r\nr\r\n0001\r\ni\r\n0001\r\nc\r\n0001\r\nk\r\n0001\r\nl\r\n"
+					   "0001\r\ne\r\n0\r\n\r\n");
+}
+END_TEST
+
+START_TEST(a_stream_of_known_length_is_not_chunked)
+{
+	ask(LAST("/known"));
+	ck_assert_uint_eq(fake_count(&client, "Content-Length: 7\r\n"), 1);
+	ck_assert_str_eq(body_of(&client), "trickle");
+}
+END_TEST
+
+START_TEST(a_stream_ends_with_the_connection_for_an_old_client)
+{
+	ask("GET /trickle HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
+	ck_assert_str_eq(body_of(&client), "trickle");
+}
+END_TEST
+
+START_TEST(a_stream_that_breaks_off_never_looks_complete)
+{
+	ask(LAST("/breaks"));
+	ck_assert_uint_eq(fake_count(&client, "0\r\n\r\n"), 0);
+}
+END_TEST
+
+START_TEST(a_service_may_answer_later)
+{
+	ask(LAST("/later"));
+	ck_assert_str_eq(body_of(&client), "soon");
+	ck_assert_uint_eq(fake_cancels, 1);
+}
+END_TEST
+
+START_TEST(a_service_is_told_when_the_client_has_gone)
+{
+	fake_connect(&server, &client, GET("/slow"));
+	fake_turn(&server);
+	fake_hang_up(&client);
+	fake_turn(&server);
+	ck_assert_uint_eq(fake_cancels, 1);
+	ck_assert_uint_eq(server.engine.count, 0);
+}
+END_TEST
+
+/* ---- many requests ------------------------------------------------------------------------------------ */
+
+static const char pipeline[] = GET("/hello") GET("/x") GET("/later") GET("/known") GET("/nope") LAST("/hello");
+
+static void check_pipeline(void)
+{
+	static const char *const parts[] = { "hello\n", "file x", "soon", "trickle", "404 Not Found</h1>", "hello\n" };
+	const char *at = client.text;
+
+	for (unsigned i = 0; i < 6; i++) {
+		at = strstr(at, parts[i]);
+		ck_assert_msg(at != NULL, "answer %u is not there: %s", i, client.text);
+		at++;
+	}
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 5);
+}
+
+START_TEST(pipelined_requests_are_answered_in_order)
+{
+	fake_file(&server, "x", "file x", 6);
+	ask(pipeline);
+	check_pipeline();
+}
+END_TEST
+
+START_TEST(the_answers_do_not_depend_on_how_the_bytes_come_and_go)
+{
+	static const size_t fits[] = { 1, 2, 3, 7, 31, 64, 211 };
+
+	fake_file(&server, "x", "file x", 6);
+	server.engine.transport = &fake_transport;
+	fake_fits.recv_bytes = fits[_i];
+	fake_fits.send_bytes = fits[6 - _i];
+	fake_fits.again_every = 5;
+	ask(pipeline);
+	check_pipeline();
+}
+END_TEST
+
+START_TEST(a_pipeline_is_answered_whatever_the_first_packet_held)
+{
+	char first[sizeof(pipeline)] = "";
+
+	fake_file(&server, "x", "file x", 6);
+	memcpy(first, pipeline, (size_t)_i);
+	fake_connect(&server, &client, first);
+	fake_send(&client, pipeline + _i);
+	ck_assert(fake_until_eof(&client));
+	check_pipeline();
+}
+END_TEST
+
+START_TEST(more_requests_than_a_turn_s_budget_are_all_answered)
+{
+	char many[64 * sizeof(GET("/hello"))] = "";
+
+	for (unsigned i = 0; i < 60; i++)
+		strcat(many, GET("/hello"));
+	strcat(many, LAST("/hello"));
+	ask(many);
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 61);
+}
+END_TEST
+
+START_TEST(a_half_closed_client_gets_all_its_answers)
+{
+	fake_connect(&server, &client, "");
+	fake_send(&client, GET("/hello") GET("/later") GET("/hello"));
+	shutdown(client.fd, SHUT_WR);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 3);
+}
+END_TEST
+
+START_TEST(an_old_client_is_told_that_the_connection_is_kept)
+{
+	ask("GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" OLD("/hello"));
+	ck_assert_uint_eq(fake_count(&client, "Connection: keep-alive\r\n"), 1);
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 2);
+}
+END_TEST
+
+START_TEST(an_idle_connection_holds_no_memory)
+{
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	ck_assert_uint_eq(server.engine.count, 1);
+	ck_assert_uint_eq(server.engine.states.in_use, 0);
+	ck_assert_uint_eq(server.engine.pool.in_use_bytes, 0);
+}
+END_TEST
+
+/* ---- what ends a connection --------------------------------------------------------------------------- */
+
+START_TEST(a_body_is_never_taken_for_a_request)
+{
+	ask("GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 39\r\n\r\n" GET("/hello"));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 1);
+	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
+}
+END_TEST
+
+START_TEST(a_chunked_body_is_never_taken_for_a_request)
+{
+	ask("GET /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" GET("/hello"));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 1);
+}
+END_TEST
+
+START_TEST(a_100_is_never_sent)
+{
+	ask("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 100"), 0);
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 405"), 1);
+}
+END_TEST
+
+START_TEST(nonsense_gets_400_and_the_end)
+{
+	ask("nonsense\r\n\r\n" GET("/hello"));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 400 Bad Request\r\n"), 1);
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 1);
+	ck_assert_uint_eq(server.counters[COUNT_PARSE_ERRORS], 1);
+}
+END_TEST
+
+START_TEST(a_client_that_sends_on_after_an_error_is_not_reset)
+{
+	fake_connect(&server, &client, "nonsense\r\n\r\n");
+	for (unsigned i = 0; i < 100; i++)
+		fake_send(&client, "and more of it\r\n");
+	ck_assert(fake_until_text(&client, "</p>\n"));
+	fake_send(&client, "and on\r\n");
+	ck_assert(fake_until_eof(&client));
+	ck_assert_int_eq(client.error, 0);
+}
+END_TEST
+
+START_TEST(a_lingering_connection_ends_with_the_client_s_fin)
+{
+	fake_connect(&server, &client, "nonsense\r\n\r\n");
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(server.engine.count, 1);
+	fake_hang_up(&client);
+	fake_turn(&server);
+	ck_assert_uint_eq(server.engine.count, 0);
+}
+END_TEST
+
+static bool nobody_left(void *what)
+{
+	return ((struct fake_server *)what)->engine.count == 0;
+}
+
+START_TEST(a_lingering_connection_ends_after_two_seconds)
+{
+	fake_connect(&server, &client, "nonsense\r\n\r\n");
+	ck_assert(fake_until(&server, nobody_left, &server));
+}
+END_TEST
+
+START_TEST(a_file_that_shrinks_cuts_the_connection)
+{
+	char *content = calloc(1, 2000000), path[128];
+
+	fake_file(&server, "shrinks", content, 2000000);
+	fake_connect(&server, &client, GET("/shrinks"));
+	snprintf(path, sizeof(path), "%s/shrinks", server.root);
+	ck_assert_int_eq(truncate(path, 1000), 0);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_lt(client.len, 2000000);
+	ck_assert_uint_eq(server.counters[COUNT_FILE_SHRANK], 1);
+	free(content);
+}
+END_TEST
+
+/* ---- time ------------------------------------------------------------------------------------------------ */
+
+START_TEST(a_client_that_sends_nothing_is_closed_silently)
+{
+	server.config->request_head_ns = 10 * CLOCK_MS;
+	ask("");
+	ck_assert_uint_eq(client.len, 0);
+}
+END_TEST
+
+START_TEST(a_head_that_does_not_come_gets_408)
+{
+	server.config->request_head_ns = 10 * CLOCK_MS;
+	ask("GET /hello HT");
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 408 Request Timeout\r\n"), 1);
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 1);
+}
+END_TEST
+
+START_TEST(the_second_head_that_does_not_come_gets_408)
+{
+	server.config->request_head_ns = 10 * CLOCK_MS;
+	ask(GET("/hello") "GET /");
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 408 Request Timeout\r\n"), 1);
+}
+END_TEST
+
+START_TEST(an_idle_connection_is_closed_after_keep_alive)
+{
+	server.config->keep_alive_ns = 10 * CLOCK_MS;
+	ask(GET("/hello"));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 1);
+}
+END_TEST
+
+START_TEST(a_client_that_takes_nothing_is_cut)
+{
+	char *content = calloc(1, 4000000);
+
+	server.config->send_ns = 20 * CLOCK_MS;
+	fake_file(&server, "big", content, 4000000);
+	fake_connect(&server, &client, "");
+	client.deaf = true;
+	fake_send(&client, GET("/big"));
+	ck_assert(fake_until(&server, nobody_left, &server));
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 1);
+	free(content);
+}
+END_TEST
+
+START_TEST(a_slow_service_is_not_a_slow_client)
+{
+	server.config->send_ns = CLOCK_MS;
+	server.config->request_head_ns = CLOCK_MS;
+	ask(LAST("/slow"));
+	ck_assert_str_eq(body_of(&client), "slow");
+}
+END_TEST
+
+/* ---- reload and drain ----------------------------------------------------------------------------------- */
+
+START_TEST(an_adopted_generation_answers_the_next_request_of_an_open_connection)
+{
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	engine_adopt(&server.engine, fake_generation(&server, 7));
+	fake_send(&client, LAST("/status"));
+	ck_assert(fake_until_text(&client, "\"generation\":7"));
+}
+END_TEST
+
+START_TEST(an_answer_under_way_does_not_pin_its_generation)
+{
+	struct generation *before = generation_pin(server.engine.generation);
+	char *content = calloc(1, 2000000);
+
+	fake_file(&server, "big", content, 2000000);
+	fake_connect(&server, &client, LAST("/big"));
+	engine_adopt(&server.engine, fake_generation(&server, 2));
+	ck_assert_uint_eq(before->pins, 1);
+	generation_unpin(before);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_gt(client.len, 2000000);
+	free(content);
+}
+END_TEST
+
+START_TEST(a_request_under_way_pins_its_generation)
+{
+	struct generation *before = server.engine.generation;
+
+	fake_connect(&server, &client, LAST("/later"));
+	generation_pin(before);
+	engine_adopt(&server.engine, fake_generation(&server, 2));
+	ck_assert_uint_eq(before->pins, 2);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(before->pins, 1);
+	generation_unpin(before);
+}
+END_TEST
+
+START_TEST(a_shorter_keep_alive_counts_for_connections_that_are_idle)
+{
+	struct generation *next = fake_generation(&server, 2);
+
+	((struct config *)next->config)->keep_alive_ns = 10 * CLOCK_MS;
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	engine_adopt(&server.engine, next);
+	ck_assert(fake_until_eof(&client));
+}
+END_TEST
+
+START_TEST(a_draining_server_says_that_an_answer_is_the_last)
+{
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	engine_drain(&server.engine, false);
+	ck_assert_uint_eq(server.engine.count, 1);
+	fake_send(&client, GET("/hello"));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 2);
+	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
+}
+END_TEST
+
+START_TEST(an_idle_connection_is_closed_when_its_server_leaves)
+{
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	engine_drain(&server.engine, true);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_int_eq(client.error, 0);
+}
+END_TEST
+
+START_TEST(a_request_that_came_before_the_close_is_still_answered)
+{
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	fake_send(&client, GET("/hello"));
+	engine_drain(&server.engine, true);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 2);
+}
+END_TEST
+
+START_TEST(a_connection_that_gets_idle_while_its_server_leaves_is_closed)
+{
+	char *content = calloc(1, 2000000);
+
+	fake_file(&server, "big", content, 2000000);
+	fake_connect(&server, &client, GET("/big"));
+	engine_drain(&server.engine, true);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_gt(client.len, 2000000);
+	ck_assert_int_eq(client.error, 0);
+	free(content);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *all = suite_create("http1");
+	TCase *one = tcase_create("one"), *many = tcase_create("many"), *end = tcase_create("end");
+	TCase *late = tcase_create("time"), *change = tcase_create("change");
+	TCase *const cases[] = { one, many, end, late, change };
+
+	for (unsigned i = 0; i < 5; i++) {
+		tcase_add_checked_fixture(cases[i], set_up, tear_down);
+		tcase_set_timeout(cases[i], 10);
+		suite_add_tcase(all, cases[i]);
+	}
+	tcase_add_test(one, a_get_is_answered_with_the_body);
+	tcase_add_test(one, a_head_is_answered_with_the_length_and_no_body);
+	tcase_add_test(one, a_head_of_a_stream_does_not_pull_it);
+	tcase_add_test(one, a_file_is_sent_whole);
+	tcase_add_test(one, a_file_is_sent_whole_by_a_transport_that_cannot_sendfile);
+	tcase_add_test(one, an_empty_file_has_length_0);
+	tcase_add_test(one, a_304_has_no_length_and_no_body);
+	tcase_add_test(one, a_stream_without_a_length_is_chunked);
+	tcase_add_test(one, a_stream_of_known_length_is_not_chunked);
+	tcase_add_test(one, a_stream_ends_with_the_connection_for_an_old_client);
+	tcase_add_test(one, a_stream_that_breaks_off_never_looks_complete);
+	tcase_add_test(one, a_service_may_answer_later);
+	tcase_add_test(one, a_service_is_told_when_the_client_has_gone);
+	tcase_add_test(many, pipelined_requests_are_answered_in_order);
+	tcase_add_loop_test(many, the_answers_do_not_depend_on_how_the_bytes_come_and_go, 0, 7);
+	tcase_add_loop_test(many, a_pipeline_is_answered_whatever_the_first_packet_held, 0, sizeof(pipeline));
+	tcase_add_test(many, more_requests_than_a_turn_s_budget_are_all_answered);
+	tcase_add_test(many, a_half_closed_client_gets_all_its_answers);
+	tcase_add_test(many, an_old_client_is_told_that_the_connection_is_kept);
+	tcase_add_test(many, an_idle_connection_holds_no_memory);
+	tcase_add_test(end, a_body_is_never_taken_for_a_request);
+	tcase_add_test(end, a_chunked_body_is_never_taken_for_a_request);
+	tcase_add_test(end, a_100_is_never_sent);
+	tcase_add_test(end, nonsense_gets_400_and_the_end);
+	tcase_add_test(end, a_client_that_sends_on_after_an_error_is_not_reset);
+	tcase_add_test(end, a_lingering_connection_ends_with_the_client_s_fin);
+	tcase_add_test(end, a_lingering_connection_ends_after_two_seconds);
+	tcase_add_test(end, a_file_that_shrinks_cuts_the_connection);
+	tcase_add_test(late, a_client_that_sends_nothing_is_closed_silently);
+	tcase_add_test(late, a_head_that_does_not_come_gets_408);
+	tcase_add_test(late, the_second_head_that_does_not_come_gets_408);
+	tcase_add_test(late, an_idle_connection_is_closed_after_keep_alive);
+	tcase_add_test(late, a_client_that_takes_nothing_is_cut);
+	tcase_add_test(late, a_slow_service_is_not_a_slow_client);
+	tcase_add_test(change, an_adopted_generation_answers_the_next_request_of_an_open_connection);
+	tcase_add_test(change, an_answer_under_way_does_not_pin_its_generation);
+	tcase_add_test(change, a_request_under_way_pins_its_generation);
+	tcase_add_test(change, a_shorter_keep_alive_counts_for_connections_that_are_idle);
+	tcase_add_test(change, a_draining_server_says_that_an_answer_is_the_last);
+	tcase_add_test(change, an_idle_connection_is_closed_when_its_server_leaves);
+	tcase_add_test(change, a_request_that_came_before_the_close_is_still_answered);
+	tcase_add_test(change, a_connection_that_gets_idle_while_its_server_leaves_is_closed);
+	return all;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
