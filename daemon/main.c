@@ -1,6 +1,7 @@
 /* main.c - the command line, and the wiring: the only file, with service/registry.c, that knows concrete things.
  *
  * Exit status: 0 as asked, 1 the service could not start or go on, 2 wrong usage or a wrong configuration. */
+#include "base/privilege.h"
 #include "config/canonical.h"
 #include "config/check.h"
 #include "http/access_log.h"
@@ -93,7 +94,9 @@ static bool check_all(const struct config_input *input, struct generation *gener
 
 	if (!read_config(input, generation, problems))
 		return false;
-	if (config_identity(generation->config, &identity, &err))
+	/* as the workers' user: what it may not read is a mistake too */
+	if (config_identity(generation->config, &identity, &err) &&
+	    privilege_drop(identity.change, identity.uid, identity.gid, &err))
 		return check_system(generation, problems);
 	problems_add(problems, "%s: %s", input->path, err.text);
 	return false;

@@ -20,6 +20,7 @@
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { CHECK_SECONDS = 10, CHECK_MEMORY_BYTES = 1 << 30 };
 
@@ -83,6 +84,7 @@ static void run_child(const struct master *master)
 	struct rlimit memory = { CHECK_MEMORY_BYTES, CHECK_MEMORY_BYTES };
 	struct problems problems = { 0 };
 
+	alarm(CHECK_SECONDS + 1);       /* should the master be gone by then */
 	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
 #ifndef __SANITIZE_ADDRESS__            /* whose shadow alone is larger */
 	setrlimit(RLIMIT_AS, &memory);

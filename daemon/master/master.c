@@ -47,6 +47,8 @@ void master_stop(struct master *master, bool at_once)
 		spawn_kill_all(master);
 	else if (first)
 		retire_all(master);
+	if (first)                      /* workers empty the queues that they hold; who comes later is refused at once */
+		sockets_close(master);
 	master_check_end(master);
 }
 

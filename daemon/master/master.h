@@ -206,7 +206,9 @@ bool sockets_commit(struct master *master, struct err *err);
 void sockets_abort(struct master *master);
 /* Closes the listeners that the committed generation has not. */
 void sockets_sweep(struct master *master);
-bool sockets_send(struct child *child, uint64_t generation, struct err *err);
+/* Sends the sockets of the verdict's listeners that the child has not yet. */
+bool sockets_send(struct child *child, const struct verdict *verdict, struct err *err);
+/* Fills in which listeners and how many slots the verdict has. */
 void sockets_note(struct master *master, const struct verdict *verdict, struct prepare_note *note);
 void sockets_close(struct master *master);
 

@@ -93,12 +93,12 @@ static void call_off(struct master *master, const char *step, const char *why)
 	if (!was_start(master))         /* a start that failed is said to whoever typed it, by master.c */
 		log_event(LEVEL_ERROR, "reload_failed", log_text("step", step), log_text("error", why));
 	FOR_EACH_CHILD(master, child) {
-		enum vote vote = child->vote;
+		bool took_part = child->vote != VOTE_NONE && child->asked == transition->number;
 
 		child->vote = VOTE_NONE;
-		if (vote == VOTE_CALLED || vote == VOTE_STANDBY) {
+		if (took_part && (child->state == CHILD_STARTING || child->state == CHILD_STANDBY)) {
 			child_happens(child, EV_RETIRE);
-		} else if (vote != VOTE_NONE && child->state == CHILD_SERVING) {
+		} else if (took_part && child->state == CHILD_SERVING) {
 			timer_cancel(&child->deadline);
 			child->asked = child->generation;
 			if (!channel_tell(child->channel.fd, MESSAGE_ABORT, transition->number, &err))
@@ -205,12 +205,14 @@ static void switch_log(struct master *master)
 		   current->generation->config->log_level);
 }
 
-/* Those that serve, were not asked (they began to serve meanwhile) and are behind. */
+/* Those that serve, were not asked (they began to serve meanwhile), are behind, and have no successor coming. */
 static void catch_up(struct child *child)
 {
+	const struct master *master = child->master;
 	struct err err;
 
-	if (child->state != CHILD_SERVING || child->asked >= child->master->current.generation->number)
+	if (child->state != CHILD_SERVING || child->asked >= master->current.generation->number ||
+	    master->slots[child->slot].serving != child || master->slots[child->slot].next != NULL)
 		return;
 	if (!spawn_ask(child, &child->master->current, &err)) {
 		log_event(LEVEL_ERROR, "worker_unreachable", log_number("slot", child->slot), log_text("error", err.text));
@@ -249,9 +251,8 @@ static void commit(struct master *master)
 	FOR_EACH_CHILD(master, child)
 		if (child->vote == VOTE_READY || child->vote == VOTE_STANDBY)
 			vote(child, VOTER_GO, "", "");
-	if (!transition->replaces)
-		FOR_EACH_CHILD(master, child)
-			catch_up(child);
+	FOR_EACH_CHILD(master, child)
+		catch_up(child);
 	count_votes(master);
 }
 

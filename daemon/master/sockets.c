@@ -136,6 +136,7 @@ bool sockets_commit(struct master *master, struct err *err)
 	return true;
 }
 
+/* Only after a transition that was called off: before it, every listener in the list was configured. */
 void sockets_abort(struct master *master)
 {
 	struct list *next;
@@ -149,6 +150,7 @@ void sockets_abort(struct master *master)
 			drop(listener);
 			continue;
 		}
+		listener->keep = true;
 		while (listener->count > 0 && !listener->sockets[listener->count - 1].listening)
 			fd_close(&listener->sockets[--listener->count].fd);
 		/* a commit that failed half-way may have changed the backlog of those that serve */
@@ -180,8 +182,24 @@ void sockets_close(struct master *master)
 
 /* ---- telling a worker -------------------------------------------------------------------------------- */
 
+/* True when the verdict's configuration has the address.  (`keep` speaks of the newest one only: while a transition
+ * is open, a worker may be respawned for the one before.) */
+static bool belongs(const struct listener *listener, const struct verdict *verdict)
+{
+	const struct config *config = verdict->generation->config;
+	struct addr addr;
+	struct err err;
+
+	for (unsigned i = 0; i < config->listen.count; i++)
+		if (addr_parse(config_listen(config, i)->address, &addr, &err) &&
+		    strcmp(addr.text, listener->addr.text) == 0)
+			return true;
+	return false;
+}
+
 struct batch {
 	struct child *child;
+	bool committed;                 /* then only sockets that listen: a bound one in an epoll reports HUP for ever */
 	struct message message;
 	int fds[CHANNEL_MAX_FDS];
 	unsigned count;
@@ -204,7 +222,7 @@ static bool send_listener(struct batch *batch, const struct listener *listener, 
 	for (unsigned i = 0; i < listener->count; i++) {
 		const struct listen_socket *one = &listener->sockets[i];
 
-		if (one->serial <= batch->child->sockets_sent)
+		if (one->serial <= batch->child->sockets_sent || (batch->committed && !one->listening))
 			continue;
 		if (batch->count == CHANNEL_MAX_FDS && !flush(batch, err))
 			return false;
@@ -219,17 +237,18 @@ static bool send_listener(struct batch *batch, const struct listener *listener, 
 	return true;
 }
 
-bool sockets_send(struct child *child, uint64_t generation, struct err *err)
+bool sockets_send(struct child *child, const struct verdict *verdict, struct err *err)
 {
 	struct batch batch = { .child = child, .highest = child->sockets_sent };
 	struct list *listeners = &child->master->listeners;
 
+	batch.committed = verdict == &child->master->current;
 	batch.message.type = MESSAGE_SOCKETS;
-	batch.message.generation = generation;
+	batch.message.generation = verdict->generation->number;
 	for (struct list *link = listeners->next; link != listeners; link = link->next) {
 		struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
-		if (listener->keep && !send_listener(&batch, listener, err))
+		if (belongs(listener, verdict) && !send_listener(&batch, listener, err))
 			return false;
 	}
 	if (!flush(&batch, err))
@@ -246,7 +265,7 @@ void sockets_note(struct master *master, const struct verdict *verdict, struct p
 	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
 		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
-		if (listener->keep && note->listener_count < CHANNEL_MAX_LISTENERS)
+		if (belongs(listener, verdict) && note->listener_count < CHANNEL_MAX_LISTENERS)
 			note->listeners[note->listener_count++] = listener->id;
 	}
 }

@@ -37,6 +37,8 @@ static enum want wanted(const struct worker *worker, const struct held_socket *h
 		return WANT_NOT;
 	if (!is_listed(&worker->note, held->note.listener))
 		return WANT_NOT;
+	if (held->generation > worker->engine.generation->number)       /* does not listen before the commit */
+		return WANT_NOT;
 	if (worker->note.shared || held->note.shared)
 		return WANT_EXCLUSIVE;
 	if (held->note.slot == worker->slot)

@@ -64,7 +64,7 @@ int worker_run(const struct worker_start *start);
 
 /* ---- accept.c ---- */
 
-/* Takes over a socket that came in a SOCKETS message; one that is held already is closed. */
+/* Takes over a socket that came in a SOCKETS message; registers nothing yet. */
 void accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation);
 
 /* Registers exactly the sockets that this worker must accept from now, and closes those whose listener is gone
