@@ -19,6 +19,14 @@ static bool become(unsigned uid, unsigned gid, struct err *err)
 	return true;
 }
 
+/* The bounding set too, where that is allowed (CAP_SETPCAP); without it PR_SET_NO_NEW_PRIVS has to do. */
+static void drop_bounds(void)
+{
+	for (cap_value_t cap = 0; cap_get_bound(cap) >= 0; cap++)
+		if (cap_drop_bound(cap) < 0)
+			return;
+}
+
 static bool drop_capabilities(struct err *err)
 {
 	cap_t none = cap_init();
@@ -32,6 +40,7 @@ static bool drop_capabilities(struct err *err)
 
 bool privilege_drop(bool change, unsigned uid, unsigned gid, struct err *err)
 {
+	drop_bounds();
 	if (change && !become(uid, gid, err))
 		return false;
 	if (!drop_capabilities(err))

@@ -5,7 +5,7 @@
 #include "err.h"
 
 /* Becomes the user and the group (and no other group) when `change`; then, in any case, gives up every capability
- * (permitted, effective, inheritable, ambient) and sets PR_SET_NO_NEW_PRIVS.  False with `err`: the process
+ * (permitted, effective, inheritable, ambient, and bounding where allowed) and sets PR_SET_NO_NEW_PRIVS.  False with `err`: the process
  * must not go on. */
 bool privilege_drop(bool change, unsigned uid, unsigned gid, struct err *err);
 

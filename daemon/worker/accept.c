@@ -144,7 +144,6 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held)
 	fd = accept4(held->source.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return failed(worker, errno);
-	engine_count(&worker->engine, COUNT_ACCEPTED);
 	engine_accept(&worker->engine, fd, &peer);
 	return ACCEPTED;
 }

@@ -146,8 +146,6 @@ static void tear_down(struct worker *worker)
 	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);
 	if (worker->access_log != NULL)
 		worker->access_log(&worker->engine, -1);
-	generation_unpin(worker->engine.generation);
-	worker->engine.generation = NULL;
 	engine_free(&worker->engine);
 	loop_close(&worker->loop);
 	fd_close(&worker->channel.fd);

@@ -199,7 +199,7 @@ class Directory(unittest.TestCase):
     def test_says_where_in_one_line(self):
         address = drover.free_address()
         with Drover(args=["-r", os.path.join(drover.TOP, "conf", "site"), "-l", "%s:%d" % address],
-                    env={**os.environ, "RUNTIME_DIRECTORY": "/nonexistent"}, wait=False) as server:
+                    env={**os.environ, "RUNTIME_DIRECTORY": "/proc/none"}, wait=False) as server:
             self.assertIn("%s:%d" % address, server.log.wait("listening").line)
 
 

@@ -179,13 +179,18 @@ class Files(Http):
         self.assertEqual(self.get("/").status, 200)
 
     def test_other_methods(self):
-        for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW", "get"):
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"):
             with self.subTest(method):
                 response = self.get("/index.html", method=method)
                 self.assertEqual(response.status, 405)
                 allowed = {word.strip() for word in response.header("allow").split(",")}
                 self.assertLessEqual({"GET", "HEAD"}, allowed)
                 self.assertNotIn(method, allowed - {"OPTIONS"})
+
+    def test_methods_that_nobody_knows(self):
+        for method in ("BREW", "get", "GETS", "G!#$%&'*+-.^_`|~9"):
+            with self.subTest(method):
+                self.assertIn(self.get("/index.html", method=method).status, (405, 501))
 
     def test_a_file_replaced_by_rename_is_whole(self):
         self.server.write("swap", "A" * 1000)
@@ -198,7 +203,7 @@ class Files(Http):
 
     def test_a_file_that_shrinks_cuts_the_connection(self):
         path = self.server.write("shrinks", pattern(LARGE))
-        client = Client(self.server.address, receive_buffer=4096)
+        client = Client(self.server.address, receive_buffer=16384)
         self.addCleanup(client.close)
         client.send(client.head("/shrinks"))
         client.read(1000)  # it is under way
@@ -212,7 +217,7 @@ class Files(Http):
 
     def test_a_file_that_grows_is_sent_as_it_was_announced(self):
         path = self.server.write("grows", pattern(LARGE))
-        client = Client(self.server.address, receive_buffer=4096)
+        client = Client(self.server.address, receive_buffer=16384)
         self.addCleanup(client.close)
         client.send(client.head("/grows"))
         with open(path, "ab") as file:
@@ -594,7 +599,7 @@ class Connections(Http):
     def test_pipelining_behind_a_large_file(self):
         content = pattern(TRICKLED)
         self.server.write("big", content)
-        client = Client(self.server.address, receive_buffer=4096)
+        client = Client(self.server.address, receive_buffer=16384)
         self.addCleanup(client.close)
         client.send((client.head("/big") + client.head("/index.html")) * 2)
         for _ in range(2):
@@ -613,7 +618,7 @@ class Connections(Http):
     def test_a_client_that_resets_leaves_others_alone(self):
         self.server.write("reset", pattern(LARGE))
         for _ in range(20):
-            client = Client(self.server.address, receive_buffer=4096)
+            client = Client(self.server.address, receive_buffer=16384)
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.send(client.head("/reset"))
             client.read(100)
@@ -657,7 +662,7 @@ class Timeouts(Http):
 
     def test_a_client_that_takes_nothing_is_cut(self):
         self.server.write("large", pattern(LARGE))
-        client = Client(self.server.address, receive_buffer=4096)
+        client = Client(self.server.address, receive_buffer=16384)
         self.addCleanup(client.close)
         client.send(client.head("/large"))
         # an event of the peer's end comes without a read: POLLHUP or POLLERR for the reset

@@ -42,7 +42,6 @@ struct fake_server {
 	bool (*done)(void *what);
 	void *what;
 	bool reached;
-	unsigned turns;
 	char root[64];                  /* a directory for files, at "/" */
 };
 
@@ -66,7 +65,7 @@ bool fake_until(struct fake_server *server, bool (*done)(void *what), void *what
 bool fake_until_eof(struct fake_client *client);
 bool fake_until_text(struct fake_client *client, const char *text);
 
-/* One turn; something must be there for it to do. */
+/* One turn; it waits for events no longer than a few milliseconds. */
 void fake_turn(struct fake_server *server);
 
 /* A file below the root. */

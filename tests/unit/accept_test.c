@@ -1,0 +1,270 @@
+/* Which sockets a worker watches.  The open file descriptions live on in the test, as they do in the master, so that a
+ * forgotten EPOLL_CTL_DEL shows: the worker's epoll would go on reporting them. */
+#include "worker/worker.h"
+
+#include "base/fd.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { SLOTS = 3, LISTENER = 7, GENERATION = 1 };
+
+static struct worker worker;
+static struct generation *generation;
+static struct config config = { .connections = 2 };
+static uint64_t counters[COUNTERS];
+static int sockets[SLOTS];              /* the master's */
+static struct sockaddr_in addresses[SLOTS];
+
+/* A protocol that holds connections and does nothing. */
+static void open_nothing(struct conn *conn)
+{
+	(void)conn;
+}
+
+static enum served wait_for_ever(struct conn *conn)
+{
+	(void)conn;
+	return SERVED_WAIT;
+}
+
+static const struct protocol protocol_silent = {
+	.name = "silent", .open = open_nothing, .ready = wait_for_ever, .timeout = wait_for_ever, .adopt = wait_for_ever,
+	.close = open_nothing,
+};
+
+static int listening_socket(struct sockaddr_in *address)
+{
+	socklen_t len = sizeof(*address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	*address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)address, sizeof(*address)), 0);
+	ck_assert_int_eq(listen(fd, 16), 0);
+	getsockname(fd, (struct sockaddr *)address, &len);
+	return fd;
+}
+
+static void hold(unsigned slot, uint64_t number)
+{
+	struct socket_note note = { .listener = LISTENER, .slot = slot };
+
+	accept_hold(&worker, &note, dup(sockets[slot]), number);
+}
+
+/* A worker in slot 0 of 2, with the sockets of three slots: the third is surplus. */
+static void set_up(void)
+{
+	struct err err;
+
+	memset(&worker, 0, sizeof(worker));
+	list_init(&worker.sockets);
+	list_init(&worker.generations);
+	ck_assert(loop_open(&worker.loop, &err));
+	engine_init(&worker.engine, &worker.loop, &protocol_silent, counters);
+	generation = generation_new(GENERATION, NULL);
+	generation->config = &config;
+	worker.engine.generation = generation;
+	worker.note = (struct prepare_note){ .slots = 2, .listener_count = 1, .listeners = { LISTENER } };
+	worker.serving = true;
+	for (unsigned i = 0; i < SLOTS; i++)
+		sockets[i] = listening_socket(&addresses[i]);
+}
+
+static void tear_down(void)
+{
+	accept_end(&worker, false);
+	for (unsigned i = 0; i < SLOTS; i++)
+		fd_close(&sockets[i]);
+	engine_cut(&worker.engine);
+	engine_free(&worker.engine);
+	loop_close(&worker.loop);
+}
+
+static void connect_to(unsigned slot)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&addresses[slot], sizeof(addresses[slot])), 0);
+	/* left open: the queue keeps it; the process ends with the test */
+}
+
+/* How many events the worker's epoll has, now that a connection waits in the queue. */
+static int events_waiting(void)
+{
+	struct epoll_event events[16];
+
+	return epoll_wait(worker.loop.epoll_fd, events, 16, 0);
+}
+
+START_TEST(the_own_slots_socket_is_watched)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	connect_to(0);
+	ck_assert_int_eq(events_waiting(), 1);
+}
+END_TEST
+
+START_TEST(another_slots_socket_is_not_watched)
+{
+	hold(1, GENERATION);
+	accept_apply(&worker);
+	connect_to(1);
+	ck_assert_int_eq(events_waiting(), 0);
+}
+END_TEST
+
+START_TEST(a_surplus_socket_is_watched)
+{
+	hold(2, GENERATION);
+	accept_apply(&worker);
+	connect_to(2);
+	ck_assert_int_eq(events_waiting(), 1);
+}
+END_TEST
+
+START_TEST(the_socket_of_a_slot_without_a_worker_is_watched)
+{
+	hold(1, GENERATION);
+	slot_set_add(&worker.cover, 1);
+	accept_apply(&worker);
+	connect_to(1);
+	ck_assert_int_eq(events_waiting(), 1);
+}
+END_TEST
+
+START_TEST(a_slot_that_has_a_worker_again_is_left_alone)
+{
+	hold(1, GENERATION);
+	slot_set_add(&worker.cover, 1);
+	accept_apply(&worker);
+	memset(&worker.cover, 0, sizeof(worker.cover));
+	accept_apply(&worker);
+	connect_to(1);
+	ck_assert_int_eq(events_waiting(), 0);
+}
+END_TEST
+
+START_TEST(every_socket_is_watched_in_mode_shared)
+{
+	worker.note.shared = true;
+	hold(0, GENERATION);
+	hold(1, GENERATION);
+	accept_apply(&worker);
+	connect_to(0);
+	connect_to(1);
+	ck_assert_int_eq(events_waiting(), 2);
+}
+END_TEST
+
+START_TEST(a_socket_of_a_generation_that_is_not_committed_is_not_watched)
+{
+	hold(2, GENERATION + 1);
+	accept_apply(&worker);
+	connect_to(2);
+	ck_assert_int_eq(events_waiting(), 0);
+}
+END_TEST
+
+START_TEST(nothing_is_watched_when_the_worker_leaves)
+{
+	hold(0, GENERATION);
+	hold(2, GENERATION);
+	accept_apply(&worker);
+	accept_end(&worker, false);
+	connect_to(0);
+	connect_to(2);
+	ck_assert_int_eq(events_waiting(), 0);
+}
+END_TEST
+
+START_TEST(sockets_of_a_called_off_generation_are_given_back)
+{
+	hold(0, GENERATION);
+	hold(2, GENERATION + 1);
+	accept_abort(&worker, GENERATION + 1);
+	ck_assert_ptr_eq(worker.sockets.next, worker.sockets.prev);
+	ck_assert(!list_empty(&worker.sockets));
+}
+END_TEST
+
+/* Accepts whatever is reported until nothing is. */
+static void accept_all(void)
+{
+	struct epoll_event events[16];
+
+	for (int rounds = 0; rounds < 100 && epoll_wait(worker.loop.epoll_fd, events, 16, 0) > 0; rounds++) {
+		struct held_socket *held = LIST_ENTRY(worker.sockets.next, struct held_socket, link);
+
+		held->source.handle(&held->source, EPOLLIN);
+	}
+}
+
+START_TEST(at_the_limit_the_rest_stays_in_the_backlog)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	for (int i = 0; i < 5; i++)
+		connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(worker.engine.count, config.connections);
+}
+END_TEST
+
+START_TEST(at_the_limit_nothing_spins)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	for (int i = 0; i < 5; i++)
+		connect_to(0);
+	accept_all();
+	/* the connections that were taken have nothing to say; the socket would be reported for ever */
+	ck_assert(!LIST_ENTRY(worker.sockets.next, struct held_socket, link)->source.added);
+}
+END_TEST
+
+START_TEST(accept_goes_on_when_connections_have_ended)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	for (int i = 0; i < 5; i++)
+		connect_to(0);
+	accept_all();
+	conn_close(LIST_ENTRY(worker.engine.conns.next, struct conn, link));
+	accept_room(&worker);
+	ck_assert(LIST_ENTRY(worker.sockets.next, struct held_socket, link)->source.added);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("accept");
+	TCase *watching = tcase_create("watching"), *limits = tcase_create("limits");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(watching, set_up, tear_down);
+	tcase_add_test(watching, the_own_slots_socket_is_watched);
+	tcase_add_test(watching, another_slots_socket_is_not_watched);
+	tcase_add_test(watching, a_surplus_socket_is_watched);
+	tcase_add_test(watching, the_socket_of_a_slot_without_a_worker_is_watched);
+	tcase_add_test(watching, a_slot_that_has_a_worker_again_is_left_alone);
+	tcase_add_test(watching, every_socket_is_watched_in_mode_shared);
+	tcase_add_test(watching, a_socket_of_a_generation_that_is_not_committed_is_not_watched);
+	tcase_add_test(watching, nothing_is_watched_when_the_worker_leaves);
+	tcase_add_test(watching, sockets_of_a_called_off_generation_are_given_back);
+	tcase_add_checked_fixture(limits, set_up, tear_down);
+	tcase_add_test(limits, at_the_limit_the_rest_stays_in_the_backlog);
+	tcase_add_test(limits, at_the_limit_nothing_spins);
+	tcase_add_test(limits, accept_goes_on_when_connections_have_ended);
+	suite_add_tcase(suite, watching);
+	suite_add_tcase(suite, limits);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,325 @@
+/* The connection engine: registration, the ready list, and when memory goes. */
+#include "fake_protocol.h"
+#include "fake_server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define LAST(path) "GET " path " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+static struct fake_server server;
+static struct fake_client client, other;
+
+static void set_up(void)
+{
+	fake_server_open(&server, &protocol_http1);
+}
+
+static void tear_down(void)
+{
+	fake_server_close(&server);
+}
+
+static struct conn *first_conn(void)
+{
+	return LIST_ENTRY(server.engine.conns.next, struct conn, link);
+}
+
+/* ---- registration --------------------------------------------------------------------------------------- */
+
+/* Accepts with an epoll instance that refuses everything. */
+static void connect_without_epoll(const char *first)
+{
+	int epoll_fd = server.loop.epoll_fd;
+
+	server.loop.epoll_fd = -1;
+	fake_connect(&server, &client, first);
+	server.loop.epoll_fd = epoll_fd;
+}
+
+START_TEST(a_connection_that_finishes_at_once_is_never_registered)
+{
+	connect_without_epoll(LAST("/hello"));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(server.counters[COUNT_OUT_OF_MEMORY], 0);
+}
+END_TEST
+
+START_TEST(a_connection_that_cannot_be_registered_is_closed_and_counted)
+{
+	connect_without_epoll(GET("/hello"));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(server.counters[COUNT_OUT_OF_MEMORY], 1);
+}
+END_TEST
+
+START_TEST(being_registered_causes_no_further_read)
+{
+	server.engine.transport = &fake_transport;
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	fake_fits.recv_calls = 0;
+	fake_turn(&server);             /* ADD has reported that the socket is writable */
+	ck_assert_uint_eq(fake_fits.recv_calls, 0);
+}
+END_TEST
+
+START_TEST(what_a_transport_holds_back_is_read_without_an_event)
+{
+	server.engine.transport = &fake_transport;
+	fake_fits.recv_bytes = 5;
+	fake_fits.again_every = 2;
+	fake_connect(&server, &client, LAST("/hello"));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "hello\n"), 1);
+}
+END_TEST
+
+START_TEST(a_fin_behind_a_short_read_is_seen)
+{
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	fake_send(&client, GET("/hello"));
+	shutdown(client.fd, SHUT_WR);   /* one event for both */
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "hello\n"), 2);
+}
+END_TEST
+
+/* ---- the end ---------------------------------------------------------------------------------------------- */
+
+START_TEST(a_closed_connection_keeps_its_memory_until_the_turn_ends)
+{
+	fake_connect(&server, &client, "");
+	conn_close(first_conn());
+	ck_assert_uint_eq(server.engine.slab.in_use, 1);
+	fake_turn(&server);
+	ck_assert_uint_eq(server.engine.slab.in_use, 0);
+}
+END_TEST
+
+START_TEST(closing_twice_is_harmless)
+{
+	struct conn *conn;
+
+	fake_connect(&server, &client, "");
+	conn = first_conn();
+	conn_close(conn);
+	conn_close(conn);
+	ck_assert_uint_eq(server.engine.count, 0);
+}
+END_TEST
+
+START_TEST(a_recycled_connection_has_another_tag)
+{
+	uint16_t tag;
+
+	fake_connect(&server, &client, "");
+	tag = first_conn()->source.tag;
+	conn_close(first_conn());
+	fake_turn(&server);
+	fake_connect(&server, &other, "");
+	ck_assert_uint_ne(first_conn()->source.tag, tag);
+}
+END_TEST
+
+static unsigned told;
+
+static void tell(struct engine *engine)
+{
+	(void)engine;
+	told++;
+}
+
+START_TEST(whoever_waits_for_room_is_told_when_a_connection_was_freed)
+{
+	told = 0;
+	server.engine.closed_one = tell;
+	fake_connect(&server, &client, LAST("/hello"));
+	ck_assert_uint_eq(told, 0);
+	fake_turn(&server);
+	ck_assert_uint_eq(told, 1);
+}
+END_TEST
+
+START_TEST(only_what_is_owed_to_is_counted_as_cut)
+{
+	fake_connect(&server, &client, GET("/slow"));
+	fake_connect(&server, &other, GET("/hello"));
+	engine_cut(&server.engine);
+	ck_assert_uint_eq(server.counters[COUNT_DRAIN_CUT], 1);
+}
+END_TEST
+
+START_TEST(adopting_closes_nothing)
+{
+	fake_connect(&server, &client, GET("/hello"));
+	fake_connect(&server, &other, GET("/slow"));
+	engine_adopt(&server.engine, fake_generation(&server, 2));
+	ck_assert(fake_until_text(&other, "slow"));
+	ck_assert_uint_eq(server.engine.count, 2);
+}
+END_TEST
+
+/* ---- other protocols: small ones, made for one test ------------------------------------------------------ */
+
+static struct conn *conns[2];
+static unsigned conn_count, served[2];
+static char order[16];
+
+static void tiny_open(struct conn *conn)
+{
+	conns[conn_count++] = conn;
+}
+
+static unsigned index_of(const struct conn *conn)
+{
+	return conn == conns[1];
+}
+
+static enum served tiny_wait(struct conn *conn)
+{
+	(void)conn;
+	return SERVED_WAIT;
+}
+
+static void tiny_close(struct conn *conn)
+{
+	(void)conn;
+}
+
+static bool tiny_idle(const struct conn *conn)
+{
+	(void)conn;
+	return true;
+}
+
+/* Has work for four turns each. */
+static enum served busy_ready(struct conn *conn)
+{
+	unsigned index = index_of(conn);
+
+	if (served[index] == 4)
+		return SERVED_WAIT;
+	served[index]++;
+	strcat(order, index == 0 ? "a" : "b");
+	return SERVED_MORE;
+}
+
+static const struct protocol busy = {
+	.name = "busy", .open = tiny_open, .ready = busy_ready, .timeout = tiny_wait, .adopt = tiny_wait,
+	.close = tiny_close, .idle = tiny_idle,
+};
+
+/* Whoever is served first once there are two closes the other one. */
+static enum served killer_ready(struct conn *conn)
+{
+	unsigned index = index_of(conn);
+
+	if (conn_count < 2 || !conn->source.added)
+		return SERVED_WAIT;
+	served[index]++;
+	conn_close(conns[1 - index]);
+	return SERVED_WAIT;
+}
+
+static const struct protocol killer = {
+	.name = "killer", .open = tiny_open, .ready = killer_ready, .timeout = tiny_wait, .adopt = tiny_wait,
+	.close = tiny_close, .idle = tiny_idle,
+};
+
+static void use_protocol(const struct protocol *protocol)
+{
+	conn_count = served[0] = served[1] = 0;
+	order[0] = '\0';
+	server.engine.protocol = protocol;
+}
+
+static bool all_served(void *what)
+{
+	(void)what;
+	return served[0] == 4 && served[1] == 4;
+}
+
+START_TEST(busy_connections_take_turns)
+{
+	use_protocol(&busy);
+	fake_connect(&server, &client, "");
+	fake_connect(&server, &other, "");
+	ck_assert(fake_until(&server, all_served, NULL));
+	ck_assert_str_eq(order, "abababab");
+}
+END_TEST
+
+START_TEST(an_event_for_a_connection_that_was_closed_in_the_same_batch_is_dropped)
+{
+	use_protocol(&killer);
+	fake_connect(&server, &client, "");
+	fake_connect(&server, &other, "");
+	fake_turn(&server);             /* both have been reported as writable: one batch */
+	ck_assert_uint_eq(served[0] + served[1], 1);
+	ck_assert_uint_eq(server.engine.count, 1);
+}
+END_TEST
+
+static void set_up_lines(void)
+{
+	fake_server_open(&server, &protocol_lines);
+}
+
+START_TEST(two_exchanges_of_a_connection_may_finish_in_the_other_order)
+{
+	fake_connect(&server, &client, "/slow\n/later\n");
+	ck_assert(fake_until_text(&client, "slow"));
+	ck_assert_str_eq(client.text, "soon\nslow\n");
+}
+END_TEST
+
+START_TEST(all_exchanges_of_a_connection_are_cancelled_with_it)
+{
+	fake_connect(&server, &client, "/slow\n/later\n");
+	fake_hang_up(&client);
+	engine_cut(&server.engine);
+	ck_assert_uint_eq(fake_cancels, 2);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *all = suite_create("conn");
+	TCase *engine = tcase_create("engine"), *lines = tcase_create("lines");
+
+	tcase_add_checked_fixture(engine, set_up, tear_down);
+	tcase_add_checked_fixture(lines, set_up_lines, tear_down);
+	suite_add_tcase(all, engine);
+	suite_add_tcase(all, lines);
+	tcase_add_test(engine, a_connection_that_finishes_at_once_is_never_registered);
+	tcase_add_test(engine, a_connection_that_cannot_be_registered_is_closed_and_counted);
+	tcase_add_test(engine, being_registered_causes_no_further_read);
+	tcase_add_test(engine, what_a_transport_holds_back_is_read_without_an_event);
+	tcase_add_test(engine, a_fin_behind_a_short_read_is_seen);
+	tcase_add_test(engine, a_closed_connection_keeps_its_memory_until_the_turn_ends);
+	tcase_add_test(engine, closing_twice_is_harmless);
+	tcase_add_test(engine, a_recycled_connection_has_another_tag);
+	tcase_add_test(engine, whoever_waits_for_room_is_told_when_a_connection_was_freed);
+	tcase_add_test(engine, only_what_is_owed_to_is_counted_as_cut);
+	tcase_add_test(engine, adopting_closes_nothing);
+	tcase_add_test(engine, busy_connections_take_turns);
+	tcase_add_test(engine, an_event_for_a_connection_that_was_closed_in_the_same_batch_is_dropped);
+	tcase_add_test(lines, two_exchanges_of_a_connection_may_finish_in_the_other_order);
+	tcase_add_test(lines, all_exchanges_of_a_connection_are_cancelled_with_it);
+	return all;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
