@@ -125,8 +125,7 @@ class Clients:
     # one request
 
     def begin(self, number, connection, now):
-        connection.wanted = self.names[number % len(self.names)] if not self.keep_alive else \
-            self.random.choice(self.names)
+        connection.wanted = self.random.choice(self.names)
         connection.out = b"GET /%s HTTP/1.1\r\nHost: loss.example\r\n%s\r\n" % (
             connection.wanted.encode(), b"" if self.keep_alive else b"Connection: close\r\n")
         connection.answer.clear()

@@ -31,9 +31,14 @@ static enum served wait_for_ever(struct conn *conn)
 	return SERVED_WAIT;
 }
 
+static bool is_idle(const struct conn *conn)
+{
+	return conn != NULL;
+}
+
 static const struct protocol protocol_silent = {
 	.name = "silent", .open = open_nothing, .ready = wait_for_ever, .timeout = wait_for_ever, .adopt = wait_for_ever,
-	.close = open_nothing,
+	.close = open_nothing, .idle = is_idle,
 };
 
 static int listening_socket(struct sockaddr_in *address)
