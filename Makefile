@@ -31,12 +31,13 @@ CTL      := $(wildcard daemon/ctl/*.c)
 DROVER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,daemon/main.c $(PARTS) $(BASE))
 # base/fd and base/err are all that the tool needs of base/
 CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) daemon/base/err.c daemon/base/fd.c daemon/ipc/control.c)
+MAN_PAGES      := man/drover.8 man/droverctl.8 $(BUILD)/man/drover.conf.5
 TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
 TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURCES)))
 
-.PHONY: all deps run check install clean asan lint format help mutants loss unit
-all: $(BUILD)/drover $(BUILD)/droverctl
+.PHONY: all deps run check install clean asan lint format help mutants loss unit unit-programs
+all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
 	@echo "make deps     install what the build and the tests need (Debian packages)"
@@ -59,6 +60,17 @@ $(BUILD)/drover: $(DROVER_OBJECTS)
 $(BUILD)/droverctl: $(CTL_OBJECTS)
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
+
+# the settings in drover.conf(5) are printed by a program that has the daemon's own table
+$(BUILD)/man/settings: $(BUILD)/man/settings.o $(filter-out %/main.o,$(DROVER_OBJECTS))
+	@echo "  LD    $@"
+	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS)
+
+$(BUILD)/man/drover.conf.5: man/drover.conf.5.in $(BUILD)/man/settings
+	@echo "  MAN   $@"
+	$(QUIET)$(BUILD)/man/settings >$@.settings
+	$(QUIET)sed -e '/@SETTINGS@/{' -e 'r $@.settings' -e 'd' -e '}' $< >$@.new
+	$(QUIET)mv $@.new $@
 
 $(BUILD)/%.o: %.c Makefile
 	@echo "  CC    $<"
@@ -88,3 +100,54 @@ check: all $(TEST_PROGRAMS)
 
 clean:
 	rm -rf $(BUILD)
+
+# builds the test programs without running them
+unit-programs: $(TEST_PROGRAMS)
+
+loss: all
+	tests/loss/loss.py
+
+SANITIZE := CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
+	    HARDENING=-fPIE
+
+asan:
+	$(QUIET)$(MAKE) -s BUILD=build/asan $(SANITIZE) all unit-programs >/dev/null
+	DROVER_BUILD=build/asan tests/tools/run asan
+
+lint:
+	tests/tools/lint
+	$(QUIET)$(MAKE) -s BUILD=build/lint-gcc CC=gcc WERROR=-Werror all unit-programs >/dev/null
+	$(QUIET)$(MAKE) -s BUILD=build/lint-clang CC=clang WERROR=-Werror all unit-programs >/dev/null
+
+format:
+	tests/tools/format
+
+mutants:
+	tests/tools/mutants
+
+# ---- installation: staged below DESTDIR; a configuration that is there already is left alone ----
+
+PLACES    := -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g'
+SITE      := $(PREFIX)/share/drover/site
+DOCUMENTS := $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE)
+MAN_8     := $(filter %.8,$(MAN_PAGES))
+MAN_5     := $(filter %.5,$(MAN_PAGES))
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/drover \
+		$(DESTDIR)$(SITE) $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/drover \
+		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 755 $(BUILD)/drover $(DESTDIR)$(PREFIX)/sbin/drover
+	install -m 755 $(BUILD)/droverctl $(DESTDIR)$(PREFIX)/bin/droverctl
+	cp -R conf/site/. $(DESTDIR)$(SITE)
+	chmod -R u=rwX,go=rX $(DESTDIR)$(SITE)
+	if [ -n "$(DESTDIR)" ] || [ ! -e $(SYSCONFDIR)/drover/drover.conf ]; then \
+		sed 's|root = "site"|root = "$(SITE)"|' conf/drover.conf \
+			>$(DESTDIR)$(SYSCONFDIR)/drover/drover.conf && \
+		chmod 644 $(DESTDIR)$(SYSCONFDIR)/drover/drover.conf; \
+	fi
+	sed $(PLACES) systemd/drover.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/drover.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/drover.service
+	for page in $(MAN_8); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man8/ || exit 1; done
+	for page in $(MAN_5); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/ || exit 1; done
+	for page in $(DOCUMENTS); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/doc/drover/ || exit 1; done

@@ -236,15 +236,19 @@ static int read_options(int argc, char **argv, struct options *options)
 	return status;
 }
 
-static const char *wrong_options(int argc, char **argv, const struct options *options)
+static bool check_options(int argc, char **argv, const struct options *options, struct err *err)
 {
+	struct addr addr;
+
 	if (optind < argc)
-		return argv[optind];
+		return err_set(err, "unexpected argument %s", argv[optind]);
 	if (options->root != NULL && options->config != NULL)
-		return "-r and -c exclude each other";
+		return err_set(err, "-r and -c exclude each other");
 	if (options->listen != NULL && options->root == NULL)
-		return "-l belongs to -r; with a configuration file, set listen there";
-	return NULL;
+		return err_set(err, "-l belongs to -r; with a configuration file, set listen there");
+	if (options->listen != NULL && !addr_parse(options->listen, &addr, err))
+		return err_add(err, "-l");
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -253,11 +257,12 @@ int main(int argc, char **argv)
 	struct config_input input = { 0 };
 	int status = read_options(argc, argv, &options);
 	char *text = NULL;
+	struct err err;
 
 	if (status >= 0)
 		return status;
-	if (wrong_options(argc, argv, &options) != NULL) {
-		fprintf(stderr, "drover: %s\n\n%s", wrong_options(argc, argv, &options), usage);
+	if (!check_options(argc, argv, &options, &err)) {
+		fprintf(stderr, "drover: %s\n\n%s", err.text, usage);
 		return STATUS_WRONG;
 	}
 	if (options.root != NULL) {

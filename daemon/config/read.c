@@ -168,13 +168,12 @@ static void scalar(struct reader *reader, const struct scope *scope, const struc
 
 	skip_inside(reader, setting);
 	setting_allowed(row, allowed, sizeof(allowed));
+	*setting_origin(scope->schema, scope->instance, (unsigned)(row - scope->schema->settings)) =
+		origin_text(reader, &place);    /* also of a wrong value: it is not missing */
 	if (!raw_of(setting, &raw, arena))
 		err_set(&err, "%s: wrong type; allowed is %s", row->name, allowed);
-	else if (setting_store(row, &raw, directory, scope->instance, arena, &err)) {
-		*setting_origin(scope->schema, scope->instance, (unsigned)(row - scope->schema->settings)) =
-			origin_text(reader, &place);
+	else if (setting_store(row, &raw, directory, scope->instance, arena, &err))
 		return;
-	}
 	problem_at(reader, place.value_line, place.value_column, err.text);
 }
 

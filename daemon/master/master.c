@@ -37,7 +37,8 @@ void master_stop(struct master *master, bool at_once)
 
 	master->stopping = true;
 	if (first) {
-		log_event(LEVEL_NOTICE, "stopping", log_text("how", at_once ? "at once" : "gracefully"));
+		if (master->current.generation != NULL) /* else the start failed, and that is what is said */
+			log_event(LEVEL_NOTICE, "stopping", log_text("how", at_once ? "at once" : "gracefully"));
 		notify_stopping();
 		reload_stop(master);
 		for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)

@@ -320,7 +320,15 @@ class Drover:
             self.log.thread.join(5)
             os.close(self.pidfd)
             self.process = None
+            shutil.rmtree(self.dir, ignore_errors=True)
+            self.check_log()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def check_log(self):
+        """What no test provokes: a sanitizer's report, or an event that the state tables do not know."""
+        for event in self.log.events:
+            if event.name.startswith("bug_") or re.search(r"Sanitizer|runtime error:", event.line):
+                raise AssertionError(self.log.text())
 
     def __enter__(self):
         return self

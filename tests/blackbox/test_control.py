@@ -76,7 +76,8 @@ class Control(unittest.TestCase):
 
     def test_bad_lines(self):
         for line in (b"\n", b"status\n", b"{\n", b"{}\n", b"[]\n", b"null\n", b"1\n", b'"status"\n', b'{"command":1}\n',
-                     b'{"command":"nonsense"}\n', b'{"command":null}\n', b'{"command":"status"\n', b"\0\n", b"\xff\xfe\n",
+                     b'{"command":"nonsense"}\n', b'{"command":null}\n', b'{"command":"status"\n', b"\0\n",
+                     b"\xff\xfe\n",
                      b'{"command":"status","command":"reload"}\n', b'{"command":"status"} trailing\n',
                      b'{"command":"stat\\u0000us"}\n', b"[" * 3000 + b"\n", b"GET / HTTP/1.1\r\n\r\n"):
             with self.subTest(line[:40]):

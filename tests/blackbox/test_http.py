@@ -83,7 +83,8 @@ class Files(Http):
 
     def test_media_types(self):
         for name, kind in (("a.html", "text/html; charset=utf-8"), ("a.css", "text/css; charset=utf-8"),
-                           ("a.png", "image/png"), ("a.SVG", "image/svg+xml"), ("a.unknown", "application/octet-stream"),
+                           ("a.png", "image/png"), ("a.SVG", "image/svg+xml"),
+                           ("a.unknown", "application/octet-stream"),
                            ("none", "application/octet-stream"), ("a.json", "application/json")):
             with self.subTest(name):
                 self.server.write("types/" + name, "x")
@@ -241,7 +242,8 @@ class Beneath(Http):
 
     def test_dots_do_not_leave_the_root(self):
         for target in ("/../outside", "/%2e%2e/outside", "/a/../../outside", "/..%2foutside", "/.%2e/outside",
-                       "/%2e%2e%2foutside", "/..\\outside", "/%5c..%5coutside", "//../outside", "/../../../../etc/passwd",
+                       "/%2e%2e%2foutside", "/..\\outside", "/%5c..%5coutside", "//../outside",
+                       "/../../../../etc/passwd",
                        "/..;/outside", "/%252e%252e/outside", "/%c0%ae%c0%ae/outside", "/x%00/../outside",
                        "/..", "/../", "http://h/../outside"):
             with self.subTest(target):

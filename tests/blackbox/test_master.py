@@ -282,7 +282,8 @@ class Reload(Master):
     def test_a_syntax_error(self):
         server = self.start()
         lines = self.good(server).count("\n")
-        self.fails(server, self.good(server) + "workers = = 3;\n", r"%s:%d:\d+: " % (re.escape(server.config), lines + 1))
+        self.fails(server, self.good(server) + "workers = = 3;\n",
+                   r"%s:%d:\d+: " % (re.escape(server.config), lines + 1))
         self.recovers(server)
 
     def test_all_errors_are_told(self):

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_VOTERS = 4, SEEN_ROOM = 1 << 14 };
+enum { MOST_VOTERS = 4, SEEN_ROOM = 1 << 17 };
 
 enum phase { PREPARING, GOING, DONE, CALLED_OFF };
 

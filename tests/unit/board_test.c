@@ -1,0 +1,207 @@
+/* board_test.c - the shared counters: claiming, retiring, summing. */
+#include "ipc/board.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { REQUESTS, OPEN, ERRORS, COUNTERS };
+
+static const char *const names[COUNTERS] = { "requests", "open", "errors" };
+
+static struct board *board;
+
+static void create(void)
+{
+	struct err err;
+
+	board = board_create(names, COUNTERS, OPEN, &err);
+	ck_assert_ptr_nonnull(board);
+}
+
+static void destroy(void)
+{
+	board_destroy(board);
+}
+
+START_TEST(a_board_describes_itself)
+{
+	ck_assert_uint_eq(board->version, BOARD_VERSION);
+	ck_assert_uint_eq(board->columns, BOARD_COLUMNS);
+	ck_assert_uint_eq(board->counters, COUNTERS);
+	ck_assert_uint_eq(board->gauge, OPEN);
+	ck_assert_str_eq(board->names[ERRORS], "errors");
+}
+END_TEST
+
+START_TEST(a_fresh_board_sums_to_nothing)
+{
+	for (unsigned i = 0; i < COUNTERS; i++)
+		ck_assert_uint_eq(board_sum(board, i), 0);
+}
+END_TEST
+
+START_TEST(a_name_that_is_too_long_is_cut)
+{
+	const char *long_name[] = { "a_counter_whose_name_has_many_more_than_31_bytes" };
+	struct err err;
+	struct board *other = board_create(long_name, 1, 0, &err);
+
+	ck_assert_uint_eq(strlen(other->names[0]), BOARD_NAME_BYTES - 1);
+	board_destroy(other);
+}
+END_TEST
+
+START_TEST(more_counters_than_there_is_room_for_are_left_out)
+{
+	const char *many[BOARD_COUNTERS + 5];
+	struct err err;
+	struct board *other;
+
+	for (unsigned i = 0; i < BOARD_COUNTERS + 5; i++)
+		many[i] = "x";
+	other = board_create(many, BOARD_COUNTERS + 5, 0, &err);
+	ck_assert_uint_eq(other->counters, BOARD_COUNTERS);
+	board_destroy(other);
+}
+END_TEST
+
+START_TEST(every_claim_is_another_column_and_never_the_retired_one)
+{
+	unsigned first = board_claim(board), second = board_claim(board);
+
+	ck_assert_uint_ne(first, BOARD_RETIRED);
+	ck_assert_uint_ne(second, BOARD_RETIRED);
+	ck_assert_uint_ne(first, second);
+}
+END_TEST
+
+START_TEST(a_claimed_column_is_owned_before_its_pid_is_known)
+{
+	ck_assert_uint_ne(board->column[board_claim(board)].pid, 0);
+}
+END_TEST
+
+START_TEST(a_claimed_column_starts_from_nothing)
+{
+	board->column[1].counters[REQUESTS] = 99;       /* what a former owner scribbled after its end */
+	ck_assert_uint_eq(board_claim(board), 1);
+	ck_assert_uint_eq(board->column[1].counters[REQUESTS], 0);
+}
+END_TEST
+
+START_TEST(a_full_board_has_no_column_to_claim)
+{
+	for (unsigned i = 1; i < BOARD_COLUMNS; i++)
+		ck_assert_uint_ne(board_claim(board), 0);
+	ck_assert_uint_eq(board_claim(board), 0);
+}
+END_TEST
+
+START_TEST(a_retired_column_can_be_claimed_again)
+{
+	unsigned column = board_claim(board);
+
+	board_retire(board, column);
+	ck_assert_uint_eq(board_claim(board), column);
+}
+END_TEST
+
+START_TEST(a_sum_counts_all_owned_columns)
+{
+	board->column[board_claim(board)].counters[REQUESTS] = 3;
+	board->column[board_claim(board)].counters[REQUESTS] = 4;
+	ck_assert_uint_eq(board_sum(board, REQUESTS), 7);
+}
+END_TEST
+
+START_TEST(a_sum_leaves_out_columns_that_nobody_owns)
+{
+	board->column[9].counters[REQUESTS] = 100;
+	ck_assert_uint_eq(board_sum(board, REQUESTS), 0);
+}
+END_TEST
+
+START_TEST(what_a_worker_counted_outlives_it)
+{
+	for (unsigned round = 0; round < 3; round++) {
+		unsigned column = board_claim(board);
+
+		board->column[column].counters[REQUESTS] = 5;
+		board_retire(board, column);
+	}
+	ck_assert_uint_eq(board_sum(board, REQUESTS), 15);
+}
+END_TEST
+
+START_TEST(a_level_goes_with_its_worker)
+{
+	unsigned column = board_claim(board);
+
+	board->column[column].counters[OPEN] = 5;
+	board_retire(board, column);
+	ck_assert_uint_eq(board_sum(board, OPEN), 0);
+}
+END_TEST
+
+START_TEST(retiring_the_retired_column_changes_nothing)
+{
+	board->column[BOARD_RETIRED].counters[REQUESTS] = 5;
+	board_retire(board, BOARD_RETIRED);
+	ck_assert_uint_eq(board_sum(board, REQUESTS), 5);
+}
+END_TEST
+
+START_TEST(what_a_child_counts_the_parent_sees)
+{
+	unsigned column = board_claim(board);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		board->column[column].counters[REQUESTS] = 42;
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_uint_eq(board_sum(board, REQUESTS), 42);
+}
+END_TEST
+
+START_TEST(destroying_no_board_is_harmless)
+{
+	board_destroy(NULL);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("board");
+	TCase *tests = tcase_create("board");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tests);
+	tcase_add_checked_fixture(tests, create, destroy);
+	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, a_board_describes_itself);
+	tcase_add_test(tests, a_fresh_board_sums_to_nothing);
+	tcase_add_test(tests, a_name_that_is_too_long_is_cut);
+	tcase_add_test(tests, more_counters_than_there_is_room_for_are_left_out);
+	tcase_add_test(tests, every_claim_is_another_column_and_never_the_retired_one);
+	tcase_add_test(tests, a_claimed_column_is_owned_before_its_pid_is_known);
+	tcase_add_test(tests, a_claimed_column_starts_from_nothing);
+	tcase_add_test(tests, a_full_board_has_no_column_to_claim);
+	tcase_add_test(tests, a_retired_column_can_be_claimed_again);
+	tcase_add_test(tests, a_sum_counts_all_owned_columns);
+	tcase_add_test(tests, a_sum_leaves_out_columns_that_nobody_owns);
+	tcase_add_test(tests, what_a_worker_counted_outlives_it);
+	tcase_add_test(tests, a_level_goes_with_its_worker);
+	tcase_add_test(tests, retiring_the_retired_column_changes_nothing);
+	tcase_add_test(tests, what_a_child_counts_the_parent_sees);
+	tcase_add_test(tests, destroying_no_board_is_harmless);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
