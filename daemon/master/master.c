@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 void master_check_end(struct master *master)
 {
@@ -170,6 +171,7 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 		master->slots[i].master = master;
 	log_role("master");
+	log_target(STDERR_FILENO, LEVEL_INFO);
 	privilege_open_files(0);
 	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, err);
 	if (master->board == NULL || !loop_open(&master->loop, err))

@@ -5,6 +5,8 @@
  * answered whole, as it was or as it is.  Fails with the answer that the errno stands for. */
 #include "files.h"
 
+#include "beneath.h"
+
 #include "http/date.h"
 #include "http/exchange.h"
 #include "http/mime.h"
@@ -17,10 +19,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 struct settings {
 	const char *root;
@@ -65,21 +65,6 @@ static unsigned status_of(int error)
 	return 404;
 }
 
-static int open_beneath(int root, const char *path)
-{
-	/* O_NONBLOCK: a FIFO would wait for its writer */
-	struct open_how how = {
-		.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH,
-	};
-	int tries = 8, fd;
-
-	do      /* EAGAIN: somebody renamed a directory while ".." of a symlink was followed (openat2(2)) */
-		fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-	while (fd < 0 && errno == EAGAIN && --tries > 0);
-	return fd;
-}
-
 /* An opened file, and the name that tells its type. */
 struct file {
 	int fd;
@@ -97,7 +82,7 @@ static struct str last_segment(const char *path)
 /* Opens `path` below `root`; 0, or the status that says why not. */
 static unsigned open_file(int root, const char *path, struct file *file)
 {
-	file->fd = open_beneath(root, path);
+	file->fd = beneath_open(root, path);
 	file->name = last_segment(path);
 	if (file->fd < 0)
 		return status_of(errno);

@@ -505,6 +505,47 @@ class Replace(Master):
             response = client.request("/")
             self.assertEqual((response.body, response.closes), (ONE_ANSWER, False))
 
+    def stop_one_fresh(self, server):
+        """Asks for a reload and stops one of the fresh workers.  False: the reload was over before that."""
+        before = set(server.children())
+        since = server.log.mark()
+        server.hup()
+        end = drover.deadline()
+        while not server.log.find("reload_done", since):
+            drover.left(end)
+            fresh = sorted(set(server.children()) - before)
+            if len(fresh) > 1:  # the checker is the first one, and gone by now
+                os.kill(fresh[-1], signal.SIGSTOP)
+                break
+        else:
+            return False
+        with server.log.changed:
+            while not server.log.find("reload_failed", since) and not server.log.find("reload_done", since):
+                server.log.changed.wait(drover.left(end))
+        if server.log.find("reload_failed", since):
+            return True
+        os.kill(fresh[-1], signal.SIGCONT)
+        return False
+
+    def test_a_fresh_worker_that_is_not_ready_in_time(self):
+        """Those that are ready wait for it in vain, and nobody has left his seat for them."""
+        server = self.start({"reload": "replace", "workers": 12, "timeouts": {"prepare": "500ms"}})
+        for _ in range(30):
+            server.wait_status(lambda _: len(server.children()) == 12)
+            before = server.workers()
+            clients = self.idle(server, 20)
+            if self.stop_one_fresh(server):
+                break
+        else:
+            self.fail("no fresh worker could be stopped in time")
+        server.wait_status(lambda _: len(server.children()) == 12)
+        self.assertEqual(server.workers(), before)
+        for client in clients:
+            self.assertTrue(client.is_quiet())
+            response = client.request("/")
+            self.assertEqual((response.body, response.closes), (ONE_ANSWER, False))
+        self.assertRegex(server.status()["last_reload"]["text"], r"slot \d+ did not say READY")
+
     def test_leaves_nothing_behind(self):
         server = self.start({"reload": "replace", "timeouts": {"drain": "100ms"}})
         self.reload(server)

@@ -677,6 +677,36 @@ START_TEST(a_dead_voter_is_gone_whatever_it_had_said)
 }
 END_TEST
 
+/* Whoever dies changes who is waited for: not to look again would be to wait for the dead. */
+START_TEST(every_death_is_counted_or_calls_off)
+{
+	for (unsigned vote = VOTE_ASKED; vote < VOTES; vote++) {
+		bool fails_the_plan = vote == VOTE_CALLED || vote == VOTE_STANDBY;
+
+		ck_assert_int_eq(transition_next(vote, VOTER_DIED).action,
+				 fails_the_plan ? VOTE_ACT_CALL_OFF : VOTE_ACT_COUNT);
+	}
+}
+END_TEST
+
+START_TEST(what_one_that_is_gone_had_still_to_say_is_ignored)
+{
+	static const enum vote_event words[] = { VOTED_READY, VOTED_FAILED, VOTED_ADOPTED, VOTER_LATE };
+
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		ck_assert_int_eq(transition_next(VOTE_GONE, words[i]).action, VOTE_ACT_IGNORE);
+}
+END_TEST
+
+START_TEST(a_deadline_that_crossed_its_answer_is_ignored)
+{
+	static const enum vote answered[] = { VOTE_READY, VOTE_STANDBY, VOTE_ADOPTED };
+
+	for (unsigned i = 0; i < sizeof(answered) / sizeof(answered[0]); i++)
+		ck_assert_int_eq(transition_next(answered[i], VOTER_LATE).action, VOTE_ACT_IGNORE);
+}
+END_TEST
+
 START_TEST(without_any_voter_the_commit_waits_for_nobody)
 {
 	unsigned counts[VOTES] = { 0 };
@@ -773,6 +803,9 @@ int main(void)
 	tcase_add_test(rest, adopted_twice_is_a_bug);
 	tcase_add_test(rest, a_vote_that_stopped_the_transition_is_gone);
 	tcase_add_test(rest, a_dead_voter_is_gone_whatever_it_had_said);
+	tcase_add_test(rest, every_death_is_counted_or_calls_off);
+	tcase_add_test(rest, what_one_that_is_gone_had_still_to_say_is_ignored);
+	tcase_add_test(rest, a_deadline_that_crossed_its_answer_is_ignored);
 	tcase_add_test(rest, without_any_voter_the_commit_waits_for_nobody);
 	tcase_add_test(rest, a_committed_transition_without_voters_is_done);
 	tcase_add_test(rest, those_that_take_no_part_do_not_count);

@@ -79,7 +79,7 @@ END_TEST
 
 START_TEST(a_fin_behind_a_short_read_is_seen)
 {
-	fake_connect(&server, &client, GET("/hello"));
+	fake_connect_tcp(&server, &client, GET("/hello"));
 	ck_assert(fake_until_text(&client, "hello\n"));
 	fake_send(&client, GET("/hello"));
 	shutdown(client.fd, SHUT_WR);   /* one event for both */
@@ -97,6 +97,19 @@ START_TEST(a_closed_connection_keeps_its_memory_until_the_turn_ends)
 	ck_assert_uint_eq(server.engine.slab.in_use, 1);
 	fake_turn(&server);
 	ck_assert_uint_eq(server.engine.slab.in_use, 0);
+}
+END_TEST
+
+START_TEST(a_closed_connection_takes_no_event_of_the_same_batch)
+{
+	struct conn *conn;
+	uint16_t tag;
+
+	fake_connect(&server, &client, "");
+	conn = first_conn();
+	tag = conn->source.tag;
+	conn_close(conn);
+	ck_assert_uint_ne(conn->source.tag, tag);
 }
 END_TEST
 
@@ -301,6 +314,7 @@ static Suite *suite(void)
 	tcase_add_test(engine, what_a_transport_holds_back_is_read_without_an_event);
 	tcase_add_test(engine, a_fin_behind_a_short_read_is_seen);
 	tcase_add_test(engine, a_closed_connection_keeps_its_memory_until_the_turn_ends);
+	tcase_add_test(engine, a_closed_connection_takes_no_event_of_the_same_batch);
 	tcase_add_test(engine, closing_twice_is_harmless);
 	tcase_add_test(engine, a_recycled_connection_has_another_tag);
 	tcase_add_test(engine, whoever_waits_for_room_is_told_when_a_connection_was_freed);

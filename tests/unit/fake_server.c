@@ -20,6 +20,7 @@ enum { FILES, RESPOND, STATUS, LATER, TRICKLE };
 static const struct later_settings soon = { 2 * CLOCK_MS, "soon" }, slow = { 40 * CLOCK_MS, "slow" };
 static const struct trickle_settings chunked = { .text = "trickle" };
 static const struct trickle_settings known = { .text = "trickle", .length_known = true };
+static const struct trickle_settings stalls = { .text = "xy", .after_ns = 20 * CLOCK_MS };
 static const struct trickle_settings breaks = { .text = "trickle", .breaks_after = 3 };
 
 /* ---- the generation ----------------------------------------------------------------------------------- */
@@ -68,6 +69,7 @@ static struct site_config *build_site(struct fake_server *server, struct generat
 	add_route(generation, site, "/trickle", TRICKLE, &chunked);
 	add_route(generation, site, "/known", TRICKLE, &known);
 	add_route(generation, site, "/breaks", TRICKLE, &breaks);
+	add_route(generation, site, "/stalls", TRICKLE, &stalls);
 	return site;
 }
 
@@ -92,9 +94,10 @@ struct generation *fake_generation(struct fake_server *server, uint64_t number)
 static void receive(struct fake_client *client)
 {
 	char bytes[16 * 1024];
+	size_t most = client->gulp > 0 ? client->len + client->gulp : SIZE_MAX;
 	ssize_t len;
 
-	while (client->fd >= 0 && !client->deaf && !client->eof) {
+	while (client->fd >= 0 && !client->deaf && !client->eof && client->len < most) {
 		len = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 		if (len < 0 && errno == EAGAIN)
 			return;
@@ -204,16 +207,39 @@ void fake_send(struct fake_client *client, const char *text)
 		ck_assert_int_eq(send(client->fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT), (ssize_t)len);
 }
 
-void fake_connect(struct fake_server *server, struct fake_client *client, const char *first)
+/* The server has pair[1]. */
+static void join(struct fake_server *server, struct fake_client *client, const char *first, const int pair[2])
 {
 	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
-	int pair[2];
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
 	*client = (struct fake_client){ .fd = pair[0], .server = server };
 	server->clients[server->client_count++] = client;
 	fake_send(client, first);
 	ck_assert(engine_accept(&server->engine, pair[1], &peer));
+}
+
+void fake_connect(struct fake_server *server, struct fake_client *client, const char *first)
+{
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	join(server, client, first, pair);
+}
+
+void fake_connect_tcp(struct fake_server *server, struct fake_client *client, const char *first)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(addr);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), pair[2];
+
+	ck_assert_int_eq(listen(listener, 1), 0);       /* unbound: the kernel chooses the port */
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(connect(pair[0], (struct sockaddr *)&addr, sizeof(addr)), 0);
+	pair[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	close(listener);
+	join(server, client, first, pair);
 }
 
 void fake_hang_up(struct fake_client *client)

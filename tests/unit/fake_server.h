@@ -18,7 +18,7 @@
 
 #include <check.h>
 
-enum { FAKE_ROUTES = 8 };
+enum { FAKE_ROUTES = 9 };
 
 struct fake_client {
 	int fd;                         /* -1: closed */
@@ -27,6 +27,7 @@ struct fake_client {
 	bool eof;
 	int error;                      /* errno of a failed recv */
 	bool deaf;                      /* receives nothing */
+	size_t gulp;                    /* receives at most this much a turn; 0: all */
 	struct fake_server *server;
 };
 
@@ -46,7 +47,7 @@ struct fake_server {
 };
 
 /* Routes: "/" files, "/hello" respond ("hello\n"), "/status" status, "/later" 2 ms, "/slow" 40 ms, "/trickle" chunked
- * "trickle", "/known" the same with a length, "/breaks" the same that breaks off. */
+ * "trickle", "/known" the same with a length, "/breaks" the same that breaks off, "/stalls" "xy" with 20 ms before each. */
 void fake_server_open(struct fake_server *server, const struct protocol *protocol);
 
 /* A further generation with the same settings. */
@@ -57,6 +58,10 @@ void fake_server_close(struct fake_server *server);
 
 /* A new client; what it sends is sent before the server accepts the connection. */
 void fake_connect(struct fake_server *server, struct fake_client *client, const char *first);
+
+/* The same over TCP, where a FIN is announced once only. */
+void fake_connect_tcp(struct fake_server *server, struct fake_client *client, const char *first);
+
 void fake_send(struct fake_client *client, const char *text);
 void fake_hang_up(struct fake_client *client);
 

@@ -41,11 +41,21 @@ static enum answer later_start(struct exchange *exchange, const void *opaque)
 
 struct trickle {
 	const char *text;
+	uint64_t after_ns;
 	size_t at, breaks_after;
 	bool ripe;
 	struct ready ready;
 	struct exchange *exchange;
 };
+
+static void trickle_fire(struct timer *timer, uint64_t now_ns)
+{
+	struct trickle *trickle = exchange_of(timer)->service_state;
+
+	(void)now_ns;
+	trickle->ripe = true;
+	exchange_resume(trickle->exchange);
+}
 
 /* Another event: once a turn of the loop. */
 static void trickle_ripe(struct ready *ready)
@@ -65,7 +75,10 @@ static enum io trickle_pull(struct exchange *exchange, char *buffer, size_t room
 	if (trickle->text[trickle->at] == '\0')
 		return IO_EOF;
 	if (!trickle->ripe || room == 0) {
-		loop_ready(exchange->engine->loop, &trickle->ready);
+		if (trickle->after_ns > 0)
+			exchange_timer(exchange, trickle->after_ns);
+		else
+			loop_ready(exchange->engine->loop, &trickle->ready);
 		return IO_AGAIN;
 	}
 	trickle->ripe = false;
@@ -81,8 +94,9 @@ static enum answer trickle_start(struct exchange *exchange, const void *opaque)
 
 	*trickle = (struct trickle){
 		.text = settings->text, .breaks_after = settings->breaks_after, .ready.serve = trickle_ripe,
-		.exchange = exchange,
+		.exchange = exchange, .after_ns = settings->after_ns,
 	};
+	exchange->timer.fire = trickle_fire;
 	exchange->service_state = trickle;
 	exchange->response = (struct response){
 		.status = 200, .content_type = { "text/plain", 10 }, .body = BODY_STREAM, .pull = trickle_pull,

@@ -12,6 +12,7 @@ struct later_settings {
 struct trickle_settings {
 	const char *text;               /* static; a byte at a time, AGAIN before each */
 	bool length_known;
+	uint64_t after_ns;              /* how long it waits before each byte; 0: for the next turn */
 	size_t breaks_after;            /* bytes, then ERROR; 0: never */
 };
 

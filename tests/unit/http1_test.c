@@ -160,6 +160,14 @@ START_TEST(a_service_is_told_when_the_client_has_gone)
 }
 END_TEST
 
+START_TEST(a_cancelled_service_has_no_timer)
+{
+	fake_connect(&server, &client, GET("/slow"));
+	engine_cut(&server.engine);
+	ck_assert_uint_eq(timers_next_ns(&server.loop.timers), UINT64_MAX);
+}
+END_TEST
+
 /* ---- many requests ------------------------------------------------------------------------------------ */
 
 static const char pipeline[] = GET("/hello") GET("/x") GET("/later") GET("/known") GET("/nope") LAST("/hello");
@@ -298,6 +306,16 @@ START_TEST(a_client_that_sends_on_after_an_error_is_not_reset)
 }
 END_TEST
 
+START_TEST(a_client_that_wants_to_close_may_still_send_its_body)
+{
+	fake_connect(&server, &client, "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\n");
+	ck_assert(fake_until_text(&client, "hello\n"));
+	fake_send(&client, "body");
+	ck_assert(fake_until_eof(&client));
+	ck_assert_int_eq(client.error, 0);
+}
+END_TEST
+
 START_TEST(a_lingering_connection_ends_with_the_client_s_fin)
 {
 	fake_connect(&server, &client, "nonsense\r\n\r\n");
@@ -383,6 +401,38 @@ START_TEST(a_client_that_takes_nothing_is_cut)
 	ck_assert(fake_until(&server, nobody_left, &server));
 	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 1);
 	free(content);
+}
+END_TEST
+
+static void tick(struct timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	loop_timer(&server.loop, timer, 4 * CLOCK_MS);
+}
+
+START_TEST(a_client_that_takes_a_little_at_a_time_is_not_cut)
+{
+	struct timer turns = { .fire = tick };
+	char *content = calloc(1, 4000000);
+
+	server.config->send_ns = 50 * CLOCK_MS;
+	fake_file(&server, "big", content, 4000000);
+	loop_timer(&server.loop, &turns, CLOCK_MS);
+	fake_connect(&server, &client, "");
+	client.gulp = 100000;
+	fake_send(&client, LAST("/big"));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_gt(client.len, 4000000);
+	timer_cancel(&turns);
+	free(content);
+}
+END_TEST
+
+START_TEST(a_stream_that_stalls_is_not_a_slow_client)
+{
+	server.config->send_ns = CLOCK_MS;
+	ask(LAST("/stalls"));
+	ck_assert_str_eq(body_of(&client), "0001\r\nx\r\n0001\r\ny\r\n0\r\n\r\n");
 }
 END_TEST
 
@@ -522,6 +572,7 @@ static Suite *suite(void)
 	tcase_add_test(one, a_stream_that_breaks_off_never_looks_complete);
 	tcase_add_test(one, a_service_may_answer_later);
 	tcase_add_test(one, a_service_is_told_when_the_client_has_gone);
+	tcase_add_test(one, a_cancelled_service_has_no_timer);
 	tcase_add_test(many, pipelined_requests_are_answered_in_order);
 	tcase_add_loop_test(many, the_answers_do_not_depend_on_how_the_bytes_come_and_go, 0, 7);
 	tcase_add_loop_test(many, a_pipeline_is_answered_whatever_the_first_packet_held, 0, sizeof(pipeline));
@@ -534,6 +585,7 @@ static Suite *suite(void)
 	tcase_add_test(end, a_100_is_never_sent);
 	tcase_add_test(end, nonsense_gets_400_and_the_end);
 	tcase_add_test(end, a_client_that_sends_on_after_an_error_is_not_reset);
+	tcase_add_test(end, a_client_that_wants_to_close_may_still_send_its_body);
 	tcase_add_test(end, a_lingering_connection_ends_with_the_client_s_fin);
 	tcase_add_test(end, a_lingering_connection_ends_after_two_seconds);
 	tcase_add_test(end, a_file_that_shrinks_cuts_the_connection);
@@ -542,6 +594,8 @@ static Suite *suite(void)
 	tcase_add_test(late, the_second_head_that_does_not_come_gets_408);
 	tcase_add_test(late, an_idle_connection_is_closed_after_keep_alive);
 	tcase_add_test(late, a_client_that_takes_nothing_is_cut);
+	tcase_add_test(late, a_client_that_takes_a_little_at_a_time_is_not_cut);
+	tcase_add_test(late, a_stream_that_stalls_is_not_a_slow_client);
 	tcase_add_test(late, a_slow_service_is_not_a_slow_client);
 	tcase_add_test(change, an_adopted_generation_answers_the_next_request_of_an_open_connection);
 	tcase_add_test(change, an_answer_under_way_does_not_pin_its_generation);

@@ -1,0 +1,275 @@
+/* read_test.c - from a user's text to a configuration, or to all that is wrong with it. */
+#include "config/read.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A service of our own: one row that is required, one with a default. */
+struct teapot {
+	const char *label;
+	unsigned cups;
+};
+
+static const struct setting teapot_rows[] = {
+	{ "label", SETTING_STRING, .required = true, .offset = offsetof(struct teapot, label) },
+	{ "cups", SETTING_INTEGER, .def = "4", .min = "1", .max = "9", .offset = offsetof(struct teapot, cups) },
+};
+
+static const struct schema teapot_schema = { "teapot", teapot_rows, 2, sizeof(struct teapot), NULL };
+static const struct schema kettle_schema = { "kettle", NULL, 0, 1, NULL };
+static const struct schema *const services[] = { &teapot_schema, &kettle_schema, NULL };
+
+#define LISTEN "listen = ( { address = \"[::]:80\"; } );\n"
+#define ROUTE "{ match = \"/\"; teapot = { label = \"x\"; }; }"
+#define SITES "sites = ( { routes = ( " ROUTE " ); } );\n"
+
+static struct generation *generation;
+static struct problems problems;
+
+static void create(void)
+{
+	generation = generation_new(1, services);
+}
+
+static void destroy(void)
+{
+	generation_unpin(generation);
+	problems_release(&problems);
+}
+
+static bool read_text(const char *text)
+{
+	return read_config(&(struct config_input){ "/etc/d/t.conf", text }, generation, &problems);
+}
+
+static const struct config *good(const char *text)
+{
+	ck_assert_msg(read_text(text), "%s", problems.text);
+	ck_assert_ptr_nonnull(generation->config);
+	return generation->config;
+}
+
+/* Exactly these lines. */
+static void check_problems(const char *text, const char *expected)
+{
+	ck_assert(!read_text(text));
+	ck_assert_str_eq(problems.text, expected);
+}
+
+START_TEST(the_smallest_configuration_has_all_defaults)
+{
+	const struct config *config = good(LISTEN SITES);
+
+	ck_assert_uint_eq(config->workers, 0);
+	ck_assert_uint_eq(config->accept, ACCEPT_DIRECTED);
+	ck_assert_uint_eq(config->reload, RELOAD_ADOPT);
+	ck_assert_str_eq(config->log_error, "stderr");
+	ck_assert_str_eq(config->log_access, "off");
+	ck_assert_uint_eq(config->request_head_ns, UINT64_C(10000000000));
+	ck_assert_uint_eq(config->header_bytes, 32768);
+	ck_assert_ptr_null(config->user);
+	ck_assert_uint_eq(config_listen(config, 0)->backlog, 4096);
+	ck_assert_ptr_null(config_site(config, 0)->hosts.at);
+}
+END_TEST
+
+START_TEST(what_is_written_counts)
+{
+	const struct config *config = good("workers = 3; accept = \"shared\"; timeouts = { send = \"2s\"; };\n"
+					   "limits = { headers = 7; request_line = \"1k\"; };" LISTEN SITES);
+
+	ck_assert_uint_eq(config->workers, 3);
+	ck_assert_uint_eq(config->accept, ACCEPT_SHARED);
+	ck_assert_uint_eq(config->send_ns, UINT64_C(2000000000));
+	ck_assert_uint_eq(config->headers, 7);
+	ck_assert_uint_eq(config->request_line_bytes, 1024);
+}
+END_TEST
+
+START_TEST(a_service_gets_its_own_settings_and_defaults)
+{
+	const struct route_config *route = config_route(config_site(good(LISTEN SITES), 0), 0);
+	const struct teapot *teapot = route->service.settings;
+
+	ck_assert_uint_eq(route->service.index, 0);
+	ck_assert_str_eq(teapot->label, "x");
+	ck_assert_uint_eq(teapot->cups, 4);
+}
+END_TEST
+
+START_TEST(the_second_service_has_the_second_index)
+{
+	const struct config *config = good(LISTEN "sites = ( { routes = ( { match = \"/\"; kettle = { }; } ); } );");
+
+	ck_assert_uint_eq(config_route(config_site(config, 0), 0)->service.index, 1);
+}
+END_TEST
+
+START_TEST(a_written_value_knows_its_place_and_a_default_none)
+{
+	struct config *config = (void *)(uintptr_t)good("\n  workers = 3;\n" LISTEN SITES);
+
+	ck_assert_str_eq(*setting_origin(&config_schema, config, 0), "/etc/d/t.conf:2:13");
+	ck_assert_ptr_null(*setting_origin(&config_schema, config, 1));
+}
+END_TEST
+
+START_TEST(a_relative_path_is_put_behind_the_files_directory)
+{
+	ck_assert_str_eq(good("log = { error = \"e.log\"; };" LISTEN SITES)->log_error, "/etc/d/e.log");
+}
+END_TEST
+
+START_TEST(lists_keep_their_order)
+{
+	const struct config *config = good("listen = ( { address = \"[::]:1\"; }, { address = \"[::]:2\"; } );" SITES);
+
+	ck_assert_uint_eq(config->listen.count, 2);
+	ck_assert_str_eq(config_listen(config, 1)->address, "[::]:2");
+}
+END_TEST
+
+#define AT "/etc/d/t.conf:"
+
+static const char *const wrong[][2] = {
+	{ "wrokers = 1;\n" LISTEN SITES, AT "1:1: unknown setting \"wrokers\" in drover.conf; did you mean \"workers\"?\n" },
+	{ "timeout = { };\n" LISTEN SITES,
+	  AT "1:1: unknown setting \"timeout\" in drover.conf; did you mean \"timeouts\"?\n" },
+	{ "timeouts = { sned = \"1s\"; };\n" LISTEN SITES,
+	  AT "1:14: unknown setting \"sned\" in timeouts; did you mean \"send\"?\n" },
+	{ "zzzzzzzz = 1;\n" LISTEN SITES, AT "1:1: unknown setting \"zzzzzzzz\" in drover.conf; see drover.conf(5)\n" },
+	{ LISTEN "sites = ( { routes = ( { match = \"/\"; tepot = { label = \"x\"; }; } ); } );",
+	  AT "2:39: unknown setting \"tepot\" in routes; did you mean \"teapot\"?\n"
+	  AT "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" },
+	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = { label = \"x\"; cup = 1; }; } ); } );",
+	  AT "2:63: unknown setting \"cup\" in teapot; did you mean \"cups\"?\n" },
+	{ "workers = \"many\";\n" LISTEN SITES,
+	  AT "1:11: workers: not a whole number; allowed is \"auto\" or a whole number, from 1 to 1024\n" },
+	{ "workers = 1.5;\n" LISTEN SITES,
+	  AT "1:11: workers: wrong type; allowed is \"auto\" or a whole number\n" },
+	{ "workers = { };\n" LISTEN SITES, AT "1:11: workers: wrong type; allowed is \"auto\" or a whole number\n" },
+	{ "workers = 4294967297L;\n" LISTEN SITES,
+	  AT "1:11: workers: too large; allowed is \"auto\" or a whole number, from 1 to 1024\n" },
+	{ "timeouts = { send = 30; };\n" LISTEN SITES,
+	  AT "1:21: timeouts.send: a bare number; allowed is a duration such as \"30s\" (ms, s, m, h or d), from 100ms"
+	  " to 1h\n" },
+	{ SITES, AT "1:1: listen is missing\n" },
+	{ LISTEN, AT "1:1: sites is missing\n" },
+	{ "", "configuration:1:1: listen is missing\nconfiguration:1:1: sites is missing\n" },
+	{ "listen = ( );\n" SITES,
+	  AT "1:10: listen: expected a list of at least one group such as ( { ... } )\n" },
+	{ "listen = \"[::]:80\";\n" SITES,
+	  AT "1:10: listen: expected a list of at least one group such as ( { ... } )\n" },
+	{ "listen = ( \"[::]:80\" );\n" SITES, AT "1:12: expected a group { ... }\n" },
+	{ "listen = ( { backlog = 5; } );\n" SITES, AT "1:12: address is missing\n" },
+	{ "timeouts = 5;\n" LISTEN SITES, AT "1:1: unknown setting \"timeouts\" in drover.conf; did you mean \"timeouts\"?\n" },
+	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = { }; } ); } );", AT "2:48: label is missing\n" },
+	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = 5; } ); } );",
+	  AT "2:39: a service is a group { ... }\n"
+	  AT "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" },
+	{ LISTEN "sites = ( { routes = ( { match = \"/\"; kettle = { }; teapot = { label = \"x\"; }; } ); } );",
+	  AT "2:54: a route has exactly one service; there is one already\n" },
+	{ LISTEN "sites = ( { routes = ( { kettle = { }; } ); } );", AT "2:24: match is missing\n" },
+	{ "workers = 1;\nworkers = 2;", AT "2:1: expected every name once in a group, found \"workers\"\n" },
+	/* rules between settings */
+	{ "listen = ( { address = \"*:80\"; },\n{ address = \"[::]:80\"; } );\n" SITES,
+	  AT "2:13: address \"[::]:80\" is listed twice\n" },
+	{ LISTEN "sites = ( { routes = ( " ROUTE " ); },\n{ routes = ( " ROUTE " ); } );",
+	  AT "3:12: this is a second site without hosts; only one can be the default\n" },
+	{ LISTEN "sites = ( { hosts = [ \"a.b\" ]; routes = ( " ROUTE " ); },\n{ hosts = [ \"A.b\" ]; routes = ( " ROUTE
+	  " ); } );", AT "3:11: host \"A.b\" belongs to another site already\n" },
+	{ LISTEN "sites = ( { routes = ( { match = \"/a\"; kettle = { }; },\n{ match = \"/a/\"; kettle = { }; } ); } );",
+	  AT "3:11: match \"/a/\" is in this site already\n" },
+	{ "group = \"www\";\n" LISTEN SITES, AT "1:9: group without user\n" },
+	/* all problems, in the order of the document */
+	{ "workers = 0;\naccpet = 1;\nlisten = ( { address = \"nowhere\"; } );\n" SITES,
+	  AT "1:11: workers: too small; allowed is \"auto\" or a whole number, from 1 to 1024\n"
+	  AT "2:1: unknown setting \"accpet\" in drover.conf; did you mean \"accept\"?\n"
+	  AT "3:24: address: \"nowhere\": no port from 1 to 65535; allowed are 127.0.0.1:80, [::1]:80, *:80 and"
+	  " unix:/path\n"
+	  AT "3:12: address is missing\n" },
+};
+
+START_TEST(what_is_wrong_is_reported_with_its_place)
+{
+	check_problems(wrong[_i][0], wrong[_i][1]);
+}
+END_TEST
+
+START_TEST(a_wrong_configuration_is_not_kept)
+{
+	ck_assert(!read_text("wrokers = 1;" LISTEN SITES));
+	ck_assert_ptr_null(generation->config);
+}
+END_TEST
+
+START_TEST(places_are_right_behind_something_unknown)
+{
+	check_problems("abcdefgh = ( { x = 1; }, [ 1, 2 ], { y = { z = 2; }; } );\n" LISTEN SITES "workers = 0;",
+		       AT "1:1: unknown setting \"abcdefgh\" in drover.conf; see drover.conf(5)\n"
+		       AT "4:11: workers: too small; allowed is \"auto\" or a whole number, from 1 to 1024\n");
+}
+END_TEST
+
+START_TEST(a_file_that_is_not_there_is_a_problem)
+{
+	ck_assert(!read_config(&(struct config_input){ "/nonexistent/x.conf", NULL }, generation, &problems));
+	ck_assert_str_eq(problems.text, "/nonexistent/x.conf:1:1: open: No such file or directory\n");
+}
+END_TEST
+
+START_TEST(a_directory_is_no_configuration)
+{
+	ck_assert(!read_config(&(struct config_input){ "/", NULL }, generation, &problems));
+	ck_assert_str_eq(problems.text, "/:1:1: a directory, not a regular file\n");
+}
+END_TEST
+
+START_TEST(a_device_is_not_opened_for_ever)
+{
+	ck_assert(!read_config(&(struct config_input){ "/dev/zero", NULL }, generation, &problems));
+	ck_assert_ptr_nonnull(strstr(problems.text, "not a regular file"));
+}
+END_TEST
+
+START_TEST(problems_without_end_are_bounded)
+{
+	for (unsigned i = 0; i < 10000; i++)
+		problems_add(&problems, "%u: a problem among many others", i);
+	ck_assert_uint_eq(problems.count, 10000);
+	ck_assert_uint_le(problems.len, PROBLEMS_MAX_BYTES + 1);
+	ck_assert_uint_eq(problems.len, strlen(problems.text));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("read");
+	TCase *tests = tcase_create("read");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tests);
+	tcase_add_checked_fixture(tests, create, destroy);
+	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, the_smallest_configuration_has_all_defaults);
+	tcase_add_test(tests, what_is_written_counts);
+	tcase_add_test(tests, a_service_gets_its_own_settings_and_defaults);
+	tcase_add_test(tests, the_second_service_has_the_second_index);
+	tcase_add_test(tests, a_written_value_knows_its_place_and_a_default_none);
+	tcase_add_test(tests, a_relative_path_is_put_behind_the_files_directory);
+	tcase_add_test(tests, lists_keep_their_order);
+	tcase_add_loop_test(tests, what_is_wrong_is_reported_with_its_place, 0,
+			    sizeof(wrong) / sizeof(wrong[0]));
+	tcase_add_test(tests, a_wrong_configuration_is_not_kept);
+	tcase_add_test(tests, places_are_right_behind_something_unknown);
+	tcase_add_test(tests, a_file_that_is_not_there_is_a_problem);
+	tcase_add_test(tests, a_directory_is_no_configuration);
+	tcase_add_test(tests, a_device_is_not_opened_for_ever);
+	tcase_add_test(tests, problems_without_end_are_bounded);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
