@@ -415,11 +415,11 @@ START_TEST(a_client_that_takes_a_little_at_a_time_is_not_cut)
 	struct timer turns = { .fire = tick };
 	char *content = calloc(1, 4000000);
 
-	server.config->send_ns = 50 * CLOCK_MS;
+	server.config->send_ns = 250 * CLOCK_MS;
 	fake_file(&server, "big", content, 4000000);
 	loop_timer(&server.loop, &turns, CLOCK_MS);
 	fake_connect(&server, &client, "");
-	client.gulp = 100000;
+	client.gulp = 40000;
 	fake_send(&client, LAST("/big"));
 	ck_assert(fake_until_eof(&client));
 	ck_assert_uint_gt(client.len, 4000000);
