@@ -1,4 +1,5 @@
-/* main.c - the command line, and the wiring: the only file, with service/registry.c, that knows concrete things.
+/* main.c - the command line, and the wiring: the only file, with service/registry.c, that knows concrete
+ * things.
  *
  * Exit status: 0 as asked, 1 the service could not start or go on, 2 wrong usage or a wrong configuration. */
 #include "base/privilege.h"
@@ -67,8 +68,13 @@ static int run_worker(const struct master_setup *setup, int channel, unsigned sl
 		      unsigned column)
 {
 	struct worker_start start = {
-		.channel = channel, .slot = slot, .board = board, .column = column, .protocol = setup->protocol,
-		.services = setup->services, .access_log = access_log_target,
+		.channel = channel,
+		.slot = slot,
+		.board = board,
+		.column = column,
+		.protocol = setup->protocol,
+		.services = setup->services,
+		.access_log = access_log_target,
 	};
 
 	return worker_run(&start);
@@ -87,7 +93,8 @@ static int serve(const struct config_input *input)
 
 /* ---- -t and -T --------------------------------------------------------------------------------------- */
 
-static bool check_all(const struct config_input *input, struct generation *generation, struct problems *problems)
+static bool check_all(const struct config_input *input, struct generation *generation,
+		      struct problems *problems)
 {
 	struct config_identity identity;
 	struct err err;

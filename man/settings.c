@@ -1,7 +1,7 @@
 /* settings.c - prints the table of settings as the body of drover.conf(5).
  *
- * A program of the build, linked with the daemon's objects: what it lists is what the daemon takes.  Its output goes
- * where the marker line of drover.conf.5.in stands.  Fails only with its standard output. */
+ * A program of the build, linked with the daemon's objects: what it lists is what the daemon takes. Its
+ * output goes where the marker line of drover.conf.5.in stands. Fails only with its standard output. */
 #include "config/config.h"
 #include "service/registry.h"
 

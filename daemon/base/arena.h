@@ -12,7 +12,8 @@ struct arena {
 	size_t total_bytes;             /* handed out and slack, all blocks */
 };
 
-/* `len` zeroed bytes, aligned for any type, valid until arena_reset or arena_free; NULL when out of memory. */
+/* `len` zeroed bytes, aligned for any type, valid until arena_reset or arena_free; NULL when out of
+ * memory. */
 void *arena_alloc(struct arena *arena, size_t len);
 
 /* A terminated copy of `text` in the arena; NULL when out of memory. */

@@ -100,7 +100,8 @@ static void put_head(struct line *line, enum log_level level)
 	} else {
 		gmtime_r(&now.tv_sec, &parts);
 		strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", &parts);
-		snprintf(text, sizeof(text), "%s.%03ldZ %s ", time, now.tv_nsec / 1000000, log_level_names[level]);
+		snprintf(text, sizeof(text), "%s.%03ldZ %s ", time, now.tv_nsec / 1000000,
+			 log_level_names[level]);
 		put_text(line, text);
 	}
 	put_text(line, state.role);
@@ -133,7 +134,8 @@ static bool may_write(void)
 		state.dropped = 0;
 		if (dropped > 0)
 			write_line(LEVEL_WARNING, "log_lines_dropped",
-				   (const struct log_field[]){ log_number("lines", dropped), { NULL, NULL, 0 } });
+				   (const struct log_field[]){ log_number("lines", dropped),
+							       { NULL, NULL, 0 } });
 	}
 	if (++state.lines <= LOG_BURST)
 		return true;
@@ -161,7 +163,8 @@ static bool is_journal(int fd)
 
 	if (stream == NULL || fstat(fd, &info) < 0)
 		return false;
-	snprintf(mine, sizeof(mine), "%llu:%llu", (unsigned long long)info.st_dev, (unsigned long long)info.st_ino);
+	snprintf(mine, sizeof(mine), "%llu:%llu", (unsigned long long)info.st_dev,
+		 (unsigned long long)info.st_ino);
 	return strcmp(stream, mine) == 0;
 }
 

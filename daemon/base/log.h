@@ -37,7 +37,8 @@ static inline struct log_field log_number(const char *key, uint64_t number)
 /* Names this process in its lines ("master", "worker 2").  Copied. */
 void log_role(const char *role);
 
-/* Where lines go and which: `fd` stays the caller's and must stay open.  Before the first call: stderr, info. */
+/* Where lines go and which: `fd` stays the caller's and must stay open. Before the first call: stderr,
+ * info. */
 void log_target(int fd, enum log_level least);
 
 /* Writes one line; the fields end at one whose key is NULL.  Never fails: a line that cannot be written is
@@ -45,7 +46,8 @@ void log_target(int fd, enum log_level least);
 void log_fields(enum log_level level, const char *event, const struct log_field *fields);
 
 #define log_event(level, event, ...) \
-	log_fields((level), (event), (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(,) { NULL, NULL, 0 } })
+	log_fields((level), (event), \
+		   (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ NULL, NULL, 0 } })
 
 /* The names of the levels in the configuration, LEVELS of them. */
 extern const char *const log_level_names[];

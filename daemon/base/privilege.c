@@ -1,4 +1,5 @@
-/* privilege.c - dropping rights.  Called by workers and checkers right after fork; any failure is fatal to them. */
+/* privilege.c - dropping rights. Called by workers and checkers right after fork; any failure is fatal to
+ * them. */
 #include "privilege.h"
 
 #include <errno.h>

@@ -4,13 +4,13 @@
 
 #include "err.h"
 
-/* Becomes the user and the group (and no other group) when `change`; then, in any case, gives up every capability
- * (permitted, effective, inheritable, ambient, and bounding where allowed) and sets PR_SET_NO_NEW_PRIVS.  False with `err`: the process
- * must not go on. */
+/* Becomes the user and the group (and no other group) when `change`; then, in any case, gives up every
+ * capability (permitted, effective, inheritable, ambient, and bounding where allowed) and sets
+ * PR_SET_NO_NEW_PRIVS. False with `err`: the process must not go on. */
 bool privilege_drop(bool change, unsigned uid, unsigned gid, struct err *err);
 
-/* Raises the soft limit of open files to `wanted`, or to the hard limit when that is 0 or lower; the hard limit is
- * lowered to the same, so that nothing exceeds it.  Returns what is in force. */
+/* Raises the soft limit of open files to `wanted`, or to the hard limit when that is 0 or lower; the hard
+ * limit is lowered to the same, so that nothing exceeds it. Returns what is in force. */
 unsigned long privilege_open_files(unsigned long wanted);
 
 #endif

@@ -1,5 +1,6 @@
-/* A slab: objects of one size, recycled through a free list.  Memory is taken in chunks and kept until the
- * slab is freed, so that a pointer to a freed object stays readable (a stale event may still look at its tag). */
+/* A slab: objects of one size, recycled through a free list. Memory is taken in chunks and kept until the
+ * slab is freed, so that a pointer to a freed object stays readable (a stale event may still look at its
+ * tag). */
 #ifndef BASE_SLAB_H
 #define BASE_SLAB_H
 

@@ -67,7 +67,7 @@ static uint64_t level_next(struct timers *timers, unsigned level)
 
 	while (timers->occupied[level] != 0) {
 		uint64_t bits = timers->occupied[level];
-		uint64_t ahead = bits >> here >> 1 << here << 1;        /* two shifts: one by 64 is undefined */
+		uint64_t ahead = bits >> here >> 1 << here << 1; /* two shifts: one by 64 is undefined */
 		unsigned slot = (unsigned)__builtin_ctzll(ahead != 0 ? ahead : bits);
 
 		if (list_empty(&timers->slots[level][slot])) {

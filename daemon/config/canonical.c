@@ -1,7 +1,7 @@
 /* canonical.c - the canonical text: printing it and loading it, side by side because they must agree.
  *
- * Printed by the checker; loaded by the master and by workers.  The loader takes only what the printer writes and
- * fails on anything else by returning false. */
+ * Printed by the checker; loaded by the master and by workers. The loader takes only what the printer writes
+ * and fails on anything else by returning false. */
 #include "canonical.h"
 
 #include "base/clock.h"
@@ -194,7 +194,7 @@ static bool load_element(struct canonical_load *load, struct err *err)
 	frame.instance = new_instance(load, frame.schema, err);
 	if (frame.instance == NULL)
 		return false;
-	if (items->count == list->room) {       /* doubled in the arena: at most as much again is left behind */
+	if (items->count == list->room) { /* doubled in the arena: at most as much again is left behind */
 		unsigned room = list->room == 0 ? 8 : list->room * 2;
 		void **grown = arena_alloc(&load->generation->arena, room * sizeof(void *));
 
@@ -237,7 +237,8 @@ static bool load_service(struct canonical_load *load, const char *name, struct e
 		inner.instance = new_instance(load, inner.schema, err);
 		if (inner.instance == NULL)
 			return false;
-		*(struct service_ref *)setting_field(row, frame->instance) = (struct service_ref){ index, inner.instance };
+		*(struct service_ref *)setting_field(row, frame->instance) =
+			(struct service_ref){ index, inner.instance };
 		return push(load, inner, err);
 	}
 	return err_set(err, "unknown group \"%s\"", name);
@@ -345,7 +346,8 @@ static bool load_value(struct canonical_load *load, const char *name, const char
 
 static bool load_line(struct canonical_load *load, struct str line, struct err *err)
 {
-	char stack[512], *copy = line.len < sizeof(stack) ? stack : arena_copy(&load->generation->arena, line);
+	char stack[512],
+		*copy = line.len < sizeof(stack) ? stack : arena_copy(&load->generation->arena, line);
 	char *equals, *value;
 
 	if (copy == NULL)
@@ -370,7 +372,8 @@ static bool load_line(struct canonical_load *load, struct str line, struct err *
 	return load_value(load, copy, value, err);
 }
 
-bool canonical_begin(struct canonical_load *load, struct generation *generation, struct str text, struct err *err)
+bool canonical_begin(struct canonical_load *load, struct generation *generation, struct str text,
+		     struct err *err)
 {
 	void *config;
 
@@ -387,7 +390,8 @@ bool canonical_step(struct canonical_load *load, uint64_t budget_ns, bool *done,
 
 	while (load->rest.len > 0) {
 		const char *end = memchr(load->rest.at, '\n', load->rest.len);
-		struct str line = { load->rest.at, end != NULL ? (size_t)(end - load->rest.at) : load->rest.len };
+		struct str line = { load->rest.at,
+				    end != NULL ? (size_t)(end - load->rest.at) : load->rest.len };
 
 		load->rest.at += line.len + (end != NULL);
 		load->rest.len -= line.len + (end != NULL);

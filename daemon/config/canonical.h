@@ -30,10 +30,11 @@ struct canonical_load {
 };
 
 /* Starts to load `text` (which must stay there until the end) into `generation`. */
-bool canonical_begin(struct canonical_load *load, struct generation *generation, struct str text, struct err *err);
+bool canonical_begin(struct canonical_load *load, struct generation *generation, struct str text,
+		     struct err *err);
 
-/* Loads for about `budget_ns` (0: to the end); `*done` says whether that was all, and then generation->config is
- * set.  False with `err` at the first line that canonical_print would not have written. */
+/* Loads for about `budget_ns` (0: to the end); `*done` says whether that was all, and then generation->config
+ * is set. False with `err` at the first line that canonical_print would not have written. */
 bool canonical_step(struct canonical_load *load, uint64_t budget_ns, bool *done, struct err *err);
 
 #endif

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { CHECK_MAX_LISTEN = 128 };        /* CHANNEL_MAX_LISTENERS: what a worker can be told of */
+
 static const char *origin_of(const struct schema *schema, void *instance, const char *name)
 {
 	for (unsigned i = 0; i < schema->count; i++) {
@@ -29,6 +31,10 @@ static void check_listen(const struct config *config, struct problems *problems)
 {
 	struct addr one, other;
 	struct err err;
+
+	if (config->listen.count > CHECK_MAX_LISTEN)
+		problems_add(problems, "%s: more than %d addresses",
+			     origin_of(&config_schema, (void *)(uintptr_t)config, "listen"), CHECK_MAX_LISTEN);
 
 	for (unsigned i = 0; i < config->listen.count; i++) {
 		struct listen_config *listen = config_listen(config, i);
@@ -61,7 +67,8 @@ static void check_hosts(const struct config *config, unsigned index, struct prob
 		struct site_config *other = config_site(config, before);
 
 		if (site->hosts.at == NULL && other->hosts.at == NULL)
-			problems_add(problems, "%s: this is a second site without hosts; only one can be the default",
+			problems_add(problems,
+				     "%s: this is a second site without hosts; only one can be the default",
 				     origin_of(schema, site, "routes"));
 		for (unsigned i = 0; i < site->hosts.count; i++)
 			if (has_host(other, site->hosts.at[i]))
@@ -123,8 +130,11 @@ bool config_identity(const struct config *config, struct config_identity *identi
 	struct passwd *user;
 
 	if (geteuid() != 0 && config->user != NULL)
-		return err_set(err, "user \"%s\": workers can change their user only when drover is started as root;"
-				    " leave user and group out", name);
+		return err_set(
+			err,
+			"user \"%s\": workers can change their user only when drover is started as root;"
+			" leave user and group out",
+			name);
 	if (geteuid() != 0) {
 		*identity = (struct config_identity){ .uid = geteuid(), .gid = getegid() };
 		return true;

@@ -4,8 +4,8 @@
 
 #include "read.h"
 
-/* Adds a line to `problems` for each rule that `config` (complete, with origins) breaks.  Pure: asks the system
- * nothing. */
+/* Adds a line to `problems` for each rule that `config` (complete, with origins) breaks. Pure: asks the
+ * system nothing. */
 void config_check(const struct config *config, struct problems *problems);
 
 /* Who workers will run as: what `user` and `group` mean on this machine. */
@@ -15,8 +15,8 @@ struct config_identity {
 	char name[64];
 };
 
-/* Resolves it (getpwnam(3), which may block: call it in the checker and at start only).  False with `err`: no such
- * user, or a user is set although drover was not started as root. */
+/* Resolves it (getpwnam(3), which may block: call it in the checker and at start only). False with `err`: no
+ * such user, or a user is set although drover was not started as root. */
 bool config_identity(const struct config *config, struct config_identity *identity, struct err *err);
 
 #endif

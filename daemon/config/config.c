@@ -66,13 +66,15 @@ static const struct setting listen_rows[] = {
 	  .help = "an IPv4 or IPv6 address with a port, or the path of a unix socket as unix:/path" },
 	{ "backlog", SETTING_INTEGER, .def = "4096", .min = "1", .max = "65535",
 	  .offset = offsetof(struct listen_config, backlog),
-	  .help = "how many connections may wait to be accepted, per socket; the kernel caps it at net.core.somaxconn" },
+	  .help = "how many connections may wait to be accepted, per socket; the kernel caps it at "
+		  "net.core.somaxconn" },
 	{ "v6only", SETTING_BOOL, .def = "false", .when = RESTART,
 	  .offset = offsetof(struct listen_config, v6only),
 	  .help = "an IPv6 wildcard address takes IPv6 connections only" },
 	{ "defer_accept", SETTING_BOOL, .def = "false",
 	  .offset = offsetof(struct listen_config, defer_accept),
-	  .help = "wake a worker only when the first bytes are there; a client that sends nothing is seen a second"
+	  .help = "wake a worker only when the first bytes are there; a client that sends nothing is seen a "
+		  "second"
 		  " later, so leave it off behind health checks that only connect" },
 };
 
@@ -84,13 +86,13 @@ static const struct schema listen_schema = {
 static const struct setting route_rows[] = {
 	{ "match", SETTING_STRING, .required = true, .check = check_match, .example = "\"/\"",
 	  .offset = offsetof(struct route_config, match),
-	  .help = "the path prefix that the route answers, compared in whole segments; the longest match wins" },
+	  .help = "the path prefix that the route answers, compared in whole segments; the longest match "
+		  "wins" },
 	{ "allow", SETTING_STRINGS, .check = check_cidr, .example = "[ \"127.0.0.0/8\", \"::1\" ]",
 	  .offset = offsetof(struct route_config, allow),
 	  .help = "addresses and networks that may use the route; others get 403; absent: everybody."
 		  " A unix socket's clients are never in a network" },
-	{ "service", SETTING_SERVICE, .required = true,
-	  .offset = offsetof(struct route_config, service),
+	{ "service", SETTING_SERVICE, .required = true, .offset = offsetof(struct route_config, service),
 	  .help = "what answers: exactly one of the groups below" },
 };
 
@@ -117,18 +119,21 @@ static const struct schema site_schema = {
 
 static const struct setting rows[] = {
 	{ "workers", SETTING_COUNT, .def = "auto", .min = "1", .max = "1024", AT(workers),
-	  .help = "worker processes; auto is one per CPU, within the affinity mask and the cgroup's CPU quota" },
+	  .help = "worker processes; auto is one per CPU, within the affinity mask and the cgroup's CPU "
+		  "quota" },
 	{ "accept", SETTING_CHOICE, .def = "directed", .choices = accept_modes, AT(accept),
-	  .help = "who gets a new connection: directed (chosen in the kernel by the workers' state; where that is not"
-		  " available it falls back to reuseport and the log says why), reuseport (one socket per worker, the"
+	  .help = "who gets a new connection: directed (chosen in the kernel by the workers' state; where "
+		  "that is not"
+		  " available it falls back to reuseport and the log says why), reuseport (one socket per "
+		  "worker, the"
 		  " kernel's hash), shared (one socket, whoever wakes first)" },
 	{ "reload", SETTING_CHOICE, .def = "adopt", .choices = reload_modes, AT(reload),
-	  .help = "what a reload does with the workers: adopt (they take over the new configuration in place, nothing is"
+	  .help = "what a reload does with the workers: adopt (they take over the new configuration in "
+		  "place, nothing is"
 		  " closed) or replace (fresh workers, the old ones drain)" },
 	{ "listen", SETTING_LIST, .required = true, .of = &listen_schema, AT(listen),
 	  .help = "addresses to listen on" },
-	{ "sites", SETTING_LIST, .required = true, .of = &site_schema, AT(sites),
-	  .help = "what is served" },
+	{ "sites", SETTING_LIST, .required = true, .of = &site_schema, AT(sites), .help = "what is served" },
 	{ "user", SETTING_STRING, .when = REPLACE, AT(user), .example = "\"www-data\"",
 	  .help = "the user that workers run as; only when started as root, then the default is nobody" },
 	{ "group", SETTING_STRING, .when = REPLACE, AT(group), .example = "\"www-data\"",
@@ -142,29 +147,34 @@ static const struct setting rows[] = {
 	  .help = "where events go: stderr (the journal, under systemd) or a file" },
 	{ "log.access", SETTING_PATH, .def = "off", .choices = access_words, AT(log_access),
 	  .help = "where requests are logged, in the common log format: off, stderr or a file" },
-	{ "timeouts.request_head", SETTING_DURATION, .def = "10s", .min = "100ms", .max = "10m", AT(request_head_ns),
+	{ "timeouts.request_head", SETTING_DURATION, .def = "10s", .min = "100ms", .max = "10m",
+	  AT(request_head_ns),
 	  .help = "from the first byte of a request to the end of its head; a slower client gets 408" },
-	{ "timeouts.keep_alive", SETTING_DURATION, .def = "60s", .min = "100ms", .max = "1d", AT(keep_alive_ns),
-	  .help = "how long a connection may be idle between requests" },
+	{ "timeouts.keep_alive", SETTING_DURATION, .def = "60s", .min = "100ms", .max = "1d",
+	  AT(keep_alive_ns), .help = "how long a connection may be idle between requests" },
 	{ "timeouts.send", SETTING_DURATION, .def = "30s", .min = "100ms", .max = "1h", AT(send_ns),
 	  .help = "how long a client may take nothing of an answer before its connection is cut" },
 	{ "timeouts.drain", SETTING_DURATION, .def = "30s", .min = "0", .max = "1d", AT(drain_ns),
 	  .help = "how long a worker that is leaving may finish what it has" },
 	{ "timeouts.prepare", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(prepare_ns),
-	  .help = "how long a worker may take to prepare a new configuration before the reload is called off" },
-	{ "limits.request_line", SETTING_SIZE, .def = "8k", .min = "256", .max = "64k", AT(request_line_bytes),
-	  .help = "the longest request line; a longer one gets 414" },
+	  .help = "how long a worker may take to prepare a new configuration before the reload is called "
+		  "off" },
+	{ "limits.request_line", SETTING_SIZE, .def = "8k", .min = "256", .max = "64k",
+	  AT(request_line_bytes), .help = "the longest request line; a longer one gets 414" },
 	{ "limits.header_bytes", SETTING_SIZE, .def = "32k", .min = "256", .max = "128k", AT(header_bytes),
 	  .help = "the most bytes of header fields in a request; more get 431" },
 	{ "limits.headers", SETTING_INTEGER, .def = "100", .min = "1", .max = "1000", AT(headers),
 	  .help = "the most header fields in a request; more get 431" },
-	{ "limits.connections", SETTING_INTEGER, .def = "16384", .min = "1", .max = "1000000", AT(connections),
-	  .help = "the most connections of one worker; further ones wait in the backlog" },
+	{ "limits.connections", SETTING_INTEGER, .def = "16384", .min = "1", .max = "1000000",
+	  AT(connections), .help = "the most connections of one worker; further ones wait in the backlog" },
 	{ "limits.open_files", SETTING_COUNT, .def = "auto", .min = "64", .max = "10000000", .when = REPLACE,
 	  AT(open_files),
-	  .help = "the most open files of one worker (RLIMIT_NOFILE); auto is the hard limit that drover was started with" },
-	{ "limits.max_generations", SETTING_INTEGER, .def = "16", .min = "2", .max = "1024", AT(max_generations),
-	  .help = "the most configurations that exchanges under way may keep alive in a worker; then a reload is refused" },
+	  .help = "the most open files of one worker (RLIMIT_NOFILE); auto is the hard limit that drover was "
+		  "started with" },
+	{ "limits.max_generations", SETTING_INTEGER, .def = "16", .min = "2", .max = "1024",
+	  AT(max_generations),
+	  .help = "the most configurations that exchanges under way may keep alive in a worker; then a "
+		  "reload is refused" },
 	{ "limits.max_draining", SETTING_INTEGER, .def = "16", .min = "1", .max = "1024", AT(max_draining),
 	  .help = "the most draining workers of one slot; a replacement ends the oldest ones over it" },
 };

@@ -1,4 +1,5 @@
-/* diff.c - old configuration against new, by the `when` column of the table.  Pure; called by the master's reload. */
+/* diff.c - old configuration against new, by the `when` column of the table. Pure; called by the master's
+ * reload. */
 #include "diff.h"
 
 #include "net/addr.h"
@@ -13,7 +14,8 @@ static bool is_scalar(const struct setting *row)
 static void compare_row(const struct setting *row, const struct config *old, const struct config *new,
 			struct config_diff *diff)
 {
-	if (!is_scalar(row) || row->when == LIVE || setting_same(row, (void *)(uintptr_t)old, (void *)(uintptr_t)new))
+	if (!is_scalar(row) || row->when == LIVE ||
+	    setting_same(row, (void *)(uintptr_t)old, (void *)(uintptr_t) new))
 		return;
 	if (row->when == RESTART) {
 		diff->restart = row->name;

@@ -95,7 +95,8 @@ static char *origin_text(struct reader *reader, const struct scan_place *place)
 {
 	struct source_line where = source_where(&reader->source, place->value_line);
 
-	return arena_printf(&reader->generation->arena, "%s:%u:%u", where.file, where.line, place->value_column);
+	return arena_printf(&reader->generation->arena, "%s:%u:%u", where.file, where.line,
+			    place->value_column);
 }
 
 /* ---- values ------------------------------------------------------------------------------------------ */
@@ -140,8 +141,8 @@ static bool raw_of(const config_setting_t *setting, struct raw *raw, struct aren
 	}
 }
 
-/* The directory of the file, absolute (the daemon's own may be another), symlinks left as they are; NULL when out of
- * memory. */
+/* The directory of the file, absolute (the daemon's own may be another), symlinks left as they are; NULL when
+ * out of memory. */
 static char *directory_of(const char *file, struct arena *arena)
 {
 	const char *slash = strrchr(file, '/');
@@ -203,7 +204,8 @@ static void require_rows(struct reader *reader, const struct scope *scope, const
 		if (!row->required || *setting_origin(scope->schema, scope->instance, i) != NULL)
 			continue;
 		if (row->type == SETTING_SERVICE)
-			snprintf(text, sizeof(text), "a route needs a service, such as files = { root = \"/srv/www\"; };");
+			snprintf(text, sizeof(text),
+				 "a route needs a service, such as files = { root = \"/srv/www\"; };");
 		else
 			snprintf(text, sizeof(text), "%s is missing", row->name);
 		problem_at(reader, place->value_line, place->value_column, text);
@@ -238,9 +240,11 @@ static void list(struct reader *reader, const struct scope *scope, const struct 
 
 	if (count == 0) {
 		skip_inside(reader, setting);
-		snprintf(text, sizeof(text), "%s: expected a list of at least one group such as ( { ... } )", row->name);
+		snprintf(text, sizeof(text), "%s: expected a list of at least one group such as ( { ... } )",
+			 row->name);
 		problem_at(reader, place.value_line, place.value_column, text);
-		*setting_origin(scope->schema, scope->instance, (unsigned)(row - scope->schema->settings)) = "";
+		*setting_origin(scope->schema, scope->instance, (unsigned)(row - scope->schema->settings)) =
+			"";
 		return;
 	}
 	items->at = arena_alloc(&reader->generation->arena, count * sizeof(void *));
@@ -331,8 +335,9 @@ static void unknown(struct reader *reader, const struct scope *scope, const stru
 	for (unsigned i = 0; service_row(scope->schema) != NULL && services[i] != NULL; i++)
 		consider(name, services[i]->name, &best, &distance);
 	snprintf(text, sizeof(text), "unknown setting \"%.64s\" in %s%s%s%s%s", name,
-		 scope->group != NULL ? scope->group : scope->schema->name, best != NULL ? "; did you mean \"" : "",
-		 best != NULL ? best : "", best != NULL ? "\"?" : "", best == NULL ? "; see drover.conf(5)" : "");
+		 scope->group != NULL ? scope->group : scope->schema->name,
+		 best != NULL ? "; did you mean \"" : "", best != NULL ? best : "", best != NULL ? "\"?" : "",
+		 best == NULL ? "; see drover.conf(5)" : "");
 	problem_at(reader, place->name_line, place->name_column, text);
 }
 
@@ -347,7 +352,8 @@ static void member(struct reader *reader, const struct scope *scope, const confi
 		list(reader, scope, row, setting);
 	} else if (row != NULL && row->type != SETTING_SERVICE) {
 		scalar(reader, scope, row, setting);
-	} else if (scope->group == NULL && config_setting_is_group(setting) && setting_is_group(scope->schema, name)) {
+	} else if (scope->group == NULL && config_setting_is_group(setting) &&
+		   setting_is_group(scope->schema, name)) {
 		inner.group = name;
 		group(reader, &inner, setting);
 	} else if (!service(reader, scope, setting)) {

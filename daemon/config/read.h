@@ -1,4 +1,5 @@
-/* From what a user wrote to a checked configuration.  Runs in the checker and for `-t` and `-T`, never in the master. */
+/* From what a user wrote to a checked configuration. Runs in the checker and for `-t` and `-T`, never in the
+ * master. */
 #ifndef CONFIG_READ_H
 #define CONFIG_READ_H
 
@@ -22,8 +23,8 @@ struct config_input {
 	const char *text;               /* NULL: read `path`; else `path` only names it in messages */
 };
 
-/* Reads, checks and stores the configuration in `generation`.  On false `problems` has the first syntax error or
- * all semantic ones (of the text itself: what the system says to it is config_check_system's). */
+/* Reads, checks and stores the configuration in `generation`. On false `problems` has the first syntax error
+ * or all semantic ones (of the text itself: what the system says to it is config_check_system's). */
 bool read_config(const struct config_input *input, struct generation *generation, struct problems *problems);
 
 #endif

@@ -216,7 +216,8 @@ static bool scalar(struct scanner *s)
 		return false;
 	if (s->token.kind == TOKEN_NAME && !str_equal_nocase(word, str_of("true")) &&
 	    !str_equal_nocase(word, str_of("false")))
-		return fail(s, "expected a value: a string in quotes, a number, true, false, { }, ( ) or [ ]");
+		return fail(s,
+			    "expected a value: a string in quotes, a number, true, false, { }, ( ) or [ ]");
 	if (s->token.kind != TOKEN_STRING) {
 		next(s);
 		return true;
@@ -336,9 +337,12 @@ static bool value(struct scanner *s, unsigned depth)
 	return fail(s, "expected a value");
 }
 
-bool scan_text(const char *text, size_t len, struct scan *scan, unsigned *line, unsigned *column, struct err *err)
+bool scan_text(const char *text, size_t len, struct scan *scan, unsigned *line, unsigned *column,
+	       struct err *err)
 {
-	struct scanner s = { .scan = scan, .at = text, .end = text + len, .line = 1, .line_start = text, .err = err };
+	struct scanner s = {
+		.scan = scan, .at = text, .end = text + len, .line = 1, .line_start = text, .err = err
+	};
 
 	*scan = (struct scan){ 0 };
 	next(&s);

@@ -15,7 +15,9 @@ struct unit {
 };
 
 /* The largest first: printing takes the first that divides. */
-static const struct unit sizes[] = { { "g", 1 << 30 }, { "m", 1 << 20 }, { "k", 1 << 10 }, { "", 1 }, { NULL, 0 } };
+static const struct unit sizes[] = {
+	{ "g", 1 << 30 }, { "m", 1 << 20 }, { "k", 1 << 10 }, { "", 1 }, { NULL, 0 }
+};
 static const struct unit durations[] = {
 	{ "d", 86400 * CLOCK_S }, { "h", 3600 * CLOCK_S }, { "m", 60 * CLOCK_S }, { "s", CLOCK_S },
 	{ "ms", CLOCK_MS }, { NULL, 0 }
@@ -78,7 +80,10 @@ void setting_allowed(const struct setting *row, char *text, size_t bytes)
 		text[0] = '\0';
 		for (unsigned i = 0; row->choices[i] != NULL; i++) {
 			len = strlen(text);
-			snprintf(text + len, bytes - len, "%s\"%s\"", i == 0 ? "" : row->choices[i + 1] ? ", " : " or ",
+			snprintf(text + len, bytes - len, "%s\"%s\"",
+				 i == 0                ? ""
+				 : row->choices[i + 1] ? ", "
+						       : " or ",
 				 row->choices[i]);
 		}
 		return;

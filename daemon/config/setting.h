@@ -10,17 +10,17 @@
 #include "base/err.h"
 
 enum setting_type {
-	SETTING_BOOL,                   /* bool */
-	SETTING_INTEGER,                /* unsigned */
-	SETTING_COUNT,                  /* unsigned; the text "auto" is 0 */
-	SETTING_SIZE,                   /* uint64_t, bytes; written "64k" */
-	SETTING_DURATION,               /* uint64_t, nanoseconds; written "30s" */
-	SETTING_STRING,                 /* const char * */
-	SETTING_PATH,                   /* const char *, made absolute against the file it is written in */
-	SETTING_CHOICE,                 /* unsigned, an index into `choices` */
-	SETTING_STRINGS,                /* struct strings */
-	SETTING_LIST,                   /* struct items of schema `of` */
-	SETTING_SERVICE,                /* struct service_ref: exactly one of the groups that the services define */
+	SETTING_BOOL, /* bool */
+	SETTING_INTEGER, /* unsigned */
+	SETTING_COUNT, /* unsigned; the text "auto" is 0 */
+	SETTING_SIZE, /* uint64_t, bytes; written "64k" */
+	SETTING_DURATION, /* uint64_t, nanoseconds; written "30s" */
+	SETTING_STRING, /* const char * */
+	SETTING_PATH, /* const char *, made absolute against the file it is written in */
+	SETTING_CHOICE, /* unsigned, an index into `choices` */
+	SETTING_STRINGS, /* struct strings */
+	SETTING_LIST, /* struct items of schema `of` */
+	SETTING_SERVICE, /* struct service_ref: exactly one of the groups that the services define */
 };
 
 /* What it takes for a new value to count. */
@@ -99,7 +99,8 @@ bool setting_store(const struct setting *row, const struct raw *raw, const char 
 		   struct arena *arena, struct err *err);
 
 /* Stores the defaults of all rows (a list's default is empty).  False when out of memory. */
-bool setting_store_defaults(const struct schema *schema, void *instance, struct arena *arena, struct err *err);
+bool setting_store_defaults(const struct schema *schema, void *instance, struct arena *arena,
+			    struct err *err);
 
 /* The value of a scalar row as it would be written, quotes and all, in the arena; NULL when it is absent or
  * out of memory. */

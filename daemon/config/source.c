@@ -39,7 +39,8 @@ static bool append(struct source_text *source, const char *text, size_t len)
 	return true;
 }
 
-static bool append_line(struct source_text *source, const char *text, size_t len, const char *file, unsigned line)
+static bool append_line(struct source_text *source, const char *text, size_t len, const char *file,
+			unsigned line)
 {
 	if (source->line_count == source->line_room) {
 		unsigned room = source->line_room == 0 ? 256 : source->line_room * 2;
@@ -88,7 +89,8 @@ static char *slurp(struct file *file, size_t *len, struct err *err)
 	return text;
 }
 
-/* The path in `@include "path"`; an absent slice when the line is no include, an empty one when it is broken. */
+/* The path in `@include "path"`; an absent slice when the line is no include, an empty one when it is
+ * broken. */
 static struct str include_of(struct str line)
 {
 	struct str rest = str_trim(line);
@@ -114,11 +116,12 @@ static char *pattern_of(struct source_text *source, const struct file *file, str
 
 	if (pattern.at[0] == '/' || slash == NULL)
 		return arena_copy(&source->arena, pattern);
-	return arena_printf(&source->arena, "%.*s/%.*s", (int)(slash - file->path), file->path, (int)pattern.len,
-			    pattern.at);
+	return arena_printf(&source->arena, "%.*s/%.*s", (int)(slash - file->path), file->path,
+			    (int)pattern.len, pattern.at);
 }
 
-static bool expand_match(struct source_text *source, const struct file *file, const char *path, struct err *err)
+static bool expand_match(struct source_text *source, const struct file *file, const char *path,
+			 struct err *err)
 {
 	struct file inner = {
 		.includer = file, .path = arena_copy(&source->arena, str_of(path)), .depth = file->depth + 1
@@ -149,7 +152,8 @@ static bool include(struct source_text *source, const struct file *file, struct 
 	return good;
 }
 
-static bool expand_lines(struct source_text *source, const struct file *file, struct str text, struct err *err)
+static bool expand_lines(struct source_text *source, const struct file *file, struct str text,
+			 struct err *err)
 {
 	for (unsigned number = 1; text.len > 0; number++) {
 		const char *end = memchr(text.at, '\n', text.len);
@@ -159,8 +163,8 @@ static bool expand_lines(struct source_text *source, const struct file *file, st
 		text.len -= line.len + (end != NULL);
 		text.at += line.len + (end != NULL);
 		if (source->len + line.len > SOURCE_MAX_BYTES)
-			return err_set(err, "%s:%u:1: the configuration is longer than %d bytes", file->path, number,
-				       SOURCE_MAX_BYTES);
+			return err_set(err, "%s:%u:1: the configuration is longer than %d bytes", file->path,
+				       number, SOURCE_MAX_BYTES);
 		if (path.at == NULL && !append_line(source, line.at, line.len, file->path, number))
 			return err_set(err, "%s:%u:1: out of memory", file->path, number);
 		if (path.at != NULL && !include(source, file, path, err))
@@ -176,7 +180,8 @@ static bool expand(struct source_text *source, struct file *file, struct err *er
 	bool good;
 
 	if (text == NULL)
-		return file->includer == NULL ? err_add(err, "%s:1:1", file->path) : err_add(err, "%s", file->path);
+		return file->includer == NULL ? err_add(err, "%s:1:1", file->path)
+					      : err_add(err, "%s", file->path);
 	good = expand_lines(source, file, (struct str){ text, len }, err);
 	free(text);
 	return good;

@@ -1,4 +1,5 @@
-/* The text of a configuration with its includes expanded, and the map from that text back to files and lines. */
+/* The text of a configuration with its includes expanded, and the map from that text back to files and
+ * lines. */
 #ifndef CONFIG_SOURCE_H
 #define CONFIG_SOURCE_H
 
@@ -24,9 +25,10 @@ struct source_text {
 	unsigned line_count, line_room;
 };
 
-/* Reads the file and, in place of every line `@include "path"` (globs allowed, relative to the including file,
- * matches in alphabetical order), the files it names.  Only regular files are read: a FIFO or a device would
- * block.  On false `err` begins with "file:line:column: "; release with source_release in either case. */
+/* Reads the file and, in place of every line `@include "path"` (globs allowed, relative to the including
+ * file, matches in alphabetical order), the files it names. Only regular files are read: a FIFO or a device
+ * would block. On false `err` begins with "file:line:column: "; release with source_release in either
+ * case. */
 bool source_read(const char *path, struct source_text *source, struct err *err);
 
 /* The same for a text that is there already; `name` stands for the file in messages. */

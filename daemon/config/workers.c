@@ -1,4 +1,5 @@
-/* workers.c - what `workers = "auto"` means here.  Called by the master and by `-T`; cannot fail, falls back to 1. */
+/* workers.c - what `workers = "auto"` means here. Called by the master and by `-T`; cannot fail, falls back
+ * to 1. */
 #include "config.h"
 
 #include <sched.h>
@@ -25,7 +26,8 @@ static bool read_line(const char *path, char *line, int bytes)
 	return good;
 }
 
-/* The path of this process's cgroup in the hierarchy whose line of /proc/self/cgroup has `controller` (v2: ""). */
+/* The path of this process's cgroup in the hierarchy whose line of /proc/self/cgroup has `controller` (v2:
+ * ""). */
 static bool cgroup_path(const char *controller, char *path, size_t bytes)
 {
 	FILE *file = fopen("/proc/self/cgroup", "re");

@@ -1,6 +1,7 @@
 /* droverctl.c - talks to a running drover over its control socket.
  *
- * Exit status: 0 done, 1 the daemon says no (the text says why), 2 wrong usage, 3 the daemon cannot be reached. */
+ * Exit status: 0 done, 1 the daemon says no (the text says why), 2 wrong usage, 3 the daemon cannot be
+ * reached. */
 #include "base/fd.h"
 #include "base/str.h"
 #include "ipc/control.h"
@@ -61,8 +62,10 @@ static char *read_answer(int fd, struct err *err)
 	}
 	if (text == NULL || n != 0 || len == 0) {
 		free(text);
-		return err_set(err, "drover closed the connection without an answer (is it stopping, or are you"
-				    " another user?)"), NULL;
+		return err_set(err,
+			       "drover closed the connection without an answer (is it stopping, or are you"
+			       " another user?)"),
+		       NULL;
 	}
 	text[len] = '\0';
 	return text;
@@ -77,7 +80,8 @@ static json_t *ask(const struct options *options, const char *command, struct er
 
 	if (fd < 0)
 		return NULL;
-	snprintf(line, sizeof(line), "{\"command\":\"%s\"%s}\n", command, options->replace ? ",\"replace\":true" : "");
+	snprintf(line, sizeof(line), "{\"command\":\"%s\"%s}\n", command,
+		 options->replace ? ",\"replace\":true" : "");
 	if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0)
 		return err_sys(err, errno, "send to %s", options->socket), NULL;
 	text = read_answer(fd, err);
@@ -109,7 +113,8 @@ static void show_workers(const json_t *status)
 	const json_t *worker;
 	size_t index;
 
-	printf("\n%5s  %-8s  %8s  %10s  %12s  %12s\n", "slot", "state", "pid", "generation", "connections", "requests");
+	printf("\n%5s  %-8s  %8s  %10s  %12s  %12s\n", "slot", "state", "pid", "generation", "connections",
+	       "requests");
 	json_array_foreach(json_object_get(status, "workers"), index, worker) {
 		const json_t *counters = json_object_get(worker, "counters");
 
@@ -130,8 +135,8 @@ static void show_status(const json_t *answer)
 	       json_array_size(json_object_get(status, "slots")), text_of(status, "accept"),
 	       json_is_true(json_object_get(status, "stopping")) ? ", stopping" : "");
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
-		printf("listening on %s (%lld socket%s)\n", text_of(listener, "address"), number_of(listener, "sockets"),
-		       number_of(listener, "sockets") == 1 ? "" : "s");
+		printf("listening on %s (%lld socket%s)\n", text_of(listener, "address"),
+		       number_of(listener, "sockets"), number_of(listener, "sockets") == 1 ? "" : "s");
 	printf("last reload %s: %s\n", json_is_true(json_object_get(reload, "good")) ? "succeeded" : "failed",
 	       text_of(reload, "text"));
 	show_workers(status);
@@ -139,7 +144,8 @@ static void show_status(const json_t *answer)
 
 static void show_text(const json_t *answer)
 {
-	fprintf(json_is_true(json_object_get(answer, "ok")) ? stdout : stderr, "%s\n", text_of(answer, "text"));
+	fprintf(json_is_true(json_object_get(answer, "ok")) ? stdout : stderr, "%s\n",
+		text_of(answer, "text"));
 }
 
 static const struct command {

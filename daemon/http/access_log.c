@@ -1,7 +1,7 @@
 /* access_log.c - the access log in the common log format, collected in a turn and written at its end.
  *
- * Called by http1.c for each finished exchange and by the worker for the target.  Never blocks and never fails:
- * what the target does not take is dropped, and the lines are counted. */
+ * Called by http1.c for each finished exchange and by the worker for the target. Never blocks and never
+ * fails: what the target does not take is dropped, and the lines are counted. */
 #include "access_log.h"
 
 #include "response.h"
@@ -64,7 +64,8 @@ static void count_dropped(struct access_log *log, const char *bytes, size_t len)
 {
 	const char *end = bytes + len;
 
-	for (const char *at = memchr(bytes, '\n', len); at != NULL; at = memchr(at, '\n', (size_t)(end - at))) {
+	for (const char *at = memchr(bytes, '\n', len); at != NULL;
+	     at = memchr(at, '\n', (size_t)(end - at))) {
 		engine_count(log->engine, COUNT_ACCESS_LOG_DROPPED);
 		if (++at == end)
 			break;
@@ -81,7 +82,8 @@ static void flush(struct access_log *log)
 		if (len <= 0)
 			break;
 		sent += (size_t)len;
-		if (log->kind != TARGET_PIPE)   /* one write a turn: what a file or socket took is what it takes */
+		if (log->kind !=
+		    TARGET_PIPE) /* one write a turn: what a file or socket took is what it takes */
 			break;
 	}
 	if (sent < log->len)
@@ -99,7 +101,8 @@ static void flush_at_turn_end(struct turn_end *hook)
 		flush(log);
 }
 
-/* A pipe or terminal gets a description of its own: O_NONBLOCK on the one we were given would be everybody's. */
+/* A pipe or terminal gets a description of its own: O_NONBLOCK on the one we were given would be
+ * everybody's. */
 static enum target_kind prepare_target(int *fd)
 {
 	struct stat status;
@@ -181,8 +184,8 @@ static char *put_peer(char *out, const union peer *peer)
 
 static const char *time_text(struct access_log *log)
 {
-	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
-					    "Nov", "Dec" };
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	time_t now = wall_clock(log->engine->loop)->now;
 	struct tm tm;
 
@@ -190,7 +193,8 @@ static const char *time_text(struct access_log *log)
 		return log->time_text;
 	log->time = now;
 	snprintf(log->time_text, sizeof(log->time_text), "%02d/%s/%d:%02d:%02d:%02d +0000", tm.tm_mday % 32,
-		 months[tm.tm_mon % 12], (tm.tm_year + 1900) % 100000, tm.tm_hour % 24, tm.tm_min % 60, tm.tm_sec % 61);
+		 months[tm.tm_mon % 12], (tm.tm_year + 1900) % 100000, tm.tm_hour % 24, tm.tm_min % 60,
+		 tm.tm_sec % 61);
 	return log->time_text;
 }
 

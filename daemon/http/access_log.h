@@ -1,11 +1,12 @@
-/* The access log in the common log format: lines are collected during a turn and written at its end.  It never
+/* The access log in the common log format: lines are collected during a turn and written at its end. It never
  * blocks: what a full disk or a stuck pipe does not take is dropped and counted. */
 #ifndef HTTP_ACCESS_LOG_H
 #define HTTP_ACCESS_LOG_H
 
 #include "exchange.h"
 
-/* Writes to `fd` from now on; takes it over and closes the one before (its lines are written first).  -1: off. */
+/* Writes to `fd` from now on; takes it over and closes the one before (its lines are written first). -1:
+ * off. */
 void access_log_target(struct engine *engine, int fd);
 
 /* Writes what is left, closes the target and gives the memory back.  The loop must not run again. */

@@ -1,6 +1,6 @@
 /* exchange.c - one request and its answer: what is the same for every protocol.
  *
- * Called by protocols (begin, start, unpin, end) and by services (answer, resume, timer, error).  Nothing here
+ * Called by protocols (begin, start, unpin, end) and by services (answer, resume, timer, error). Nothing here
  * fails: what goes wrong becomes an answer. */
 #include "exchange.h"
 
@@ -37,7 +37,8 @@ static const struct reason {
 	{ 413, "Content Too Large", "" },
 	{ 414, "URI Too Long", "The address is longer than this server accepts." },
 	{ 429, "Too Many Requests", "" },
-	{ 431, "Request Header Fields Too Large", "The request's header is larger than this server accepts." },
+	{ 431, "Request Header Fields Too Large",
+	  "The request's header is larger than this server accepts." },
 	{ 500, "Internal Server Error", "The server could not answer; its operator can find out why." },
 	{ 501, "Not Implemented", "This server does not know how to do that." },
 	{ 502, "Bad Gateway", "" },
@@ -162,8 +163,9 @@ void exchange_error(struct exchange *exchange, unsigned status)
 {
 	const struct reason *reason = reason_of(status);
 	const char *page = arena_printf(&exchange->arena,
-		"<!doctype html>\n<meta charset=\"utf-8\">\n<title>%u %s</title>\n<h1>%u %s</h1>\n<p>%s</p>\n",
-		status, reason->phrase, status, reason->phrase, reason->hint);
+					"<!doctype html>\n<meta charset=\"utf-8\">\n<title>%u "
+					"%s</title>\n<h1>%u %s</h1>\n<p>%s</p>\n",
+					status, reason->phrase, status, reason->phrase, reason->hint);
 
 	fd_close(&exchange->response.file_fd);
 	exchange->response = (struct response){

@@ -1,5 +1,5 @@
-/* An exchange: one request and its answer.  It has its own arena, timer and cancel, and pins the generation it
- * began under until its response head is rendered.  The protocol that speaks on the connection owns it; a
+/* An exchange: one request and its answer. It has its own arena, timer and cancel, and pins the generation it
+ * began under until its response head is rendered. The protocol that speaks on the connection owns it; a
  * service sees nothing else. */
 #ifndef HTTP_EXCHANGE_H
 #define HTTP_EXCHANGE_H
@@ -16,9 +16,9 @@
 /* A pulled source of body bytes. */
 enum body_kind {
 	BODY_NONE,
-	BODY_MEMORY,                    /* `memory`: in the exchange's arena, or static (never the generation's) */
-	BODY_FILE,                      /* `file_fd` (the exchange closes it) from `offset`, `length` bytes */
-	BODY_STREAM,                    /* pull(): length unknown (chunked) unless response.length_known */
+	BODY_MEMORY, /* `memory`: in the exchange's arena, or static (never the generation's) */
+	BODY_FILE, /* `file_fd` (the exchange closes it) from `offset`, `length` bytes */
+	BODY_STREAM, /* pull(): length unknown (chunked) unless response.length_known */
 };
 
 struct response {
@@ -55,7 +55,7 @@ struct exchange {
 	uint64_t sent_bytes;            /* of the body */
 	bool answered;
 	bool last;                      /* the connection must not go on after it */
-	/* Set by the protocol: the response is there; more of a stream's body can be pulled.  They only make a
+	/* Set by the protocol: the response is there; more of a stream's body can be pulled. They only make a
 	 * note: the exchange still exists when they return. */
 	void (*on_answer)(struct exchange *exchange);
 	void (*on_resume)(struct exchange *exchange);
@@ -77,14 +77,15 @@ void exchange_answer(struct exchange *exchange);
 /* Called by a service: more of the body can be pulled. */
 void exchange_resume(struct exchange *exchange);
 
-/* Fills in a small readable answer for `status` (400, 404 ...) in place of whatever was there.  Never fails. */
+/* Fills in a small readable answer for `status` (400, 404 ...) in place of whatever was there. Never
+ * fails. */
 void exchange_error(struct exchange *exchange, unsigned status);
 
 /* Arms the exchange's timer `after_ns` from now. */
 void exchange_timer(struct exchange *exchange, uint64_t after_ns);
 
-/* The exchange is over: cancels the service, the timer, unpins, closes the file, resets the arena (whoever has the
- * exchange frees it).  Harmless on a zeroed one. */
+/* The exchange is over: cancels the service, the timer, unpins, closes the file, resets the arena (whoever
+ * has the exchange frees it). Harmless on a zeroed one. */
 void exchange_end(struct exchange *exchange);
 
 /* The standard reason phrase. */

@@ -1,7 +1,7 @@
 /* http1.c - the protocol HTTP/1.1 (RFC 9112) on one connection: whose turn it is, and how it ends.
  *
- * Called by the engine through protocol_http1.  A connection that is idle has no state at all.  Fails by closing the
- * one connection: out of memory (counted), broken, or too slow. */
+ * Called by the engine through protocol_http1. A connection that is idle has no state at all. Fails by
+ * closing the one connection: out of memory (counted), broken, or too slow. */
 #include "http1.h"
 
 #include "access_log.h"
@@ -91,8 +91,9 @@ static void arm_idle(struct conn *conn)
 
 /* ---- the end of a connection ------------------------------------------------------------------------ */
 
-/* Closing while the client may still be sending would reset the connection, and the reset would destroy the answer
- * in the client's buffer (RFC 9112, 9.6): we say that no more comes and read on until the client has seen it. */
+/* Closing while the client may still be sending would reset the connection, and the reset would destroy the
+ * answer in the client's buffer (RFC 9112, 9.6): we say that no more comes and read on until the client has
+ * seen it. */
 static enum step start_linger(struct http1 *http)
 {
 	exchange_end(&http->exchange);
@@ -209,7 +210,8 @@ static bool make_room(struct http1 *http)
 		memmove(http->in, http->in + http->in_at, len);
 	} else {
 		larger = pool_get(pool, http->in_size + 1, &size);
-		if (larger == NULL)     /* out of memory: the limits of the settings end a head before the pool does */
+		if (larger ==
+		    NULL) /* out of memory: the limits of the settings end a head before the pool does */
 			return false;
 		if (len > 0)
 			memcpy(larger, http->in, len);

@@ -1,8 +1,8 @@
 /* http1_send.c - the way out: from a filled response to the transport, a transfer a call.
  *
- * Called by http1.c in STAGE_SENDING.  Fails by STEP_CLOSE: out of memory, a broken connection, a file that has
- * become shorter than its Content-Length, a stream that broke off.  MSG_MORE is said only when the file's bytes
- * follow in the next call, so nothing is ever left corked. */
+ * Called by http1.c in STAGE_SENDING. Fails by STEP_CLOSE: out of memory, a broken connection, a file that
+ * has become shorter than its Content-Length, a stream that broke off. MSG_MORE is said only when the file's
+ * bytes follow in the next call, so nothing is ever left corked. */
 #include "http1_state.h"
 #include "response.h"
 
@@ -22,7 +22,10 @@ enum {
 static void count_status(struct engine *engine, unsigned status)
 {
 	static const enum counter counters[] = {
-		[2] = COUNT_STATUS_2XX, [3] = COUNT_STATUS_3XX, [4] = COUNT_STATUS_4XX, [5] = COUNT_STATUS_5XX,
+		[2] = COUNT_STATUS_2XX,
+		[3] = COUNT_STATUS_3XX,
+		[4] = COUNT_STATUS_4XX,
+		[5] = COUNT_STATUS_5XX,
 	};
 
 	if (status >= 200 && status < 600)
@@ -130,8 +133,8 @@ static enum step file_shrank(struct http1 *http)
 static enum step send_file(struct http1 *http)
 {
 	size_t len = http->left < http->bytes_left ? (size_t)http->left : http->bytes_left, sent;
-	enum io io = http->conn->transport->send_file(http->conn, http->exchange.response.file_fd, &http->file_at,
-						      len, &sent);
+	enum io io = http->conn->transport->send_file(http->conn, http->exchange.response.file_fd,
+						      &http->file_at, len, &sent);
 
 	if (io == IO_EOF)
 		return file_shrank(http);

@@ -1,4 +1,5 @@
-/* What http1 keeps for a connection that is not idle; shared by http1.c (stages, timers) and http1_send.c (answers). */
+/* What http1 keeps for a connection that is not idle; shared by http1.c (stages, timers) and http1_send.c
+ * (answers). */
 #ifndef HTTP_HTTP1_STATE_H
 #define HTTP_HTTP1_STATE_H
 
@@ -23,7 +24,7 @@ struct http1 {
 	size_t bytes_left;              /* of this serve's budget; in STAGE_LINGER see linger_left too */
 	size_t linger_left;
 
-	char *in;                       /* bytes received: in[at..len) belong to this request or to later ones */
+	char *in; /* bytes received: in[at..len) belong to this request or to later ones */
 	size_t in_size, in_len, in_at;
 	struct parse parse;
 	struct parse_limits limits;

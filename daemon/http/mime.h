@@ -8,7 +8,8 @@ struct mime_row {
 	const char *extension, *type;
 };
 
-/* The built-in table, sorted by extension (lower case), ended by a row of NULLs; for the test of just that. */
+/* The built-in table, sorted by extension (lower case), ended by a row of NULLs; for the test of just
+ * that. */
 extern const struct mime_row mime_rows[];
 
 /* The Content-Type for a file of this name, with charset=utf-8 for text; "application/octet-stream" when the

@@ -1,8 +1,8 @@
 /* The parser of request heads: strict (RFC 9112), incremental, and the same for every split of the bytes.
  *
- * Bytes are looked at in order and once: first each byte of a line (is it allowed, is the line too long), then,
- * at the line's end, what the line says.  So the first thing that is wrong decides the answer, however the
- * bytes came. */
+ * Bytes are looked at in order and once: first each byte of a line (is it allowed, is the line too long),
+ * then, at the line's end, what the line says. So the first thing that is wrong decides the answer, however
+ * the bytes came. */
 #ifndef HTTP_PARSE_H
 #define HTTP_PARSE_H
 
@@ -30,15 +30,15 @@ enum parse_result { PARSE_MORE, PARSE_DONE, PARSE_ERROR };
 /* Starts a new head: zeroes both. */
 void parse_begin(struct parse *parse, struct request *request);
 
-/* Looks at head[parse->scanned .. len-1].  `head` holds the request from its first byte, as in the calls
- * before (it may have moved).  At most four empty lines in front of the request line are passed over (RFC
- * 9112, 2.2) and are part of the head.  Headers are allocated in `arena` (growing, at most limits->headers).
+/* Looks at head[parse->scanned .. len-1]. `head` holds the request from its first byte, as in the calls
+ * before (it may have moved). At most four empty lines in front of the request line are passed over (RFC
+ * 9112, 2.2) and are part of the head. Headers are allocated in `arena` (growing, at most limits->headers).
  *
- * PARSE_MORE: all bytes were taken, the head is not complete.
- * PARSE_DONE: `request` is filled; parse->scanned is the length of the head: what is behind it is not part of it.
- * PARSE_ERROR: `*status` is the answer that RFC 9110 and 9112 ask for (400, 414, 431, 501, 505, or 500 when out of
- * memory); `request` is undefined but for method, and method_name, target and minor where the request line
- * had been read, be it only to be refused (else their len is 0); the connection must be closed after the answer. */
+ * PARSE_MORE: all bytes were taken, the head is not complete. PARSE_DONE: `request` is filled; parse->scanned
+ * is the length of the head: what is behind it is not part of it. PARSE_ERROR: `*status` is the answer that
+ * RFC 9110 and 9112 ask for (400, 414, 431, 501, 505, or 500 when out of memory); `request` is undefined but
+ * for method, and method_name, target and minor where the request line had been read, be it only to be
+ * refused (else their len is 0); the connection must be closed after the answer. */
 enum parse_result parse_head(struct parse *parse, struct request *request, const struct parse_limits *limits,
 			     const char *head, size_t len, struct arena *arena, unsigned *status);
 

@@ -9,8 +9,17 @@ enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, ME
 	      METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT };
 
 /* The fields that the daemon itself looks at. */
-enum header_id { HEADER_OTHER, HEADER_HOST, HEADER_CONNECTION, HEADER_CONTENT_LENGTH, HEADER_TRANSFER_ENCODING,
-		 HEADER_EXPECT, HEADER_IF_NONE_MATCH, HEADER_IF_MODIFIED_SINCE, HEADER_IDS };
+enum header_id {
+	HEADER_OTHER,
+	HEADER_HOST,
+	HEADER_CONNECTION,
+	HEADER_CONTENT_LENGTH,
+	HEADER_TRANSFER_ENCODING,
+	HEADER_EXPECT,
+	HEADER_IF_NONE_MATCH,
+	HEADER_IF_MODIFIED_SINCE,
+	HEADER_IDS
+};
 
 /* `len` bytes at offset `at` of the head. */
 struct span {
@@ -26,8 +35,8 @@ struct request {
 	enum method method;
 	struct span method_name;
 	struct span target;             /* as it was sent */
-	struct span authority;          /* of the target (absolute form, CONNECT), else of Host; len 0: none */
-	struct span path;               /* of the target, still percent-encoded; "*" for the asterisk form; for
+	struct span authority; /* of the target (absolute form, CONNECT), else of Host; len 0: none */
+	struct span path; /* of the target, still percent-encoded; "*" for the asterisk form; for
 					   "http://host" the slash in front of the host; len 0 for CONNECT only */
 	struct span query;              /* behind "?", without it; len 0: none */
 	unsigned minor;                 /* HTTP/1.minor, at most 1 */

@@ -1,7 +1,7 @@
 /* route.c - the table of hosts and routes of a generation: building it in steps, looking things up.
  *
- * route_prepare is called by the worker and by the checker, the rest by exchange.c.  Building fails with the place
- * and the setting that cannot be served; looking up cannot fail. */
+ * route_prepare is called by the worker and by the checker, the rest by exchange.c. Building fails with the
+ * place and the setting that cannot be served; looking up cannot fail. */
 #include "route.h"
 
 #include "base/clock.h"
@@ -154,10 +154,12 @@ static bool check_service(const struct route *route, const struct route_config *
 		return true;
 	place = place_of(route->service->settings, config->service.settings, setting);
 	return err_add(err, "%s%ssite %s, route %s: %s", place, place[0] != '\0' ? ": " : "",
-		       site->hosts.count > 0 ? site->hosts.at[0] : "(default)", config->match, route->service->name);
+		       site->hosts.count > 0 ? site->hosts.at[0] : "(default)", config->match,
+		       route->service->name);
 }
 
-static bool build_allow(struct route *route, const struct strings *allow, struct arena *arena, struct err *err)
+static bool build_allow(struct route *route, const struct strings *allow, struct arena *arena,
+			struct err *err)
 {
 	struct cidr *networks;
 

@@ -20,16 +20,17 @@ struct route {
 /* The services that exist, in the order of their schemas; NULL-terminated.  Defined in service/registry.c. */
 extern const struct service *const services[];
 
-/* protocol.prepare for every HTTP protocol; see net/protocol.h.  On false everything stays as far as it got: the
- * generation is to be dropped. */
+/* protocol.prepare for every HTTP protocol; see net/protocol.h. On false everything stays as far as it got:
+ * the generation is to be dropped. */
 bool route_prepare(struct generation *generation, uint64_t budget_ns, bool *done, struct err *err);
 
 /* The same for any table of services; its order is that of generation->services. */
 bool route_prepare_with(struct generation *generation, const struct service *const *table, uint64_t budget_ns,
 			bool *done, struct err *err);
 
-/* The route for a host (lower case, without port; empty: none) and a resolved path; NULL when no site or no route
- * matches.  Exact host, then the longest wildcard, then the default site; the longest match in whole segments. */
+/* The route for a host (lower case, without port; empty: none) and a resolved path; NULL when no site or no
+ * route matches. Exact host, then the longest wildcard, then the default site; the longest match in whole
+ * segments. */
 const struct route *route_find(const struct generation *generation, struct str host, struct str path);
 
 /* False when the route has an allow list that the peer is not in. */

@@ -9,7 +9,8 @@
 
 struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, struct err *err)
 {
-	struct board *board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct board *board =
+		mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (board == MAP_FAILED)
 		return err_sys(err, errno, "map the board"), NULL;

@@ -1,5 +1,6 @@
-/* The board: memory that all processes share.  Each worker has a column of counters that it alone writes, by plain
- * stores; the master writes who owns a column.  What is read from it is not trusted: numbers, nothing else.
+/* The board: memory that all processes share. Each worker has a column of counters that it alone writes, by
+ * plain stores; the master writes who owns a column. What is read from it is not trusted: numbers, nothing
+ * else.
  *
  * The layout describes itself (a version, the counters' names), so that any process can show all of it. */
 #ifndef IPC_BOARD_H
@@ -31,7 +32,7 @@ struct board {
 	struct board_column column[BOARD_COLUMNS];
 };
 
-/* A fresh, shared board; NULL with `err`.  `gauge` is the counter that is a level rather than a sum: it is not
+/* A fresh, shared board; NULL with `err`. `gauge` is the counter that is a level rather than a sum: it is not
  * kept for a worker that is gone. */
 struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, struct err *err);
 void board_destroy(struct board *board);

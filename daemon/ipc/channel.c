@@ -1,6 +1,7 @@
-/* channel.c - messages with descriptors.  Called by the master and by workers.
+/* channel.c - messages with descriptors. Called by the master and by workers.
  *
- * What comes in is not trusted: types and lengths are checked here, meaning by whoever handles the message. */
+ * What comes in is not trusted: types and lengths are checked here, meaning by whoever handles the
+ * message. */
 #include "channel.h"
 
 #include "base/fd.h"
@@ -79,11 +80,13 @@ bool channel_tell(int fd, enum message_type type, uint64_t generation, struct er
 
 static bool is_valid(const struct message *message, size_t len)
 {
-	if (len < BODY_AT || message->type == 0 || message->type >= MESSAGE_TYPES || message->bytes != len - BODY_AT)
+	if (len < BODY_AT || message->type == 0 || message->type >= MESSAGE_TYPES ||
+	    message->bytes != len - BODY_AT)
 		return false;
 	if (bodies[message->type].unit == 0)
 		return message->bytes == 0;
-	return message->bytes >= bodies[message->type].least && message->bytes % bodies[message->type].unit == 0 &&
+	return message->bytes >= bodies[message->type].least &&
+	       message->bytes % bodies[message->type].unit == 0 &&
 	       message->bytes / bodies[message->type].unit <= bodies[message->type].most;
 }
 
@@ -112,7 +115,8 @@ enum channel_result channel_receive(int fd, struct message *message, struct mess
 	if (len < 0)
 		return errno == EAGAIN || errno == EINTR ? CHANNEL_EMPTY : CHANNEL_END;
 	take_fds(&header, fds);
-	if (len == 0 || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !is_valid(message, (size_t)len)) {
+	if (len == 0 || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
+	    !is_valid(message, (size_t)len)) {
 		channel_drop(fds);
 		return CHANNEL_END;
 	}

@@ -26,8 +26,18 @@ enum {
 };
 
 enum message_type {
-	MESSAGE_CONFIG = 1, MESSAGE_LOGS, MESSAGE_SOCKETS, MESSAGE_PREPARE, MESSAGE_GO, MESSAGE_ABORT, MESSAGE_COVER,
-	MESSAGE_DRAIN, MESSAGE_READY, MESSAGE_FAILED, MESSAGE_ADOPTED, MESSAGE_TYPES
+	MESSAGE_CONFIG = 1,
+	MESSAGE_LOGS,
+	MESSAGE_SOCKETS,
+	MESSAGE_PREPARE,
+	MESSAGE_GO,
+	MESSAGE_ABORT,
+	MESSAGE_COVER,
+	MESSAGE_DRAIN,
+	MESSAGE_READY,
+	MESSAGE_FAILED,
+	MESSAGE_ADOPTED,
+	MESSAGE_TYPES
 };
 
 /* Which slots nobody serves: a bit each. */
@@ -78,7 +88,8 @@ struct message {
 	} body;
 };
 
-/* Descriptors that came with a message.  Whoever receives owns them; channel_drop closes what was not taken. */
+/* Descriptors that came with a message. Whoever receives owns them; channel_drop closes what was not
+ * taken. */
 struct message_fds {
 	int at[CHANNEL_MAX_FDS];
 	unsigned count;
@@ -89,8 +100,8 @@ void channel_drop(struct message_fds *fds);
 /* A pair of connected ends, CLOEXEC and non-blocking. */
 bool channel_pair(int ends[2], struct err *err);
 
-/* Sends one whole message; `fds` (may be NULL) stay the caller's.  False with `err`: the other end is gone, or has
- * not read for so long that the buffer is full. */
+/* Sends one whole message; `fds` (may be NULL) stay the caller's. False with `err`: the other end is gone, or
+ * has not read for so long that the buffer is full. */
 bool channel_send(int fd, const struct message *message, const int *fds, unsigned count, struct err *err);
 
 /* The same for a message without a body. */
@@ -98,8 +109,8 @@ bool channel_tell(int fd, enum message_type type, uint64_t generation, struct er
 
 enum channel_result { CHANNEL_MESSAGE, CHANNEL_EMPTY, CHANNEL_END };
 
-/* Receives one message: CHANNEL_MESSAGE only for one of a known type whose body has the length that its type says.
- * Anything else (a truncated one, a wrong one) counts as the end: the other side is broken. */
+/* Receives one message: CHANNEL_MESSAGE only for one of a known type whose body has the length that its type
+ * says. Anything else (a truncated one, a wrong one) counts as the end: the other side is broken. */
 enum channel_result channel_receive(int fd, struct message *message, struct message_fds *fds);
 
 #endif

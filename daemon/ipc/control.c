@@ -1,4 +1,4 @@
-/* control.c - what the daemon and droverctl share of the control protocol.  Fails by returning false or -1. */
+/* control.c - what the daemon and droverctl share of the control protocol. Fails by returning false or -1. */
 #include "control.h"
 
 #include "base/fd.h"
@@ -16,7 +16,8 @@ bool control_default_path(char path[CONTROL_PATH_BYTES])
 	int len;
 
 	if (runtime != NULL && runtime[0] == '/')       /* several directories are separated by colons */
-		len = snprintf(path, CONTROL_PATH_BYTES, "%.*s/control.sock", (int)strcspn(runtime, ":"), runtime);
+		len = snprintf(path, CONTROL_PATH_BYTES, "%.*s/control.sock", (int)strcspn(runtime, ":"),
+			       runtime);
 	else if (geteuid() == 0)
 		len = snprintf(path, CONTROL_PATH_BYTES, "/run/drover/control.sock");
 	else if (home != NULL && home[0] == '/')

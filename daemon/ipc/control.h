@@ -1,7 +1,8 @@
 /* The control protocol: a unix stream socket, one JSON object a line in each direction.
  *
  *	-> {"command":"status"}		<- {"ok":true,"status":{...}}
- *	-> {"command":"reload"}		<- {"ok":true,"text":"generation 2 ..."} or {"ok":false,"text":"failed at ..."}
+ *	-> {"command":"reload"}		<- {"ok":true,"text":"generation 2 ..."}
+ *					or {"ok":false,"text":"failed at ..."}
  */
 #ifndef IPC_CONTROL_H
 #define IPC_CONTROL_H

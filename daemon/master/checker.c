@@ -1,6 +1,7 @@
-/* checker.c - a user's configuration is read in a child with a deadline; the master gets canonical text or problems.
+/* checker.c - a user's configuration is read in a child with a deadline; the master gets canonical text or
+ * problems.
  *
- * Called by reload.c.  The child runs as the workers will, so that what it may not read they could not either.
+ * Called by reload.c. The child runs as the workers will, so that what it may not read they could not either.
  * Fails by calling `done` with problems. */
 #include "master.h"
 
@@ -44,7 +45,8 @@ void verdict_release(struct verdict *verdict)
 
 static void put_problems(struct checker_result *result, const struct problems *problems)
 {
-	snprintf(result->problems, sizeof(result->problems), "%s", problems->text != NULL ? problems->text : "");
+	snprintf(result->problems, sizeof(result->problems), "%s",
+		 problems->text != NULL ? problems->text : "");
 }
 
 static bool write_text(struct generation *generation, int fd)
@@ -57,7 +59,8 @@ static bool write_text(struct generation *generation, int fd)
 	return good && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
 }
 
-static bool check(const struct master_setup *setup, struct checker_result *result, int fd, struct problems *problems)
+static bool check(const struct master_setup *setup, struct checker_result *result, int fd,
+		  struct problems *problems)
 {
 	struct generation *generation = generation_new(0, setup->services);
 	struct err err;
@@ -72,7 +75,9 @@ static bool check(const struct master_setup *setup, struct checker_result *resul
 	if (!setup->check_system(generation, problems))
 		return false;
 	if (!write_text(generation, fd))
-		return problems_add(problems, "%s: the canonical text could not be written", setup->input.path), false;
+		return problems_add(problems, "%s: the canonical text could not be written",
+				    setup->input.path),
+		       false;
 	return true;
 }
 
@@ -151,9 +156,10 @@ static void judge(struct master *master, const siginfo_t *info)
 
 	checker->result->problems[sizeof(checker->result->problems) - 1] = '\0';
 	if (info->si_code != CLD_EXITED)
-		problems_add(&problems, "%s: the check was ended by signal %d (%s)", master->setup->input.path,
-			     info->si_status, info->si_status == SIGKILL ? "its deadline of 10 s, or out of memory"
-									 : strsignal(info->si_status));
+		problems_add(&problems, "%s: the check was ended by signal %d (%s)",
+			     master->setup->input.path, info->si_status,
+			     info->si_status == SIGKILL ? "its deadline of 10 s, or out of memory"
+							: strsignal(info->si_status));
 	else if (!good)
 		copy_problems(checker->result->problems, &problems);
 	if (good && !load(master, &verdict, &err)) {
@@ -212,7 +218,8 @@ bool checker_start(struct master *master, struct err *err)
 
 	checker->exit.fd = -1;
 	checker->text = memfd_create("drover-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	checker->result = mmap(NULL, sizeof(*checker->result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	checker->result = mmap(NULL, sizeof(*checker->result), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (checker->result == MAP_FAILED)
 		checker->result = NULL;
 	if (checker->text < 0 || checker->result == NULL) {

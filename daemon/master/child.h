@@ -4,24 +4,32 @@
 #ifndef MASTER_CHILD_H
 #define MASTER_CHILD_H
 
-enum child_state { CHILD_GONE, CHILD_STARTING, CHILD_STANDBY, CHILD_SERVING, CHILD_DRAINING, CHILD_KILLED, CHILD_STATES };
+enum child_state {
+	CHILD_GONE,
+	CHILD_STARTING,
+	CHILD_STANDBY,
+	CHILD_SERVING,
+	CHILD_DRAINING,
+	CHILD_KILLED,
+	CHILD_STATES
+};
 
-/* READY: it said so.  GO: the master sent it.  EXITED: it was reaped.  DEADLINE: what it is doing takes too long.
- * RETIRE: it is not wanted any more. */
+/* READY: it said so. GO: the master sent it. EXITED: it was reaped. DEADLINE: what it is doing takes too
+ * long. RETIRE: it is not wanted any more. */
 enum child_event { EV_READY, EV_GO, EV_EXITED, EV_DEADLINE, EV_RETIRE, CHILD_EVENTS };
 
 enum child_action {
-	ACT_NONE,                       /* no such row in the table */
-	ACT_BUG,                        /* cannot happen: log it, carry on */
+	ACT_NONE, /* no such row in the table */
+	ACT_BUG, /* cannot happen: log it, carry on */
 	ACT_IGNORE,
-	ACT_COUNT_READY,                /* tell the transition, or send GO when none waits for it */
-	ACT_START,                      /* it serves: send GO */
+	ACT_COUNT_READY, /* tell the transition, or send GO when none waits for it */
+	ACT_START, /* it serves: send GO */
 	ACT_SEND_DRAIN,
-	ACT_KILL,                       /* SIGKILL, and again a second later */
-	ACT_ABORT,                      /* SIGABRT, SIGKILL a second later */
-	ACT_RESPAWN_NOW,                /* it had served: at once, with back-off when it did not serve for long */
-	ACT_RESPAWN_LATER,              /* it never served: with back-off */
-	ACT_SETTLE,                     /* it was killed on purpose: respawn if its seat is still wanted */
+	ACT_KILL, /* SIGKILL, and again a second later */
+	ACT_ABORT, /* SIGABRT, SIGKILL a second later */
+	ACT_RESPAWN_NOW, /* it had served: at once, with back-off when it did not serve for long */
+	ACT_RESPAWN_LATER, /* it never served: with back-off */
+	ACT_SETTLE, /* it was killed on purpose: respawn if its seat is still wanted */
 	ACT_FORGET,
 };
 

@@ -1,7 +1,7 @@
 /* control.c - the control socket: droverctl's requests, answered without ever blocking the master.
  *
- * Every client has a bounded line in, a bounded answer out, and a deadline; there is a bounded number of them.
- * Called by reload.c at the start and by master.c at the end. */
+ * Every client has a bounded line in, a bounded answer out, and a deadline; there is a bounded number of
+ * them. Called by reload.c at the start and by master.c at the end. */
 #include "master.h"
 
 #include "base/clock.h"
@@ -126,7 +126,8 @@ static void command_reload(struct client *client, const json_t *request)
 	client->waiting = true;
 	client->asker.answer = on_reloaded;
 	timer_cancel(&client->deadline);        /* a reload has deadlines of its own */
-	reload_ask(client->control->master, &client->asker, json_is_true(json_object_get(request, "replace")));
+	reload_ask(client->control->master, &client->asker,
+		   json_is_true(json_object_get(request, "replace")));
 }
 
 static const struct {
@@ -159,7 +160,8 @@ static void run_line(struct client *client)
 /* A caller that leaves while a reload is under way stops waiting; the reload goes on. */
 static void read_line(struct client *client)
 {
-	ssize_t n = recv(client->source.fd, client->line + client->len, sizeof(client->line) - client->len, MSG_DONTWAIT);
+	ssize_t n = recv(client->source.fd, client->line + client->len, sizeof(client->line) - client->len,
+			 MSG_DONTWAIT);
 	size_t from = client->len;
 
 	if (n < 0 && errno == EAGAIN)
@@ -191,7 +193,8 @@ static bool may_talk(int fd)
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
 static void add_client(struct control *control, int accepted)

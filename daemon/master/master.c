@@ -1,7 +1,7 @@
 /* master.c - the master's life: start, signals, stop.
  *
- * Called by main.c.  The start is the first reload, from nothing; a failure there ends the process, later ones never
- * do. */
+ * Called by main.c. The start is the first reload, from nothing; a failure there ends the process, later ones
+ * never do. */
 #include "master.h"
 
 #include "base/fd.h"
@@ -39,7 +39,8 @@ void master_stop(struct master *master, bool at_once)
 	master->stopping = true;
 	if (first) {
 		if (master->current.generation != NULL) /* else the start failed, and that is what is said */
-			log_event(LEVEL_NOTICE, "stopping", log_text("how", at_once ? "at once" : "gracefully"));
+			log_event(LEVEL_NOTICE, "stopping",
+				  log_text("how", at_once ? "at once" : "gracefully"));
 		notify_stopping();
 		reload_stop(master);
 		for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
@@ -49,7 +50,7 @@ void master_stop(struct master *master, bool at_once)
 		spawn_kill_all(master);
 	else if (first)
 		retire_all(master);
-	if (first)                      /* workers empty the queues that they hold; who comes later is refused at once */
+	if (first) /* workers empty the queues that they hold; who comes later is refused at once */
 		sockets_close(master);
 	master_check_end(master);
 }
@@ -112,7 +113,8 @@ static bool open_signals(struct master *master, struct err *err)
 		sigaddset(&set, signals[i].number);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	master->signals = (struct source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .handle = on_signal };
+	master->signals =
+		(struct source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .handle = on_signal };
 	if (master->signals.fd < 0)
 		return err_sys(err, errno, "signalfd");
 	if (loop_add(&master->loop, &master->signals, EPOLLIN) != 0)
@@ -124,7 +126,8 @@ static void free_dead(struct turn_end *hook)
 {
 	struct master *master = LIST_ENTRY(hook, struct master, sweep);
 
-	for (struct list *link = list_pop_front(&master->dead); link != NULL; link = list_pop_front(&master->dead))
+	for (struct list *link = list_pop_front(&master->dead); link != NULL;
+	     link = list_pop_front(&master->dead))
 		free(LIST_ENTRY(link, struct child, link));
 }
 
@@ -151,7 +154,8 @@ static void on_started(struct asker *asker, bool good, const char *text)
 		return;
 	config = master->current.generation->config;
 	if (config->accept == ACCEPT_DIRECTED)
-		log_event(LEVEL_INFO, "accept_mode", log_text("wanted", "directed"), log_text("effective", "reuseport"),
+		log_event(LEVEL_INFO, "accept_mode", log_text("wanted", "directed"),
+			  log_text("effective", "reuseport"),
 			  log_text("why", "this build has no steering program"));
 	for (unsigned i = 0; i < config->listen.count; i++)
 		say_listening(config_listen(config, i)->address);

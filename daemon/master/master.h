@@ -1,5 +1,5 @@
-/* The master: listeners, slots, children, signals, the one transition at a time.  It never reads a client's byte,
- * and parses nothing that a user wrote.
+/* The master: listeners, slots, children, signals, the one transition at a time. It never reads a client's
+ * byte, and parses nothing that a user wrote.
  *
  * This header is the contract between the files of this folder; one verb per file. */
 #ifndef MASTER_MASTER_H
@@ -28,7 +28,8 @@ struct master_setup {
 	const struct protocol *protocol;
 	const char *const *counter_names;
 	unsigned counters, gauge;
-	/* Checks, in a checker child that runs as the workers will, what the system says to the configuration. */
+	/* Checks, in a checker child that runs as the workers will, what the system says to the
+	 * configuration. */
 	bool (*check_system)(struct generation *generation, struct problems *problems);
 	/* Runs a worker in the forked child; its result is the exit status. */
 	int (*run_worker)(const struct master_setup *setup, int channel, unsigned slot, struct board *board,
@@ -148,8 +149,8 @@ struct master {
 	bool last_reload_good;
 };
 
-/* Runs the service until it is stopped; returns the exit status: 0 stopped as asked, 1 the start failed, 2 the
- * configuration is wrong (both said on stderr). */
+/* Runs the service until it is stopped; returns the exit status: 0 stopped as asked, 1 the start failed, 2
+ * the configuration is wrong (both said on stderr). */
 int master_run(const struct master_setup *setup);
 
 /* Graceful (drain, deadline) or at once. */
@@ -171,7 +172,8 @@ void verdict_release(struct verdict *verdict);
 
 /* ---- spawn.c ---- */
 /* Forks a worker into `slot` and asks it to prepare `verdict`; it becomes slot->next.  NULL with `err`. */
-struct child *spawn_child(struct master *master, unsigned slot, const struct verdict *verdict, struct err *err);
+struct child *spawn_child(struct master *master, unsigned slot, const struct verdict *verdict,
+			  struct err *err);
 
 /* Sends CONFIG, LOGS, SOCKETS, PREPARE for `verdict`.  False: the child does not read its channel. */
 bool spawn_ask(struct child *child, const struct verdict *verdict, struct err *err);
@@ -198,8 +200,8 @@ void slots_cover(struct master *master);
 void slots_bound_draining(struct master *master, unsigned slot);
 
 /* ---- sockets.c ---- */
-/* Opens what the verdict's configuration needs and is not there yet; nothing listens.  False with `err`: nothing
- * is left behind. */
+/* Opens what the verdict's configuration needs and is not there yet; nothing listens. False with `err`:
+ * nothing is left behind. */
 bool sockets_prepare(struct master *master, const struct verdict *next, struct err *err);
 /* listen(2) on all of it.  False with `err`: call sockets_abort. */
 bool sockets_commit(struct master *master, struct err *err);
@@ -228,8 +230,8 @@ void notify_reloading(void);
 void notify_stopping(void);
 
 /* ---- control.c ---- */
-/* Opens the control socket that `config` names; one that is "auto" and cannot be had is a warning, any other an
- * error. */
+/* Opens the control socket that `config` names; one that is "auto" and cannot be had is a warning, any other
+ * an error. */
 bool control_open(struct master *master, const struct config *config, struct err *err);
 void control_close(struct master *master);
 

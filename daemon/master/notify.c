@@ -1,7 +1,7 @@
 /* notify.c - what systemd is told (sd_notify(3)); all of libsystemd is here.
  *
- * Called by master.c and reload.c.  Without a supervisor every call does nothing; a failure is ignored: there is
- * nobody else to tell. */
+ * Called by master.c and reload.c. Without a supervisor every call does nothing; a failure is ignored: there
+ * is nobody else to tell. */
 #include "master.h"
 
 #include <systemd/sd-daemon.h>
@@ -17,7 +17,8 @@ void notify_ready(const struct master *master)
 
 void notify_reloading(void)
 {
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading", (unsigned long long)(clock_now_ns() / 1000));
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading",
+		   (unsigned long long)(clock_now_ns() / 1000));
 }
 
 void notify_stopping(void)

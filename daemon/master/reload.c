@@ -1,11 +1,13 @@
-/* reload.c - the transition from one generation to the next, as a two-phase commit (DESIGN, sections 4 and 5).
+/* reload.c - the transition from one generation to the next, as a two-phase commit (DESIGN, sections 4 and
+ * 5).
  *
  *	ask -> checker -> logs, sockets, fresh workers -> PREPARE to all -> READY from all -> listen, commit
  *	    -> GO to all -> ADOPTED from all -> removed listeners closed, surplus workers retired -> answer
  *
- * Until the commit a failure anywhere calls the transition off: everything goes on as before, and whoever asked is
- * told which step failed and why.  After the commit there is no way back: whoever dies is respawned with the
- * new generation, whoever is late is replaced.  The start of the service is the same transition, from nothing.
+ * Until the commit a failure anywhere calls the transition off: everything goes on as before, and whoever
+ * asked is told which step failed and why. After the commit there is no way back: whoever dies is respawned
+ * with the new generation, whoever is late is replaced. The start of the service is the same transition, from
+ * nothing.
  */
 #include "master.h"
 
@@ -102,8 +104,8 @@ static void call_off(struct master *master, const char *step, const char *why)
 			timer_cancel(&child->deadline);
 			child->asked = child->generation;
 			if (!channel_tell(child->channel.fd, MESSAGE_ABORT, transition->number, &err))
-				log_event(LEVEL_WARNING, "worker_unreachable", log_number("slot", child->slot),
-					  log_text("error", err.text));
+				log_event(LEVEL_WARNING, "worker_unreachable",
+					  log_number("slot", child->slot), log_text("error", err.text));
 		}
 	}
 	sockets_abort(master);
@@ -127,9 +129,11 @@ static void done(struct master *master)
 	snprintf(text, sizeof(text), "generation %llu with %u workers after %llu ms%s%s",
 		 (unsigned long long)transition->number, master->slot_count, (unsigned long long)took_ms,
 		 transition->notes[0] != '\0' ? "; " : "", transition->notes);
-	log_event(LEVEL_NOTICE, first ? "serving" : "reload_done", log_number("generation", transition->number),
-		  log_number("workers", master->slot_count), log_number("took_ms", took_ms),
-		  transition->notes[0] != '\0' ? log_text("notes", transition->notes) : (struct log_field){ 0 });
+	log_event(LEVEL_NOTICE, first ? "serving" : "reload_done",
+		  log_number("generation", transition->number), log_number("workers", master->slot_count),
+		  log_number("took_ms", took_ms),
+		  transition->notes[0] != '\0' ? log_text("notes", transition->notes)
+					       : (struct log_field){ 0 });
 	finish(master, true, text);
 }
 
@@ -187,8 +191,8 @@ static void vote(struct child *child, enum vote_event event, const char *step, c
 		child_go(child);
 		break;
 	case VOTE_ACT_BUG:
-		log_event(LEVEL_ERROR, "bug_vote_event", log_number("slot", child->slot), log_number("vote", child->vote),
-			  log_number("vote_event", event));
+		log_event(LEVEL_ERROR, "bug_vote_event", log_number("slot", child->slot),
+			  log_number("vote", child->vote), log_number("vote_event", event));
 		break;
 	default:
 		break;
@@ -205,7 +209,8 @@ static void switch_log(struct master *master)
 		   current->generation->config->log_level);
 }
 
-/* Those that serve, were not asked (they began to serve meanwhile), are behind, and have no successor coming. */
+/* Those that serve, were not asked (they began to serve meanwhile), are behind, and have no successor
+ * coming. */
 static void catch_up(struct child *child)
 {
 	const struct master *master = child->master;
@@ -215,7 +220,8 @@ static void catch_up(struct child *child)
 	    master->slots[child->slot].serving != child || master->slots[child->slot].next != NULL)
 		return;
 	if (!spawn_ask(child, &child->master->current, &err)) {
-		log_event(LEVEL_ERROR, "worker_unreachable", log_number("slot", child->slot), log_text("error", err.text));
+		log_event(LEVEL_ERROR, "worker_unreachable", log_number("slot", child->slot),
+			  log_text("error", err.text));
 		child_happens(child, EV_DEADLINE);
 	}
 }
@@ -292,7 +298,8 @@ void reload_child_failed(struct child *child, uint64_t generation, const char *w
 		vote(child, VOTED_FAILED, "prepare", text);
 		return;
 	}
-	log_event(LEVEL_ERROR, "worker_cannot_prepare", log_number("slot", child->slot), log_text("error", why));
+	log_event(LEVEL_ERROR, "worker_cannot_prepare", log_number("slot", child->slot),
+		  log_text("error", why));
 	child_happens(child, child->state == CHILD_SERVING ? EV_DEADLINE : EV_RETIRE);
 }
 
@@ -322,8 +329,8 @@ void reload_child_died(struct child *child)
 		return;
 	snprintf(text, sizeof(text), "slot %u: its worker died before it was ready", child->slot);
 	if (child->vote == VOTE_ASKED || child->vote == VOTE_READY || child->vote == VOTE_GOING)
-		snprintf(transition->notes, sizeof(transition->notes), "the worker of slot %u died meanwhile and is respawned",
-			 child->slot);
+		snprintf(transition->notes, sizeof(transition->notes),
+			 "the worker of slot %u died meanwhile and is respawned", child->slot);
 	transition->buried++;   /* it is off the list of children already */
 	vote(child, VOTER_DIED, "prepare", text);
 }
@@ -334,8 +341,8 @@ void reload_child_late(struct child *child)
 		? child->master->transition.next.generation->config->prepare_ns / CLOCK_MS : 0;
 	char text[128];
 
-	snprintf(text, sizeof(text), "slot %u did not say READY within %llu ms (timeouts.prepare)", child->slot,
-		 (unsigned long long)prepare_ms);
+	snprintf(text, sizeof(text), "slot %u did not say READY within %llu ms (timeouts.prepare)",
+		 child->slot, (unsigned long long)prepare_ms);
 	if (child->vote != VOTE_NONE)
 		vote(child, VOTER_LATE, "prepare", text);
 	else
@@ -377,9 +384,10 @@ static bool must_replace(struct master *master, const struct verdict *next, cons
 			  next->identity.gid != master->current.identity.gid;
 
 	if (diff->replace || other_user)
-		snprintf(transition->notes, sizeof(transition->notes), "workers are replaced because %s changed",
-			 diff->replace ? diff->why : "user");
-	return diff->replace || other_user || transition->replace || next->generation->config->reload == RELOAD_REPLACE;
+		snprintf(transition->notes, sizeof(transition->notes),
+			 "workers are replaced because %s changed", diff->replace ? diff->why : "user");
+	return diff->replace || other_user || transition->replace ||
+	       next->generation->config->reload == RELOAD_REPLACE;
 }
 
 static bool call_fresh(struct master *master, unsigned slot, struct err *err)
@@ -398,8 +406,8 @@ static bool call_fresh(struct master *master, unsigned slot, struct err *err)
 	return true;
 }
 
-/* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks nobody);
- * those above the new count are retired when all others have adopted. */
+/* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks
+ * nobody); those above the new count are retired when all others have adopted. */
 static bool plan_slot(struct master *master, unsigned slot, bool replace, struct err *err)
 {
 	struct child *serving = master->slots[slot].serving;
@@ -499,7 +507,8 @@ void reload_ask(struct master *master, struct asker *asker, bool replace)
 			asker->answer(asker, false, "refused: drover is stopping");
 		return;
 	}
-	if (transition->phase != PHASE_IDLE) {  /* what is being read may be older than what this caller means */
+	if (transition->phase !=
+	    PHASE_IDLE) { /* what is being read may be older than what this caller means */
 		transition->again = true;
 		transition->again_replace |= replace;
 		if (asker != NULL)

@@ -29,9 +29,11 @@ static void respawn(struct timer *timer, uint64_t now_ns)
 	struct err err;
 
 	(void)now_ns;
-	if (!needs_worker(slot) || spawn_child(slot->master, index_of(slot), &slot->master->current, &err) != NULL)
+	if (!needs_worker(slot) ||
+	    spawn_child(slot->master, index_of(slot), &slot->master->current, &err) != NULL)
 		return;
-	log_event(LEVEL_ERROR, "respawn_failed", log_number("slot", index_of(slot)), log_text("error", err.text));
+	log_event(LEVEL_ERROR, "respawn_failed", log_number("slot", index_of(slot)),
+		  log_text("error", err.text));
 	slot_respawn(slot, false);
 }
 
@@ -61,7 +63,8 @@ void slots_bound_draining(struct master *master, unsigned slot)
 
 		if (child->slot != slot || child->state != CHILD_DRAINING || ++count <= most)
 			continue;
-		log_event(LEVEL_WARNING, "draining_cut", log_number("slot", slot), log_number("pid", (uint64_t)child->pid));
+		log_event(LEVEL_WARNING, "draining_cut", log_number("slot", slot),
+			  log_number("pid", (uint64_t)child->pid));
 		child_happens(child, EV_DEADLINE);
 	}
 }

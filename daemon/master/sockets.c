@@ -1,7 +1,7 @@
-/* sockets.c - the listening sockets: opened before PREPARE, listening from the commit on, closed only when their
- * address is not configured any more and every worker has emptied them.
+/* sockets.c - the listening sockets: opened before PREPARE, listening from the commit on, closed only when
+ * their address is not configured any more and every worker has emptied them.
  *
- * Called by reload.c and spawn.c.  A step that fails leaves everything as it was. */
+ * Called by reload.c and spawn.c. A step that fails leaves everything as it was. */
 #include "master.h"
 
 #include "base/fd.h"
@@ -51,7 +51,8 @@ static bool add_socket(struct master *master, struct listener *listener, struct 
 	if (grown == NULL)
 		return err_set(err, "out of memory");
 	listener->sockets = grown;
-	grown[listener->count++] = (struct listen_socket){ .serial = ++master->socket_serials, .fd = fd_take(&fd) };
+	grown[listener->count++] =
+		(struct listen_socket){ .serial = ++master->socket_serials, .fd = fd_take(&fd) };
 	return true;
 }
 
@@ -85,7 +86,10 @@ static bool prepare_one(struct master *master, const struct verdict *next, const
 	}
 	listener->keep = true;
 	listener->wanted = (struct listener_options){
-		.backlog = config->backlog, .mode = 0666, .v6only = config->v6only, .defer_accept = config->defer_accept,
+		.backlog = config->backlog,
+		.mode = 0666,
+		.v6only = config->v6only,
+		.defer_accept = config->defer_accept,
 	};
 	while (listener->count < sockets_wanted(listener, next))
 		if (!add_socket(master, listener, err))
@@ -182,8 +186,8 @@ void sockets_close(struct master *master)
 
 /* ---- telling a worker -------------------------------------------------------------------------------- */
 
-/* True when the verdict's configuration has the address.  (`keep` speaks of the newest one only: while a transition
- * is open, a worker may be respawned for the one before.) */
+/* True when the verdict's configuration has the address. (`keep` speaks of the newest one only: while a
+ * transition is open, a worker may be respawned for the one before.) */
 static bool belongs(const struct listener *listener, const struct verdict *verdict)
 {
 	const struct config *config = verdict->generation->config;
@@ -199,7 +203,7 @@ static bool belongs(const struct listener *listener, const struct verdict *verdi
 
 struct batch {
 	struct child *child;
-	bool committed;                 /* then only sockets that listen: a bound one in an epoll reports HUP for ever */
+	bool committed; /* then only sockets that listen: a bound one in an epoll reports HUP for ever */
 	struct message message;
 	int fds[CHANNEL_MAX_FDS];
 	unsigned count;

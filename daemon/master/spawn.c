@@ -1,6 +1,6 @@
 /* spawn.c - worker processes: forked, asked, told, killed, reaped.
  *
- * Called by slots.c and reload.c.  What happens to a child goes through the table in child.c, and nothing else
+ * Called by slots.c and reload.c. What happens to a child goes through the table in child.c, and nothing else
  * decides what is done about it. */
 #include "master.h"
 
@@ -21,7 +21,8 @@ enum { KILL_AGAIN_MS = 1000, DRAIN_GRACE_MS = 2000 };
 
 /* ---- in the child ------------------------------------------------------------------------------------ */
 
-/* A worker never acts on signals from outside: `systemctl kill` and ^C reach the whole group (invariant 10). */
+/* A worker never acts on signals from outside: `systemctl kill` and ^C reach the whole group (invariant
+ * 10). */
 static void ignore_signals(void)
 {
 	static const int ignored[] = { SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE };
@@ -33,7 +34,8 @@ static void ignore_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void run_child(struct master *master, const struct child *child, int end, const struct verdict *verdict)
+static void run_child(struct master *master, const struct child *child, int end,
+		      const struct verdict *verdict)
 {
 	int channel = fcntl(end, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	int keep[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, channel };
@@ -45,7 +47,8 @@ static void run_child(struct master *master, const struct child *child, int end,
 	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
 	privilege_open_files(verdict->generation->config->open_files);
 	if (!privilege_drop(who->change, who->uid, who->gid, &err)) {
-		log_event(LEVEL_ERROR, "worker_failed", log_number("slot", child->slot), log_text("error", err.text));
+		log_event(LEVEL_ERROR, "worker_failed", log_number("slot", child->slot),
+			  log_text("error", err.text));
 		_exit(1);
 	}
 	_exit(master->setup->run_worker(master->setup, channel, child->slot, master->board, child->column));
@@ -73,7 +76,8 @@ static void on_channel(struct source *source, uint32_t events)
 	struct message_fds fds;
 
 	(void)events;
-	result = channel_receive(source->fd, &message, &fds);   /* one a turn: no child can keep the master busy */
+	result = channel_receive(source->fd, &message,
+				 &fds); /* one a turn: no child can keep the master busy */
 	if (result == CHANNEL_MESSAGE)
 		on_message(child, &message);
 	if (result != CHANNEL_EMPTY)
@@ -89,11 +93,14 @@ static void log_exit(const struct child *child, const siginfo_t *info)
 	bool expected = child->state == CHILD_DRAINING || child->state == CHILD_KILLED;
 	bool clean = info->si_code == CLD_EXITED && info->si_status == 0;
 
-	log_event(expected && clean ? LEVEL_INFO : expected ? LEVEL_NOTICE : LEVEL_ERROR, "worker_exited",
-		  log_number("slot", child->slot), log_number("pid", (uint64_t)child->pid),
+	log_event(expected && clean ? LEVEL_INFO
+		  : expected        ? LEVEL_NOTICE
+				    : LEVEL_ERROR,
+		  "worker_exited", log_number("slot", child->slot), log_number("pid", (uint64_t)child->pid),
 		  log_text("state", child_state_names[child->state]),
 		  log_text("how", info->si_code == CLD_EXITED ? "exit" : strsignal(info->si_status)),
-		  log_number("status", (uint64_t)info->si_status), log_number("generation", child->generation));
+		  log_number("status", (uint64_t)info->si_status),
+		  log_number("generation", child->generation));
 }
 
 static void release(struct child *child)
@@ -168,7 +175,8 @@ static void send_signal(struct child *child, int signal_number)
 /* A child that does not read its channel is hung for good: there is no other way to reach it. */
 static void unreachable(struct child *child, const struct err *err)
 {
-	log_event(LEVEL_ERROR, "worker_unreachable", log_number("slot", child->slot), log_text("error", err->text));
+	log_event(LEVEL_ERROR, "worker_unreachable", log_number("slot", child->slot),
+		  log_text("error", err->text));
 	child->state = CHILD_KILLED;
 	send_signal(child, SIGKILL);
 }
@@ -176,11 +184,13 @@ static void unreachable(struct child *child, const struct err *err)
 static void send_drain(struct child *child)
 {
 	struct master *master = child->master;
-	uint64_t drain_ns = master->current.generation != NULL ? master->current.generation->config->drain_ns : 0;
+	uint64_t drain_ns =
+		master->current.generation != NULL ? master->current.generation->config->drain_ns : 0;
 	struct message message = { .type = MESSAGE_DRAIN, .bytes = sizeof(struct drain_note) };
 	struct err err;
 
-	message.body.drain = (struct drain_note){ master->loop.now_ns + drain_ns, master_is_stopping(master) };
+	message.body.drain =
+		(struct drain_note){ master->loop.now_ns + drain_ns, master_is_stopping(master) };
 	loop_timer(&master->loop, &child->deadline, drain_ns + DRAIN_GRACE_MS * CLOCK_MS);
 	if (!channel_send(child->channel.fd, &message, NULL, 0, &err))
 		unreachable(child, &err);
@@ -281,7 +291,8 @@ static bool watch(struct child *child, int channel, struct err *err)
 	child->deadline.fire = on_deadline;
 	if (child->exit.fd < 0)
 		return err_sys(err, errno, "pidfd_open");
-	if (loop_add(&master->loop, &child->exit, EPOLLIN) != 0 || loop_add(&master->loop, &child->channel, EPOLLIN) != 0)
+	if (loop_add(&master->loop, &child->exit, EPOLLIN) != 0 ||
+	    loop_add(&master->loop, &child->channel, EPOLLIN) != 0)
 		return err_set(err, "cannot watch worker %u", child->slot);
 	return true;
 }
@@ -334,7 +345,8 @@ static bool fork_child(struct child *child, const struct verdict *verdict, struc
 	return watch(child, fd_take(&mine), err);
 }
 
-struct child *spawn_child(struct master *master, unsigned slot, const struct verdict *verdict, struct err *err)
+struct child *spawn_child(struct master *master, unsigned slot, const struct verdict *verdict,
+			  struct err *err)
 {
 	struct child *child = new_child(master, slot, err);
 
@@ -347,7 +359,8 @@ struct child *spawn_child(struct master *master, unsigned slot, const struct ver
 		return NULL;
 	}
 	master->slots[slot].next = child;
-	log_event(LEVEL_INFO, "worker_started", log_number("slot", slot), log_number("pid", (uint64_t)child->pid),
+	log_event(LEVEL_INFO, "worker_started", log_number("slot", slot),
+		  log_number("pid", (uint64_t)child->pid),
 		  log_number("generation", verdict->generation->number));
 	return child;
 }

@@ -16,9 +16,10 @@ static json_t *child_json(const struct child *child)
 	for (unsigned i = 0; i < master->board->counters; i++)
 		json_object_set_new(counters, master->setup->counter_names[i],
 				    json_integer((json_int_t)column->counters[i]));
-	return json_pack("{s:i, s:i, s:s, s:I, s:I, s:o}", "slot", (int)child->slot, "pid", (int)child->pid, "state",
-			 child_state_names[child->state], "generation", (json_int_t)child->generation, "age_ms",
-			 (json_int_t)((master->loop.now_ns - child->started_ns) / CLOCK_MS), "counters", counters);
+	return json_pack(
+		"{s:i, s:i, s:s, s:I, s:I, s:o}", "slot", (int)child->slot, "pid", (int)child->pid, "state",
+		child_state_names[child->state], "generation", (json_int_t)child->generation, "age_ms",
+		(json_int_t)((master->loop.now_ns - child->started_ns) / CLOCK_MS), "counters", counters);
 }
 
 static json_t *workers_json(const struct master *master)
@@ -48,11 +49,12 @@ static json_t *listeners_json(const struct master *master)
 {
 	json_t *listeners = json_array();
 
-	for (const struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
+	for (const struct list *link = master->listeners.next; link != &master->listeners;
+	     link = link->next) {
 		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
-		json_array_append_new(listeners, json_pack("{s:s, s:i}", "address", listener->addr.text, "sockets",
-							   (int)listener->count));
+		json_array_append_new(listeners, json_pack("{s:s, s:i}", "address", listener->addr.text,
+							   "sockets", (int)listener->count));
 	}
 	return listeners;
 }
@@ -69,9 +71,9 @@ static json_t *totals_json(const struct master *master)
 
 static json_t *reload_json(const struct master *master)
 {
-	return json_pack("{s:b, s:s, s:I, s:I, s:I}", "good", (int)master->last_reload_good, "text", master->last_reload,
-			 "at", (json_int_t)master->last_reload_at.tv_sec, "succeeded", (json_int_t)master->reloads_good,
-			 "failed", (json_int_t)master->reloads_bad);
+	return json_pack("{s:b, s:s, s:I, s:I, s:I}", "good", (int)master->last_reload_good, "text",
+			 master->last_reload, "at", (json_int_t)master->last_reload_at.tv_sec, "succeeded",
+			 (json_int_t)master->reloads_good, "failed", (json_int_t)master->reloads_bad);
 }
 
 struct json_t *status_json(const struct master *master)
@@ -79,10 +81,11 @@ struct json_t *status_json(const struct master *master)
 	const struct generation *current = master->current.generation;
 	bool is_shared = current != NULL && current->config->accept == ACCEPT_SHARED;
 
-	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "version", DROVER_VERSION, "pid",
-			 (int)getpid(), "generation", (json_int_t)(current != NULL ? current->number : 0), "phase",
+	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "version", DROVER_VERSION,
+			 "pid", (int)getpid(), "generation",
+			 (json_int_t)(current != NULL ? current->number : 0), "phase",
 			 phase_names[master->transition.phase], "accept", is_shared ? "shared" : "reuseport",
 			 "stopping", (int)master->stopping, "slots", slots_json(master), "workers",
-			 workers_json(master), "listeners", listeners_json(master), "totals", totals_json(master),
-			 "last_reload", reload_json(master));
+			 workers_json(master), "listeners", listeners_json(master), "totals",
+			 totals_json(master), "last_reload", reload_json(master));
 }

@@ -1,8 +1,8 @@
 /* The votes of one transition: what each worker that was asked has said so far.
  *
- * A worker that served when the transition began is ASKED, a fresh process of the plan is CALLED.  The two differ in
- * what a death means: a serving worker that dies has no vote any more (a crash that has nothing to do with
- * the reload must not stop it), a fresh one that dies is the plan failing. */
+ * A worker that served when the transition began is ASKED, a fresh process of the plan is CALLED. The two
+ * differ in what a death means: a serving worker that dies has no vote any more (a crash that has nothing to
+ * do with the reload must not stop it), a fresh one that dies is the plan failing. */
 #ifndef MASTER_TRANSITION_H
 #define MASTER_TRANSITION_H
 

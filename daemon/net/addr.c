@@ -46,8 +46,8 @@ static bool parse_unix(const char *text, struct addr *addr, struct err *err)
 	if (path[0] != '/')
 		return refuse(text, "the path must be absolute", err);
 	if (strlen(path) >= sizeof(un->sun_path))
-		return err_set(err, "\"%s\": longer than the %zu bytes that a unix socket's path may have", text,
-			       sizeof(un->sun_path) - 1);
+		return err_set(err, "\"%s\": longer than the %zu bytes that a unix socket's path may have",
+			       text, sizeof(un->sun_path) - 1);
 	strcpy(un->sun_path, path);     /* its length was just checked */
 	addr_describe(&storage, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + 1), addr);
 	return true;

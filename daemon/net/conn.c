@@ -5,7 +5,6 @@
 #include "conn.h"
 
 #include "base/fd.h"
-#include "config/generation.h"
 
 enum { CONN_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP };
 
@@ -73,7 +72,8 @@ void conn_wake(struct conn *conn)
 		loop_ready(conn->engine->loop, &conn->ready);
 }
 
-/* close(2) now drops what the kernel still holds for a client that does not take it (socket(7), SO_LINGER). */
+/* close(2) now drops what the kernel still holds for a client that does not take it (socket(7),
+ * SO_LINGER). */
 static void reset_on_close(int fd)
 {
 	struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
@@ -146,7 +146,8 @@ static void sweep(struct turn_end *hook)
 		engine->closed_one(engine);
 }
 
-void engine_init(struct engine *engine, struct loop *loop, const struct protocol *protocol, uint64_t *counters)
+void engine_init(struct engine *engine, struct loop *loop, const struct protocol *protocol,
+		 uint64_t *counters)
 {
 	*engine = (struct engine){
 		.loop = loop, .protocol = protocol, .transport = &transport_plain, .counters = counters,
@@ -203,7 +204,7 @@ bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage 
 	return true;
 }
 
-void engine_adopt(struct engine *engine, struct generation *generation)
+struct generation *engine_adopt(struct engine *engine, struct generation *generation)
 {
 	struct generation *before = engine->generation;
 
@@ -214,7 +215,7 @@ void engine_adopt(struct engine *engine, struct generation *generation)
 		next = link->next;
 		conn_after(conn, engine->protocol->adopt(conn));
 	}
-	generation_unpin(before);
+	return before;
 }
 
 void engine_drain(struct engine *engine, bool close_idle)
@@ -246,6 +247,4 @@ void engine_free(struct engine *engine)
 	slab_free(&engine->slab);
 	slab_free(&engine->states);
 	pool_trim(&engine->pool);
-	generation_unpin(engine->generation);
-	engine->generation = NULL;
 }

@@ -1,10 +1,10 @@
 /* The connection engine: connections of one worker, from accept to close.
  *
  * A connection is registered once, edge-triggered, for both directions, and only when a transfer said AGAIN
- * before it was finished.  What it is ready for is remembered in `readable` and `writable` (DESIGN invariant 6):
- * a new socket counts as both; EPOLLIN sets the first, EPOLLOUT the second; EAGAIN or a short transfer clears it;
- * after EPOLLRDHUP, HUP or ERR (`ended`) a short read clears nothing, for no event would announce the FIN
- * that is already there.  A closed connection is freed at the end of the turn (invariant 7). */
+ * before it was finished. What it is ready for is remembered in `readable` and `writable` (DESIGN invariant
+ * 6): a new socket counts as both; EPOLLIN sets the first, EPOLLOUT the second; EAGAIN or a short transfer
+ * clears it; after EPOLLRDHUP, HUP or ERR (`ended`) a short read clears nothing, for no event would announce
+ * the FIN that is already there. A closed connection is freed at the end of the turn (invariant 7). */
 #ifndef NET_CONN_H
 #define NET_CONN_H
 
@@ -30,7 +30,7 @@ struct conn {
 	bool ended;                     /* EPOLLRDHUP, HUP or ERR was seen: read on to the end */
 	bool broken;                    /* HUP or ERR was seen: the peer will not take anything any more */
 	bool closed;                    /* given up in this turn */
-	bool reset;                     /* closing sends RST: nobody shall take half an answer for a whole one */
+	bool reset; /* closing sends RST: nobody shall take half an answer for a whole one */
 	uint32_t served;                /* exchanges that were finished on it */
 	uint64_t since_ns;              /* when it was accepted, or became idle */
 	struct ready ready;
@@ -45,9 +45,22 @@ struct conn {
 
 /* Counters that the engine and its protocols move; a column of the board, or any array in a test. */
 enum counter {
-	COUNT_ACCEPTED, COUNT_OPEN, COUNT_REQUESTS, COUNT_BYTES_SENT, COUNT_ACCEPT_PAUSED, COUNT_ACCEPT_ERRORS,
-	COUNT_PARSE_ERRORS, COUNT_TIMEOUTS, COUNT_DRAIN_CUT, COUNT_FILE_SHRANK, COUNT_ACCESS_LOG_DROPPED,
-	COUNT_STATUS_2XX, COUNT_STATUS_3XX, COUNT_STATUS_4XX, COUNT_STATUS_5XX, COUNT_OUT_OF_MEMORY,
+	COUNT_ACCEPTED,
+	COUNT_OPEN,
+	COUNT_REQUESTS,
+	COUNT_BYTES_SENT,
+	COUNT_ACCEPT_PAUSED,
+	COUNT_ACCEPT_ERRORS,
+	COUNT_PARSE_ERRORS,
+	COUNT_TIMEOUTS,
+	COUNT_DRAIN_CUT,
+	COUNT_FILE_SHRANK,
+	COUNT_ACCESS_LOG_DROPPED,
+	COUNT_STATUS_2XX,
+	COUNT_STATUS_3XX,
+	COUNT_STATUS_4XX,
+	COUNT_STATUS_5XX,
+	COUNT_OUT_OF_MEMORY,
 	COUNTERS
 };
 
@@ -59,7 +72,8 @@ struct access_log;
 struct engine {
 	struct loop *loop;
 	const struct protocol *protocol;
-	const struct transport *transport;      /* of new connections; transport_plain unless a test says otherwise */
+	const struct transport
+		*transport; /* of new connections; transport_plain unless a test says otherwise */
 	struct generation *generation;  /* new exchanges go by this one */
 	uint64_t *counters;             /* COUNTERS of them */
 	struct pool pool;
@@ -72,20 +86,23 @@ struct engine {
 	bool close_idle;                /* and a connection that gets idle is closed */
 	unsigned slot;
 	struct access_log *access_log;  /* NULL: none */
-	const void *board;              /* for the status service: all columns, see ipc/board.h; NULL in tests */
-	void (*closed_one)(struct engine *engine);      /* after connections were freed: accept may go on; may be NULL */
+	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
+	void (*closed_one)(
+		struct engine *engine); /* after connections were freed: accept may go on; may be NULL */
 	struct turn_end sweep;
 };
 
-/* `counters` stays the caller's; registers the engine's end-of-turn hook with `loop`.  Nothing can be accepted
+/* `counters` stays the caller's; registers the engine's end-of-turn hook with `loop`. Nothing can be accepted
  * before the first engine_adopt. */
-void engine_init(struct engine *engine, struct loop *loop, const struct protocol *protocol, uint64_t *counters);
+void engine_init(struct engine *engine, struct loop *loop, const struct protocol *protocol,
+		 uint64_t *counters);
 
-/* New exchanges go by `generation` (the caller's pin moves to the engine); every connection is told. */
-void engine_adopt(struct engine *engine, struct generation *generation);
+/* New exchanges go by `generation`, whose pin for being current is the caller's; every connection is told.
+ * Returns the one before (NULL: none), for the caller to unpin. */
+struct generation *engine_adopt(struct engine *engine, struct generation *generation);
 
-/* Takes over the accepted, non-blocking socket `fd` and serves it at once.  False when out of memory (`fd` was closed,
- * counted). */
+/* Takes over the accepted, non-blocking socket `fd` and serves it at once. False when out of memory (`fd` was
+ * closed, counted). */
 bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer);
 
 /* Every connection ends after what it has in hand; see protocol.drain. */
@@ -94,8 +111,8 @@ void engine_drain(struct engine *engine, bool close_idle);
 /* Closes everything that is left; what was not idle is counted as cut. */
 void engine_cut(struct engine *engine);
 
-/* Gives all memory back, and the pin on the generation.  Every connection must be closed; the loop must not run
- * again. */
+/* Gives all memory back. Every connection must be closed; the loop must not
+ * run again. */
 void engine_free(struct engine *engine);
 
 /* Serves `conn` now, then acts on what it wants: registers it, puts it on the ready list, or closes it. */
@@ -104,12 +121,12 @@ void conn_serve(struct conn *conn);
 /* Acts on an answer of the protocol that came outside of conn_serve (a timer, a resumed exchange). */
 void conn_after(struct conn *conn, enum served served);
 
-/* Has it served in the next turn: for whoever has an answer for it outside of its own events.  Unlike conn_serve
- * it is safe inside of a call from the protocol. */
+/* Has it served in the next turn: for whoever has an answer for it outside of its own events. Unlike
+ * conn_serve it is safe inside of a call from the protocol. */
 void conn_wake(struct conn *conn);
 
-/* Marks it closed: takes it off the loop, lets the protocol give back what it holds, closes the socket; the memory
- * follows at the turn's end.  Harmless on a closed one. */
+/* Marks it closed: takes it off the loop, lets the protocol give back what it holds, closes the socket; the
+ * memory follows at the turn's end. Harmless on a closed one. */
 void conn_close(struct conn *conn);
 
 /* Arms the connection's one timer; 0 disarms. */

@@ -1,5 +1,5 @@
-/* Listening sockets, one at a time; who holds which is the master's business.  All are CLOEXEC, non-blocking, and
- * TCP ones have SO_REUSEADDR and SO_REUSEPORT. */
+/* Listening sockets, one at a time; who holds which is the master's business. All are CLOEXEC, non-blocking,
+ * and TCP ones have SO_REUSEADDR and SO_REUSEPORT. */
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
 

@@ -1,7 +1,7 @@
 /* plain.c - the transport of bare sockets.
  *
- * Called by protocols, through the struct.  Keeps conn->readable and conn->writable true to what the kernel will
- * announce (DESIGN invariant 6).  A broken connection is IO_ERROR; nothing raises a signal. */
+ * Called by protocols, through the struct. Keeps conn->readable and conn->writable true to what the kernel
+ * will announce (DESIGN invariant 6). A broken connection is IO_ERROR; nothing raises a signal. */
 #include "conn.h"
 
 #include <errno.h>

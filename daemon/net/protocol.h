@@ -21,8 +21,9 @@ struct protocol {
 	const char *name;
 	size_t state_bytes;             /* of what it keeps behind conn->state */
 	/* Builds what this protocol needs of a generation (routes, the services' own state) in its arena, a
-	 * step of at most `budget_ns` a call; `*done` says whether that was the last.  False: it cannot be served,
-	 * and `err` says why, with the setting's place where there is one.  Runs with the worker's rights. */
+	 * step of at most `budget_ns` a call; `*done` says whether that was the last. False: it cannot be
+	 * served, and `err` says why, with the setting's place where there is one. Runs with the worker's
+	 * rights. */
 	bool (*prepare)(struct generation *generation, uint64_t budget_ns, bool *done, struct err *err);
 	void (*open)(struct conn *conn);                /* a new connection; arms its timer */
 	enum served (*ready)(struct conn *conn);        /* readable or writable: work, within the budget */
@@ -33,7 +34,7 @@ struct protocol {
 	enum served (*drain)(struct conn *conn, bool close_idle);
 	bool (*freeze)(struct conn *conn);              /* for handover; NULL: cannot be moved */
 	void (*thaw)(struct conn *conn);
-	void (*close)(struct conn *conn);               /* gives back what it holds; the engine closes the socket */
+	void (*close)(struct conn *conn); /* gives back what it holds; the engine closes the socket */
 	bool (*idle)(const struct conn *conn);          /* nothing is owed to the client */
 };
 

@@ -1,8 +1,10 @@
-/* beneath.c - opening below a root, with openat2(2) or without.  Called by the files service; fails with errno.
+/* beneath.c - opening below a root, with openat2(2) or without. Called by the files service; fails with
+ * errno.
  *
- * systemd's RestrictSUIDSGID, which DynamicUser implies, answers openat2 with ENOSYS: its flags lie behind a pointer that
- * a seccomp filter cannot follow.  The walk opens each directory with O_NOFOLLOW, so that no segment can be swapped
- * for a symlink unseen; a symlink's target is put in its place and the walk begins anew from the root. */
+ * systemd's RestrictSUIDSGID, which DynamicUser implies, answers openat2 with ENOSYS: its flags lie behind a
+ * pointer that a seccomp filter cannot follow. The walk opens each directory with O_NOFOLLOW, so that no
+ * segment can be swapped for a symlink unseen; a symlink's target is put in its place and the walk begins
+ * anew from the root. */
 #include "beneath.h"
 
 #include "base/fd.h"
@@ -117,7 +119,8 @@ static int read_link(int root, const char *path, char target[PATH_MAX])
 	if (fd < 0)
 		return -1;
 	if (len < 0)
-		return fail(errno == ENOENT ? EINVAL : errno);  /* an empty path on something that is no symlink */
+		return fail(errno == ENOENT ? EINVAL
+					    : errno); /* an empty path on something that is no symlink */
 	target[len] = '\0';
 	return 0;
 }
@@ -158,7 +161,8 @@ static bool is_plain(const char *path)
 {
 	for (size_t len; *path != '\0'; path += len + (path[len] == '/')) {
 		len = strcspn(path, "/");
-		if (len == 0 || len > NAME_MAX || (path[0] == '.' && (len == 1 || (len == 2 && path[1] == '.'))))
+		if (len == 0 || len > NAME_MAX ||
+		    (path[0] == '.' && (len == 1 || (len == 2 && path[1] == '.'))))
 			return false;
 	}
 	return true;
@@ -183,7 +187,8 @@ int beneath_walk(int root, const char *path)
 	if (resolve(root, &walk) < 0)
 		return -1;
 	fd = open_plain(root, walk.done, OPEN_FLAGS | (directory ? O_DIRECTORY : 0));
-	return fd < 0 && errno == ELOOP ? fail(EAGAIN) : fd;    /* a symlink came in between: the caller tries again */
+	return fd < 0 && errno == ELOOP ? fail(EAGAIN)
+					: fd; /* a symlink came in between: the caller tries again */
 }
 
 int beneath_open(int root, const char *path)

@@ -4,10 +4,11 @@
 
 #include <stdbool.h>
 
-/* Opens `path` (relative, no leading slash; "" is the directory itself) for reading below `root` (O_PATH will do),
- * following symlinks that stay below it: openat2(2) with RESOLVE_BENEATH.  Where that call is missing or a seccomp
- * filter hides it, the path is walked segment by segment, with the same result.  Never blocks on a FIFO.  Returns
- * a descriptor, or -1 with errno: EXDEV when the path leads out, ELOOP after too many symlinks. */
+/* Opens `path` (relative, no leading slash; "" is the directory itself) for reading below `root` (O_PATH will
+ * do), following symlinks that stay below it: openat2(2) with RESOLVE_BENEATH. Where that call is missing or
+ * a seccomp filter hides it, the path is walked segment by segment, with the same result. Never blocks on a
+ * FIFO. Returns a descriptor, or -1 with errno: EXDEV when the path leads out, ELOOP after too many
+ * symlinks. */
 int beneath_open(int root, const char *path);
 
 /* The walk, whatever the kernel offers (for the tests, which compare the two). */

@@ -1,8 +1,9 @@
 /* files.c - files below a root.
  *
- * Called through the struct.  The root's path is resolved anew for each request (a deployment swaps a symlink), the
- * file is opened once and only what fstat says of that descriptor counts, so that a file replaced meanwhile is
- * answered whole, as it was or as it is.  Fails with the answer that the errno stands for. */
+ * Called through the struct. The root's path is resolved anew for each request (a deployment swaps a
+ * symlink), the file is opened once and only what fstat says of that descriptor counts, so that a file
+ * replaced meanwhile is answered whole, as it was or as it is. Fails with the answer that the errno stands
+ * for. */
 #include "files.h"
 
 #include "beneath.h"
@@ -41,7 +42,10 @@ static const struct setting rows[] = {
 };
 
 const struct schema files_schema = {
-	.name = "files", .settings = rows, .count = sizeof(rows) / sizeof(rows[0]), .bytes = sizeof(struct settings),
+	.name = "files",
+	.settings = rows,
+	.count = sizeof(rows) / sizeof(rows[0]),
+	.bytes = sizeof(struct settings),
 	.help = "serves the files of a directory",
 };
 
@@ -90,8 +94,8 @@ static unsigned open_file(int root, const char *path, struct file *file)
 }
 
 /* `directory` ends with a slash or is empty.  A directory without an index is nothing to see. */
-static unsigned open_index(int root, const struct strings *index, const char *directory, struct exchange *exchange,
-			   struct file *file)
+static unsigned open_index(int root, const struct strings *index, const char *directory,
+			   struct exchange *exchange, struct file *file)
 {
 	unsigned status = 404;
 
@@ -119,8 +123,9 @@ static const char *path_below(const struct exchange *exchange)
 static unsigned redirect(struct exchange *exchange)
 {
 	const struct request *request = &exchange->request;
-	const char *location = target_slash_location(span_str(request->path, exchange->head),
-						     span_str(request->query, exchange->head), &exchange->arena);
+	const char *location =
+		target_slash_location(span_str(request->path, exchange->head),
+				      span_str(request->query, exchange->head), &exchange->arena);
 
 	if (location == NULL)
 		return 500;
@@ -130,7 +135,8 @@ static unsigned redirect(struct exchange *exchange)
 }
 
 /* 0 with a regular file, 301 with a filled answer, or the status of an error. */
-static unsigned find_file(struct exchange *exchange, const struct settings *settings, int root, struct file *file)
+static unsigned find_file(struct exchange *exchange, const struct settings *settings, int root,
+			  struct file *file)
 {
 	const char *path = path_below(exchange);
 	unsigned status;

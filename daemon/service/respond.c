@@ -18,7 +18,10 @@ static const struct setting rows[] = {
 };
 
 const struct schema respond_schema = {
-	.name = "respond", .settings = rows, .count = sizeof(rows) / sizeof(rows[0]), .bytes = sizeof(struct settings),
+	.name = "respond",
+	.settings = rows,
+	.count = sizeof(rows) / sizeof(rows[0]),
+	.bytes = sizeof(struct settings),
 	.help = "answers every request with the same text",
 };
 

@@ -23,8 +23,8 @@ static const char *counters(struct exchange *exchange)
 	const char *text = "";
 
 	for (unsigned i = 0; i < COUNTERS && text != NULL; i++)
-		text = arena_printf(&exchange->arena, "%s%s\"%s\":%llu", text, i > 0 ? "," : "", counter_names[i],
-				    (unsigned long long)sum(exchange->engine, i));
+		text = arena_printf(&exchange->arena, "%s%s\"%s\":%llu", text, i > 0 ? "," : "",
+				    counter_names[i], (unsigned long long)sum(exchange->engine, i));
 	return text;
 }
 
@@ -35,7 +35,8 @@ static enum answer status_start(struct exchange *exchange, const void *settings)
 	(void)settings;
 	if (text != NULL)
 		text = arena_printf(&exchange->arena, "{\"slot\":%u,\"generation\":%llu,\"counters\":{%s}}\n",
-				    exchange->engine->slot, (unsigned long long)exchange->generation->number, text);
+				    exchange->engine->slot, (unsigned long long)exchange->generation->number,
+				    text);
 	if (text == NULL) {
 		exchange_error(exchange, 500);
 		return ANSWERED;

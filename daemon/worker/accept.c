@@ -1,8 +1,8 @@
 /* accept.c - which sockets a worker accepts from, and accepting.
  *
- * A worker holds every slot's sockets.  It accepts from its own slot's, alone; from those that are everybody's
+ * A worker holds every slot's sockets. It accepts from its own slot's, alone; from those that are everybody's
  * (mode shared, unix sockets, slots that are gone or have no worker) together with the other workers, by
- * EPOLLEXCLUSIVE.  Sockets are level-triggered and emptied in bounded batches.  When it must not take more, it
+ * EPOLLEXCLUSIVE. Sockets are level-triggered and emptied in bounded batches. When it must not take more, it
  * unregisters them: what waits stays in the backlog, and nothing spins. */
 #include "worker.h"
 
@@ -37,7 +37,7 @@ static enum want wanted(const struct worker *worker, const struct held_socket *h
 		return WANT_NOT;
 	if (!is_listed(&worker->note, held->note.listener))
 		return WANT_NOT;
-	if (held->generation > worker->engine.generation->number)       /* does not listen before the commit */
+	if (held->generation > worker->engine.generation->number) /* does not listen before the commit */
 		return WANT_NOT;
 	if (worker->note.shared || held->note.shared)
 		return WANT_EXCLUSIVE;

@@ -1,7 +1,8 @@
-/* adopt.c - a worker takes over a generation: CONFIG, LOGS, SOCKETS, PREPARE -> READY or FAILED; GO -> ADOPTED.
+/* adopt.c - a worker takes over a generation: CONFIG, LOGS, SOCKETS, PREPARE -> READY or FAILED; GO ->
+ * ADOPTED.
  *
- * The generation is built beside the one that is served, in steps of at most a millisecond a turn.  All that can
- * fail is done before READY; GO only switches. */
+ * The generation is built beside the one that is served, in steps of at most a millisecond a turn. All that
+ * can fail is done before READY; GO only switches. */
 #include "worker.h"
 
 #include "base/clock.h"
@@ -27,7 +28,8 @@ static void forget(struct worker *worker)
 	*next = (struct preparing){ .error_log = -1, .access_log = -1 };
 }
 
-/* A channel that cannot be written has been closed at the other end, and its end is handled where it is read. */
+/* A channel that cannot be written has been closed at the other end, and its end is handled where it is
+ * read. */
 static void tell(struct worker *worker, enum message_type type, uint64_t generation)
 {
 	struct err err;
@@ -63,7 +65,8 @@ void adopt_config(struct worker *worker, uint64_t generation, int memfd)
 		return;
 	}
 	list_push_back(&worker->generations, &worker->next.generation->link);
-	if (!canonical_begin(&worker->next.load, worker->next.generation, (struct str){ worker->next.text, len }, &err))
+	if (!canonical_begin(&worker->next.load, worker->next.generation,
+			     (struct str){ worker->next.text, len }, &err))
 		fail(worker, generation, err.text);
 }
 
@@ -84,7 +87,8 @@ static unsigned generations_alive(const struct worker *worker)
 {
 	unsigned count = 0;
 
-	for (const struct list *link = worker->generations.next; link != &worker->generations; link = link->next)
+	for (const struct list *link = worker->generations.next; link != &worker->generations;
+	     link = link->next)
 		count++;
 	return count;
 }
@@ -97,8 +101,10 @@ static bool too_many(struct worker *worker, struct err *err)
 
 	if (current == NULL || generations_alive(worker) <= current->config->max_generations)
 		return false;
-	err_set(err, "%u configurations are still in use by requests under way, the oldest is generation %llu"
-		     " (limits.max_generations)", generations_alive(worker) - 1, (unsigned long long)oldest->number);
+	err_set(err,
+		"%u configurations are still in use by requests under way, the oldest is generation %llu"
+		" (limits.max_generations)",
+		generations_alive(worker) - 1, (unsigned long long)oldest->number);
 	return true;
 }
 
@@ -174,7 +180,7 @@ void adopt_go(struct worker *worker, uint64_t generation)
 		return;
 	switch_logs(worker, next->generation->config);
 	worker->note = next->note;
-	engine_adopt(&worker->engine, next->generation);
+	generation_unpin(engine_adopt(&worker->engine, next->generation));
 	next->generation = NULL;
 	forget(worker);
 	if (!worker->draining) {

@@ -1,4 +1,5 @@
-/* drain.c - a worker's end: stop accepting, finish what is in hand, leave.  Called on DRAIN and when the channel ends. */
+/* drain.c - a worker's end: stop accepting, finish what is in hand, leave. Called on DRAIN and when the
+ * channel ends. */
 #include "worker.h"
 
 #include "base/log.h"

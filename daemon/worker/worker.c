@@ -1,6 +1,6 @@
 /* worker.c - a worker's set-up, its loop and its channel.
  *
- * Called by the master's spawn.c, after fork.  A failure at set-up ends the process with a log line; later the
+ * Called by the master's spawn.c, after fork. A failure at set-up ends the process with a log line; later the
  * channel alone says what to do, and its end means: drain and leave. */
 #include "worker.h"
 
@@ -66,10 +66,11 @@ static void on_drain(struct worker *worker, const struct message *message, struc
 	drain_begin(worker, &message->body.drain);
 }
 
-static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct message *, struct message_fds *) = {
-	[MESSAGE_CONFIG] = on_config, [MESSAGE_LOGS] = on_logs, [MESSAGE_SOCKETS] = on_sockets,
-	[MESSAGE_PREPARE] = on_prepare, [MESSAGE_GO] = on_go, [MESSAGE_ABORT] = on_abort,
-	[MESSAGE_COVER] = on_cover, [MESSAGE_DRAIN] = on_drain,
+static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct message *,
+					     struct message_fds *) = {
+	[MESSAGE_CONFIG] = on_config,   [MESSAGE_LOGS] = on_logs,   [MESSAGE_SOCKETS] = on_sockets,
+	[MESSAGE_PREPARE] = on_prepare, [MESSAGE_GO] = on_go,       [MESSAGE_ABORT] = on_abort,
+	[MESSAGE_COVER] = on_cover,     [MESSAGE_DRAIN] = on_drain,
 };
 
 /* The master is gone (or broken): nobody will hand anything over, finish what there is and leave. */
@@ -129,7 +130,8 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	list_init(&worker->generations);
 	if (!loop_open(&worker->loop, err))
 		return false;
-	engine_init(&worker->engine, &worker->loop, start->protocol, start->board->column[start->column].counters);
+	engine_init(&worker->engine, &worker->loop, start->protocol,
+		    start->board->column[start->column].counters);
 	worker->engine.slot = start->slot;
 	worker->engine.board = start->board;
 	worker->engine.closed_one = on_closed;
@@ -146,6 +148,7 @@ static void tear_down(struct worker *worker)
 	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);
 	if (worker->access_log != NULL)
 		worker->access_log(&worker->engine, -1);
+	generation_unpin(worker->engine.generation);
 	engine_free(&worker->engine);
 	loop_close(&worker->loop);
 	fd_close(&worker->channel.fd);

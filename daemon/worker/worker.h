@@ -58,7 +58,7 @@ struct worker {
 	void (*access_log)(struct engine *engine, int fd);
 };
 
-/* Runs until the worker has drained; returns its exit status.  Called right after fork, signals and privileges
+/* Runs until the worker has drained; returns its exit status. Called right after fork, signals and privileges
  * settled; never returns early. */
 int worker_run(const struct worker_start *start);
 
@@ -67,8 +67,8 @@ int worker_run(const struct worker_start *start);
 /* Takes over a socket that came in a SOCKETS message; registers nothing yet. */
 void accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation);
 
-/* Registers exactly the sockets that this worker must accept from now, and closes those whose listener is gone
- * (after emptying their queue). */
+/* Registers exactly the sockets that this worker must accept from now, and closes those whose listener is
+ * gone (after emptying their queue). */
 void accept_apply(struct worker *worker);
 
 /* Gives back the sockets that came with an aborted generation. */
@@ -91,7 +91,8 @@ void adopt_step(struct ready *ready);
 
 /* ---- drain.c ---- */
 
-/* Stops accepting, ends every connection after what it has in hand, cuts the rest at `deadline_ns`, leaves. */
+/* Stops accepting, ends every connection after what it has in hand, cuts the rest at `deadline_ns`,
+ * leaves. */
 void drain_begin(struct worker *worker, const struct drain_note *note);
 
 /* Leaves when nothing is left. */

@@ -529,16 +529,20 @@ class Replace(Master):
 
     def test_a_fresh_worker_that_is_not_ready_in_time(self):
         """Those that are ready wait for it in vain, and nobody has left his seat for them."""
-        server = self.start({"reload": "replace", "workers": 12, "timeouts": {"prepare": "500ms"}})
-        for _ in range(30):
-            server.wait_status(lambda _: len(server.children()) == 12)
+        count = 48  # so that the first are ready before the last are forked
+        server = self.start({"reload": "replace", "workers": count,
+                             "timeouts": {"prepare": "500ms", "drain": "100ms"}})
+        for _ in range(50):
+            server.wait_status(lambda _: len(server.children()) == count)
             before = server.workers()
             clients = self.idle(server, 20)
             if self.stop_one_fresh(server):
                 break
+            for client in clients:
+                client.close()
         else:
             self.fail("no fresh worker could be stopped in time")
-        server.wait_status(lambda _: len(server.children()) == 12)
+        server.wait_status(lambda _: len(server.children()) == count)
         self.assertEqual(server.workers(), before)
         for client in clients:
             self.assertTrue(client.is_quiet())

@@ -1,8 +1,10 @@
-/* child_model_test.c - every history of a worker process, up to a length, against what has really happened to it.
+/* child_model_test.c - every history of a worker process, up to a length, against what has really happened to
+ * it.
  *
- * The environment is a process that exists until it was reaped, may say READY whenever it exists (also when it
- * was told to drain or was killed: the message crossed), and is sent GO only when it is prepared.  The facts are kept
- * apart from the table: they change by what was said and by the actions that the table asked for. */
+ * The environment is a process that exists until it was reaped, may say READY whenever it exists (also when
+ * it was told to drain or was killed: the message crossed), and is sent GO only when it is prepared. The
+ * facts are kept apart from the table: they change by what was said and by the actions that the table asked
+ * for. */
 #include "master/child.h"
 
 #include <check.h>
@@ -64,7 +66,9 @@ static void explore(const struct facts *facts, const char *history, unsigned dep
 {
 	for (unsigned event = 0; event < CHILD_EVENTS && depth < LONGEST; event++) {
 		char longer[256];
-		struct moment moment = { .before = *facts, .after = *facts, .event = event, .history = longer };
+		struct moment moment = {
+			.before = *facts, .after = *facts, .event = event, .history = longer
+		};
 
 		if (!can_happen(facts, event))
 			continue;
@@ -97,7 +101,8 @@ static void must(const struct moment *moment, bool good, const char *rule_text)
 
 static void is_no_bug(const struct moment *m)
 {
-	must(m, m->step.action != ACT_BUG && m->step.action != ACT_NONE, "an event that can happen has a row");
+	must(m, m->step.action != ACT_BUG && m->step.action != ACT_NONE,
+	     "an event that can happen has a row");
 }
 
 START_TEST(no_event_that_can_happen_is_a_bug)
@@ -133,7 +138,8 @@ END_TEST
 
 static void gone_means_reaped(const struct moment *m)
 {
-	must(m, (m->step.state == CHILD_GONE) == (m->event == EV_EXITED), "gone by EXITED and by nothing else");
+	must(m, (m->step.state == CHILD_GONE) == (m->event == EV_EXITED),
+	     "gone by EXITED and by nothing else");
 }
 
 START_TEST(nothing_but_the_reaping_makes_a_child_gone)
@@ -159,7 +165,8 @@ END_TEST
 static void serving_is_entered_by_go(const struct moment *m)
 {
 	if (m->step.state == CHILD_SERVING && m->before.state != CHILD_SERVING)
-		must(m, m->event == EV_GO && m->before.state == CHILD_STANDBY, "serving begins by GO in standby");
+		must(m, m->event == EV_GO && m->before.state == CHILD_STANDBY,
+		     "serving begins by GO in standby");
 }
 
 START_TEST(serving_is_entered_by_go_from_standby_only)
@@ -333,8 +340,8 @@ static void check_is_bug(enum child_state state, enum child_event event)
 	struct step step = child_next(state, event);
 
 	if (step.action != ACT_BUG || step.state != state)
-		ck_abort_msg("%s in %s is no bug: %s, action %d", event_names[event], child_state_names[state],
-			     child_state_names[step.state], (int)step.action);
+		ck_abort_msg("%s in %s is no bug: %s, action %d", event_names[event],
+			     child_state_names[state], child_state_names[step.state], (int)step.action);
 }
 
 START_TEST(gone_is_final)

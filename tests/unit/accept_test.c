@@ -1,5 +1,5 @@
-/* Which sockets a worker watches.  The open file descriptions live on in the test, as they do in the master, so that a
- * forgotten EPOLL_CTL_DEL shows: the worker's epoll would go on reporting them. */
+/* Which sockets a worker watches. The open file descriptions live on in the test, as they do in the master,
+ * so that a forgotten EPOLL_CTL_DEL shows: the worker's epoll would go on reporting them. */
 #include "worker/worker.h"
 
 #include "base/fd.h"
@@ -37,8 +37,13 @@ static bool is_idle(const struct conn *conn)
 }
 
 static const struct protocol protocol_silent = {
-	.name = "silent", .open = open_nothing, .ready = wait_for_ever, .timeout = wait_for_ever, .adopt = wait_for_ever,
-	.close = open_nothing, .idle = is_idle,
+	.name = "silent",
+	.open = open_nothing,
+	.ready = wait_for_ever,
+	.timeout = wait_for_ever,
+	.adopt = wait_for_ever,
+	.close = open_nothing,
+	.idle = is_idle,
 };
 
 static int listening_socket(struct sockaddr_in *address)
@@ -85,6 +90,7 @@ static void tear_down(void)
 	for (unsigned i = 0; i < SLOTS; i++)
 		fd_close(&sockets[i]);
 	engine_cut(&worker.engine);
+	generation_unpin(worker.engine.generation);
 	engine_free(&worker.engine);
 	loop_close(&worker.loop);
 }

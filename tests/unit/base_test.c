@@ -209,10 +209,19 @@ static const struct {
 	const char *a, *b;
 	size_t edits;
 } distances[] = {
-	{ "", "", 0 }, { "listen", "listen", 0 }, { "", "abc", 3 }, { "abc", "", 3 },
-	{ "lisen", "listen", 1 }, { "listeen", "listen", 1 }, { "lizten", "listen", 1 },
-	{ "lsiten", "listen", 1 }, { "ca", "abc", 3 }, { "kitten", "sitting", 3 }, { "wrokers", "workers", 1 },
-	{ "ab", "ba", 1 }, { "abcd", "badc", 2 },
+	{ "", "", 0 },
+	{ "listen", "listen", 0 },
+	{ "", "abc", 3 },
+	{ "abc", "", 3 },
+	{ "lisen", "listen", 1 },
+	{ "listeen", "listen", 1 },
+	{ "lizten", "listen", 1 },
+	{ "lsiten", "listen", 1 },
+	{ "ca", "abc", 3 },
+	{ "kitten", "sitting", 3 },
+	{ "wrokers", "workers", 1 },
+	{ "ab", "ba", 1 },
+	{ "abcd", "badc", 2 },
 };
 
 START_TEST(a_distance_is_the_number_of_edits)
@@ -617,8 +626,8 @@ START_TEST(all_others_are_closed)
 		dup2(2, 50);
 		dup2(2, 51);
 		fd_close_others(kept, 3);
-		good = is_open(20) && is_open(21) && is_open(50) && !is_open(22) && !is_open(51) && !is_open(0) &&
-		       !is_open(2);
+		good = is_open(20) && is_open(21) && is_open(50) && !is_open(22) && !is_open(51) &&
+		       !is_open(0) && !is_open(2);
 		_exit(good ? 0 : 1);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -656,7 +665,8 @@ END_TEST
 
 START_TEST(what_can_still_be_changed_is_not_sealed)
 {
-	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING),
+	    null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	ck_assert(!fd_is_sealed(fd));
 	fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL);     /* it can still grow and shrink */
@@ -764,9 +774,11 @@ int main(void)
 	tcase_add_test(str, trimming_takes_spaces_and_tabs_at_both_ends);
 	tcase_add_loop_test(str, a_list_is_taken_apart, 0, sizeof(lists) / sizeof(lists[0]));
 	tcase_add_test(str, at_the_end_of_a_list_the_element_is_untouched);
-	tcase_add_loop_test(str, a_number_is_digits_and_nothing_else, 0, sizeof(numbers) / sizeof(numbers[0]));
+	tcase_add_loop_test(str, a_number_is_digits_and_nothing_else, 0,
+			    sizeof(numbers) / sizeof(numbers[0]));
 	tcase_add_test(str, a_number_ends_with_its_slice);
-	tcase_add_loop_test(str, a_distance_is_the_number_of_edits, 0, sizeof(distances) / sizeof(distances[0]));
+	tcase_add_loop_test(str, a_distance_is_the_number_of_edits, 0,
+			    sizeof(distances) / sizeof(distances[0]));
 	tcase_add_test(str, a_word_of_64_bytes_has_a_distance_and_a_longer_one_none);
 	suite_add_tcase(suite, list);
 	tcase_add_test(list, a_list_gives_its_elements_in_order);

@@ -115,7 +115,8 @@ static void expect(int (*opener)(int, const char *), int row)
 	int fd = opener(root, rows[row].path);
 
 	if (rows[row].content == NULL) {
-		ck_assert_msg(fd < 0 && errno == rows[row].error, "%s: fd %d, %s", rows[row].path, fd, strerror(errno));
+		ck_assert_msg(fd < 0 && errno == rows[row].error, "%s: fd %d, %s", rows[row].path, fd,
+			      strerror(errno));
 		return;
 	}
 	ck_assert_msg(fd >= 0, "%s: %s", rows[row].path, strerror(errno));

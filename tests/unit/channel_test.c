@@ -325,7 +325,8 @@ START_TEST(a_set_of_slots_holds_each_slot_by_itself)
 	slot_set_add(&set, 63);
 	slot_set_add(&set, CHANNEL_MAX_SLOTS - 1);
 	for (unsigned slot = 0; slot < CHANNEL_MAX_SLOTS + 100; slot++)
-		ck_assert_int_eq(slot_set_has(&set, slot), slot == 0 || slot == 63 || slot == CHANNEL_MAX_SLOTS - 1);
+		ck_assert_int_eq(slot_set_has(&set, slot),
+				 slot == 0 || slot == 63 || slot == CHANNEL_MAX_SLOTS - 1);
 }
 END_TEST
 

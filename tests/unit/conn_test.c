@@ -170,7 +170,7 @@ START_TEST(adopting_closes_nothing)
 {
 	fake_connect(&server, &client, GET("/hello"));
 	fake_connect(&server, &other, GET("/slow"));
-	engine_adopt(&server.engine, fake_generation(&server, 2));
+	generation_unpin(engine_adopt(&server.engine, fake_generation(&server, 2)));
 	ck_assert(fake_until_text(&other, "slow"));
 	ck_assert_uint_eq(server.engine.count, 2);
 }

@@ -30,8 +30,8 @@ static const char *ask(const char *method, const char *target, const char *heade
 {
 	char request[4096];
 
-	snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n", method, target,
-		 header);
+	snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n", method,
+		 target, header);
 	fake_connect(&server, &client, request);
 	ck_assert(fake_until_eof(&client));
 	return client.text;
@@ -74,8 +74,8 @@ static const struct {
 	const char *method;
 	unsigned status;
 } methods[] = {
-	{ "GET", 200 }, { "HEAD", 200 }, { "POST", 405 }, { "PUT", 405 }, { "DELETE", 405 }, { "OPTIONS", 405 },
-	{ "PATCH", 405 }, { "TRACE", 405 }, { "BREW", 501 }, { "get", 501 },
+	{ "GET", 200 },     { "HEAD", 200 },  { "POST", 405 },  { "PUT", 405 },  { "DELETE", 405 },
+	{ "OPTIONS", 405 }, { "PATCH", 405 }, { "TRACE", 405 }, { "BREW", 501 }, { "get", 501 },
 };
 
 START_TEST(a_method_gets_its_status)
@@ -108,7 +108,8 @@ START_TEST(status_answers_json_that_nobody_stores)
 {
 	ask("GET", "/status", "");
 	ck_assert_str_eq(field(client.text, "Cache-Control"), "no-store");
-	ck_assert_ptr_nonnull(strstr(client.text, "{\"slot\":0,\"generation\":1,\"counters\":{\"accepted\":1,"));
+	ck_assert_ptr_nonnull(
+		strstr(client.text, "{\"slot\":0,\"generation\":1,\"counters\":{\"accepted\":1,"));
 }
 END_TEST
 
@@ -134,10 +135,12 @@ static const struct {
 	const char *target;
 	unsigned status;
 } targets[] = {
-	{ "/a.txt", 200 }, { "/inside", 200 }, { "/dir/", 200 }, { "/dir", 301 }, { "/bare", 301 }, { "/bare/", 404 },
-	{ "/odd/", 404 }, { "/a.txt/", 404 }, { "/a.txt/b", 404 }, { "/fifo", 404 }, { "/socket", 404 },
-	{ "/leaves", 403 }, { "/climbs", 403 }, { "/loop", 403 }, { "/nope", 404 }, { "/", 404 }, { "/../a.txt", 400 },
-	{ "/dir/../a.txt", 200 }, { "/%61.txt", 200 }, { "/a.txt%00", 400 }, { "/.hidden", 404 },
+	{ "/a.txt", 200 },    { "/inside", 200 },       { "/dir/", 200 },    { "/dir", 301 },
+	{ "/bare", 301 },     { "/bare/", 404 },        { "/odd/", 404 },    { "/a.txt/", 404 },
+	{ "/a.txt/b", 404 },  { "/fifo", 404 },         { "/socket", 404 },  { "/leaves", 403 },
+	{ "/climbs", 403 },   { "/loop", 403 },         { "/nope", 404 },    { "/", 404 },
+	{ "/../a.txt", 400 }, { "/dir/../a.txt", 200 }, { "/%61.txt", 200 }, { "/a.txt%00", 400 },
+	{ "/.hidden", 404 },
 };
 
 START_TEST(a_path_gets_its_status)
@@ -185,7 +188,8 @@ END_TEST
 
 static void make_old_file(void)
 {
-	struct timespec times[2] = { { .tv_sec = 1000000000, .tv_nsec = 7 }, { .tv_sec = 1000000000, .tv_nsec = 7 } };
+	struct timespec times[2] = { { .tv_sec = 1000000000, .tv_nsec = 7 },
+				     { .tv_sec = 1000000000, .tv_nsec = 7 } };
 
 	fake_file(&server, "old", "1234", 4);
 	ck_assert_int_eq(utimensat(AT_FDCWD, path_of("old"), times, 0), 0);
@@ -233,7 +237,11 @@ END_TEST
 
 START_TEST(a_root_that_is_not_there_is_refused)
 {
-	struct { const char *root; struct strings index; bool listing; } settings = { .root = "/nonexistent" };
+	struct {
+		const char *root;
+		struct strings index;
+		bool listing;
+	} settings = { .root = "/nonexistent" };
 	const char *setting;
 	struct err err;
 
@@ -244,7 +252,11 @@ END_TEST
 
 START_TEST(listings_are_refused)
 {
-	struct { const char *root; struct strings index; bool listing; } settings = { .root = "/", .listing = true };
+	struct {
+		const char *root;
+		struct strings index;
+		bool listing;
+	} settings = { .root = "/", .listing = true };
 	const char *setting;
 	struct err err;
 
@@ -289,7 +301,8 @@ static const char *logged(void)
 
 static void start_log(void)
 {
-	access_log_target(&server.engine, open(path_of("log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+	access_log_target(&server.engine,
+			  open(path_of("log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
 }
 
 START_TEST(a_request_is_a_line_in_the_common_log_format)
@@ -360,7 +373,8 @@ static Suite *suite(void)
 	tcase_add_test(files, a_file_has_the_type_of_its_name);
 	tcase_add_test(files, a_file_from_the_future_was_modified_now);
 	tcase_add_test(files, an_etag_is_made_of_size_and_time);
-	tcase_add_loop_test(files, a_condition_gets_its_status, 0, sizeof(conditions) / sizeof(conditions[0]));
+	tcase_add_loop_test(files, a_condition_gets_its_status, 0,
+			    sizeof(conditions) / sizeof(conditions[0]));
 	tcase_add_test(files, a_304_names_the_etag);
 	tcase_add_test(files, a_root_that_is_not_there_is_refused);
 	tcase_add_test(files, listings_are_refused);

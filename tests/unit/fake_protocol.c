@@ -59,7 +59,8 @@ static void answer_all(struct lines *lines)
 {
 	for (unsigned i = 0; i < AT_ONCE; i++) {
 		struct one *one = &lines->ones[i];
-		struct iovec parts[2] = { { (char *)one->exchange.response.memory.at, one->exchange.response.memory.len },
+		struct iovec parts[2] = { { (char *)one->exchange.response.memory.at,
+					    one->exchange.response.memory.len },
 					  { (char *)"\n", 1 } };
 		size_t sent;
 
@@ -127,7 +128,13 @@ static bool lines_idle(const struct conn *conn)
 }
 
 const struct protocol protocol_lines = {
-	.name = "lines", .state_bytes = sizeof(struct lines),
-	.open = lines_open, .ready = lines_ready, .timeout = lines_wait, .adopt = lines_wait, .drain = lines_drain,
-	.close = lines_close, .idle = lines_idle,
+	.name = "lines",
+	.state_bytes = sizeof(struct lines),
+	.open = lines_open,
+	.ready = lines_ready,
+	.timeout = lines_wait,
+	.adopt = lines_wait,
+	.drain = lines_drain,
+	.close = lines_close,
+	.idle = lines_idle,
 };

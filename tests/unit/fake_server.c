@@ -43,8 +43,8 @@ static void *defaults(const struct schema *schema, struct arena *arena)
 	return instance;
 }
 
-static void add_route(struct generation *generation, struct site_config *site, const char *match, unsigned index,
-		      const void *settings)
+static void add_route(struct generation *generation, struct site_config *site, const char *match,
+		      unsigned index, const void *settings)
 {
 	struct route_config *route = arena_alloc(&generation->arena, sizeof(*route));
 
@@ -56,7 +56,8 @@ static struct site_config *build_site(struct fake_server *server, struct generat
 {
 	struct arena *arena = &generation->arena;
 	struct site_config *site = arena_alloc(arena, sizeof(*site));
-	void *files = defaults(service_schemas[FILES], arena), *respond = defaults(service_schemas[RESPOND], arena);
+	void *files = defaults(service_schemas[FILES], arena),
+	     *respond = defaults(service_schemas[RESPOND], arena);
 
 	set_text(service_schemas[FILES], files, arena, "root", server->root);
 	set_text(service_schemas[RESPOND], respond, arena, "body", "hello\n");
@@ -175,7 +176,8 @@ static bool has_text(void *what)
 	const struct wanted *wanted = what;
 	const struct fake_client *client = wanted->client;
 
-	return client->len > 0 && memmem(client->text, client->len, wanted->text, strlen(wanted->text)) != NULL;
+	return client->len > 0 &&
+	       memmem(client->text, client->len, wanted->text, strlen(wanted->text)) != NULL;
 }
 
 bool fake_until_text(struct fake_client *client, const char *text)
@@ -288,7 +290,7 @@ void fake_server_open(struct fake_server *server, const struct protocol *protoco
 	server->guard.fire = give_up;
 	generation = fake_generation(server, 1);
 	server->config = (struct config *)generation->config;
-	engine_adopt(&server->engine, generation);
+	generation_unpin(engine_adopt(&server->engine, generation));
 	fake_fits = (struct fake_fits){ 0 };
 	fake_cancels = 0;
 }
@@ -311,6 +313,7 @@ void fake_server_close(struct fake_server *server)
 		fd_close(&server->clients[i]->fd);
 		free(server->clients[i]->text);
 	}
+	generation_unpin(server->engine.generation);
 	engine_free(&server->engine);
 	loop_close(&server->loop);
 	nftw(server->root, remove_one, 8, FTW_DEPTH | FTW_PHYS);

@@ -1,4 +1,5 @@
-/* An engine with one generation on a real loop, and clients at the other end of socket pairs, all in one thread.
+/* An engine with one generation on a real loop, and clients at the other end of socket pairs, all in one
+ * thread.
  *
  * Nothing sleeps: fake_until runs turns until its condition holds, and gives up after five seconds. */
 #ifndef FAKE_SERVER_H
@@ -46,8 +47,9 @@ struct fake_server {
 	char root[64];                  /* a directory for files, at "/" */
 };
 
-/* Routes: "/" files, "/hello" respond ("hello\n"), "/status" status, "/later" 2 ms, "/slow" 40 ms, "/trickle" chunked
- * "trickle", "/known" the same with a length, "/breaks" the same that breaks off, "/stalls" "xy" with 20 ms before each. */
+/* Routes: "/" files, "/hello" respond ("hello\n"), "/status" status, "/later" 2 ms, "/slow" 40 ms, "/trickle"
+ * chunked "trickle", "/known" the same with a length, "/breaks" the same that breaks off, "/stalls" "xy" with
+ * 20 ms before each. */
 void fake_server_open(struct fake_server *server, const struct protocol *protocol);
 
 /* A further generation with the same settings. */

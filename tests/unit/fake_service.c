@@ -23,8 +23,13 @@ static void later_fire(struct timer *timer, uint64_t now_ns)
 
 	(void)now_ns;
 	exchange->response = (struct response){
-		.status = 200, .content_type = { "text/plain", 10 }, .body = BODY_MEMORY, .memory = str_of(text),
-		.length_known = true, .length = strlen(text), .file_fd = -1,
+		.status = 200,
+		.content_type = { "text/plain", 10 },
+		.body = BODY_MEMORY,
+		.memory = str_of(text),
+		.length_known = true,
+		.length = strlen(text),
+		.file_fd = -1,
 	};
 	exchange_answer(exchange);
 }
@@ -99,8 +104,13 @@ static enum answer trickle_start(struct exchange *exchange, const void *opaque)
 	exchange->timer.fire = trickle_fire;
 	exchange->service_state = trickle;
 	exchange->response = (struct response){
-		.status = 200, .content_type = { "text/plain", 10 }, .body = BODY_STREAM, .pull = trickle_pull,
-		.length_known = settings->length_known, .length = strlen(settings->text), .file_fd = -1,
+		.status = 200,
+		.content_type = { "text/plain", 10 },
+		.body = BODY_STREAM,
+		.pull = trickle_pull,
+		.length_known = settings->length_known,
+		.length = strlen(settings->text),
+		.file_fd = -1,
 	};
 	return ANSWERED;
 }
@@ -114,4 +124,6 @@ static void trickle_cancel(struct exchange *exchange)
 }
 
 const struct service service_later = { .name = "later", .start = later_start, .cancel = cancel };
-const struct service service_trickle = { .name = "trickle", .start = trickle_start, .cancel = trickle_cancel };
+const struct service service_trickle = { .name = "trickle",
+					 .start = trickle_start,
+					 .cancel = trickle_cancel };

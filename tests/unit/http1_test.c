@@ -28,7 +28,8 @@ static void tear_down(void)
 static void ask(const char *text)
 {
 	fake_connect(&server, &client, text);
-	ck_assert_msg(fake_until_eof(&client), "still open, after: %s", client.text != NULL ? client.text : "");
+	ck_assert_msg(fake_until_eof(&client), "still open, after: %s",
+		      client.text != NULL ? client.text : "");
 }
 
 static const char *body_of(const struct fake_client *one)
@@ -113,8 +114,9 @@ START_TEST(a_stream_without_a_length_is_chunked)
 {
 	ask(LAST("/trickle"));
 	ck_assert_uint_eq(fake_count(&client, "Transfer-Encoding: chunked\r\n"), 1);
-	ck_assert_str_eq(body_of(&client), "0001\r\nt\r\n0001\r\nr\r\n0001\r\ni\r\n0001\r\nc\r\n0001\r\nk\r\n0001\r\nl\r\n"
-					   "0001\r\ne\r\n0\r\n\r\n");
+	ck_assert_str_eq(body_of(&client),
+			 "0001\r\nt\r\n0001\r\nr\r\n0001\r\ni\r\n0001\r\nc\r\n0001\r\nk\r\n0001\r\nl\r\n"
+			 "0001\r\ne\r\n0\r\n\r\n");
 }
 END_TEST
 
@@ -170,11 +172,13 @@ END_TEST
 
 /* ---- many requests ------------------------------------------------------------------------------------ */
 
-static const char pipeline[] = GET("/hello") GET("/x") GET("/later") GET("/known") GET("/nope") LAST("/hello");
+static const char pipeline[] =
+	GET("/hello") GET("/x") GET("/later") GET("/known") GET("/nope") LAST("/hello");
 
 static void check_pipeline(void)
 {
-	static const char *const parts[] = { "hello\n", "file x", "soon", "trickle", "404 Not Found</h1>", "hello\n" };
+	static const char *const parts[] = { "hello\n", "file x", "soon", "trickle", "404 Not Found</h1>",
+					     "hello\n" };
 	const char *at = client.text;
 
 	for (unsigned i = 0; i < 6; i++) {
@@ -308,7 +312,8 @@ END_TEST
 
 START_TEST(a_client_that_wants_to_close_may_still_send_its_body)
 {
-	fake_connect(&server, &client, "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\n");
+	fake_connect(&server, &client,
+		     "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\n");
 	ck_assert(fake_until_text(&client, "hello\n"));
 	fake_send(&client, "body");
 	ck_assert(fake_until_eof(&client));
@@ -451,7 +456,7 @@ START_TEST(an_adopted_generation_answers_the_next_request_of_an_open_connection)
 {
 	fake_connect(&server, &client, GET("/hello"));
 	ck_assert(fake_until_text(&client, "hello\n"));
-	engine_adopt(&server.engine, fake_generation(&server, 7));
+	generation_unpin(engine_adopt(&server.engine, fake_generation(&server, 7)));
 	fake_send(&client, LAST("/status"));
 	ck_assert(fake_until_text(&client, "\"generation\":7"));
 }
@@ -464,7 +469,7 @@ START_TEST(an_answer_under_way_does_not_pin_its_generation)
 
 	fake_file(&server, "big", content, 2000000);
 	fake_connect(&server, &client, LAST("/big"));
-	engine_adopt(&server.engine, fake_generation(&server, 2));
+	generation_unpin(engine_adopt(&server.engine, fake_generation(&server, 2)));
 	ck_assert_uint_eq(before->pins, 1);
 	generation_unpin(before);
 	ck_assert(fake_until_eof(&client));
@@ -479,7 +484,7 @@ START_TEST(a_request_under_way_pins_its_generation)
 
 	fake_connect(&server, &client, LAST("/later"));
 	generation_pin(before);
-	engine_adopt(&server.engine, fake_generation(&server, 2));
+	generation_unpin(engine_adopt(&server.engine, fake_generation(&server, 2)));
 	ck_assert_uint_eq(before->pins, 2);
 	ck_assert(fake_until_eof(&client));
 	ck_assert_uint_eq(before->pins, 1);
@@ -494,7 +499,7 @@ START_TEST(a_shorter_keep_alive_counts_for_connections_that_are_idle)
 	((struct config *)next->config)->keep_alive_ns = 10 * CLOCK_MS;
 	fake_connect(&server, &client, GET("/hello"));
 	ck_assert(fake_until_text(&client, "hello\n"));
-	engine_adopt(&server.engine, next);
+	generation_unpin(engine_adopt(&server.engine, next));
 	ck_assert(fake_until_eof(&client));
 }
 END_TEST

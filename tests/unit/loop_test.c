@@ -303,7 +303,8 @@ END_TEST
 
 START_TEST(who_is_taken_off_while_the_list_is_served_is_not_served)
 {
-	struct worker_bee b = { { .serve = serve }, 'b', 1, NULL }, a = { { .serve = serve }, 'a', 1, &b.ready };
+	struct worker_bee b = { { .serve = serve }, 'b', 1, NULL },
+			  a = { { .serve = serve }, 'a', 1, &b.ready };
 
 	loop_ready(&loop, &a.ready);
 	loop_ready(&loop, &b.ready);

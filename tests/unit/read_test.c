@@ -13,7 +13,8 @@ struct teapot {
 
 static const struct setting teapot_rows[] = {
 	{ "label", SETTING_STRING, .required = true, .offset = offsetof(struct teapot, label) },
-	{ "cups", SETTING_INTEGER, .def = "4", .min = "1", .max = "9", .offset = offsetof(struct teapot, cups) },
+	{ "cups", SETTING_INTEGER, .def = "4", .min = "1", .max = "9",
+	  .offset = offsetof(struct teapot, cups) },
 };
 
 static const struct schema teapot_schema = { "teapot", teapot_rows, 2, sizeof(struct teapot), NULL };
@@ -76,8 +77,9 @@ END_TEST
 
 START_TEST(what_is_written_counts)
 {
-	const struct config *config = good("workers = 3; accept = \"shared\"; timeouts = { send = \"2s\"; };\n"
-					   "limits = { headers = 7; request_line = \"1k\"; };" LISTEN SITES);
+	const struct config *config =
+		good("workers = 3; accept = \"shared\"; timeouts = { send = \"2s\"; };\n"
+		     "limits = { headers = 7; request_line = \"1k\"; };" LISTEN SITES);
 
 	ck_assert_uint_eq(config->workers, 3);
 	ck_assert_uint_eq(config->accept, ACCEPT_SHARED);
@@ -100,7 +102,8 @@ END_TEST
 
 START_TEST(the_second_service_has_the_second_index)
 {
-	const struct config *config = good(LISTEN "sites = ( { routes = ( { match = \"/\"; kettle = { }; } ); } );");
+	const struct config *config =
+		good(LISTEN "sites = ( { routes = ( { match = \"/\"; kettle = { }; } ); } );");
 
 	ck_assert_uint_eq(config_route(config_site(config, 0), 0)->service.index, 1);
 }
@@ -123,7 +126,8 @@ END_TEST
 
 START_TEST(lists_keep_their_order)
 {
-	const struct config *config = good("listen = ( { address = \"[::]:1\"; }, { address = \"[::]:2\"; } );" SITES);
+	const struct config *config =
+		good("listen = ( { address = \"[::]:1\"; }, { address = \"[::]:2\"; } );" SITES);
 
 	ck_assert_uint_eq(config->listen.count, 2);
 	ck_assert_str_eq(config_listen(config, 1)->address, "[::]:2");
@@ -133,27 +137,31 @@ END_TEST
 #define AT "/etc/d/t.conf:"
 
 static const char *const wrong[][2] = {
-	{ "wrokers = 1;\n" LISTEN SITES, AT "1:1: unknown setting \"wrokers\" in drover.conf; did you mean \"workers\"?\n" },
+	{ "wrokers = 1;\n" LISTEN SITES,
+	  AT "1:1: unknown setting \"wrokers\" in drover.conf; did you mean \"workers\"?\n" },
 	{ "timeout = { };\n" LISTEN SITES,
 	  AT "1:1: unknown setting \"timeout\" in drover.conf; did you mean \"timeouts\"?\n" },
 	{ "timeouts = { sned = \"1s\"; };\n" LISTEN SITES,
 	  AT "1:14: unknown setting \"sned\" in timeouts; did you mean \"send\"?\n" },
-	{ "zzzzzzzz = 1;\n" LISTEN SITES, AT "1:1: unknown setting \"zzzzzzzz\" in drover.conf; see drover.conf(5)\n" },
+	{ "zzzzzzzz = 1;\n" LISTEN SITES,
+	  AT "1:1: unknown setting \"zzzzzzzz\" in drover.conf; see drover.conf(5)\n" },
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; tepot = { label = \"x\"; }; } ); } );",
-	  AT "2:39: unknown setting \"tepot\" in routes; did you mean \"teapot\"?\n"
-	  AT "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" },
+	  AT "2:39: unknown setting \"tepot\" in routes; did you mean \"teapot\"?\n" AT
+	     "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" },
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = { label = \"x\"; cup = 1; }; } ); } );",
 	  AT "2:63: unknown setting \"cup\" in teapot; did you mean \"cups\"?\n" },
 	{ "workers = \"many\";\n" LISTEN SITES,
 	  AT "1:11: workers: not a whole number; allowed is \"auto\" or a whole number, from 1 to 1024\n" },
 	{ "workers = 1.5;\n" LISTEN SITES,
-	  AT "1:11: workers: wrong type; allowed is \"auto\" or a whole number\n" },
-	{ "workers = { };\n" LISTEN SITES, AT "1:11: workers: wrong type; allowed is \"auto\" or a whole number\n" },
+	  AT "1:11: workers: wrong type; allowed is \"auto\" or a whole number, from 1 to 1024\n" },
+	{ "workers = { };\n" LISTEN SITES,
+	  AT "1:11: workers: wrong type; allowed is \"auto\" or a whole number, from 1 to 1024\n" },
 	{ "workers = 4294967297L;\n" LISTEN SITES,
 	  AT "1:11: workers: too large; allowed is \"auto\" or a whole number, from 1 to 1024\n" },
 	{ "timeouts = { send = 30; };\n" LISTEN SITES,
-	  AT "1:21: timeouts.send: a bare number; allowed is a duration such as \"30s\" (ms, s, m, h or d), from 100ms"
-	  " to 1h\n" },
+	  AT "1:21: timeouts.send: a bare number; allowed is a duration such as \"30s\" (ms, s, m, h or d), "
+	     "from 100ms"
+	     " to 1h\n" },
 	{ SITES, AT "1:1: listen is missing\n" },
 	{ LISTEN, AT "1:1: sites is missing\n" },
 	{ "", "configuration:1:1: listen is missing\nconfiguration:1:1: sites is missing\n" },
@@ -163,13 +171,14 @@ static const char *const wrong[][2] = {
 	  AT "1:10: listen: expected a list of at least one group such as ( { ... } )\n" },
 	{ "listen = ( \"[::]:80\" );\n" SITES, AT "1:12: expected a group { ... }\n" },
 	{ "listen = ( { backlog = 5; } );\n" SITES, AT "1:12: address is missing\n" },
-	{ "timeouts = 5;\n" LISTEN SITES, AT "1:1: unknown setting \"timeouts\" in drover.conf; did you mean \"timeouts\"?\n" },
-	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = { }; } ); } );", AT "2:48: label is missing\n" },
+	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = { }; } ); } );",
+	  AT "2:48: label is missing\n" },
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = 5; } ); } );",
-	  AT "2:39: a service is a group { ... }\n"
-	  AT "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" },
-	{ LISTEN "sites = ( { routes = ( { match = \"/\"; kettle = { }; teapot = { label = \"x\"; }; } ); } );",
-	  AT "2:54: a route has exactly one service; there is one already\n" },
+	  AT "2:39: a service is a group { ... }\n" AT
+	     "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" },
+	{ LISTEN
+	  "sites = ( { routes = ( { match = \"/\"; kettle = { }; teapot = { label = \"x\"; }; } ); } );",
+	  AT "2:53: a route has exactly one service; there is one already\n" },
 	{ LISTEN "sites = ( { routes = ( { kettle = { }; } ); } );", AT "2:24: match is missing\n" },
 	{ "workers = 1;\nworkers = 2;", AT "2:1: expected every name once in a group, found \"workers\"\n" },
 	/* rules between settings */
@@ -177,18 +186,19 @@ static const char *const wrong[][2] = {
 	  AT "2:13: address \"[::]:80\" is listed twice\n" },
 	{ LISTEN "sites = ( { routes = ( " ROUTE " ); },\n{ routes = ( " ROUTE " ); } );",
 	  AT "3:12: this is a second site without hosts; only one can be the default\n" },
-	{ LISTEN "sites = ( { hosts = [ \"a.b\" ]; routes = ( " ROUTE " ); },\n{ hosts = [ \"A.b\" ]; routes = ( " ROUTE
-	  " ); } );", AT "3:11: host \"A.b\" belongs to another site already\n" },
-	{ LISTEN "sites = ( { routes = ( { match = \"/a\"; kettle = { }; },\n{ match = \"/a/\"; kettle = { }; } ); } );",
+	{ LISTEN "sites = ( { hosts = [ \"a.b\" ]; routes = ( " ROUTE
+		 " ); },\n{ hosts = [ \"A.b\" ]; routes = ( " ROUTE " ); } );",
+	  AT "3:11: host \"A.b\" belongs to another site already\n" },
+	{ LISTEN "sites = ( { routes = ( { match = \"/a\"; kettle = { }; },\n{ match = \"/a/\"; kettle = { "
+		 "}; } ); } );",
 	  AT "3:11: match \"/a/\" is in this site already\n" },
 	{ "group = \"www\";\n" LISTEN SITES, AT "1:9: group without user\n" },
 	/* all problems, in the order of the document */
 	{ "workers = 0;\naccpet = 1;\nlisten = ( { address = \"nowhere\"; } );\n" SITES,
-	  AT "1:11: workers: too small; allowed is \"auto\" or a whole number, from 1 to 1024\n"
-	  AT "2:1: unknown setting \"accpet\" in drover.conf; did you mean \"accept\"?\n"
-	  AT "3:24: address: \"nowhere\": no port from 1 to 65535; allowed are 127.0.0.1:80, [::1]:80, *:80 and"
-	  " unix:/path\n"
-	  AT "3:12: address is missing\n" },
+	  AT "1:11: workers: too small; allowed is \"auto\" or a whole number, from 1 to 1024\n" AT
+	     "2:1: unknown setting \"accpet\" in drover.conf; did you mean \"accept\"?\n" AT
+	     "3:24: address: \"nowhere\": no port from 1 to 65535; allowed are 127.0.0.1:80, [::1]:80, *:80 and"
+	     " unix:/path\n" },
 };
 
 START_TEST(what_is_wrong_is_reported_with_its_place)
@@ -206,9 +216,10 @@ END_TEST
 
 START_TEST(places_are_right_behind_something_unknown)
 {
-	check_problems("abcdefgh = ( { x = 1; }, [ 1, 2 ], { y = { z = 2; }; } );\n" LISTEN SITES "workers = 0;",
-		       AT "1:1: unknown setting \"abcdefgh\" in drover.conf; see drover.conf(5)\n"
-		       AT "4:11: workers: too small; allowed is \"auto\" or a whole number, from 1 to 1024\n");
+	check_problems(
+		"abcdefgh = ( { x = 1; }, [ 1, 2 ], { y = { z = 2; }; } );\n" LISTEN SITES "workers = 0;",
+		AT "1:1: unknown setting \"abcdefgh\" in drover.conf; see drover.conf(5)\n" AT
+		   "4:11: workers: too small; allowed is \"auto\" or a whole number, from 1 to 1024\n");
 }
 END_TEST
 

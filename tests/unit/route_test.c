@@ -282,7 +282,8 @@ int main(void)
 	tcase_add_loop_test(tests, a_host_finds_its_site, 0, sizeof(hosts) / sizeof(hosts[0]));
 	tcase_add_test(tests, without_a_default_site_an_unknown_host_finds_nothing);
 	tcase_add_test(tests, ten_thousand_sites_are_all_found);
-	tcase_add_loop_test(tests, the_longest_match_in_whole_segments_wins, 0, sizeof(paths) / sizeof(paths[0]));
+	tcase_add_loop_test(tests, the_longest_match_in_whole_segments_wins, 0,
+			    sizeof(paths) / sizeof(paths[0]));
 	tcase_add_test(tests, a_site_without_a_route_for_a_path_has_none);
 	tcase_add_loop_test(tests, an_allow_list_lets_its_networks_in, 0, sizeof(peers) / sizeof(peers[0]));
 	tcase_add_test(tests, an_allow_list_keeps_unix_peers_out);

@@ -28,10 +28,27 @@ static void release(void)
 }
 
 static const char *const good[] = {
-	"", " \n\t\n", "# only a comment", "// and\n/* another\n one */", "a = 1", "a = 1;", "a : 1;", "a = 1, b = 2;", "a = 1 b = 2",
-	"a = \"x\" \"y\"\n \"z\";", "a = \"\\\"\";", "a = TRUE; b = False;", "a = 0xFFL; b = -1; c = +1; d = 1.5e3; e = .5;",
-	"a = 2147483647; b = -2147483648; c = 2147483648L; d = 9LL;", "a = { };", "a = ( );", "a = [ ];",
-	"a = ( 1, { b = 2; }, [ 3 ] );", "a = { b = { c = 1 } }", "*x-y_z = 1;", "a=1;#c\nb=2;//d\nc/**/=/**/3;",
+	"",
+	" \n\t\n",
+	"# only a comment",
+	"// and\n/* another\n one */",
+	"a = 1",
+	"a = 1;",
+	"a : 1;",
+	"a = 1, b = 2;",
+	"a = 1 b = 2",
+	"a = \"x\" \"y\"\n \"z\";",
+	"a = \"\\\"\";",
+	"a = TRUE; b = False;",
+	"a = 0xFFL; b = -1; c = +1; d = 1.5e3; e = .5;",
+	"a = 2147483647; b = -2147483648; c = 2147483648L; d = 9LL;",
+	"a = { };",
+	"a = ( );",
+	"a = [ ];",
+	"a = ( 1, { b = 2; }, [ 3 ] );",
+	"a = { b = { c = 1 } }",
+	"*x-y_z = 1;",
+	"a=1;#c\nb=2;//d\nc/**/=/**/3;",
 	"a = \"# no comment // at all /*\";",
 };
 
@@ -67,7 +84,8 @@ static const struct {
 	{ "a = 4294967296;", 1, 5, "expected a number of at most 2147483647" },
 	{ "a = 0x100000000;", 1, 5, "expected a number of at most 2147483647" },
 	{ "a = 1.5x;", 1, 5, "expected a number" },
-	{ "a = 11111111111111111111111111111111111111111111111111111111111111111;", 1, 5, "expected a number of fewer digits" },
+	{ "a = 11111111111111111111111111111111111111111111111111111111111111111;", 1, 5,
+	  "expected a number of fewer digits" },
 	{ "a = 1;\na = 2;", 2, 1, "expected every name once in a group" },
 	{ "a = { b = 1; b = 2; };", 1, 14, "expected every name once in a group" },
 	{ "a = 1 = 2;", 1, 7, "expected \";\" behind the value" },
@@ -177,7 +195,8 @@ END_TEST
 
 START_TEST(no_cut_of_a_text_is_read_beyond_its_end)
 {
-	static const char whole[] = "a = \"x\\\"\"; /* c */ b = ( { c = 0x1L; }, [ 1.5, \"y\" ] ); # end\nd : TRUE // x\n";
+	static const char whole[] =
+		"a = \"x\\\"\"; /* c */ b = ( { c = 0x1L; }, [ 1.5, \"y\" ] ); # end\nd : TRUE // x\n";
 
 	for (size_t len = 0; len < sizeof(whole); len++) {
 		char *cut = malloc(len + 1);

@@ -127,13 +127,16 @@ static void check_distance(uint64_t start, uint64_t distance)
 
 START_TEST(a_timer_fires_at_most_a_tick_late_and_wakes_once_a_level)
 {
-	static const uint64_t starts[] = { 0, 1, TICK - 1, 63 * TICK, 64 * TICK - 1, 4095 * TICK + 5, 5 * SECOND, YEAR };
+	static const uint64_t starts[] = {
+		0, 1, TICK - 1, 63 * TICK, 64 * TICK - 1, 4095 * TICK + 5, 5 * SECOND, YEAR
+	};
 
 	for (unsigned level = 0; level < TIMER_LEVELS; level++)
 		for (unsigned i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
 			for (unsigned slots = 1; slots <= 63; slots++)
 				for (int edge = -1; edge <= 1; edge++)
-					check_distance(starts[i], ((TICK * slots) << (6 * level)) + (uint64_t)edge);
+					check_distance(starts[i],
+						       ((TICK * slots) << (6 * level)) + (uint64_t)edge);
 }
 END_TEST
 
