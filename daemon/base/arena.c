@@ -28,6 +28,8 @@ static struct arena_block *block_new(struct arena *arena, size_t len)
 		size = LARGEST_BLOCK_BYTES;
 	if (size < len)
 		size = len;
+	if (size > SIZE_MAX - sizeof(*block))
+		return NULL;
 	block = malloc(sizeof(*block) + size);
 	if (block == NULL)
 		return NULL;

@@ -95,7 +95,9 @@ static void print_scalar(struct printer *out, const struct schema *schema, void 
 	struct arena arena = { 0 };
 	const char *text = setting_text(row, instance, &arena);
 
-	if (text != NULL) {             /* absent and without a default: nothing to say */
+	/* out of memory must never look like absent: an allow list would be gone */
+	out->failed |= text == NULL && !setting_absent(row, instance);
+	if (text != NULL) {
 		indent(out);
 		put(out, "%s = %s;  # %s\n", dot != NULL ? dot + 1 : row->name, text,
 		    origin != NULL ? origin : "default");
@@ -272,10 +274,16 @@ static int hex_digit(char c)
 /* Reads a quoted string at `*at` and moves behind it; NULL when it is none or memory is out. */
 static char *load_string(const char **at, struct arena *arena)
 {
-	char *out = arena_alloc(arena, strlen(*at) + 1), *end = out;
 	const char *in = *at;
+	char *out, *end;
+	size_t len = 0;
 
-	if (out == NULL || *in++ != '"')
+	if (*in++ != '"')
+		return NULL;
+	while (in[len] != '"' && in[len] != '\0')       /* as written it is at least as long as what it means */
+		len += in[len] == '\\' && in[len + 1] != '\0' ? 2 : 1;
+	out = end = arena_alloc(arena, len + 1);
+	if (out == NULL)
 		return NULL;
 	for (; *in != '"'; in++) {
 		if (*in == '\0')
@@ -384,6 +392,24 @@ bool canonical_begin(struct canonical_load *load, struct generation *generation,
 	return push(load, (struct canonical_frame){ .schema = &config_schema, .instance = config }, err);
 }
 
+/* What every reader of a configuration relies on: something to listen on, and a service behind each route. */
+static bool is_whole(const struct config *config)
+{
+	for (unsigned i = 0; i < config->sites.count; i++) {
+		const struct site_config *site = config_site(config, i);
+
+		for (unsigned j = 0; j < site->routes.count; j++)
+			if (config_route(site, j)->service.settings == NULL || config_route(site, j)->match == NULL)
+				return false;
+		if (site->routes.count == 0)
+			return false;
+	}
+	for (unsigned i = 0; i < config->listen.count; i++)
+		if (config_listen(config, i)->address == NULL)
+			return false;
+	return config->listen.count > 0 && config->sites.count > 0;
+}
+
 bool canonical_step(struct canonical_load *load, uint64_t budget_ns, bool *done, struct err *err)
 {
 	uint64_t until = budget_ns > 0 ? clock_now_ns() + budget_ns : UINT64_MAX;
@@ -402,9 +428,12 @@ bool canonical_step(struct canonical_load *load, uint64_t budget_ns, bool *done,
 			break;
 	}
 	*done = load->rest.len == 0;
-	if (*done && load->depth != 1)
+	if (!*done)
+		return true;
+	if (load->depth != 1)
 		return err_set(err, "canonical text ends inside a group");
-	if (*done)
-		load->generation->config = load->frames[0].instance;
+	if (!is_whole(load->frames[0].instance))
+		return err_set(err, "canonical text is not whole");
+	load->generation->config = load->frames[0].instance;
 	return true;
 }

@@ -53,6 +53,8 @@ static bool skip_comment(struct scanner *s)
 {
 	bool block = starts(s, "/*");
 
+	if (block)              /* else the star of an opening would do for a closing one */
+		s->at += 2;
 	for (; s->at < s->end; s->at++) {
 		if (block && starts(s, "*/")) {
 			s->at += 2;

@@ -302,12 +302,9 @@ bool setting_store_defaults(const struct schema *schema, void *instance, struct 
 
 /* ---- printing and comparing ------------------------------------------------------------------------ */
 
-static char *quoted(const char *text, struct arena *arena)
+/* Writes `text` in quotes at `at` and returns where it ends; room for four bytes per byte and two more. */
+static char *put_quoted(char *at, const char *text)
 {
-	char *out = arena_alloc(arena, strlen(text) * 4 + 3), *at = out;
-
-	if (out == NULL)
-		return NULL;
 	*at++ = '"';
 	for (; *text != '\0'; text++) {
 		unsigned char c = (unsigned char)*text;
@@ -323,19 +320,44 @@ static char *quoted(const char *text, struct arena *arena)
 	}
 	*at++ = '"';
 	*at = '\0';
+	return at;
+}
+
+static char *quoted(const char *text, struct arena *arena)
+{
+	char *out = arena_alloc(arena, strlen(text) * 4 + 3);
+
+	if (out != NULL)
+		put_quoted(out, text);
 	return out;
 }
 
 static char *quoted_strings(const struct strings *strings, struct arena *arena)
 {
-	char *text = arena_copy(arena, str_of("["));
+	size_t room = sizeof("[ ]");
+	char *out, *at;
 
-	for (unsigned i = 0; i < strings->count && text != NULL; i++) {
-		char *one = quoted(strings->at[i], arena);
-
-		text = one == NULL ? NULL : arena_printf(arena, "%s%s %s", text, i > 0 ? "," : "", one);
+	for (unsigned i = 0; i < strings->count; i++)
+		room += strlen(strings->at[i]) * 4 + sizeof(", \"\"");
+	out = at = arena_alloc(arena, room);
+	if (out == NULL)
+		return NULL;
+	*at++ = '[';
+	for (unsigned i = 0; i < strings->count; i++) {
+		at = stpcpy(at, i > 0 ? ", " : " ");
+		at = put_quoted(at, strings->at[i]);
 	}
-	return text == NULL ? NULL : arena_printf(arena, "%s ]", text);
+	strcpy(at, " ]");       /* counted above */
+	return out;
+}
+
+bool setting_absent(const struct setting *row, void *instance)
+{
+	void *field = setting_field(row, instance);
+
+	if (row->type == SETTING_STRING || row->type == SETTING_PATH)
+		return *(const char **)field == NULL;
+	return row->type == SETTING_STRINGS && ((struct strings *)field)->at == NULL;
 }
 
 const char *setting_text(const struct setting *row, void *instance, struct arena *arena)

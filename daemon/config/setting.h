@@ -106,6 +106,9 @@ bool setting_store_defaults(const struct schema *schema, void *instance, struct 
  * out of memory. */
 const char *setting_text(const struct setting *row, void *instance, struct arena *arena);
 
+/* True when the scalar row has no value (it is optional, and has no default). */
+bool setting_absent(const struct setting *row, void *instance);
+
 /* True when the scalar row has the same value in both instances. */
 bool setting_same(const struct setting *row, void *a, void *b);
 

@@ -115,11 +115,13 @@ enum channel_result channel_receive(int fd, struct message *message, struct mess
 	if (len < 0)
 		return errno == EAGAIN || errno == EINTR ? CHANNEL_EMPTY : CHANNEL_END;
 	take_fds(&header, fds);
-	if (len == 0 || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
+	if (len == 0 || (header.msg_flags & MSG_TRUNC) != 0 ||
 	    !is_valid(message, (size_t)len)) {
 		channel_drop(fds);
 		return CHANNEL_END;
 	}
+	if ((header.msg_flags & MSG_CTRUNC) != 0)       /* no free descriptors here: the message counts, without them */
+		channel_drop(fds);
 	if (message->type == MESSAGE_FAILED)
 		message->body.text[message->bytes - 1] = '\0';
 	return CHANNEL_MESSAGE;

@@ -110,7 +110,8 @@ bool channel_tell(int fd, enum message_type type, uint64_t generation, struct er
 enum channel_result { CHANNEL_MESSAGE, CHANNEL_EMPTY, CHANNEL_END };
 
 /* Receives one message: CHANNEL_MESSAGE only for one of a known type whose body has the length that its type
- * says. Anything else (a truncated one, a wrong one) counts as the end: the other side is broken. */
+ * says. Anything else (a truncated one, a wrong one) counts as the end: the other side is broken. A
+ * receiver without free descriptors gets the message with none of those that came with it. */
 enum channel_result channel_receive(int fd, struct message *message, struct message_fds *fds);
 
 #endif

@@ -23,7 +23,7 @@ struct control {
 	struct master *master;
 	struct source source;
 	struct addr addr;
-	struct list clients;
+	struct list clients, gone;      /* gone: freed at the turn's end */
 	unsigned count;
 	bool full;                      /* not accepting until a client has gone */
 };
@@ -51,7 +51,8 @@ static void client_free(struct client *client)
 	list_remove(&client->asker.link);
 	list_remove(&client->link);
 	free(client->answer);
-	free(client);
+	client->answer = NULL;
+	list_push_back(&control->gone, &client->link);  /* a stale event of this batch may still look at its tag */
 	control->count--;
 	if (control->full && loop_add(&control->master->loop, &control->source, EPOLLIN) == 0)
 		control->full = false;
@@ -267,6 +268,7 @@ bool control_open(struct master *master, const struct config *config, struct err
 	control->master = master;
 	control->source = (struct source){ .fd = -1, .handle = on_connection };
 	list_init(&control->clients);
+	list_init(&control->gone);
 	master->control = control;
 	if (strcmp(config->control, "off") == 0)
 		return true;
@@ -282,6 +284,14 @@ bool control_open(struct master *master, const struct config *config, struct err
 	return true;
 }
 
+void control_sweep(struct master *master)
+{
+	struct list *gone = master->control != NULL ? &master->control->gone : NULL;
+
+	for (struct list *link = gone != NULL ? list_pop_front(gone) : NULL; link != NULL; link = list_pop_front(gone))
+		free(LIST_ENTRY(link, struct client, link));
+}
+
 void control_close(struct master *master)
 {
 	struct control *control = master->control;
@@ -294,6 +304,7 @@ void control_close(struct master *master)
 		listener_unlink(&control->addr);
 	loop_remove(&master->loop, &control->source);
 	fd_close(&control->source.fd);
+	control_sweep(master);
 	free(control);
 	master->control = NULL;
 }

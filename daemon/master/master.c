@@ -113,6 +113,7 @@ static bool open_signals(struct master *master, struct err *err)
 		sigaddset(&set, signals[i].number);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);       /* inherited as ignored, children would vanish unseen (waitid(2)) */
 	master->signals =
 		(struct source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .handle = on_signal };
 	if (master->signals.fd < 0)
@@ -129,6 +130,7 @@ static void free_dead(struct turn_end *hook)
 	for (struct list *link = list_pop_front(&master->dead); link != NULL;
 	     link = list_pop_front(&master->dead))
 		free(LIST_ENTRY(link, struct child, link));
+	control_sweep(master);
 }
 
 /* With a URL that can be clicked or copied, where there is one. */
@@ -199,7 +201,7 @@ static void tear_down(struct master *master)
 /* The start's problems are for whoever typed the command: plain lines, not log lines. */
 static int say_failure(const struct master *master)
 {
-	const char *text = master->failure.text;
+	const char *text = master->failure;
 	static const char check[] = "failed at check: ";
 
 	if (strncmp(text, check, sizeof(check) - 1) == 0)
@@ -221,8 +223,8 @@ int master_run(const struct master_setup *setup)
 	master->starter.answer = on_started;
 	reload_ask(master, &master->starter, false);
 	if (!loop_run(&master->loop, &err))
-		err_set(&master->failure, "%s", err.text);
-	status = master->failure.text[0] != '\0' ? say_failure(master) : 0;
+		snprintf(master->failure, sizeof(master->failure), "%s", err.text);
+	status = master->failure[0] != '\0' ? say_failure(master) : 0;
 	if (status == 0)
 		log_event(LEVEL_NOTICE, "stopped");
 	tear_down(master);

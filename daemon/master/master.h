@@ -62,7 +62,7 @@ struct child {
 	enum vote vote;
 	unsigned slot;
 	unsigned column;
-	bool successor;                 /* sits beside the serving one of its slot */
+	uint64_t born;                  /* the generation that it was forked for */
 	uint64_t generation;            /* it serves this one; 0: none yet */
 	uint64_t asked;                 /* the newest it was asked to prepare */
 	uint64_t sockets_sent;          /* the highest serial of a socket that it holds */
@@ -134,6 +134,7 @@ struct master {
 	uint32_t listener_ids;
 	uint64_t socket_serials;
 	uint64_t generation_numbers;
+	uint64_t fresh_since;           /* workers forked for an older generation than this are replaced, not asked */
 	struct verdict current;         /* committed; generation NULL: none yet */
 	struct transition transition;
 	struct checker checker;
@@ -142,7 +143,7 @@ struct master {
 	struct slot_set uncovered;      /* as it was last told to the workers */
 	int exit_status;
 	bool stopping;
-	struct err failure;             /* why the start failed */
+	char failure[PROBLEMS_MAX_BYTES];       /* why the start failed */
 	uint64_t reloads_good, reloads_bad;
 	char last_reload[ERR_TEXT_BYTES];
 	struct timespec last_reload_at;
@@ -221,6 +222,8 @@ void reload_child_ready(struct child *child, uint64_t generation);
 void reload_child_failed(struct child *child, uint64_t generation, const char *why);
 void reload_child_adopted(struct child *child, uint64_t generation);
 void reload_child_died(struct child *child);
+/* It retires although it was asked: its successor took its seat meanwhile. */
+void reload_child_left(struct child *child);
 void reload_child_late(struct child *child);
 void reload_stop(struct master *master);
 
@@ -234,6 +237,8 @@ void notify_stopping(void);
  * an error. */
 bool control_open(struct master *master, const struct config *config, struct err *err);
 void control_close(struct master *master);
+/* Frees the clients that went in this turn. */
+void control_sweep(struct master *master);
 
 /* ---- status.c ---- */
 struct json_t;

@@ -4,15 +4,17 @@
  * is nobody else to tell. */
 #include "master.h"
 
+#include <string.h>
 #include <systemd/sd-daemon.h>
 
 void notify_ready(const struct master *master)
 {
-	sd_notifyf(0, "READY=1\nSTATUS=%u workers, generation %llu%s%s", master->slot_count,
+	sd_notifyf(0, "READY=1\nSTATUS=%u workers, generation %llu%s%.*s", master->slot_count,
 		   (unsigned long long)master->current.generation->number,
 		   master->reloads_good + master->reloads_bad > 1
 			? master->last_reload_good ? "; last reload: " : "; last reload failed: " : "",
-		   master->reloads_good + master->reloads_bad > 1 ? master->last_reload : "");
+		   master->reloads_good + master->reloads_bad > 1 ? (int)strcspn(master->last_reload, "\n") : 0,
+		   master->last_reload);        /* its first line: the next would be a variable of its own */
 }
 
 void notify_reloading(void)

@@ -46,6 +46,9 @@ static void answer_all(struct list *askers, bool good, const char *text)
 static void record(struct master *master, bool good, const char *text)
 {
 	snprintf(master->last_reload, sizeof(master->last_reload), "%s", text);
+	for (char *c = master->last_reload; *c != '\0'; c++)    /* paths may be no UTF-8, and JSON must be */
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
 	master->last_reload_good = good;
 	master->last_reload_at = clock_wall();
 	if (good)
@@ -71,8 +74,8 @@ static void finish(struct master *master, bool good, const char *text)
 	if (!master_is_stopping(master) && !was_start(master))
 		notify_ready(master);
 	answer_all(&transition->askers, good, text);
-	if (!good && was_start(master)) {
-		err_set(&master->failure, "%s", text);
+	if (!good && was_start(master) && !master_is_stopping(master)) {
+		snprintf(master->failure, sizeof(master->failure), "%s", text);
 		master_stop(master, true);
 	}
 	if (transition->again && !master_is_stopping(master)) {
@@ -88,7 +91,7 @@ static void finish(struct master *master, bool good, const char *text)
 static void call_off(struct master *master, const char *step, const char *why)
 {
 	struct transition *transition = &master->transition;
-	char text[ERR_TEXT_BYTES + 64];
+	char text[PROBLEMS_MAX_BYTES + 64];     /* every line that the checker had to say */
 	struct err err;
 
 	snprintf(text, sizeof(text), "failed at %s: %s", step, why);
@@ -214,11 +217,17 @@ static void switch_log(struct master *master)
 static void catch_up(struct child *child)
 {
 	const struct master *master = child->master;
+	struct slot *slot = &child->master->slots[child->slot];
 	struct err err;
 
 	if (child->state != CHILD_SERVING || child->asked >= master->current.generation->number ||
-	    master->slots[child->slot].serving != child || master->slots[child->slot].next != NULL)
+	    child->slot >= master->slot_count || slot->serving != child || slot->next != NULL)
 		return;
+	if (child->born < master->fresh_since) {        /* as another user, say: it cannot become what is wanted */
+		slot->replace = true;
+		slot_respawn(slot, true);
+		return;
+	}
 	if (!spawn_ask(child, &child->master->current, &err)) {
 		log_event(LEVEL_ERROR, "worker_unreachable", log_number("slot", child->slot),
 			  log_text("error", err.text));
@@ -248,6 +257,8 @@ static void commit(struct master *master)
 		return;
 	}
 	transition->phase = PHASE_GOING;
+	if (transition->replaces)
+		master->fresh_since = transition->number;
 	master->current = transition->next;
 	master->slot_count = master->current.slots;
 	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
@@ -282,8 +293,9 @@ void reload_child_ready(struct child *child, uint64_t generation)
 		vote(child, VOTED_READY, "", "");
 	else if (master->current.generation != NULL && generation == master->current.generation->number)
 		child_go(child);
-	else if (master->current.generation != NULL && !spawn_ask(child, &master->current, &err))
-		child_happens(child, EV_RETIRE);
+	else if (master->current.generation == NULL || child->born < master->fresh_since ||
+		 !spawn_ask(child, &master->current, &err))
+		child_happens(child, EV_RETIRE);        /* and its exit respawns the slot */
 }
 
 void reload_child_failed(struct child *child, uint64_t generation, const char *why)
@@ -300,7 +312,13 @@ void reload_child_failed(struct child *child, uint64_t generation, const char *w
 	}
 	log_event(LEVEL_ERROR, "worker_cannot_prepare", log_number("slot", child->slot),
 		  log_text("error", why));
-	child_happens(child, child->state == CHILD_SERVING ? EV_DEADLINE : EV_RETIRE);
+	if (child->state != CHILD_SERVING) {
+		child_happens(child, EV_RETIRE);
+		return;
+	}
+	/* it serves on by what it has until a fresh one follows */
+	child->master->slots[child->slot].replace = child->master->slots[child->slot].serving == child;
+	slot_respawn(&child->master->slots[child->slot], false);
 }
 
 void reload_child_adopted(struct child *child, uint64_t generation)
@@ -333,6 +351,11 @@ void reload_child_died(struct child *child)
 			 "the worker of slot %u died meanwhile and is respawned", child->slot);
 	transition->buried++;   /* it is off the list of children already */
 	vote(child, VOTER_DIED, "prepare", text);
+}
+
+void reload_child_left(struct child *child)
+{
+	vote(child, VOTER_DIED, "prepare", "");
 }
 
 void reload_child_late(struct child *child)
@@ -390,15 +413,22 @@ static bool must_replace(struct master *master, const struct verdict *next, cons
 	       next->generation->config->reload == RELOAD_REPLACE;
 }
 
+/* Whoever is starting in the slot with an older generation is overtaken. */
+static void overtake(struct master *master, unsigned slot)
+{
+	struct child *before = master->slots[slot].next;
+
+	timer_cancel(&master->slots[slot].respawn);
+	master->slots[slot].next = NULL;
+	if (before != NULL)
+		child_happens(before, EV_RETIRE);
+}
+
 static bool call_fresh(struct master *master, unsigned slot, struct err *err)
 {
-	struct child *before = master->slots[slot].next, *fresh;
+	struct child *fresh;
 
-	if (before != NULL) {           /* starting with an older generation: overtaken */
-		master->slots[slot].next = NULL;
-		child_happens(before, EV_RETIRE);
-	}
-	timer_cancel(&master->slots[slot].respawn);
+	overtake(master, slot);
 	fresh = spawn_child(master, slot, &master->transition.next, err);
 	if (fresh == NULL)
 		return err_add(err, "slot %u", slot);
@@ -413,6 +443,7 @@ static bool plan_slot(struct master *master, unsigned slot, bool replace, struct
 	struct child *serving = master->slots[slot].serving;
 
 	if (serving != NULL && !replace) {
+		overtake(master, slot);
 		serving->vote = VOTE_ASKED;
 		return spawn_ask(serving, &master->transition.next, err) || err_add(err, "slot %u", slot);
 	}

@@ -69,6 +69,17 @@ void slots_bound_draining(struct master *master, unsigned slot)
 	}
 }
 
+static void tell_cover(struct child *child)
+{
+	struct message message = { .type = MESSAGE_COVER, .bytes = sizeof(struct slot_set) };
+	struct err err;
+
+	message.body.cover = child->master->uncovered;
+	if (!channel_send(child->channel.fd, &message, NULL, 0, &err))
+		log_event(LEVEL_WARNING, "worker_unreachable", log_number("slot", child->slot),
+			  log_text("error", err.text));
+}
+
 void slot_take(struct child *child)
 {
 	struct slot *slot = &child->master->slots[child->slot];
@@ -79,8 +90,10 @@ void slot_take(struct child *child)
 	slot->next = NULL;
 	slot->serving = child;
 	slot->replace = false;
+	tell_cover(child);              /* it may have changed between its GO and now */
 	if (before == NULL)
 		return;
+	reload_child_left(before);
 	child_happens(before, EV_RETIRE);
 	slots_bound_draining(child->master, child->slot);
 }
@@ -103,17 +116,6 @@ void slots_trim(struct master *master)
 {
 	for (unsigned i = master->slot_count; i < CONFIG_MAX_WORKERS; i++)
 		empty_slot(&master->slots[i]);
-}
-
-static void tell_cover(struct child *child)
-{
-	struct message message = { .type = MESSAGE_COVER, .bytes = sizeof(struct slot_set) };
-	struct err err;
-
-	message.body.cover = child->master->uncovered;
-	if (!channel_send(child->channel.fd, &message, NULL, 0, &err))
-		log_event(LEVEL_WARNING, "worker_unreachable", log_number("slot", child->slot),
-			  log_text("error", err.text));
 }
 
 void slots_cover(struct master *master)

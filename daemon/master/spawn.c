@@ -68,6 +68,14 @@ static void on_message(struct child *child, const struct message *message)
 		log_event(LEVEL_WARNING, "worker_message_unknown", log_number("slot", child->slot));
 }
 
+/* Its exit follows at once, or it is broken: then its deadline does. */
+static void on_channel_end(struct child *child)
+{
+	loop_remove(&child->master->loop, &child->channel);
+	if (!timer_armed(&child->deadline))
+		loop_timer(&child->master->loop, &child->deadline, KILL_AGAIN_MS * CLOCK_MS);
+}
+
 static void on_channel(struct source *source, uint32_t events)
 {
 	struct child *child = LIST_ENTRY(source, struct child, channel);
@@ -83,7 +91,7 @@ static void on_channel(struct source *source, uint32_t events)
 	if (result != CHANNEL_EMPTY)
 		channel_drop(&fds);
 	if (result == CHANNEL_END)
-		loop_remove(&child->master->loop, source);      /* its exit follows, or its deadline */
+		on_channel_end(child);
 }
 
 /* ---- the end of a child ------------------------------------------------------------------------------ */
@@ -353,6 +361,7 @@ struct child *spawn_child(struct master *master, unsigned slot, const struct ver
 	if (child == NULL)
 		return NULL;
 	child->channel.fd = child->exit.fd = -1;
+	child->born = verdict->generation->number;
 	list_push_back(&master->children, &child->link);
 	if (!fork_child(child, verdict, err) || !spawn_ask(child, verdict, err)) {
 		give_up(child);

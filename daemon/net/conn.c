@@ -6,6 +6,8 @@
 
 #include "base/fd.h"
 
+#include <string.h>
+
 enum { CONN_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP };
 
 const char *const counter_names[COUNTERS] = {

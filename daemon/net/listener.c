@@ -94,7 +94,11 @@ bool listener_start(int fd, const struct addr *addr, const struct listener_optio
 		return err_sys(err, errno, "chmod %s", addr->text);
 	if (listen(fd, (int)options->backlog) < 0)
 		return err_sys(err, errno, "listen on %s", addr->text);
-	if (!addr_is_unix(addr) && !set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options->defer_accept, err))
+	if (addr_is_unix(addr))
+		return true;
+	/* accepted sockets inherit it: the end of an answer never waits for an acknowledgement (tcp(7)) */
+	if (!set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, err) ||
+	    !set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options->defer_accept, err))
 		return err_add(err, "%s", addr->text);
 	return true;
 }

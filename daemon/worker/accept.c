@@ -75,7 +75,16 @@ static void release(struct worker *worker, struct held_socket *held)
 	loop_remove(&worker->loop, &held->source);
 	list_remove(&held->link);
 	fd_close(&held->source.fd);
-	free(held);
+	list_push_back(&worker->released, &held->link);
+}
+
+void accept_sweep(struct turn_end *hook)
+{
+	struct worker *worker = LIST_ENTRY(hook, struct worker, sweep);
+
+	for (struct list *link = list_pop_front(&worker->released); link != NULL;
+	     link = list_pop_front(&worker->released))
+		free(LIST_ENTRY(link, struct held_socket, link));
 }
 
 static void resume(struct timer *timer, uint64_t now_ns)
@@ -138,8 +147,6 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held)
 	socklen_t len = sizeof(peer);
 	int fd;
 
-	if (at_limit(worker))
-		return ACCEPT_STOPPED;
 	peer.ss_family = AF_UNIX;       /* an unnamed unix peer leaves it untouched */
 	fd = accept4(held->source.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
@@ -154,7 +161,7 @@ static void on_acceptable(struct source *source, uint32_t events)
 
 	(void)events;
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++)
-		if (accept_one(held->worker, held) != ACCEPTED)
+		if (at_limit(held->worker) || accept_one(held->worker, held) != ACCEPTED)
 			return;
 }
 
@@ -173,7 +180,8 @@ void accept_hold(struct worker *worker, const struct socket_note *note, int fd, 
 	list_push_back(&worker->sockets, &held->link);
 }
 
-/* Empties the queue of a socket that is about to go: what is in it was promised an answer. */
+/* Empties the queue of a socket that is about to go, beyond the limit of connections if need be: what is in
+ * it was promised an answer. */
 static void empty_queue(struct worker *worker, struct held_socket *held)
 {
 	for (unsigned i = 0; i < ACCEPT_END_BATCH; i++)
@@ -217,7 +225,7 @@ void accept_end(struct worker *worker, bool empty_queues)
 	while (!list_empty(&worker->sockets)) {
 		struct held_socket *held = LIST_ENTRY(worker->sockets.next, struct held_socket, link);
 
-		if (empty_queues && held->source.added)
+		if (empty_queues && (held->source.added || worker->full))
 			empty_queue(worker, held);
 		release(worker, held);
 	}

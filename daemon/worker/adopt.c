@@ -38,7 +38,7 @@ static void tell(struct worker *worker, enum message_type type, uint64_t generat
 		log_event(LEVEL_WARNING, "channel_failed", log_text("error", err.text));
 }
 
-static void fail(struct worker *worker, uint64_t generation, const char *why)
+void adopt_refuse(struct worker *worker, uint64_t generation, const char *why)
 {
 	struct message message = { .type = MESSAGE_FAILED, .generation = generation };
 	struct err err;
@@ -61,13 +61,13 @@ void adopt_config(struct worker *worker, uint64_t generation, int memfd)
 	worker->next.generation = generation_new(generation, worker->services);
 	worker->next.text = fd_read_all(fd, CANONICAL_MAX_BYTES, &len, &err);
 	if (worker->next.generation == NULL || worker->next.text == NULL) {
-		fail(worker, generation, "the configuration could not be read: out of memory");
+		adopt_refuse(worker, generation, "the configuration could not be read: out of memory");
 		return;
 	}
 	list_push_back(&worker->generations, &worker->next.generation->link);
 	if (!canonical_begin(&worker->next.load, worker->next.generation,
 			     (struct str){ worker->next.text, len }, &err))
-		fail(worker, generation, err.text);
+		adopt_refuse(worker, generation, err.text);
 }
 
 void adopt_logs(struct worker *worker, uint64_t generation, int error_log, int access_log)
@@ -118,7 +118,7 @@ void adopt_prepare(struct worker *worker, const struct message *message)
 	next->note = message->body.prepare;
 	next->started = true;
 	if (too_many(worker, &err))
-		fail(worker, message->generation, err.text);
+		adopt_refuse(worker, message->generation, err.text);
 	else
 		loop_ready(&worker->loop, &worker->step);
 }
@@ -148,7 +148,7 @@ void adopt_step(struct ready *ready)
 	struct err err;
 
 	if (!build(worker, &done, &err)) {
-		fail(worker, generation, err.text);
+		adopt_refuse(worker, generation, err.text);
 	} else if (!done) {
 		loop_ready(&worker->loop, &worker->step);
 	} else {

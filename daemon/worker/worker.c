@@ -14,10 +14,14 @@
 
 /* ---- messages ---------------------------------------------------------------------------------------- */
 
+static const char no_descriptors[] = "no file descriptors are left (limits.open_files)";
+
 static void on_config(struct worker *worker, const struct message *message, struct message_fds *fds)
 {
 	if (fds->count == 1)
 		adopt_config(worker, message->generation, fd_take(&fds->at[0]));
+	else
+		adopt_refuse(worker, message->generation, no_descriptors);
 }
 
 static void on_logs(struct worker *worker, const struct message *message, struct message_fds *fds)
@@ -25,13 +29,19 @@ static void on_logs(struct worker *worker, const struct message *message, struct
 	if (fds->count == 1 || fds->count == 2)
 		adopt_logs(worker, message->generation, fd_take(&fds->at[0]),
 			   fds->count == 2 ? fd_take(&fds->at[1]) : -1);
+	else
+		adopt_refuse(worker, message->generation, no_descriptors);
 }
 
 static void on_sockets(struct worker *worker, const struct message *message, struct message_fds *fds)
 {
 	unsigned count = message->bytes / sizeof(struct socket_note);
 
-	for (unsigned i = 0; i < count && i < fds->count; i++)
+	if (fds->count != count) {
+		adopt_refuse(worker, message->generation, no_descriptors);
+		return;
+	}
+	for (unsigned i = 0; i < count; i++)
 		accept_hold(worker, &message->body.sockets[i], fd_take(&fds->at[i]), message->generation);
 }
 
@@ -127,6 +137,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->error_log = -1;
 	worker->next.error_log = worker->next.access_log = -1;
 	list_init(&worker->sockets);
+	list_init(&worker->released);
 	list_init(&worker->generations);
 	if (!loop_open(&worker->loop, err))
 		return false;
@@ -136,6 +147,8 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->engine.board = start->board;
 	worker->engine.closed_one = on_closed;
 	worker->step.serve = adopt_step;
+	worker->sweep.run = accept_sweep;
+	loop_at_turn_end(&worker->loop, &worker->sweep);
 	worker->channel = (struct source){ .fd = start->channel, .handle = on_channel };
 	if (loop_add(&worker->loop, &worker->channel, EPOLLIN) != 0)
 		return err_set(err, "cannot watch the channel");
@@ -145,6 +158,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 static void tear_down(struct worker *worker)
 {
 	accept_end(worker, false);
+	accept_sweep(&worker->sweep);
 	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);
 	if (worker->access_log != NULL)
 		worker->access_log(&worker->engine, -1);

@@ -45,6 +45,8 @@ struct worker {
 	struct source channel;
 	struct ready step;              /* preparing goes on */
 	struct list sockets;            /* of struct held_socket */
+	struct list released;           /* held sockets that are freed at the turn's end */
+	struct turn_end sweep;
 	struct list generations;
 	struct preparing next;
 	struct prepare_note note;       /* of the generation that is served */
@@ -77,6 +79,9 @@ void accept_abort(struct worker *worker, uint64_t generation);
 /* Empties every queue that is this worker's, once (the service stops), then closes all sockets. */
 void accept_end(struct worker *worker, bool empty_queues);
 
+/* Frees what was released in this turn: a stale event of its batch may have looked at it. */
+void accept_sweep(struct turn_end *hook);
+
 /* Connections were freed: accept may go on. */
 void accept_room(struct worker *worker);
 
@@ -88,6 +93,9 @@ void adopt_prepare(struct worker *worker, const struct message *message);
 void adopt_go(struct worker *worker, uint64_t generation);
 void adopt_abort(struct worker *worker, uint64_t generation);
 void adopt_step(struct ready *ready);
+
+/* Says FAILED for a generation and forgets it. */
+void adopt_refuse(struct worker *worker, uint64_t generation, const char *why);
 
 /* ---- drain.c ---- */
 

@@ -72,6 +72,7 @@ static void set_up(void)
 
 	memset(&worker, 0, sizeof(worker));
 	list_init(&worker.sockets);
+	list_init(&worker.released);
 	list_init(&worker.generations);
 	ck_assert(loop_open(&worker.loop, &err));
 	engine_init(&worker.engine, &worker.loop, &protocol_silent, counters);
@@ -87,6 +88,7 @@ static void set_up(void)
 static void tear_down(void)
 {
 	accept_end(&worker, false);
+	accept_sweep(&worker.sweep);
 	for (unsigned i = 0; i < SLOTS; i++)
 		fd_close(&sockets[i]);
 	engine_cut(&worker.engine);

@@ -1,4 +1,5 @@
-/* canonical_test.c - printing and loading the canonical text must agree, and the loader must survive anything. */
+/* canonical_test.c - printing and loading the canonical text must agree, and the loader must survive
+ * anything. */
 #include "config/canonical.h"
 #include "config/read.h"
 
@@ -172,7 +173,8 @@ static bool is_inside_brackets(const char *text, size_t len)
 	return depth > 0;
 }
 
-/* A cut between two settings of the top level cannot be told from a whole text; the memfd's seal guards it. */
+/* A cut between two settings of the top level cannot be told from a whole text; the memfd's seal guards
+ * it. */
 START_TEST(a_text_that_is_cut_inside_of_brackets_is_refused)
 {
 	size_t len;
