@@ -280,7 +280,8 @@ static char *load_string(const char **at, struct arena *arena)
 
 	if (*in++ != '"')
 		return NULL;
-	while (in[len] != '"' && in[len] != '\0')       /* as written it is at least as long as what it means */
+	/* as written it is at least as long as what it means */
+	while (in[len] != '"' && in[len] != '\0')
 		len += in[len] == '\\' && in[len + 1] != '\0' ? 2 : 1;
 	out = end = arena_alloc(arena, len + 1);
 	if (out == NULL)
@@ -399,7 +400,8 @@ static bool is_whole(const struct config *config)
 		const struct site_config *site = config_site(config, i);
 
 		for (unsigned j = 0; j < site->routes.count; j++)
-			if (config_route(site, j)->service.settings == NULL || config_route(site, j)->match == NULL)
+			if (config_route(site, j)->service.settings == NULL ||
+			    config_route(site, j)->match == NULL)
 				return false;
 		if (site->routes.count == 0)
 			return false;

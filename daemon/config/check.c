@@ -34,7 +34,8 @@ static void check_listen(const struct config *config, struct problems *problems)
 
 	if (config->listen.count > CHECK_MAX_LISTEN)
 		problems_add(problems, "%s: more than %d addresses",
-			     origin_of(&config_schema, (void *)(uintptr_t)config, "listen"), CHECK_MAX_LISTEN);
+			     origin_of(&config_schema, (void *)(uintptr_t)config, "listen"),
+			     CHECK_MAX_LISTEN);
 
 	for (unsigned i = 0; i < config->listen.count; i++) {
 		struct listen_config *listen = config_listen(config, i);

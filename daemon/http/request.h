@@ -35,9 +35,11 @@ struct request {
 	enum method method;
 	struct span method_name;
 	struct span target;             /* as it was sent */
-	struct span authority; /* of the target (absolute form, CONNECT), else of Host; len 0: none */
-	struct span path; /* of the target, still percent-encoded; "*" for the asterisk form; for
-					   "http://host" the slash in front of the host; len 0 for CONNECT only */
+	/* Of the target (absolute form, CONNECT), else of Host; len 0: none. */
+	struct span authority;
+	/* Of the target, still percent-encoded; "*" for the asterisk form; for "http://host" the slash in front of
+	 * the host; len 0 for CONNECT only. */
+	struct span path;
 	struct span query;              /* behind "?", without it; len 0: none */
 	unsigned minor;                 /* HTTP/1.minor, at most 1 */
 	unsigned header_count;

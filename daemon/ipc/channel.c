@@ -120,7 +120,8 @@ enum channel_result channel_receive(int fd, struct message *message, struct mess
 		channel_drop(fds);
 		return CHANNEL_END;
 	}
-	if ((header.msg_flags & MSG_CTRUNC) != 0)       /* no free descriptors here: the message counts, without them */
+	/* no free descriptors here: the message counts, without them */
+	if ((header.msg_flags & MSG_CTRUNC) != 0)
 		channel_drop(fds);
 	if (message->type == MESSAGE_FAILED)
 		message->body.text[message->bytes - 1] = '\0';

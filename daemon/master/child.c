@@ -17,7 +17,7 @@ static const struct step steps[CHILD_STATES][CHILD_EVENTS] = {
 		[EV_READY]    = { CHILD_STANDBY,  ACT_COUNT_READY },    /* for a newer generation */
 		[EV_GO]       = { CHILD_SERVING,  ACT_START },
 		[EV_EXITED]   = { CHILD_GONE,     ACT_RESPAWN_LATER },  /* and the open transition fails */
-		[EV_DEADLINE] = { CHILD_KILLED,   ACT_KILL },           /* asked again for a newer one, no answer */
+		[EV_DEADLINE] = { CHILD_KILLED,   ACT_KILL },           /* asked anew, and silent */
 		[EV_RETIRE]   = { CHILD_KILLED,   ACT_KILL },
 	},
 	[CHILD_SERVING] = {
@@ -31,7 +31,7 @@ static const struct step steps[CHILD_STATES][CHILD_EVENTS] = {
 		[EV_READY]    = { CHILD_DRAINING, ACT_IGNORE }, /* crossed the DRAIN on its way */
 		[EV_EXITED]   = { CHILD_GONE,     ACT_FORGET },
 		[EV_DEADLINE] = { CHILD_KILLED,   ACT_KILL },
-		[EV_RETIRE]   = { CHILD_DRAINING, ACT_SEND_DRAIN },     /* TERM during a replacement: tighter */
+		[EV_RETIRE]   = { CHILD_DRAINING, ACT_SEND_DRAIN },     /* TERM meanwhile: tighter */
 	},
 	[CHILD_KILLED] = {
 		[EV_EXITED]   = { CHILD_GONE,     ACT_SETTLE },

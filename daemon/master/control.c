@@ -52,7 +52,8 @@ static void client_free(struct client *client)
 	list_remove(&client->link);
 	free(client->answer);
 	client->answer = NULL;
-	list_push_back(&control->gone, &client->link);  /* a stale event of this batch may still look at its tag */
+	/* a stale event of this batch may still look at its tag */
+	list_push_back(&control->gone, &client->link);
 	control->count--;
 	if (control->full && loop_add(&control->master->loop, &control->source, EPOLLIN) == 0)
 		control->full = false;
@@ -286,9 +287,12 @@ bool control_open(struct master *master, const struct config *config, struct err
 
 void control_sweep(struct master *master)
 {
-	struct list *gone = master->control != NULL ? &master->control->gone : NULL;
+	struct list *gone, *link;
 
-	for (struct list *link = gone != NULL ? list_pop_front(gone) : NULL; link != NULL; link = list_pop_front(gone))
+	if (master->control == NULL)
+		return;
+	gone = &master->control->gone;
+	for (link = list_pop_front(gone); link != NULL; link = list_pop_front(gone))
 		free(LIST_ENTRY(link, struct client, link));
 }
 

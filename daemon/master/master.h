@@ -134,7 +134,7 @@ struct master {
 	uint32_t listener_ids;
 	uint64_t socket_serials;
 	uint64_t generation_numbers;
-	uint64_t fresh_since;           /* workers forked for an older generation than this are replaced, not asked */
+	uint64_t fresh_since;           /* workers forked for an older generation are replaced, not asked */
 	struct verdict current;         /* committed; generation NULL: none yet */
 	struct transition transition;
 	struct checker checker;

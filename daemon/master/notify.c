@@ -13,7 +13,8 @@ void notify_ready(const struct master *master)
 		   (unsigned long long)master->current.generation->number,
 		   master->reloads_good + master->reloads_bad > 1
 			? master->last_reload_good ? "; last reload: " : "; last reload failed: " : "",
-		   master->reloads_good + master->reloads_bad > 1 ? (int)strcspn(master->last_reload, "\n") : 0,
+		   master->reloads_good + master->reloads_bad > 1
+			? (int)strcspn(master->last_reload, "\n") : 0,
 		   master->last_reload);        /* its first line: the next would be a variable of its own */
 }
 

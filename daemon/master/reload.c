@@ -223,7 +223,7 @@ static void catch_up(struct child *child)
 	if (child->state != CHILD_SERVING || child->asked >= master->current.generation->number ||
 	    child->slot >= master->slot_count || slot->serving != child || slot->next != NULL)
 		return;
-	if (child->born < master->fresh_since) {        /* as another user, say: it cannot become what is wanted */
+	if (child->born < master->fresh_since) { /* as another user, say: it cannot become what is wanted */
 		slot->replace = true;
 		slot_respawn(slot, true);
 		return;

@@ -28,7 +28,7 @@ static const struct vote_step steps[VOTES][VOTE_EVENTS] = {
 	},
 	[VOTE_GOING] = {                                /* committed: no way back */
 		[VOTED_ADOPTED] = { VOTE_ADOPTED, VOTE_ACT_COUNT },
-		[VOTER_DIED]    = { VOTE_GONE,    VOTE_ACT_COUNT },     /* respawned with the new generation */
+		[VOTER_DIED]    = { VOTE_GONE,    VOTE_ACT_COUNT },     /* respawned with the new one */
 		[VOTER_LATE]    = { VOTE_GONE,    VOTE_ACT_REPLACE },
 	},
 	[VOTE_ADOPTED] = {

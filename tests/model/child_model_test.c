@@ -97,7 +97,7 @@ static void must(const struct moment *moment, bool good, const char *rule_text)
 			     (int)moment->step.action);
 }
 
-/* ---- rules ------------------------------------------------------------------------------------------- */
+/* ---- rules ------------------------ */
 
 static void is_no_bug(const struct moment *m)
 {
@@ -333,7 +333,7 @@ START_TEST(every_living_child_can_be_ended)
 }
 END_TEST
 
-/* ---- what cannot happen ------------------------------------------------------------------------------ */
+/* ---- what cannot happen ------------------------ */
 
 static void check_is_bug(enum child_state state, enum child_event event)
 {

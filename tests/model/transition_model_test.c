@@ -48,7 +48,7 @@ struct moment {
 
 typedef void (*rule)(const struct moment *moment);
 
-/* ---- what reload.c does ------------------------------------------------------------------------------- */
+/* ---- what reload.c does ------------------------ */
 
 static void count_votes(struct model *model);
 
@@ -164,7 +164,7 @@ static void happens(struct model *model, unsigned who, enum vote_event event)
 	act(model, voter, next.action);
 }
 
-/* ---- what can happen ---------------------------------------------------------------------------------- */
+/* ---- what can happen ------------------------ */
 
 /* A replaced one is about to die, but what it said before may still be in the channel. */
 static bool can_happen(const struct voter *voter, enum vote_event event)
@@ -196,7 +196,7 @@ static bool is_open(const struct model *model)
 	return model->phase == PREPARING || model->phase == GOING;
 }
 
-/* ---- every state, once --------------------------------------------------------------------------------- */
+/* ---- every state, once ------------------------ */
 
 static struct model *seen;
 static unsigned seen_count;
@@ -329,7 +329,7 @@ static unsigned living(const struct model *model)
 	return alive;
 }
 
-/* ---- rules --------------------------------------------------------------------------------------------- */
+/* ---- rules ------------------------ */
 
 static void is_no_bug(const struct moment *m)
 {
@@ -613,7 +613,7 @@ START_TEST(every_phase_is_reached)
 }
 END_TEST
 
-/* ---- the functions themselves --------------------------------------------------------------------------- */
+/* ---- the functions themselves ------------------------ */
 
 static void check_is_bug(enum vote vote, enum vote_event event)
 {

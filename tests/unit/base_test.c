@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-/* ---- err --------------------------------------------------------------------------------------------- */
+/* ---- err ------------------------ */
 
 START_TEST(setting_an_error_is_false)
 {
@@ -73,7 +73,7 @@ START_TEST(context_that_is_too_long_leaves_room_for_what_it_explains)
 }
 END_TEST
 
-/* ---- str --------------------------------------------------------------------------------------------- */
+/* ---- str ------------------------ */
 
 START_TEST(the_slice_of_null_is_absent)
 {
@@ -245,7 +245,7 @@ START_TEST(a_word_of_64_bytes_has_a_distance_and_a_longer_one_none)
 }
 END_TEST
 
-/* ---- list -------------------------------------------------------------------------------------------- */
+/* ---- list ------------------------ */
 
 START_TEST(a_list_gives_its_elements_in_order)
 {
@@ -329,7 +329,7 @@ START_TEST(moving_nothing_changes_nothing)
 }
 END_TEST
 
-/* ---- arena ------------------------------------------------------------------------------------------- */
+/* ---- arena ------------------------ */
 
 START_TEST(arena_memory_is_zeroed_and_aligned_also_when_it_is_reused)
 {
@@ -417,7 +417,7 @@ START_TEST(copies_and_formatted_texts_are_terminated)
 }
 END_TEST
 
-/* ---- slab and pool ------------------------------------------------------------------------------------ */
+/* ---- slab and pool ------------------------ */
 
 START_TEST(slab_objects_are_distinct_and_aligned)
 {
@@ -546,7 +546,7 @@ START_TEST(giving_back_no_buffer_is_harmless)
 }
 END_TEST
 
-/* ---- fd ---------------------------------------------------------------------------------------------- */
+/* ---- fd ------------------------ */
 
 static bool is_open(int fd)
 {

@@ -206,7 +206,8 @@ START_TEST(a_text_with_any_byte_changed_is_harmless)
 			bool done;
 
 			text[at] = changes[i];
-			(void)loaded(text, len, generation, &done);     /* what counts is that nothing breaks */
+			/* what counts is that nothing breaks */
+			(void)loaded(text, len, generation, &done);
 			generation_unpin(generation);
 		}
 		text[at] = was;

@@ -27,7 +27,7 @@ static struct conn *first_conn(void)
 	return LIST_ENTRY(server.engine.conns.next, struct conn, link);
 }
 
-/* ---- registration --------------------------------------------------------------------------------------- */
+/* ---- registration ------------------------ */
 
 /* Accepts with an epoll instance that refuses everything. */
 static void connect_without_epoll(const char *first)
@@ -88,7 +88,7 @@ START_TEST(a_fin_behind_a_short_read_is_seen)
 }
 END_TEST
 
-/* ---- the end ---------------------------------------------------------------------------------------------- */
+/* ---- the end ------------------------ */
 
 START_TEST(a_closed_connection_keeps_its_memory_until_the_turn_ends)
 {
@@ -176,7 +176,7 @@ START_TEST(adopting_closes_nothing)
 }
 END_TEST
 
-/* ---- other protocols: small ones, made for one test ------------------------------------------------------ */
+/* ---- other protocols: small ones, made for one test ------------------------ */
 
 static struct conn *conns[2];
 static unsigned conn_count, served[2];

@@ -68,7 +68,7 @@ static const char *path_of(const char *name)
 	return path;
 }
 
-/* ---- methods and paths ---------------------------------------------------------------------------------------- */
+/* ---- methods and paths ------------------------ */
 
 static const struct {
 	const char *method;
@@ -113,7 +113,7 @@ START_TEST(status_answers_json_that_nobody_stores)
 }
 END_TEST
 
-/* ---- files ------------------------------------------------------------------------------------------------------ */
+/* ---- files ------------------------ */
 
 static void make_tree(void)
 {
@@ -282,7 +282,7 @@ START_TEST(the_root_is_looked_up_for_each_request)
 }
 END_TEST
 
-/* ---- the access log ------------------------------------------------------------------------------------------------ */
+/* ---- the access log ------------------------ */
 
 /* What the log holds. */
 static const char *logged(void)

@@ -23,7 +23,7 @@ static const struct trickle_settings known = { .text = "trickle", .length_known 
 static const struct trickle_settings stalls = { .text = "xy", .after_ns = 20 * CLOCK_MS };
 static const struct trickle_settings breaks = { .text = "trickle", .breaks_after = 3 };
 
-/* ---- the generation ----------------------------------------------------------------------------------- */
+/* ---- the generation ------------------------ */
 
 static void set_text(const struct schema *schema, void *instance, struct arena *arena, const char *name,
 		     const char *text)
@@ -90,7 +90,7 @@ struct generation *fake_generation(struct fake_server *server, uint64_t number)
 	return generation;
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------ */
 
 static void receive(struct fake_client *client)
 {
@@ -199,7 +199,7 @@ void fake_turn(struct fake_server *server)
 	run(server, CLOCK_MS);
 }
 
-/* ---- clients ------------------------------------------------------------------------------------------ */
+/* ---- clients ------------------------ */
 
 void fake_send(struct fake_client *client, const char *text)
 {
@@ -261,7 +261,7 @@ unsigned fake_count(const struct fake_client *client, const char *what)
 	return count;
 }
 
-/* ---- the server --------------------------------------------------------------------------------------- */
+/* ---- the server ------------------------ */
 
 void fake_file(struct fake_server *server, const char *name, const char *content, size_t len)
 {

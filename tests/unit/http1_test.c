@@ -39,7 +39,7 @@ static const char *body_of(const struct fake_client *one)
 	return end != NULL ? end + 4 : "(no body)";
 }
 
-/* ---- one request -------------------------------------------------------------------------------------- */
+/* ---- one request ------------------------ */
 
 START_TEST(a_get_is_answered_with_the_body)
 {
@@ -170,7 +170,7 @@ START_TEST(a_cancelled_service_has_no_timer)
 }
 END_TEST
 
-/* ---- many requests ------------------------------------------------------------------------------------ */
+/* ---- many requests ------------------------ */
 
 static const char pipeline[] =
 	GET("/hello") GET("/x") GET("/later") GET("/known") GET("/nope") LAST("/hello");
@@ -264,7 +264,7 @@ START_TEST(an_idle_connection_holds_no_memory)
 }
 END_TEST
 
-/* ---- what ends a connection --------------------------------------------------------------------------- */
+/* ---- what ends a connection ------------------------ */
 
 START_TEST(a_body_is_never_taken_for_a_request)
 {
@@ -359,7 +359,7 @@ START_TEST(a_file_that_shrinks_cuts_the_connection)
 }
 END_TEST
 
-/* ---- time ------------------------------------------------------------------------------------------------ */
+/* ---- time ------------------------ */
 
 START_TEST(a_client_that_sends_nothing_is_closed_silently)
 {
@@ -450,7 +450,7 @@ START_TEST(a_slow_service_is_not_a_slow_client)
 }
 END_TEST
 
-/* ---- reload and drain ----------------------------------------------------------------------------------- */
+/* ---- reload and drain ------------------------ */
 
 START_TEST(an_adopted_generation_answers_the_next_request_of_an_open_connection)
 {

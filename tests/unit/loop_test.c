@@ -106,7 +106,7 @@ static void close_loop(void)
 	loop_close(&loop);
 }
 
-/* ---- sources ------------------------------------------------------------------------------------------ */
+/* ---- sources ------------------------ */
 
 START_TEST(an_event_reaches_its_source)
 {
@@ -238,7 +238,7 @@ START_TEST(modifying_what_was_never_added_says_why)
 }
 END_TEST
 
-/* ---- the ready list ------------------------------------------------------------------------------------ */
+/* ---- the ready list ------------------------ */
 
 struct worker_bee {
 	struct ready ready;
@@ -333,7 +333,7 @@ START_TEST(who_gets_ready_in_a_turn_waits_for_the_next)
 }
 END_TEST
 
-/* ---- hooks, timers, stopping ---------------------------------------------------------------------------- */
+/* ---- hooks, timers, stopping ------------------------ */
 
 static void second_hook(struct turn_end *hook)
 {

@@ -10,7 +10,7 @@
 static struct generation *generation;
 static struct config *config;
 
-/* ---- a service that only has a check ---------------------------------------------------------------------- */
+/* ---- a service that only has a check ------------------------ */
 
 struct picky {
 	bool bad;
@@ -34,7 +34,7 @@ static const struct service picky = { .name = "picky", .settings = &picky_schema
 static const struct service *const table[] = { &picky, NULL };
 static const struct schema *const schemas[] = { &picky_schema, NULL };
 
-/* ---- building a configuration ------------------------------------------------------------------------------ */
+/* ---- building a configuration ------------------------ */
 
 static void set_up(void)
 {
@@ -92,7 +92,7 @@ static const char *find(const char *host, const char *path)
 	return route == NULL ? "(none)" : arena_copy(&generation->arena, route->match);
 }
 
-/* ---- hosts ---------------------------------------------------------------------------------------------------- */
+/* ---- hosts ------------------------ */
 
 static void build_hosts(void)
 {
@@ -154,7 +154,7 @@ START_TEST(ten_thousand_sites_are_all_found)
 }
 END_TEST
 
-/* ---- routes --------------------------------------------------------------------------------------------------- */
+/* ---- routes ------------------------ */
 
 static const struct {
 	const char *path, *match;
@@ -239,7 +239,7 @@ START_TEST(without_an_allow_list_everybody_may)
 }
 END_TEST
 
-/* ---- preparing ------------------------------------------------------------------------------------------------ */
+/* ---- preparing ------------------------ */
 
 START_TEST(preparing_without_a_budget_takes_one_step_a_call)
 {

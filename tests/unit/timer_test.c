@@ -282,7 +282,7 @@ START_TEST(the_next_wake_up_is_never_later_than_the_first_timer_needs)
 }
 END_TEST
 
-/* ---- against a model -------------------------------------------------------------------------------- */
+/* ---- against a model ------------------------ */
 
 struct modelled {
 	struct timer timer;
