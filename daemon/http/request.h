@@ -37,8 +37,8 @@ struct request {
 	struct span target;             /* as it was sent */
 	/* Of the target (absolute form, CONNECT), else of Host; len 0: none. */
 	struct span authority;
-	/* Of the target, still percent-encoded; "*" for the asterisk form; for "http://host" the slash in front of
-	 * the host; len 0 for CONNECT only. */
+	/* Of the target, still percent-encoded; "*" for the asterisk form; for "http://host" the slash in
+	 * front of the host; len 0 for CONNECT only. */
 	struct span path;
 	struct span query;              /* behind "?", without it; len 0: none */
 	unsigned minor;                 /* HTTP/1.minor, at most 1 */
