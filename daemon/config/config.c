@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "net/addr.h"
 
+#include <limits.h>
+
 #define ROWS(table) .settings = (table), .count = sizeof(table) / sizeof((table)[0])
 
 static bool check_address(const char *text, struct err *err)
@@ -46,6 +48,14 @@ static bool check_path(const char *text, struct err *err)
 {
 	if (text[0] != '/')
 		return err_set(err, "\"%s\" is no absolute path", text);
+	return true;
+}
+
+/* The libraries behind getpwnam(3) are not made for more. */
+static bool check_name(const char *text, struct err *err)
+{
+	if (strlen(text) > LOGIN_NAME_MAX || strpbrk(text, ":/ \t\n") != NULL)
+		return err_set(err, "\"%.64s\" is no name of a user or group", text);
 	return true;
 }
 
@@ -134,9 +144,9 @@ static const struct setting rows[] = {
 	{ "listen", SETTING_LIST, .required = true, .of = &listen_schema, AT(listen),
 	  .help = "addresses to listen on" },
 	{ "sites", SETTING_LIST, .required = true, .of = &site_schema, AT(sites), .help = "what is served" },
-	{ "user", SETTING_STRING, .when = REPLACE, AT(user), .example = "\"www-data\"",
+	{ "user", SETTING_STRING, .when = REPLACE, .check = check_name, AT(user), .example = "\"www-data\"",
 	  .help = "the user that workers run as; only when started as root, then the default is nobody" },
-	{ "group", SETTING_STRING, .when = REPLACE, AT(group), .example = "\"www-data\"",
+	{ "group", SETTING_STRING, .when = REPLACE, .check = check_name, AT(group), .example = "\"www-data\"",
 	  .help = "the group that workers run as; only when started as root, default: the user's own" },
 	{ "control", SETTING_STRING, .def = "auto", .when = RESTART, .check = check_control, AT(control),
 	  .help = "the unix socket that droverctl talks to; auto is control.sock below $RUNTIME_DIRECTORY,"

@@ -178,6 +178,8 @@ static bool check_text(const struct setting *row, const char *text, struct err *
 {
 	if (text[0] == '\0')
 		return refuse(row, "empty", err);
+	if (strlen(text) > SETTING_MAX_STRING)
+		return err_set(err, "%s: longer than %d bytes", row->name, SETTING_MAX_STRING);
 	return row->check == NULL || row->check(text, err) || err_add(err, "%s", row->name);
 }
 

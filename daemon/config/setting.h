@@ -9,6 +9,8 @@
 #include "base/arena.h"
 #include "base/err.h"
 
+enum { SETTING_MAX_STRING = 64 * 1024 };        /* bytes of one string */
+
 enum setting_type {
 	SETTING_BOOL, /* bool */
 	SETTING_INTEGER, /* unsigned */
