@@ -36,6 +36,9 @@ TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
 TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURCES)))
 
+# objects of the test programs are kept, and make has no last word about them
+.SECONDARY:
+
 .PHONY: all deps run check install clean asan lint format help mutants loss unit unit-programs
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 

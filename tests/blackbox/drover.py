@@ -320,8 +320,15 @@ class Drover:
             self.log.thread.join(5)
             os.close(self.pidfd)
             self.process = None
-            shutil.rmtree(self.dir, ignore_errors=True)
+            self.remove_directory()
             self.check_log()
+        self.remove_directory()
+
+    def remove_directory(self):
+        for path, directories, _ in os.walk(self.dir):
+            for name in directories:  # a test may have closed one to everybody
+                if not os.path.islink(os.path.join(path, name)):
+                    os.chmod(os.path.join(path, name), 0o700)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def check_log(self):

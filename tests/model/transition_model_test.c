@@ -71,7 +71,7 @@ static void commit(struct model *model)
 		if (voter->vote != VOTE_READY && voter->vote != VOTE_STANDBY)
 			continue;
 		next = transition_next(voter->vote, VOTER_GO);
-		voter->vote = next.vote;
+		voter->vote = (uint8_t)next.vote;
 		model->bug |= next.action != VOTE_ACT_SEND_GO;
 		if (next.action == VOTE_ACT_SEND_GO) {
 			voter->gos++;
@@ -160,7 +160,7 @@ static void happens(struct model *model, unsigned who, enum vote_event event)
 	struct vote_step next = transition_next(voter->vote, event);
 
 	record(voter, event);
-	voter->vote = next.vote;
+	voter->vote = (uint8_t)next.vote;
 	act(model, voter, next.action);
 }
 
