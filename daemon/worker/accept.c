@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 enum {
+	ACCEPT_KEPT_FDS = 32,           /* epoll, channel, logs, a file and its root, what comes with a reload */
 	ACCEPT_BATCH = 64,              /* connections per socket and turn */
 	ACCEPT_PAUSE_MS = 100,          /* after running out of descriptors or memory */
 	ACCEPT_END_BATCH = 65536,       /* a bound on emptying a queue at the end */
@@ -76,6 +77,7 @@ static void release(struct worker *worker, struct held_socket *held)
 	list_remove(&held->link);
 	fd_close(&held->source.fd);
 	list_push_back(&worker->released, &held->link);
+	worker->held_count--;
 }
 
 void accept_sweep(struct turn_end *hook)
@@ -108,10 +110,21 @@ static void pause_accept(struct worker *worker, int error)
 	apply_all(worker);
 }
 
+/* As configured, but never so many that no descriptor is left for files and for the next reload. */
+static unsigned most_connections(const struct worker *worker)
+{
+	unsigned configured = worker->engine.generation->config->connections;
+	unsigned kept = ACCEPT_KEPT_FDS + worker->held_count;
+
+	if (worker->open_files <= kept)
+		return 1;
+	return configured < worker->open_files - kept ? configured : worker->open_files - kept;
+}
+
 /* At the limit of connections: accept goes on when some have ended. */
 static bool at_limit(struct worker *worker)
 {
-	if (worker->engine.count < worker->engine.generation->config->connections)
+	if (worker->engine.count < most_connections(worker))
 		return false;
 	if (!worker->full) {
 		engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
@@ -178,6 +191,7 @@ void accept_hold(struct worker *worker, const struct socket_note *note, int fd, 
 	held->note = *note;
 	held->generation = generation;
 	list_push_back(&worker->sockets, &held->link);
+	worker->held_count++;
 }
 
 /* Empties the queue of a socket that is about to go, beyond the limit of connections if need be: what is in
@@ -234,7 +248,7 @@ void accept_end(struct worker *worker, bool empty_queues)
 
 void accept_room(struct worker *worker)
 {
-	if (!worker->full || worker->engine.count >= worker->engine.generation->config->connections)
+	if (!worker->full || worker->engine.count >= most_connections(worker))
 		return;
 	worker->full = false;
 	apply_all(worker);

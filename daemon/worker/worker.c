@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/privilege.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +137,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->access_log = start->access_log;
 	worker->error_log = -1;
 	worker->next.error_log = worker->next.access_log = -1;
+	worker->open_files = (unsigned)privilege_open_files(0);
 	list_init(&worker->sockets);
 	list_init(&worker->released);
 	list_init(&worker->generations);

@@ -45,6 +45,8 @@ struct worker {
 	struct source channel;
 	struct ready step;              /* preparing goes on */
 	struct list sockets;            /* of struct held_socket */
+	unsigned held_count;            /* of them */
+	unsigned open_files;            /* RLIMIT_NOFILE */
 	struct list released;           /* held sockets that are freed at the turn's end */
 	struct turn_end sweep;
 	struct list generations;

@@ -1,8 +1,10 @@
 """The master: reloads that nobody notices, reloads that fail, workers that come and go, the end."""
 
+import fcntl
 import os
 import pwd
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -738,6 +740,34 @@ class Limits(Master):
             drover.left(end)
             with server.log.changed:
                 server.log.changed.wait(1)
+
+    def test_a_reload_when_all_descriptors_are_used_closes_nothing(self):
+        server = self.start({"workers": 1, "limits": {"open_files": 64}})
+        clients = []
+        while not server.log.find("connection_limit"):
+            self.assertLess(len(clients), 64)
+            client = self.client(server)
+            client.send(client.head("/"))
+            clients.append(client)
+            if not select.select([client.socket], [], [], 1)[0]:
+                break
+            client.response()
+        self.reload(server)
+        for client in clients[:-1]:
+            self.assertEqual(client.request("/").status, 200)
+
+    def test_a_log_that_nobody_reads_stops_nothing(self):
+        server = self.start({"workers": 1})
+        fifo = os.path.join(server.dir, "log")
+        os.mkfifo(fifo, 0o666)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)     # the daemon can open it, and nobody reads
+        self.addCleanup(os.close, reader)
+        fcntl.fcntl(reader, 1031, 4096)         # F_SETPIPE_SZ
+        server.configure({"accept": self.accept, "workers": 1, "log": {"error": fifo}})
+        self.reload(server)
+        for _ in range(60):                     # some 100 bytes a line
+            self.reload(server)
+        self.assertEqual(server.get().status, 200)
 
     def test_no_descriptors_left_does_not_spin(self):
         server = self.start({"workers": 1, "limits": {"open_files": 64}})

@@ -81,6 +81,7 @@ static void set_up(void)
 	worker.engine.generation = generation;
 	worker.note = (struct prepare_note){ .slots = 2, .listener_count = 1, .listeners = { LISTENER } };
 	worker.serving = true;
+	worker.open_files = 1024;
 	for (unsigned i = 0; i < SLOTS; i++)
 		sockets[i] = listening_socket(&addresses[i]);
 }
@@ -228,6 +229,19 @@ START_TEST(at_the_limit_the_rest_stays_in_the_backlog)
 }
 END_TEST
 
+START_TEST(descriptors_are_kept_for_files_and_reloads)
+{
+	config.connections = 100;
+	worker.open_files = 36;         /* 32 are kept, and one is the socket's */
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	for (int i = 0; i < 5; i++)
+		connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(worker.engine.count, 3);
+}
+END_TEST
+
 START_TEST(at_the_limit_nothing_spins)
 {
 	hold(0, GENERATION);
@@ -272,6 +286,7 @@ int main(void)
 	tcase_add_test(watching, sockets_of_a_called_off_generation_are_given_back);
 	tcase_add_checked_fixture(limits, set_up, tear_down);
 	tcase_add_test(limits, at_the_limit_the_rest_stays_in_the_backlog);
+	tcase_add_test(limits, descriptors_are_kept_for_files_and_reloads);
 	tcase_add_test(limits, at_the_limit_nothing_spins);
 	tcase_add_test(limits, accept_goes_on_when_connections_have_ended);
 	suite_add_tcase(suite, watching);
