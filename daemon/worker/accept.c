@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 
 enum {
-	ACCEPT_KEPT_FDS = 32,           /* epoll, channel, logs, a file and its root, what comes with a reload */
+	ACCEPT_KEPT_FDS = 32,           /* epoll, channel, logs, a file and its root, a reload */
 	ACCEPT_BATCH = 64,              /* connections per socket and turn */
 	ACCEPT_PAUSE_MS = 100,          /* after running out of descriptors or memory */
 	ACCEPT_END_BATCH = 65536,       /* a bound on emptying a queue at the end */
