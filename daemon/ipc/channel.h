@@ -60,7 +60,6 @@ struct socket_note {
 	uint32_t listener;              /* the master's number for the listener */
 	uint32_t slot;                  /* whose it is */
 	bool shared;                    /* everybody's, whatever the mode: a unix socket */
-	bool stream_tcp;
 };
 
 struct prepare_note {

@@ -232,7 +232,6 @@ static bool send_listener(struct batch *batch, const struct listener *listener, 
 			return false;
 		batch->message.body.sockets[batch->count] = (struct socket_note){
 			.listener = listener->id, .slot = i, .shared = addr_is_unix(&listener->addr),
-			.stream_tcp = !addr_is_unix(&listener->addr),
 		};
 		batch->fds[batch->count++] = one->fd;
 		if (one->serial > batch->highest)
