@@ -39,7 +39,7 @@ TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURC
 # objects of the test programs are kept, and make has no last word about them
 .SECONDARY:
 
-.PHONY: all deps run check install clean asan lint format help mutants loss unit unit-programs
+.PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -50,6 +50,7 @@ help:
 	@echo "make unit     the unit and model tests alone"
 	@echo "make asan     the unit, model and black-box tests under ASan and UBSan"
 	@echo "make loss     the full loss table: what clients lose while the operator works"
+	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
 	@echo "make lint     include direction, sizes, warnings of gcc and clang as errors"
 	@echo "make format   clang-format the sources that differ from the house style"
@@ -106,6 +107,9 @@ clean:
 
 # builds the test programs without running them
 unit-programs: $(TEST_PROGRAMS)
+
+figures: all
+	tests/bench/figures.py
 
 loss: all
 	tests/loss/loss.py
