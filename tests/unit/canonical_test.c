@@ -307,6 +307,28 @@ START_TEST(a_load_in_small_steps_ends_with_the_same_configuration)
 }
 END_TEST
 
+/* One long array; what it costs must grow with its length, not with the square of it. */
+START_TEST(a_long_array_costs_memory_by_its_length)
+{
+	enum { HOSTS = 4000 };
+	struct generation *generation = fresh();
+	char *text = malloc(HOSTS * 32 + 256), *canonical;
+	size_t at = (size_t)sprintf(text, LISTEN "sites = ( { hosts = [ \"h\""), len;
+	bool done;
+
+	for (unsigned i = 0; i < HOSTS; i++)
+		at += (size_t)sprintf(text + at, ", \"host-%u.example.org\"", i);
+	sprintf(text + at, " ]; routes = ( { match = \"/\"; kettle = { }; } ); } );");
+	canonical = printed(text, &len);
+	ck_assert_msg(loaded(canonical, len, generation, &done), "%s", err.text);
+	ck_assert_uint_eq(config_site(generation->config, 0)->hosts.count, HOSTS + 1);
+	ck_assert_uint_lt(generation->arena.total_bytes, 64 * len);
+	generation_unpin(generation);
+	free(canonical);
+	free(text);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("canonical");
@@ -329,6 +351,7 @@ int main(void)
 			    sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(tests, nesting_without_end_is_refused);
 	tcase_add_test(tests, a_load_in_small_steps_ends_with_the_same_configuration);
+	tcase_add_test(tests, a_long_array_costs_memory_by_its_length);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -265,6 +266,21 @@ START_TEST(descriptors_arrive_open_and_closed_on_exec)
 }
 END_TEST
 
+START_TEST(without_free_descriptors_the_message_comes_without_any)
+{
+	struct err err;
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct rlimit limit = { (rlim_t)null + 1, (rlim_t)null + 1 };
+
+	sent.type = MESSAGE_LOGS;
+	ck_assert(channel_send(ends[0], &sent, (int[]){ null, null }, 2, &err));
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);  /* this test's process alone */
+	ck_assert_int_eq(receive(), CHANNEL_MESSAGE);
+	ck_assert_uint_eq(fds.count, 0);
+	close(null);
+}
+END_TEST
+
 START_TEST(the_most_descriptors_arrive_in_one_message)
 {
 	unsigned before = open_count();
@@ -363,6 +379,7 @@ int main(void)
 	tcase_add_test(tests, a_reader_that_does_not_read_is_an_error_and_no_hang);
 	tcase_add_test(tests, a_text_is_terminated_whatever_was_sent);
 	tcase_add_test(tests, descriptors_arrive_open_and_closed_on_exec);
+	tcase_add_test(tests, without_free_descriptors_the_message_comes_without_any);
 	tcase_add_test(tests, the_most_descriptors_arrive_in_one_message);
 	tcase_add_test(tests, dropping_leaves_what_was_taken);
 	tcase_add_test(tests, the_descriptors_of_a_broken_message_are_not_leaked);
