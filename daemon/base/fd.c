@@ -120,9 +120,14 @@ int fd_sealed(const char *name, const char *bytes, size_t len, struct err *err)
 		return err_sys(err, errno, "memfd_create"), -1;
 	if (!fd_write_all(fd, bytes, len))
 		return err_sys(err, errno, "write %zu bytes to a memfd", len), -1;
-	if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+	if (!fd_seal(fd))
 		return err_sys(err, errno, "seal a memfd"), -1;
 	return fd_take(&fd);
+}
+
+bool fd_seal(int fd)
+{
+	return fcntl(fd, F_ADD_SEALS, SEALS) == 0;
 }
 
 bool fd_is_sealed(int fd)

@@ -59,6 +59,9 @@ char *fd_read_all(int fd, size_t limit, size_t *len, struct err *err);
 /* A memfd with this content, sealed against every change (memfd_create(2), F_ADD_SEALS); -1 on failure. */
 int fd_sealed(const char *name, const char *bytes, size_t len, struct err *err);
 
+/* Seals a memfd against every change; false with errno. */
+bool fd_seal(int fd);
+
 /* True when nobody can change what `fd` (a memfd) holds. */
 bool fd_is_sealed(int fd);
 

@@ -15,7 +15,7 @@
 
 enum { LINE_BYTES = 4096 };
 
-const char *const log_level_names[] = { "error", "warning", "notice", "info", "debug" };
+const char *const log_level_names[] = { "error", "warning", "notice", "info", "debug", NULL };
 
 static const int priorities[LEVELS] = { 3, 4, 5, 6, 7 };        /* sd-daemon(3) */
 

@@ -49,7 +49,7 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
 	log_fields((level), (event), \
 		   (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ NULL, NULL, 0 } })
 
-/* The names of the levels in the configuration, LEVELS of them. */
+/* The names of the levels in the configuration, LEVELS of them and a NULL. */
 extern const char *const log_level_names[];
 
 #endif

@@ -66,7 +66,6 @@ static bool check_control(const char *text, struct err *err)
 
 static const char *const accept_modes[] = { "directed", "reuseport", "shared", NULL };
 static const char *const reload_modes[] = { "adopt", "replace", NULL };
-static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
 static const char *const error_words[] = { "stderr", NULL };
 static const char *const access_words[] = { "off", "stderr", NULL };
 
@@ -151,7 +150,7 @@ static const struct setting rows[] = {
 	{ "control", SETTING_STRING, .def = "auto", .when = RESTART, .check = check_control, AT(control),
 	  .help = "the unix socket that droverctl talks to; auto is control.sock below $RUNTIME_DIRECTORY,"
 		  " /run/drover (root) or $XDG_RUNTIME_DIR/drover; off is none" },
-	{ "log.level", SETTING_CHOICE, .def = "info", .choices = log_levels, AT(log_level),
+	{ "log.level", SETTING_CHOICE, .def = "info", .choices = log_level_names, AT(log_level),
 	  .help = "the least important events that are logged" },
 	{ "log.error", SETTING_PATH, .def = "stderr", .choices = error_words, AT(log_error),
 	  .help = "where events go: stderr (the journal, under systemd) or a file" },

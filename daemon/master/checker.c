@@ -56,7 +56,7 @@ static bool write_text(struct generation *generation, int fd)
 	bool good = text != NULL && len <= CANONICAL_MAX_BYTES && fd_write_all(fd, text, len);
 
 	free(text);
-	return good && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
+	return good && fd_seal(fd);
 }
 
 static bool check(const struct master_setup *setup, struct checker_result *result, int fd,

@@ -538,8 +538,8 @@ void reload_ask(struct master *master, struct asker *asker, bool replace)
 			asker->answer(asker, false, "refused: drover is stopping");
 		return;
 	}
-	if (transition->phase !=
-	    PHASE_IDLE) { /* what is being read may be older than what this caller means */
+	/* what is being read may be older than what this caller means */
+	if (transition->phase != PHASE_IDLE) {
 		transition->again = true;
 		transition->again_replace |= replace;
 		if (asker != NULL)

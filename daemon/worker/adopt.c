@@ -116,7 +116,6 @@ void adopt_prepare(struct worker *worker, const struct message *message)
 	if (next->generation == NULL || next->generation->number != message->generation)
 		return;         /* it failed already, and the master was told */
 	next->note = message->body.prepare;
-	next->started = true;
 	if (too_many(worker, &err))
 		adopt_refuse(worker, message->generation, err.text);
 	else

@@ -35,7 +35,7 @@ struct preparing {
 	struct prepare_note note;
 	struct canonical_load load;
 	char *text;                     /* malloc'ed; until the load is done */
-	bool started, loaded, voted;
+	bool loaded, voted;
 	int error_log, access_log;      /* -1: none */
 };
 
