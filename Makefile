@@ -31,7 +31,7 @@ CTL      := $(wildcard daemon/ctl/*.c)
 DROVER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,daemon/main.c $(PARTS) $(BASE))
 # base/fd and base/err are all that the tool needs of base/
 CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) daemon/base/err.c daemon/base/fd.c daemon/ipc/control.c)
-MAN_PAGES      := man/drover.8 man/droverctl.8 $(BUILD)/man/drover.conf.5
+MAN_PAGES      := man/drover.8 man/drover-failures.7 man/droverctl.8 $(BUILD)/man/drover.conf.5
 TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
 TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURCES)))
@@ -139,11 +139,13 @@ SITE      := $(PREFIX)/share/drover/site
 DOCUMENTS := $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE)
 MAN_8     := $(filter %.8,$(MAN_PAGES))
 MAN_5     := $(filter %.5,$(MAN_PAGES))
+MAN_7     := $(filter %.7,$(MAN_PAGES))
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/drover \
 		$(DESTDIR)$(SITE) $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/drover \
-		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5
+		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man7 \
+		$(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 755 $(BUILD)/drover $(DESTDIR)$(PREFIX)/sbin/drover
 	install -m 755 $(BUILD)/droverctl $(DESTDIR)$(PREFIX)/bin/droverctl
 	cp -R conf/site/. $(DESTDIR)$(SITE)
@@ -157,4 +159,5 @@ install: all
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/drover.service
 	for page in $(MAN_8); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man8/ || exit 1; done
 	for page in $(MAN_5); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/ || exit 1; done
+	for page in $(MAN_7); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man7/ || exit 1; done
 	for page in $(DOCUMENTS); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/doc/drover/ || exit 1; done

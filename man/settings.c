@@ -95,26 +95,41 @@ static bool is_bare(const struct setting *row)
 }
 
 /* The default as it would be written in the file. */
-static void put_default(const struct setting *row)
+static void default_text(const struct setting *row, char *text, size_t bytes)
 {
 	const char *quote = is_bare(row) ? "" : "\"";
 	bool is_array = row->type == SETTING_STRINGS;
+
+	snprintf(text, bytes, "%s%s%s%s%s", is_array ? "[ " : "", quote, row->def, quote, is_array ? " ]" : "");
+}
+
+static void put_default(const struct setting *row)
+{
 	char text[512];
 
-	snprintf(text, sizeof(text), "%s%s%s%s%s", is_array ? "[ " : "", quote, row->def, quote, is_array ? " ]" : "");
+	default_text(row, text, sizeof(text));
 	fputs("Default:\n.Ql \"", stdout);
 	put_escaped(text, strlen(text));
 	fputs("\" .\n", stdout);
 }
 
-static void put_example(const struct setting *row, const char *name)
+/* As it stands in a file: a name with a dot inside of its group. */
+static void put_example(const struct setting *row)
 {
-	const char *dot = strrchr(name, '.');
-	char text[512];
+	const char *dot = strchr(row->name, '.');
+	char value[512] = "", text[1024];
 
-	if (row->example == NULL)
+	if (row->example != NULL)
+		snprintf(value, sizeof(value), "%s", row->example);
+	else if (row->def != NULL)
+		default_text(row, value, sizeof(value));
+	if (value[0] == '\0')
 		return;
-	snprintf(text, sizeof(text), "%s = %s;", dot != NULL ? dot + 1 : name, row->example);
+	if (dot != NULL)
+		snprintf(text, sizeof(text), "%.*s = { %s = %s; };", (int)(dot - row->name), row->name, dot + 1, value);
+	else
+		snprintf(text, sizeof(text), "%s = %s;", row->name, value);
+	fputs("Example:\n", stdout);
 	put_macro("Dl", text);
 }
 
@@ -130,7 +145,7 @@ static void put_setting(const struct setting *row, const char *name)
 		fputs("Required.\n", stdout);
 	if (row->type != SETTING_LIST)
 		printf("Counts:\n.Em %s .\n", when_words[row->when]);
-	put_example(row, name);
+	put_example(row);
 }
 
 /* ---- the tables -------------------------------------------------------------------------------------- */

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""The manual pages against the code: events, counters, options and commands that exist, and for each line of
+drover-failures(7) the test that backs it."""
+
+import ast
+import glob
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import drover  # noqa: E402
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FAILURES = "man/drover-failures.7"
+# the calls that write an event, up to the event's fields
+LOG_CALL = re.compile(r'\b(?:log_event|log_fields|write_line)\((.*?)(?:log_text|log_number|fields|\)\s*;)', re.S)
+EVENT = re.compile(r'"([a-z][a-z0-9]*(?:_[a-z0-9]+)*)"')
+
+
+def read(path):
+    with open(os.path.join(TOP, path), encoding="utf-8") as file:
+        return file.read()
+
+
+def sources(pattern="daemon/**/*.c"):
+    return {path: read(path) for path in glob.glob(pattern, root_dir=TOP, recursive=True)}
+
+
+def section(page, title):
+    """The mdoc text between one .Sh and the next."""
+    match = re.search(r"^\.Sh %s\n(.*?)(?=^\.Sh |\Z)" % re.escape(title), page, re.S | re.M)
+    if match is None:
+        raise AssertionError("no section %s" % title)
+    return match.group(1)
+
+
+def items(text, macro):
+    """The words of `.It MACRO a , b *` lines."""
+    found = set()
+    for line in re.findall(r"^\.It %s (.*)$" % macro, text, re.M):
+        found |= set(re.findall(r"[a-z][a-z0-9_]+", line))
+    return found
+
+
+def events_in_code():
+    found = set()
+    for text in sources().values():
+        for call in LOG_CALL.findall(text):
+            found |= set(EVENT.findall(call))
+    return found
+
+
+class Pages(unittest.TestCase):
+    def test_every_event_is_documented_and_every_documented_event_exists(self):
+        code = events_in_code()
+        page = items(section(read("man/drover.8"), "LOG"), "Li")
+        self.assertGreater(len(code), 20)
+        self.assertEqual(sorted(code - page), [], "not in drover.8")
+        everything = "\n".join(sources().values())
+        self.assertEqual(sorted(name for name in page - code if '"%s"' % name not in everything), [],
+                         "in drover.8 only")
+
+    def test_every_counter_is_documented_and_every_documented_counter_exists(self):
+        table = re.search(r"counter_names\[COUNTERS\] = \{(.*?)\n\};", read("daemon/net/conn.c"), re.S).group(1)
+        code = set(re.findall(r'"([a-z0-9_]+)"', table))
+        page = items(section(read("man/droverctl.8"), "COUNTERS"), "Li")
+        self.assertGreater(len(code), 10)
+        self.assertEqual(code, page)
+
+    def test_every_option_is_documented(self):
+        for program, name in ((drover.DROVER, "drover"), (drover.CTL, "droverctl")):
+            said = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=drover.DEADLINE).stdout
+            page = read("man/%s.8" % name)
+            options = set(re.findall(r"--([a-z][a-z-]+)", said))
+            self.assertIn("help" if name == "drover" else "socket", options)
+            for option in options:
+                self.assertRegex(page, r"Fl -%s\b" % option, "%s --%s" % (name, option))
+
+    def test_every_command_is_documented(self):
+        for source in ("daemon/ctl/droverctl.c", "daemon/master/control.c"):
+            table = re.search(r"\} commands\[\] = \{(.*?)\n\};", read(source), re.S).group(1)
+            commands = re.findall(r'\{ "([a-z]+)"', table)
+            self.assertIn("reload", commands)
+            for command in commands:
+                self.assertRegex(read("man/droverctl.8"), r"(?m)^\.It Cm %s\b" % command)
+
+    def test_settings_that_pages_speak_of_exist(self):
+        printed = read(os.path.join(os.environ.get("DROVER_BUILD", "build"), "man/drover.conf.5"))
+        known = set(re.findall(r'^\.It Va "(\S+)"', printed, re.M))
+        self.assertIn("timeouts.drain", known)
+        plain = {re.sub(r"\[\]", "", name) for name in known}
+        groups = {name.split(".")[0] for name in plain if "." in name}
+        for page in ("man/drover.8", "man/droverctl.8", FAILURES):
+            for name in re.findall(r"^\.(?:Va|It Va) ([a-z_.]+[a-z_])", read(page), re.M):
+                self.assertTrue(name in plain or name in groups, "%s: %s" % (page, name))
+
+    BARE = ('listen = ( { address = "127.0.0.1:8080"; } );\n'
+            'sites = ( { routes = ( { match = "/"; respond = { }; } ); } );\n')
+    BESIDE = {"group": 'user = "nobody";\n'}
+
+    def check(self, path, text):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return subprocess.run([drover.DROVER, "-c", path, "-t"], capture_output=True, text=True,
+                              timeout=drover.DEADLINE)
+
+    def test_every_setting_has_an_example_that_the_daemon_takes(self):
+        printed = read(os.path.join(os.environ.get("DROVER_BUILD", "build"), "man/drover.conf.5"))
+        settings = re.findall(r'^\.It Va "([a-z_.]+)"\n(.*?)(?=^\.It |^\.El)', printed, re.S | re.M)
+        settings = [(name, body) for name, body in settings if name not in ("listen", "sites")]
+        self.assertGreater(len(settings), 15)
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)
+            for name, body in settings:
+                example = re.search(r'^\.Dl "(.*)"$', body, re.M)
+                with self.subTest(name):
+                    self.assertIsNotNone(example, "no example")
+                    line = example.group(1).replace("\\(dq", '"').replace("\\e", "\\")
+                    text = self.BARE + self.BESIDE.get(name, "") + line + "\n"
+                    result = self.check(os.path.join(directory, "drover.conf"), text)
+                    if name in ("user", "group") and os.geteuid() != 0:
+                        self.assertIn("root", result.stderr)
+                    else:
+                        self.assertEqual(result.returncode, 0, result.stderr)
+
+
+def python_tests(path):
+    """class -> names of its tests, from the text: some of these files can only run in the lab."""
+    found = {}
+    for node in ast.parse(read(path)).body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
+    return found
+
+
+def loaded_tests(name):
+    """The ids of a black-box file; they may be generated."""
+    def cases(suite):
+        for test in suite:
+            if isinstance(test, unittest.TestSuite):
+                yield from cases(test)
+            else:
+                yield test.id()
+    return set(cases(unittest.defaultTestLoader.loadTestsFromName(name)))
+
+
+class Failures(unittest.TestCase):
+    """drover-failures(7): each entry has one or more lines `.\\" test: NAME`."""
+
+    def exists(self, name):
+        group, _, rest = name.partition("/")
+        if group in ("unit", "model", "fuzz"):
+            source, _, test = rest.partition(".")
+            path = os.path.join(TOP, "tests", group, source + ".c")
+            return os.path.exists(path) and "START_TEST(%s)" % test in read(os.path.relpath(path, TOP))
+        if group == "loss":
+            return any('"%s"' % rest in text for text in sources("tests/loss/*.py").values())
+        if group == "fault":
+            return any('"%s"' % rest in text for text in sources("tests/fault/*.py").values())
+        if group == "systemd":
+            return any(rest in tests for path in glob.glob("tests/systemd/*.py", root_dir=TOP)
+                       for tests in python_tests(path).values())
+        return name.startswith("test_") and name in loaded_tests(name.split(".")[0])
+
+    def entries(self):
+        text = read(FAILURES)
+        return re.findall(r"^\.It (.*?)\n(.*?)(?=^\.It |^\.El)", text, re.S | re.M)
+
+    def test_every_line_is_backed_by_a_test_that_exists(self):
+        entries = self.entries()
+        self.assertGreater(len(entries), 20)
+        for title, body in entries:
+            names = re.findall(r'^\.\\" test: (\S.*)$', body, re.M)
+            with self.subTest(title):
+                self.assertTrue(names, "no test is named")
+                for name in names:
+                    self.assertTrue(self.exists(name), name)
+
+    def test_a_name_that_does_not_exist_is_noticed(self):
+        for name in ("test_master.Stop.test_nothing", "unit/conn_test.nothing", "systemd/test_nothing", "loss/no such cell",
+                     "test_nothing.Nothing.test_nothing", "unit/nothing_test.nothing", "nothing"):
+            with self.subTest(name):
+                try:
+                    self.assertFalse(self.exists(name))
+                except ImportError:
+                    pass
+
+
+if __name__ == "__main__":
+    unittest.main()
