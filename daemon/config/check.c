@@ -1,6 +1,7 @@
 /* check.c - rules between settings.  Called by read.c; fails by adding problems. */
 #include "check.h"
 
+#include "base/names.h"
 #include "net/addr.h"
 
 #include <errno.h>
@@ -36,8 +37,7 @@ static void check_listen(const struct config *config, struct problems *problems)
 		problems_add(problems, "%s: more than %d addresses",
 			     origin_of(&config_schema, (void *)(uintptr_t)config, "listen"),
 			     CHECK_MAX_LISTEN);
-
-	for (unsigned i = 0; i < config->listen.count; i++) {
+	for (unsigned i = 0; i < config->listen.count && i < CHECK_MAX_LISTEN; i++) {
 		struct listen_config *listen = config_listen(config, i);
 
 		addr_parse(listen->address, &one, &err);
@@ -50,32 +50,53 @@ static void check_listen(const struct config *config, struct problems *problems)
 	}
 }
 
-static bool has_host(const struct site_config *site, const char *host)
+static void out_of_memory(struct problems *problems)
 {
-	for (unsigned i = 0; i < site->hosts.count; i++)
-		if (str_equal_nocase(str_of(site->hosts.at[i]), str_of(host)))
-			return true;
-	return false;
+	problems_add(problems, "configuration:1:1: out of memory");
+}
+
+/* What is known of the sites that were looked at so far. */
+struct seen {
+	struct arena arena;             /* holds the names */
+	struct names hosts;             /* in lower case */
+	bool default_site;
+};
+
+static struct str lower_case(struct seen *seen, const char *host)
+{
+	char *name = arena_copy(&seen->arena, str_of(host));
+
+	for (char *at = name; at != NULL && *at != '\0'; at++)
+		*at = str_lower(*at);
+	return str_of(name);
+}
+
+static void remember_hosts(const struct site_config *site, struct seen *seen, struct problems *problems)
+{
+	for (unsigned i = 0; i < site->hosts.count; i++) {
+		struct str host = lower_case(seen, site->hosts.at[i]);
+
+		if (host.at == NULL || names_add(&seen->hosts, host) == NAMES_NO_MEMORY) {
+			out_of_memory(problems);
+			return;
+		}
+	}
 }
 
 /* A host in two sites, or two default sites: which one would answer? */
-static void check_hosts(const struct config *config, unsigned index, struct problems *problems)
+static void check_hosts(struct site_config *site, struct seen *seen, struct problems *problems)
 {
 	const struct schema *schema = schema_of("sites");
-	struct site_config *site = config_site(config, index);
 
-	for (unsigned before = 0; before < index; before++) {
-		struct site_config *other = config_site(config, before);
-
-		if (site->hosts.at == NULL && other->hosts.at == NULL)
-			problems_add(problems,
-				     "%s: this is a second site without hosts; only one can be the default",
-				     origin_of(schema, site, "routes"));
-		for (unsigned i = 0; i < site->hosts.count; i++)
-			if (has_host(other, site->hosts.at[i]))
-				problems_add(problems, "%s: host \"%s\" belongs to another site already",
-					     origin_of(schema, site, "hosts"), site->hosts.at[i]);
-	}
+	if (site->hosts.at == NULL && seen->default_site)
+		problems_add(problems, "%s: this is a second site without hosts; only one can be the default",
+			     origin_of(schema, site, "routes"));
+	seen->default_site |= site->hosts.at == NULL;
+	for (unsigned i = 0; i < site->hosts.count; i++)
+		if (names_has(&seen->hosts, lower_case(seen, site->hosts.at[i])))
+			problems_add(problems, "%s: host \"%s\" belongs to another site already",
+				     origin_of(schema, site, "hosts"), site->hosts.at[i]);
+	remember_hosts(site, seen, problems);
 }
 
 /* "/a" and "/a/" are the same match. */
@@ -91,22 +112,38 @@ static struct str match_of(const struct route_config *route)
 static void check_routes(const struct site_config *site, struct problems *problems)
 {
 	const struct schema *schema = setting_find(schema_of("sites"), NULL, "routes")->of;
+	enum names_result result = NAMES_NEW;
+	struct names matches = { 0 };
 
-	for (unsigned i = 0; i < site->routes.count; i++)
-		for (unsigned j = 0; j < i; j++)
-			if (str_equal(match_of(config_route(site, i)), match_of(config_route(site, j))))
-				problems_add(problems, "%s: match \"%s\" is in this site already",
-					     origin_of(schema, config_route(site, i), "match"),
-					     config_route(site, i)->match);
+	for (unsigned i = 0; i < site->routes.count && result != NAMES_NO_MEMORY; i++) {
+		struct route_config *route = config_route(site, i);
+
+		result = names_add(&matches, match_of(route));
+		if (result == NAMES_KNOWN)
+			problems_add(problems, "%s: match \"%s\" is in this site already",
+				     origin_of(schema, route, "match"), route->match);
+	}
+	if (result == NAMES_NO_MEMORY)
+		out_of_memory(problems);
+	names_free(&matches);
+}
+
+static void check_sites(const struct config *config, struct problems *problems)
+{
+	struct seen seen = { 0 };
+
+	for (unsigned i = 0; i < config->sites.count; i++) {
+		check_hosts(config_site(config, i), &seen, problems);
+		check_routes(config_site(config, i), problems);
+	}
+	names_free(&seen.hosts);
+	arena_free(&seen.arena);
 }
 
 void config_check(const struct config *config, struct problems *problems)
 {
 	check_listen(config, problems);
-	for (unsigned i = 0; i < config->sites.count; i++) {
-		check_hosts(config, i, problems);
-		check_routes(config_site(config, i), problems);
-	}
+	check_sites(config, problems);
 	if (config->user == NULL && config->group != NULL)
 		problems_add(problems, "%s: group without user",
 			     origin_of(&config_schema, (void *)(uintptr_t)config, "group"));

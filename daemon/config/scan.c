@@ -3,6 +3,8 @@
  * Recursive descent, bounded by SCAN_MAX_DEPTH.  Runs in the checker.  Fails at the first error. */
 #include "scan.h"
 
+#include "base/names.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -22,12 +24,6 @@ struct scanner {
 	struct token token;             /* the next one */
 	unsigned error_line, error_column;
 	struct err *err;
-};
-
-/* The names of the group under way and of the groups around it, to find duplicates. */
-struct names {
-	struct str *at;
-	unsigned count, room;
 };
 
 /* ---- tokens ---------------------------------------------------------------------------------------- */
@@ -252,29 +248,18 @@ static bool elements(struct scanner *s, char close, unsigned depth)
 	}
 }
 
-static bool is_duplicate(const struct names *names, struct str name)
-{
-	for (unsigned i = 0; i < names->count; i++)
-		if (str_equal(names->at[i], name))
-			return true;
-	return false;
-}
-
 static bool remember(struct scanner *s, struct names *names)
 {
-	if (is_duplicate(names, s->token.text))
+	if (names->count == SCAN_MAX_NAMES)
+		return fail(s, "expected fewer names in one group");
+	switch (names_add(names, s->token.text)) {
+	case NAMES_NEW:
+		return true;
+	case NAMES_KNOWN:
 		return fail(s, "expected every name once in a group");
-	if (names->count == names->room) {
-		unsigned room = names->room == 0 ? 16 : names->room * 2;
-		struct str *grown = reallocarray(names->at, room, sizeof(*grown));
-
-		if (grown == NULL)
-			return fail(s, "out of memory");
-		names->at = grown;
-		names->room = room;
+	default:
+		return fail(s, "out of memory");
 	}
-	names->at[names->count++] = s->token.text;
-	return true;
 }
 
 static bool one_setting(struct scanner *s, struct names *names, unsigned depth)
@@ -307,7 +292,7 @@ static bool settings(struct scanner *s, unsigned depth)
 
 	while (good && s->token.kind != TOKEN_END && !(depth > 0 && is(s, '}')))
 		good = one_setting(s, &names, depth);
-	free(names.at);
+	names_free(&names);
 	return good;
 }
 

@@ -7,7 +7,10 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-enum { SCAN_MAX_DEPTH = 16 };
+enum {
+	SCAN_MAX_DEPTH = 16,
+	SCAN_MAX_NAMES = 200,           /* in one group: libconfig compares each with all before it */
+};
 
 /* Where one setting stands, from 1; a list's elements are settings too (their name's place is the
  * value's). */

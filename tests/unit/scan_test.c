@@ -160,11 +160,15 @@ START_TEST(more_settings_than_the_first_allocation_have_places)
 	static char text[20000];
 	size_t len = 0;
 
-	for (unsigned i = 0; i < 1000; i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "a%u = %u;\n", i, i);
+	for (unsigned i = 0; i < 10; i++) {
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "g%u = {\n", i);
+		for (unsigned j = 0; j < 99; j++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "a%02u = %u;\n", j, i);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "};\n");
+	}
 	ck_assert(scanned(text));
 	ck_assert_uint_eq(scan.count, 1000);
-	check_place(999, 1000, 1, 1000, 8);
+	check_place(999, 10 * 101 - 1, 1, 10 * 101 - 1, 7);
 }
 END_TEST
 
@@ -179,6 +183,23 @@ static bool nested(unsigned depth)
 		strcat(text, ")");
 	return scanned(text);
 }
+
+static bool with_names(unsigned count)
+{
+	char text[SCAN_MAX_NAMES * 16] = "";
+
+	for (unsigned i = 0; i < count; i++)
+		sprintf(text + strlen(text), "n%u = 1;\n", i);
+	return scanned(text);
+}
+
+START_TEST(a_group_has_a_bounded_number_of_names)
+{
+	ck_assert(with_names(SCAN_MAX_NAMES));
+	ck_assert(!with_names(SCAN_MAX_NAMES + 1));
+	ck_assert_msg(strncmp(err.text, "expected fewer names in one group", 33) == 0, "%s", err.text);
+}
+END_TEST
 
 START_TEST(sixteen_levels_are_allowed)
 {
@@ -240,6 +261,7 @@ int main(void)
 	tcase_add_test(tests, the_elements_of_a_list_have_places_too);
 	tcase_add_test(tests, lines_inside_of_comments_count);
 	tcase_add_test(tests, more_settings_than_the_first_allocation_have_places);
+	tcase_add_test(tests, a_group_has_a_bounded_number_of_names);
 	tcase_add_test(tests, sixteen_levels_are_allowed);
 	tcase_add_test(tests, more_levels_are_refused);
 	tcase_add_test(tests, no_cut_of_a_text_is_read_beyond_its_end);
