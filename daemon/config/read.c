@@ -33,6 +33,15 @@ struct scope {
 
 /* ---- problems --------------------------------------------------------------------------------------- */
 
+/* What a message quotes may hold anything: a line feed would begin a line without a place, an escape would
+ * speak to the terminal. */
+static void blank_control_bytes(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+}
+
 void problems_add(struct problems *problems, const char *format, ...)
 {
 	char line[2048];
@@ -48,6 +57,7 @@ void problems_add(struct problems *problems, const char *format, ...)
 		return;
 	if ((size_t)len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
+	blank_control_bytes(line);
 	line[len] = '\n';
 	line[len + 1] = '\0';
 	grown = realloc(problems->text, problems->len + (size_t)len + 2);
