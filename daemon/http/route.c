@@ -14,7 +14,7 @@ struct site {
 	struct route *routes;
 };
 
-/* A host name in lower case; a wildcard "*.name" is kept as ".name", which no host can be. */
+/* A host name in lower case; a wildcard "*.name" is kept as ".name", which no site's host can be. */
 struct host {
 	struct str name;                /* absent: the place is free */
 	const struct site *site;
@@ -59,12 +59,13 @@ static struct host *host_place(const struct routes *routes, struct str name)
 	return &routes->hosts[at];
 }
 
-/* Exact, then ".example.org" and ".org" of "www.example.org": the longest wildcard first. */
+/* Exact, then ".example.org" and ".org" of "www.example.org": the longest wildcard first. A client may well
+ * say "Host: .org", which is no name that "*.org" stands for. */
 static const struct site *site_find(const struct routes *routes, struct str host)
 {
 	const struct site *site = NULL;
 
-	if (host.len > 0)
+	if (host.len > 0 && host.at[0] != '.')
 		site = host_place(routes, host)->site;
 	while (site == NULL && host.len > 1) {
 		const char *dot = memchr(host.at + 1, '.', host.len - 1);

@@ -117,6 +117,7 @@ static const struct {
 	{ "a.deep.example.org", "/deep", true },
 	{ "a.deep.example.org", "/wild", false },
 	{ "example.org", "/default", true },
+	{ ".example.org", "/default", true },   /* as the wildcard is kept, but no name below it */
 	{ "other.net", "/default", true },
 	{ "notexample.org", "/default", true },
 	{ "org", "/default", true },
