@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "net/addr.h"
 
+#include <arpa/inet.h>
 #include <limits.h>
+#include <string.h>
 
 #define ROWS(table) .settings = (table), .count = sizeof(table) / sizeof((table)[0])
 
@@ -29,19 +31,43 @@ static bool check_match(const char *text, struct err *err)
 	return true;
 }
 
+/* "[2001:db8::1]" and nothing behind it. */
+static bool is_bracketed(const char *text)
+{
+	size_t len = strlen(text);
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr parsed;
+
+	if (len < 2 || text[0] != '[' || text[len - 1] != ']' || len - 2 >= sizeof(address))
+		return false;
+	memcpy(address, text + 1, len - 2);
+	address[len - 2] = '\0';
+	return inet_pton(AF_INET6, address, &parsed) == 1;
+}
+
+/* Labels with one dot between them: what else a request's Host can be would be taken for a wildcard (".org")
+ * or never be asked for ("example.org.", of which requests lose the dot). */
+static bool is_host_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && name[0] != '.' && name[len - 1] != '.' && strstr(name, "..") == NULL &&
+	       name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")] ==
+		       '\0';
+}
+
 /* A name, "*.name", an address, or an address in brackets; never a port: a site answers on every port. */
 static bool check_host(const char *text, struct err *err)
 {
 	const char *name = text;
 
-	if (text[0] == '*' && text[1] == '.' && text[2] != '\0')
+	if (text[0] == '*' && text[1] == '.')
 		name += 2;
-	if (name[0] == '[')
-		return strchr(name, ']') != NULL || err_set(err, "\"%s\" lacks a \"]\"", text);
-	if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")] != '\0')
-		return err_set(err, "\"%s\" is no host name; allowed are names such as \"example.org\" and"
-			       " \"*.example.org\", without a port", text);
-	return true;
+	if (is_host_name(name) || is_bracketed(text))
+		return true;
+	return err_set(err, "\"%s\" is no host name; allowed are names such as \"example.org\" and"
+			    " \"*.example.org\" and addresses such as \"192.0.2.1\" and \"[2001:db8::1]\","
+			    " without a port", text);
 }
 
 static bool check_path(const char *text, struct err *err)

@@ -4,6 +4,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* A service of our own: one row that is required, one with a default. */
 struct teapot {
@@ -136,6 +137,10 @@ END_TEST
 
 #define AT "/etc/d/t.conf:"
 
+#define NO_HOST \
+	" is no host name; allowed are names such as \"example.org\" and \"*.example.org\" and addresses such as" \
+	" \"192.0.2.1\" and \"[2001:db8::1]\", without a port\n"
+
 static const char *const wrong[][2] = {
 	{ "wrokers = 1;\n" LISTEN SITES,
 	  AT "1:1: unknown setting \"wrokers\" in drover.conf; did you mean \"workers\"?\n" },
@@ -192,6 +197,17 @@ static const char *const wrong[][2] = {
 	{ LISTEN "sites = ( { routes = ( { match = \"/a\"; kettle = { }; },\n{ match = \"/a/\"; kettle = { "
 		 "}; } ); } );",
 	  AT "3:11: match \"/a/\" is in this site already\n" },
+	{ LISTEN "sites = ( { hosts = [ \".org\" ]; routes = ( " ROUTE " ); } );", AT "2:21: hosts: \".org\"" NO_HOST },
+	{ LISTEN "sites = ( { hosts = [ \"*.\" ]; routes = ( " ROUTE " ); } );", AT "2:21: hosts: \"*.\"" NO_HOST },
+	{ LISTEN "sites = ( { hosts = [ \"a.\" ]; routes = ( " ROUTE " ); } );", AT "2:21: hosts: \"a.\"" NO_HOST },
+	{ LISTEN "sites = ( { hosts = [ \"a..b\" ]; routes = ( " ROUTE " ); } );", AT "2:21: hosts: \"a..b\"" NO_HOST },
+	{ LISTEN "sites = ( { hosts = [ \"[::1]:80\" ]; routes = ( " ROUTE " ); } );",
+	  AT "2:21: hosts: \"[::1]:80\"" NO_HOST },
+	{ LISTEN "sites = ( { hosts = [ \"[1]\" ]; routes = ( " ROUTE " ); } );", AT "2:21: hosts: \"[1]\"" NO_HOST },
+	{ LISTEN "sites = ( { hosts = [ \"1]\" ]; routes = ( " ROUTE " ); } );", AT "2:21: hosts: \"1]\"" NO_HOST },
+	/* what is quoted cannot begin a line or speak to a terminal */
+	{ "control = \"\\n\\x1b[31m\\x7f\";\n" LISTEN SITES,
+	  AT "1:11: control: \"??[31m?\" is no absolute path\n" },
 	{ "group = \"www\";\n" LISTEN SITES, AT "1:9: group without user\n" },
 	/* all problems, in the order of the document */
 	{ "workers = 0;\naccpet = 1;\nlisten = ( { address = \"nowhere\"; } );\n" SITES,
@@ -244,6 +260,49 @@ START_TEST(a_device_is_not_opened_for_ever)
 }
 END_TEST
 
+static uint64_t processor_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* The processor time of reading a site with so many routes, a site per host, and a list of as many hosts. */
+static uint64_t cost_of(unsigned count)
+{
+	struct generation *many = generation_new(1, services);
+	char *text = NULL;
+	uint64_t began;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	fprintf(out, "%ssites = ( { routes = ( %s", LISTEN, ROUTE);
+	for (unsigned i = 0; i < count; i++)
+		fprintf(out, ", { match = \"/%u\"; kettle = { }; }", i);
+	fprintf(out, " ); }, { routes = ( %s ); hosts = [ \"a\"", ROUTE);
+	for (unsigned i = 0; i < count; i++)
+		fprintf(out, ", \"%u.many\"", i);
+	fputs(" ]; }", out);
+	for (unsigned i = 0; i < count; i++)
+		fprintf(out, ", { hosts = [ \"%u.b\" ]; routes = ( %s ); }", i, ROUTE);
+	fputs(" );\n", out);
+	fclose(out);
+	began = processor_ns();
+	ck_assert_msg(read_config(&(struct config_input){ "/etc/t.conf", text }, many, &problems), "%s", problems.text);
+	began = processor_ns() - began;
+	free(text);
+	generation_unpin(many);
+	return began;
+}
+
+/* Sixteen times as much costs sixteen times as much, and not 256 times. */
+START_TEST(many_routes_hosts_and_sites_cost_no_more_each_than_a_few)
+{
+	ck_assert_uint_le(cost_of(16000), 64 * cost_of(1000));
+}
+END_TEST
+
 START_TEST(problems_without_end_are_bounded)
 {
 	for (unsigned i = 0; i < 10000; i++)
@@ -278,6 +337,7 @@ int main(void)
 	tcase_add_test(tests, a_file_that_is_not_there_is_a_problem);
 	tcase_add_test(tests, a_directory_is_no_configuration);
 	tcase_add_test(tests, a_device_is_not_opened_for_ever);
+	tcase_add_test(tests, many_routes_hosts_and_sites_cost_no_more_each_than_a_few);
 	tcase_add_test(tests, problems_without_end_are_bounded);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
