@@ -128,6 +128,18 @@ static bool host_bits_zero(const struct cidr *cidr, unsigned width)
 	return true;
 }
 
+/* "::ffff:10.0.0.0/104" is 10.0.0.0/8: that is what cidr_contains takes such peers for. */
+static void unmap(struct cidr *cidr)
+{
+	if (cidr->family != AF_INET6 || cidr->bits < 96 ||
+	    !IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)cidr->bytes))
+		return;
+	cidr->family = AF_INET;
+	cidr->bits -= 96;
+	memcpy(cidr->bytes, cidr->bytes + 12, 4);
+	memset(cidr->bytes + 4, 0, 12);
+}
+
 bool cidr_parse(const char *text, struct cidr *cidr, struct err *err)
 {
 	const char *slash = strchr(text, '/');
@@ -152,6 +164,7 @@ bool cidr_parse(const char *text, struct cidr *cidr, struct err *err)
 	found.bits = (unsigned)bits;
 	if (!host_bits_zero(&found, width))
 		return err_set(err, "\"%s\": bits behind the prefix are set", text);
+	unmap(&found);
 	*cidr = found;
 	return true;
 }
