@@ -118,7 +118,8 @@ static enum step send_buffers(struct http1 *http)
 	}
 	http->out_at = http->out_len;
 	sent -= out_left;
-	http->memory = (struct str){ http->memory.at + sent, http->memory.len - sent };
+	if (sent > 0)           /* else there may be no memory at all, and no pointer to add to */
+		http->memory = (struct str){ http->memory.at + sent, http->memory.len - sent };
 	if (http->body == BODY_MEMORY)
 		http->exchange.sent_bytes += sent;
 	return STEP_ON;
