@@ -36,10 +36,14 @@ TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
 TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURCES)))
 
+FUZZ_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
+# `make check` replays the corpora; tests/tools/fuzz leaves this out and links libFuzzer instead
+FUZZ_MAIN      := $(BUILD)/tests/fuzz/replay.o
+
 # objects of the test programs are kept, and make has no last word about them
 .SECONDARY:
 
-.PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs
+.PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs fuzz fuzz-programs
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -49,6 +53,7 @@ help:
 	@echo "make check    every test, the short cells of the loss table (DROVER_SKIP=name,... leaves some out)"
 	@echo "make unit     the unit and model tests alone"
 	@echo "make asan     the unit, model and black-box tests under ASan and UBSan"
+	@echo "make fuzz     look for inputs that break what must hold; SECONDS=60 for each target, TARGET=name: one"
 	@echo "make loss     the full loss table: what clients lose while the operator works"
 	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
@@ -88,6 +93,11 @@ $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(TEST_SUPPORT) $(filter-out %/ma
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS) -lcheck -lsubunit -lrt -lm -lpthread
 
+$(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(BUILD)/tests/fuzz/fuzz.o $(FUZZ_MAIN) $(TEST_SUPPORT) \
+			    $(filter-out %/main.o,$(DROVER_OBJECTS))
+	@echo "  LD    $@"
+	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS)
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 deps:
@@ -99,7 +109,7 @@ run: all
 unit: $(TEST_PROGRAMS)
 	tests/tools/run unit
 
-check: all $(TEST_PROGRAMS)
+check: all $(TEST_PROGRAMS) $(FUZZ_PROGRAMS)
 	tests/tools/run all
 
 clean:
@@ -107,6 +117,12 @@ clean:
 
 # builds the test programs without running them
 unit-programs: $(TEST_PROGRAMS)
+
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+# SECONDS is the shell's word too: it counts only when it is given on the command line
+fuzz:
+	tests/tools/fuzz $(if $(filter command line,$(origin SECONDS)),--seconds=$(SECONDS)) $(TARGET)
 
 figures: all
 	tests/bench/figures.py
@@ -118,13 +134,13 @@ SANITIZE := CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=un
 	    HARDENING=-fPIE
 
 asan:
-	$(QUIET)$(MAKE) -s BUILD=build/asan $(SANITIZE) all unit-programs >/dev/null
+	$(QUIET)$(MAKE) -s BUILD=build/asan $(SANITIZE) all unit-programs fuzz-programs >/dev/null
 	DROVER_BUILD=build/asan tests/tools/run asan
 
 lint:
 	tests/tools/lint
-	$(QUIET)$(MAKE) -s BUILD=build/lint-gcc CC=gcc WERROR=-Werror all unit-programs >/dev/null
-	$(QUIET)$(MAKE) -s BUILD=build/lint-clang CC=clang WERROR=-Werror all unit-programs >/dev/null
+	$(QUIET)$(MAKE) -s BUILD=build/lint-gcc CC=gcc WERROR=-Werror all unit-programs fuzz-programs >/dev/null
+	$(QUIET)$(MAKE) -s BUILD=build/lint-clang CC=clang WERROR=-Werror all unit-programs fuzz-programs >/dev/null
 
 format:
 	tests/tools/format

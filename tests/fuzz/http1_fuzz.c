@@ -1,0 +1,292 @@
+/* http1_fuzz.c - the whole protocol on one connection, over a transport that moves bytes in fits: every
+ * complete request gets the one answer that it is owed, well-formed, and nothing follows the last one.
+ *
+ * Input: how the transport moves bytes (three bytes), how the client's are cut, what the client sends. */
+#include "fuzz.h"
+
+#include "unit/fake_server.h"
+
+#include "base/clock.h"
+#include "http/parse.h"
+#include "http/target.h"
+
+#include <sys/socket.h>
+
+#define MOST_NS (5 * CLOCK_S)
+
+static const struct parse_limits limits = { 200, 400, 8 };
+static struct fake_server server;
+
+static void set_up(void)
+{
+	static bool is_up;
+
+	if (is_up)
+		return;
+	is_up = true;
+	fake_server_open(&server, &protocol_http1);
+	fake_file(&server, "file.txt", "0123456789", 10);
+	fake_file(&server, "empty", "", 0);
+	server.config->request_line_bytes = limits.request_line_bytes;
+	server.config->header_bytes = limits.header_bytes;
+	server.config->headers = limits.headers;
+	fuzz_no_log();
+}
+
+/* ---- the conversation ---- */
+
+static bool always(void *what)
+{
+	(void)what;
+	return true;
+}
+
+static void turn(void)
+{
+	server.done = always;
+	server.loop.stopped = false;
+	fuzz_turn(&server.loop);
+}
+
+static void send_all(struct fake_client *client, struct str bytes, struct cuts cuts)
+{
+	while (bytes.len > 0 && !client->eof) {
+		size_t len = cuts_next(&cuts, bytes.len);
+		ssize_t sent = send(client->fd, bytes.at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (sent < 0)           /* the server has closed */
+			break;
+		bytes = (struct str){ bytes.at + sent, bytes.len - (size_t)sent };
+		turn();
+	}
+	shutdown(client->fd, SHUT_WR);
+}
+
+static void converse(struct fake_client *client, struct str bytes, struct cuts cuts)
+{
+	uint64_t until = clock_now_ns() + MOST_NS;
+
+	server.client_count = 0;
+	fake_connect(&server, client, "");
+	send_all(client, bytes, cuts);
+	while (!client->eof && clock_now_ns() < until)
+		turn();
+	FUZZ_CHECK(client->eof);
+	fake_hang_up(client);
+	while (server.counters[COUNT_OPEN] > 0 && clock_now_ns() < until)
+		turn();
+	FUZZ_CHECK(server.counters[COUNT_OPEN] == 0);
+}
+
+/* ---- what the client is owed ---- */
+
+struct owed {
+	bool head;              /* an answer without a body */
+	bool last;              /* nothing follows */
+	bool breaks;            /* its body breaks off */
+	unsigned status;        /* 0: the service's business */
+};
+
+struct client_side {
+	struct str rest;        /* of what the client sent */
+	bool over;              /* no further answer is owed */
+};
+
+static void owe_parsed(struct client_side *side, const struct request *request, struct owed *owed)
+{
+	struct arena arena = { 0 };
+	struct str path = { "", 0 };
+	unsigned status = 0;
+
+	if (request->method == METHOD_GET || request->method == METHOD_HEAD)
+		status = target_resolve(span_str(request->path, side->rest.at), &arena, &path);
+	owed->last = !request->keep_alive || request->has_body || status == 400;
+	owed->status = status;
+	owed->breaks = !owed->head && str_has_prefix(path, str_of("/breaks"));
+	arena_free(&arena);
+}
+
+/* The next answer that the client is owed; false: none. */
+static bool next_owed(struct client_side *side, struct owed *owed)
+{
+	struct parse parse;
+	struct request request;
+	struct arena arena = { 0 };
+	unsigned status = 0;
+	enum parse_result result;
+
+	*owed = (struct owed){ 0 };
+	if (side->over || side->rest.len == 0)
+		return false;
+	parse_begin(&parse, &request);
+	result = parse_head(&parse, &request, &limits, side->rest.at, side->rest.len, &arena, &status);
+	owed->head = request.method == METHOD_HEAD;
+	if (result == PARSE_DONE)
+		owe_parsed(side, &request, owed);
+	if (result == PARSE_ERROR)
+		*owed = (struct owed){ .head = owed->head, .last = true, .status = status };
+	side->rest = (struct str){ side->rest.at + parse.scanned, side->rest.len - parse.scanned };
+	side->over = owed->last;
+	arena_free(&arena);
+	return result != PARSE_MORE;
+}
+
+/* ---- what the client got ---- */
+
+struct answer_head {
+	unsigned status;
+	bool close, keep_alive, chunked, length_known;
+	uint64_t length;
+};
+
+static bool take_line(struct str *text, struct str *line)
+{
+	const char *end = memmem(text->at, text->len, "\r\n", 2);
+
+	if (end == NULL)
+		return false;
+	*line = (struct str){ text->at, (size_t)(end - text->at) };
+	*text = (struct str){ end + 2, text->len - line->len - 2 };
+	return true;
+}
+
+static void read_field(struct str line, struct answer_head *head)
+{
+	const char *colon = memchr(line.at, ':', line.len);
+	struct str name, value;
+
+	FUZZ_CHECK(colon != NULL && colon > line.at);
+	name = (struct str){ line.at, (size_t)(colon - line.at) };
+	value = str_trim((struct str){ colon + 1, line.len - name.len - 1 });
+	for (size_t i = 0; i < value.len; i++)
+		FUZZ_CHECK((unsigned char)value.at[i] >= 0x20 && value.at[i] != 0x7f);
+	if (str_equal_nocase(name, str_of("Connection"))) {
+		head->close = str_equal(value, str_of("close"));
+		head->keep_alive = str_equal(value, str_of("keep-alive"));
+		FUZZ_CHECK(head->close || head->keep_alive);
+	}
+	if (str_equal_nocase(name, str_of("Transfer-Encoding")))
+		head->chunked = str_equal(value, str_of("chunked"));
+	if (str_equal_nocase(name, str_of("Content-Length"))) {
+		FUZZ_CHECK(!head->length_known && str_to_u64(value, &head->length));
+		head->length_known = true;
+	}
+}
+
+static struct answer_head read_head(struct str *text)
+{
+	struct answer_head head = { 0 };
+	struct str line;
+	uint64_t status;
+
+	FUZZ_CHECK(take_line(text, &line));
+	FUZZ_CHECK(line.len > 13 && str_has_prefix(line, str_of("HTTP/1.1 ")) && line.at[12] == ' ');
+	FUZZ_CHECK(str_to_u64((struct str){ line.at + 9, 3 }, &status) && status >= 200 && status < 600);
+	head.status = (unsigned)status;
+	for (;;) {
+		FUZZ_CHECK(take_line(text, &line));
+		if (line.len == 0)
+			break;
+		read_field(line, &head);
+	}
+	FUZZ_CHECK(!head.chunked || !head.length_known);
+	return head;
+}
+
+/* False: it breaks off. */
+static bool skip(struct str *text, uint64_t len)
+{
+	bool whole = len <= text->len;
+
+	if (!whole)
+		len = text->len;
+	*text = (struct str){ text->at + len, text->len - (size_t)len };
+	return whole;
+}
+
+static bool skip_chunks(struct str *text)
+{
+	struct str line;
+	unsigned long len;
+
+	do {
+		if (!take_line(text, &line))
+			return skip(text, text->len + 1);
+		len = strtoul(line.at, NULL, 16);
+		if (!skip(text, len) || !skip(text, 2))
+			return false;
+	} while (len > 0);
+	return true;
+}
+
+static bool skip_body(struct str *text, const struct answer_head *head, const struct owed *owed)
+{
+	if (owed->head || head->status == 204 || head->status == 304)
+		return true;
+	if (head->chunked)
+		return skip_chunks(text);
+	return skip(text, head->length_known ? head->length : text->len);
+}
+
+/* True when an answer that is as it must be was there, and another may follow. */
+static bool check_answer(struct str *text, const struct owed *owed)
+{
+	struct answer_head head = read_head(text);
+	bool whole;
+
+	FUZZ_CHECK(owed->status == 0 || head.status == owed->status);
+	FUZZ_CHECK(!owed->last || head.close);
+	whole = skip_body(text, &head, owed);
+	FUZZ_CHECK(whole || owed->breaks);
+	return whole && !head.close;
+}
+
+static void check_answers(const struct fake_client *client, struct str sent)
+{
+	struct str text = { client->text, client->len };
+	struct client_side side = { .rest = sent };
+	struct owed owed;
+	bool open = true;
+
+	while (open && next_owed(&side, &owed))
+		open = check_answer(&text, &owed);
+	FUZZ_CHECK(text.len == 0);      /* nothing is left, nothing follows the last one */
+}
+
+static void check_memory(void)
+{
+	FUZZ_CHECK(server.engine.slab.in_use == 0);
+	FUZZ_CHECK(server.engine.states.in_use == 0);
+	FUZZ_CHECK(server.engine.pool.in_use_bytes == 0);
+	FUZZ_CHECK(server.engine.generation->pins == 1);
+}
+
+/* Those services only cost time here. */
+static bool is_slow(const uint8_t *data, size_t size)
+{
+	return size > 0 && (memmem(data, size, "/slow", 5) != NULL || memmem(data, size, "/stalls", 7) != NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = { data, size };
+	struct fake_client client;
+	struct str sent;
+	struct cuts cuts;
+
+	if (is_slow(data, size))
+		return 0;
+	set_up();
+	fake_fits = (struct fake_fits){ .recv_bytes = input_byte(&input), .send_bytes = input_byte(&input) };
+	fake_fits.again_every = input_byte(&input) % 8;
+	server.engine.transport = size > 0 && data[0] % 2 == 0 ? &transport_plain : &fake_transport;
+	if (fake_fits.again_every == 1)         /* every call: nothing would ever move */
+		fake_fits.again_every = 0;
+	cuts = cuts_of(&input);
+	sent = input_take(&input, input.len);
+	converse(&client, sent, cuts);
+	check_answers(&client, sent);
+	check_memory();
+	free(client.text);
+	return 0;
+}
