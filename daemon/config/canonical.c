@@ -211,9 +211,20 @@ static bool load_element(struct canonical_load *load, struct err *err)
 	return push(load, frame, err);
 }
 
-static bool load_close(struct canonical_load *load, struct err *err)
+/* True when the line is one that ends a list, or a group or an element. */
+static bool closes(const char *line, bool list)
 {
-	if (load->depth <= 1)
+	static const char *const group_ends[] = { "};", "},", "}", NULL }, *const list_ends[] = { ");", NULL };
+	const char *const *end = list ? list_ends : group_ends;
+
+	while (*end != NULL && strcmp(*end, line) != 0)
+		end++;
+	return *end != NULL;
+}
+
+static bool load_close(struct canonical_load *load, const char *line, struct err *err)
+{
+	if (load->depth <= 1 || !closes(line, top(load)->list != NULL))
 		return err_set(err, "a closing bracket without its opening one");
 	load->depth--;
 	return true;
@@ -251,9 +262,13 @@ static bool load_open(struct canonical_load *load, const char *name, char bracke
 	struct canonical_frame inner = *top(load);
 	const struct setting *row = setting_find(inner.schema, inner.group, name);
 
+	if (inner.list != NULL)         /* the frame alone knows how much room its items have */
+		return err_set(err, "\"%s\" where an element belongs", name);
 	if (bracket == '(') {
 		if (row == NULL || row->type != SETTING_LIST)
 			return err_set(err, "\"%s\" is no list", name);
+		if (((struct items *)setting_field(row, inner.instance))->at != NULL)
+			return err_set(err, "\"%s\" is there already", name);
 		inner.list = row;
 		inner.room = 0;
 		return push(load, inner, err);
@@ -307,8 +322,10 @@ static char *load_string(const char **at, struct arena *arena)
 	return out;
 }
 
-static bool load_strings(const char *at, struct raw *raw, struct arena *arena)
+static bool load_strings(const char **text, struct raw *raw, struct arena *arena)
 {
+	const char *at = *text;
+
 	raw->kind = RAW_STRINGS;
 	raw->strings.at = arena_alloc(arena, (strlen(at) / 2 + 1) * sizeof(char *));
 	if (raw->strings.at == NULL)
@@ -321,23 +338,41 @@ static bool load_strings(const char *at, struct raw *raw, struct arena *arena)
 		if (raw->strings.at[raw->strings.count++] == NULL)
 			return false;
 	}
+	*text = at + 1;
 	return *at == ']';
 }
 
-static bool load_raw(const char *at, struct raw *raw, struct arena *arena)
+static bool load_bool(const char **at, struct raw *raw)
 {
-	if (*at == '"') {
-		*raw = (struct raw){ .kind = RAW_STRING, .text = load_string(&at, arena) };
+	bool is_true = strncmp(*at, "true", 4) == 0, is_false = strncmp(*at, "false", 5) == 0;
+
+	*raw = (struct raw){ .kind = RAW_BOOL, .truth = is_true };
+	*at += is_true ? 4 : 5;
+	return is_true || is_false;
+}
+
+/* Reads the value at `*at` and moves behind it. */
+static bool load_raw(const char **at, struct raw *raw, struct arena *arena)
+{
+	char *end;
+
+	if (**at == '"') {
+		*raw = (struct raw){ .kind = RAW_STRING, .text = load_string(at, arena) };
 		return raw->text != NULL;
 	}
-	if (*at == '[')
+	if (**at == '[')
 		return load_strings(at, raw, arena);
-	if (*at >= '0' && *at <= '9') {
-		*raw = (struct raw){ .kind = RAW_NUMBER, .number = strtoll(at, NULL, 10) };
-		return true;
-	}
-	*raw = (struct raw){ .kind = RAW_BOOL, .truth = strncmp(at, "true", 4) == 0 };
-	return raw->truth || strncmp(at, "false", 5) == 0;
+	if (**at < '0' || **at > '9')
+		return load_bool(at, raw);
+	*raw = (struct raw){ .kind = RAW_NUMBER, .number = strtoll(*at, &end, 10) };
+	*at = end;
+	return true;
+}
+
+/* What is behind a value: its semicolon, and where it came from. */
+static bool is_end(const char *at)
+{
+	return at[0] == ';' && (at[1] == '\0' || strncmp(at + 1, "  # ", 4) == 0);
 }
 
 static bool load_value(struct canonical_load *load, const char *name, const char *value, struct err *err)
@@ -348,7 +383,7 @@ static bool load_value(struct canonical_load *load, const char *name, const char
 
 	if (row == NULL || frame->list != NULL)
 		return err_set(err, "unknown setting \"%s\"", name);
-	if (!load_raw(value, &raw, &load->generation->arena))
+	if (!load_raw(&value, &raw, &load->generation->arena) || !is_end(value))
 		return err_set(err, "%s: unreadable value", name);
 	return setting_store(row, &raw, NULL, frame->instance, &load->generation->arena, err);
 }
@@ -367,10 +402,10 @@ static bool load_line(struct canonical_load *load, struct str line, struct err *
 	}
 	if (copy[0] == '#' || copy[0] == '\0')
 		return true;
-	if (copy[0] == '{')
+	if (strcmp(copy, "{") == 0)
 		return load_element(load, err);
 	if (copy[0] == '}' || copy[0] == ')')
-		return load_close(load, err);
+		return load_close(load, copy, err);
 	equals = strstr(copy, " = ");
 	if (equals == NULL)
 		return err_set(err, "no setting");
