@@ -45,7 +45,8 @@ void board_retire(struct board *board, unsigned column)
 {
 	struct board_column *gone = &board->column[column], *kept = &board->column[BOARD_RETIRED];
 
-	for (unsigned i = 0; i < board->counters && column != BOARD_RETIRED; i++)
+	/* all that there is room for: a broken worker may have written board->counters */
+	for (unsigned i = 0; i < BOARD_COUNTERS && column != BOARD_RETIRED; i++)
 		if (i != board->gauge)
 			kept->counters[i] += gone->counters[i];
 	if (column != BOARD_RETIRED)

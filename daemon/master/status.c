@@ -13,7 +13,7 @@ static json_t *child_json(const struct child *child)
 	const struct board_column *column = &master->board->column[child->column];
 	json_t *counters = json_object();
 
-	for (unsigned i = 0; i < master->board->counters; i++)
+	for (unsigned i = 0; i < master->setup->counters; i++)
 		json_object_set_new(counters, master->setup->counter_names[i],
 				    json_integer((json_int_t)column->counters[i]));
 	return json_pack(
@@ -63,7 +63,7 @@ static json_t *totals_json(const struct master *master)
 {
 	json_t *totals = json_object();
 
-	for (unsigned i = 0; i < master->board->counters; i++)
+	for (unsigned i = 0; i < master->setup->counters; i++)
 		json_object_set_new(totals, master->setup->counter_names[i],
 				    json_integer((json_int_t)board_sum(master->board, i)));
 	return totals;

@@ -109,6 +109,21 @@ START_TEST(a_retired_column_can_be_claimed_again)
 }
 END_TEST
 
+START_TEST(a_head_that_a_worker_overwrote_harms_no_column)
+{
+	unsigned column = board_claim(board), next = board_claim(board);
+
+	board->column[column].counters[REQUESTS] = 3;
+	board->column[next].counters[REQUESTS] = 4;
+	board->counters = UINT32_MAX;
+	board->gauge = UINT32_MAX;
+	board_retire(board, column);
+	ck_assert_uint_eq(board->column[BOARD_RETIRED].counters[REQUESTS], 3);
+	ck_assert_uint_eq(board->column[next].counters[REQUESTS], 4);
+	ck_assert_uint_ne(board->column[next].pid, 0);
+}
+END_TEST
+
 START_TEST(a_sum_counts_all_owned_columns)
 {
 	board->column[board_claim(board)].counters[REQUESTS] = 3;
@@ -193,6 +208,7 @@ int main(void)
 	tcase_add_test(tests, a_claimed_column_starts_from_nothing);
 	tcase_add_test(tests, a_full_board_has_no_column_to_claim);
 	tcase_add_test(tests, a_retired_column_can_be_claimed_again);
+	tcase_add_test(tests, a_head_that_a_worker_overwrote_harms_no_column);
 	tcase_add_test(tests, a_sum_counts_all_owned_columns);
 	tcase_add_test(tests, a_sum_leaves_out_columns_that_nobody_owns);
 	tcase_add_test(tests, what_a_worker_counted_outlives_it);
