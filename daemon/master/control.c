@@ -142,7 +142,9 @@ static const struct {
 
 static void run_line(struct client *client)
 {
-	json_t *request = json_loadb(client->line, client->len, JSON_REJECT_DUPLICATES, NULL);
+	/* what comes behind the line was not asked for, whether it came with it or later */
+	size_t len = (size_t)((char *)memchr(client->line, '\n', client->len) - client->line);
+	json_t *request = json_loadb(client->line, len, JSON_REJECT_DUPLICATES, NULL);
 	const char *name = json_string_value(json_object_get(request, "command"));
 
 	for (size_t i = 0; name != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
