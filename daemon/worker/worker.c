@@ -168,6 +168,8 @@ static void tear_down(struct worker *worker)
 	engine_free(&worker->engine);
 	loop_close(&worker->loop);
 	fd_close(&worker->channel.fd);
+	log_target(STDERR_FILENO, LEVEL_INFO);
+	fd_close(&worker->error_log);
 }
 
 int worker_run(const struct worker_start *start)
