@@ -36,6 +36,7 @@ TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
 TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURCES)))
 
+FUZZ_SUPPORT   := $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/fuzz_message.o
 FUZZ_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 # `make check` replays the corpora; tests/tools/fuzz leaves this out and links libFuzzer instead
 FUZZ_MAIN      := $(BUILD)/tests/fuzz/replay.o
@@ -93,7 +94,7 @@ $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(TEST_SUPPORT) $(filter-out %/ma
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS) -lcheck -lsubunit -lrt -lm -lpthread
 
-$(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(BUILD)/tests/fuzz/fuzz.o $(FUZZ_MAIN) $(TEST_SUPPORT) \
+$(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_SUPPORT) $(FUZZ_MAIN) $(TEST_SUPPORT) \
 			    $(filter-out %/main.o,$(DROVER_OBJECTS))
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS)

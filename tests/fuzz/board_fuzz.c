@@ -1,0 +1,70 @@
+/* board_fuzz.c - the board as memory that a hostile worker writes: sums, claims and the status answer come out of
+ * any bytes, and nothing outside of it is touched.
+ *
+ * Input: which column is a worker's, then bytes that fill the board again and again. */
+#include "fuzz.h"
+
+#include "master/master.h"
+#include "net/conn.h"
+
+#include <jansson.h>
+
+static struct master_setup setup = {
+	.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+};
+
+static void fill(struct board *board, struct str bytes)
+{
+	for (size_t at = 0; bytes.len > 0 && at < sizeof(*board); at += bytes.len)
+		memcpy((char *)board + at, bytes.at,
+		       bytes.len < sizeof(*board) - at ? bytes.len : sizeof(*board) - at);
+}
+
+static void check_counters(const json_t *counters)
+{
+	FUZZ_CHECK(json_object_size(counters) == COUNTERS);
+	for (unsigned i = 0; i < COUNTERS; i++)
+		FUZZ_CHECK(json_is_integer(json_object_get(counters, counter_names[i])));
+}
+
+static void check_status(struct board *board, unsigned column)
+{
+	struct master *master = calloc(1, sizeof(*master));
+	struct child child = { .master = master, .column = column };
+	json_t *status, *workers;
+
+	master->setup = &setup;
+	master->board = board;
+	list_init(&master->children);
+	list_init(&master->listeners);
+	list_push_back(&master->children, &child.link);
+	status = status_json(master);
+	workers = json_object_get(status, "workers");
+	FUZZ_CHECK(json_array_size(workers) == 1);
+	check_counters(json_object_get(json_array_get(workers, 0), "counters"));
+	check_counters(json_object_get(status, "totals"));
+	json_decref(status);
+	free(master);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = { data, size };
+	unsigned column = (input_byte(&input) | (unsigned)input_byte(&input) << 8) % BOARD_COLUMNS, claimed;
+	struct board *board;
+	struct err err;
+
+	board = board_create(counter_names, COUNTERS, COUNT_OPEN, &err);
+	FUZZ_CHECK(board != NULL);
+	fill(board, input_take(&input, input.len));
+	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
+		board_sum(board, i);
+	check_status(board, column);
+	board_retire(board, column);
+	claimed = board_claim(board);
+	FUZZ_CHECK(claimed < BOARD_COLUMNS);
+	FUZZ_CHECK(column == BOARD_RETIRED || claimed != 0);    /* what was given back can be had */
+	check_status(board, claimed);
+	board_destroy(board);
+	return 0;
+}

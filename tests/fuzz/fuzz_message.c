@@ -1,0 +1,172 @@
+/* fuzz_message.c - see the header.  Called by the targets of the two ends of the channel. */
+#include "fuzz_message.h"
+
+#include "base/fd.h"
+#include "ipc/channel.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* Flags of a record. */
+enum {
+	FDS = 3,                        /* how many descriptors; 3: one for each note, or eight */
+	KIND = 0x0c,                    /* of the descriptors */
+	AS_IT_SHOULD_BE = 0x10,         /* the body has the right length, its numbers are small */
+	WRONG_LENGTH = 0x20,            /* the header lies about the body */
+	CUT = 0x40,                     /* only the first bytes are sent */
+	THREE_TURNS = 0x80,
+};
+
+enum { BODY_AT = offsetof(struct message, body), MOST_FDS = 8 };
+
+enum kind { KIND_CONFIG, KIND_LISTENING, KIND_NULL, KIND_BODY, KINDS };
+
+static int kinds[KINDS];
+
+static const char canonical[] =
+	"listen = (\n{\naddress = \"127.0.0.1:1\";\n}\n);\n"
+	"sites = (\n{\nroutes = (\n{\nmatch = \"/\";\nrespond = {\n};\n}\n);\n}\n);\n";
+
+static int listening_socket(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };    /* no path: the kernel makes a name */
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	FUZZ_CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&addr, sizeof(sa_family_t)) == 0);
+	FUZZ_CHECK(listen(fd, 8) == 0);
+	return fd;
+}
+
+void fuzz_message_set_up(void)
+{
+	struct err err;
+
+	kinds[KIND_CONFIG] = fd_sealed("config", canonical, sizeof(canonical) - 1, &err);
+	kinds[KIND_LISTENING] = listening_socket();
+	kinds[KIND_NULL] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	kinds[KIND_BODY] = memfd_create("body", MFD_CLOEXEC);
+}
+
+static void small_sockets(struct message *message, struct input *body)
+{
+	unsigned count = input_byte(body) % MOST_FDS + 1;
+
+	message->bytes = count * (uint32_t)sizeof(struct socket_note);
+	for (unsigned i = 0; i < count; i++)
+		message->body.sockets[i] = (struct socket_note){
+			.listener = input_byte(body) % 4, .slot = input_byte(body) % 4,
+			.shared = input_byte(body) % 2,
+		};
+}
+
+static void small_prepare(struct message *message, struct input *body)
+{
+	struct prepare_note *note = &message->body.prepare;
+
+	message->bytes = sizeof(*note);
+	*note = (struct prepare_note){ .slots = input_byte(body) % 4, .shared = input_byte(body) % 2 };
+	note->listener_count = input_byte(body) % 4;
+	for (unsigned i = 0; i < note->listener_count; i++)
+		note->listeners[i] = input_byte(body) % 4;
+}
+
+static void small_cover(struct message *message, struct input *body)
+{
+	message->bytes = sizeof(message->body.cover);
+	message->body.cover.bits[0] = input_byte(body);
+}
+
+static void small_drain(struct message *message, struct input *body)
+{
+	message->bytes = sizeof(message->body.drain);
+	message->body.drain = (struct drain_note){ UINT64_MAX / 2, input_byte(body) % 2 };
+}
+
+static void small_text(struct message *message, struct input *body)
+{
+	struct str text = input_take(body, sizeof(message->body.text) - 1);
+
+	if (text.len > 0)
+		memcpy(message->body.text, text.at, text.len);
+	message->bytes = (uint32_t)text.len + 1;
+}
+
+static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
+	[MESSAGE_SOCKETS] = small_sockets, [MESSAGE_PREPARE] = small_prepare, [MESSAGE_COVER] = small_cover,
+	[MESSAGE_DRAIN] = small_drain,     [MESSAGE_FAILED] = small_text,
+};
+
+static void fill_body(struct message *message, uint8_t flags, struct str body)
+{
+	struct input input = { (const uint8_t *)body.at, body.len };
+
+	if ((flags & AS_IT_SHOULD_BE) == 0) {
+		message->bytes = (uint32_t)body.len;
+		if (body.len > 0)
+			memcpy(&message->body, body.at, body.len);
+	} else if (message->type < MESSAGE_TYPES && bodies[message->type] != NULL) {
+		bodies[message->type](message, &input);
+	}
+}
+
+static void replace_body_file(struct str body)
+{
+	FUZZ_CHECK(ftruncate(kinds[KIND_BODY], 0) == 0);
+	FUZZ_CHECK(pwrite(kinds[KIND_BODY], body.at, body.len, 0) == (ssize_t)body.len);
+}
+
+static unsigned fds_of(const struct message *message, uint8_t flags)
+{
+	if ((flags & FDS) < 3)
+		return flags & FDS;
+	if (message->type == MESSAGE_SOCKETS && (flags & AS_IT_SHOULD_BE) != 0)
+		return message->bytes / (unsigned)sizeof(struct socket_note);
+	return MOST_FDS;
+}
+
+/* Past channel_send, which sends no nonsense. */
+static void send_raw(int fd, const struct message *message, size_t len, unsigned count, int what)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * MOST_FDS)];
+	} control = { 0 };
+	struct iovec part = { (void *)(uintptr_t)message, len };
+	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *rights;
+
+	if (count > 0) {
+		header.msg_control = control.bytes;
+		header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+		rights = CMSG_FIRSTHDR(&header);
+		*rights = (struct cmsghdr){ CMSG_LEN(sizeof(int) * count), SOL_SOCKET, SCM_RIGHTS };
+		for (unsigned i = 0; i < count; i++)
+			memcpy(CMSG_DATA(rights) + i * sizeof(int), &what, sizeof(int));
+	}
+	sendmsg(fd, &header, MSG_NOSIGNAL);     /* may fail: the other end may be gone */
+}
+
+unsigned fuzz_message_send(int fd, struct input *input)
+{
+	static struct message message;
+	uint8_t type = input_byte(input), flags = input_byte(input);
+	size_t len;
+	struct str body;
+
+	memset(&message, 0, sizeof(message));
+	message.type = type;
+	message.generation = input_byte(input);
+	len = input_byte(input);
+	body = input_take(input, len);
+	if (flags / 4 % KINDS == KIND_BODY && (flags & FDS) > 0)
+		replace_body_file(body);
+	fill_body(&message, flags, body);
+	len = BODY_AT + message.bytes;
+	if ((flags & WRONG_LENGTH) != 0)
+		message.bytes += type + 1U;
+	send_raw(fd, &message, (flags & CUT) != 0 ? len / 2 : len, fds_of(&message, flags),
+		 kinds[flags / 4 % KINDS]);
+	return (flags & THREE_TURNS) != 0 ? 3 : 1;
+}

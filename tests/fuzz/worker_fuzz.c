@@ -1,0 +1,112 @@
+/* worker_fuzz.c - what the channel says to a worker: any messages in any order, and in the end no descriptor and
+ * no byte is left.
+ *
+ * Input: records of a type, flags, a generation, a length and a body. */
+#include "fuzz.h"
+
+/* The worker as it is: its messages are handled by functions that nobody else can call. */
+#define worker_run fuzz_worker_run
+#include "worker/worker.c"
+#undef worker_run
+
+#include "fuzz_message.h"
+#include "http/access_log.h"
+#include "http/http1.h"
+#include "service/registry.h"
+
+#include <sys/socket.h>
+
+static struct board *board;
+
+static unsigned length_of(const struct list *list)
+{
+	unsigned count = 0;
+
+	for (const struct list *link = list->next; link != list; link = link->next)
+		count++;
+	return count;
+}
+
+static void check(const struct worker *worker)
+{
+	const struct generation *current = worker->engine.generation;
+
+	FUZZ_CHECK(length_of(&worker->sockets) == worker->held_count);
+	FUZZ_CHECK(current == NULL || current->config != NULL);
+	FUZZ_CHECK(!worker->serving || current != NULL);
+	FUZZ_CHECK(!worker->next.voted || worker->next.generation->config != NULL);
+	for (const struct list *link = worker->sockets.next; link != &worker->sockets; link = link->next) {
+		const struct held_socket *held = LIST_ENTRY(link, struct held_socket, link);
+
+		/* a socket that does not listen before the commit is not watched before it */
+		FUZZ_CHECK(!held->source.added || held->generation <= current->number);
+		FUZZ_CHECK(!held->source.added || (worker->serving && !worker->draining));
+	}
+}
+
+static void obey(struct worker *worker, int master, struct input *input)
+{
+	while (input->len > 0 && worker->channel.added) {
+		unsigned turns = fuzz_message_send(master, input);
+
+		for (unsigned i = 0; i < turns; i++)
+			fuzz_turn(&worker->loop);
+		check(worker);
+	}
+}
+
+/* Nothing of what the worker answered may have been lost or be no message. */
+static void check_answers(int master)
+{
+	enum channel_result result;
+	struct message message;
+	struct message_fds fds;
+
+	while ((result = channel_receive(master, &message, &fds)) == CHANNEL_MESSAGE) {
+		FUZZ_CHECK(message.type == MESSAGE_READY || message.type == MESSAGE_FAILED ||
+			   message.type == MESSAGE_ADOPTED);
+		FUZZ_CHECK(fds.count == 0);
+	}
+}
+
+static void set_up_once(void)
+{
+	struct err err;
+
+	if (board != NULL)
+		return;
+	board = board_create(counter_names, COUNTERS, COUNT_OPEN, &err);
+	FUZZ_CHECK(board != NULL);
+	fuzz_message_set_up();
+	fuzz_no_log();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = { data, size };
+	struct worker *worker = calloc(1, sizeof(*worker));
+	struct worker_start start = { .protocol = &protocol_http1, .services = service_schemas };
+	unsigned open_before;
+	struct err err;
+	int ends[2];
+
+	set_up_once();
+	open_before = fuzz_open_count();
+	FUZZ_CHECK(channel_pair(ends, &err));
+	start.board = board;
+	start.column = 1;
+	start.channel = ends[1];
+	start.access_log = access_log_target;
+	FUZZ_CHECK(set_up(worker, &start, &err));
+	obey(worker, ends[0], &input);
+	check_answers(ends[0]);
+	close(ends[0]);                 /* the master is gone: the worker drains and leaves */
+	fuzz_turn(&worker->loop);
+	FUZZ_CHECK(worker->draining && list_empty(&worker->sockets));
+	tear_down(worker);
+	access_log_free(&worker->engine);       /* a worker's process ends instead */
+	free(worker);
+	fuzz_no_log();
+	FUZZ_CHECK(fuzz_open_count() == open_before);
+	return 0;
+}
