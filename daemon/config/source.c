@@ -173,10 +173,19 @@ static bool expand_lines(struct source_text *source, const struct file *file, st
 	return true;
 }
 
+/* Without the bound, ten files that include each other a few times, and nothing else, would be read for
+ * days. */
+static char *next_file(struct source_text *source, struct file *file, size_t *len, struct err *err)
+{
+	if (source->file_count++ < SOURCE_MAX_FILES)
+		return slurp(file, len, err);
+	return err_set(err, "the configuration has more than %d files", SOURCE_MAX_FILES), NULL;
+}
+
 static bool expand(struct source_text *source, struct file *file, struct err *err)
 {
 	size_t len;
-	char *text = slurp(file, &len, err);
+	char *text = next_file(source, file, &len, err);
 	bool good;
 
 	if (text == NULL)

@@ -9,6 +9,7 @@
 enum {
 	SOURCE_MAX_BYTES = 16 * 1024 * 1024,    /* all files together */
 	SOURCE_MAX_DEPTH = 10,                  /* of includes in includes */
+	SOURCE_MAX_FILES = 4096,                /* each as often as it is included */
 };
 
 /* Where a line of the expanded text was written. */
@@ -21,6 +22,7 @@ struct source_text {
 	struct arena arena;
 	char *text;                     /* malloc'ed, terminated */
 	size_t len, room;
+	unsigned file_count;
 	struct source_line *lines;      /* malloc'ed; of each line of `text` */
 	unsigned line_count, line_room;
 };

@@ -195,6 +195,12 @@ class Traps(Files):
     def test_a_file_that_includes_itself(self):
         self.refuse('@include "drover.conf"\n', line=False)
 
+    def test_files_that_multiply_are_not_read_for_ever(self):
+        for depth in range(8):
+            self.file('@include "%d.conf"\n' % (depth + 1) * 30, "%d.conf" % depth)
+        self.file("", "8.conf")
+        self.refuse('@include "0.conf"\n', "more than 4096 files", line=False)
+
     def test_includes_nested_too_deep(self):
         for depth in range(12):
             self.file('@include "%d.conf"\n' % (depth + 1), "%d.conf" % depth)
