@@ -214,7 +214,8 @@ static bool load_element(struct canonical_load *load, struct err *err)
 /* True when the line is one that ends a list, or a group or an element. */
 static bool closes(const char *line, bool list)
 {
-	static const char *const group_ends[] = { "};", "},", "}", NULL }, *const list_ends[] = { ");", NULL };
+	static const char *const group_ends[] = { "};", "},", "}", NULL };
+	static const char *const list_ends[] = { ");", NULL };
 	const char *const *end = list ? list_ends : group_ends;
 
 	while (*end != NULL && strcmp(*end, line) != 0)
