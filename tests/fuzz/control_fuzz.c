@@ -1,5 +1,5 @@
-/* control_fuzz.c - what a caller says on the control socket: at most one line of JSON comes back, the same for
- * every split of the bytes, and nothing stays behind.
+/* control_fuzz.c - what a caller says on the control socket: at most one line of JSON comes back, the same
+ * for every split of the bytes, and nothing stays behind.
  *
  * Input: what the master is doing, how the bytes are cut, what the caller says. */
 #include "fuzz.h"

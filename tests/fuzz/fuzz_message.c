@@ -2,7 +2,6 @@
 #include "fuzz_message.h"
 
 #include "base/fd.h"
-#include "ipc/channel.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -25,7 +24,7 @@ enum kind { KIND_CONFIG, KIND_LISTENING, KIND_NULL, KIND_BODY, KINDS };
 
 static int kinds[KINDS];
 
-static const char canonical[] =
+const char fuzz_message_config[] =
 	"listen = (\n{\naddress = \"127.0.0.1:1\";\n}\n);\n"
 	"sites = (\n{\nroutes = (\n{\nmatch = \"/\";\nrespond = {\n};\n}\n);\n}\n);\n";
 
@@ -43,54 +42,54 @@ void fuzz_message_set_up(void)
 {
 	struct err err;
 
-	kinds[KIND_CONFIG] = fd_sealed("config", canonical, sizeof(canonical) - 1, &err);
+	kinds[KIND_CONFIG] = fd_sealed("config", fuzz_message_config, sizeof(fuzz_message_config) - 1, &err);
 	kinds[KIND_LISTENING] = listening_socket();
 	kinds[KIND_NULL] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	kinds[KIND_BODY] = memfd_create("body", MFD_CLOEXEC);
 }
 
-static void small_sockets(struct message *message, struct input *body)
+static void small_sockets(struct message *made, struct input *body)
 {
 	unsigned count = input_byte(body) % MOST_FDS + 1;
 
-	message->bytes = count * (uint32_t)sizeof(struct socket_note);
+	made->bytes = count * (uint32_t)sizeof(struct socket_note);
 	for (unsigned i = 0; i < count; i++)
-		message->body.sockets[i] = (struct socket_note){
+		made->body.sockets[i] = (struct socket_note){
 			.listener = input_byte(body) % 4, .slot = input_byte(body) % 4,
 			.shared = input_byte(body) % 2,
 		};
 }
 
-static void small_prepare(struct message *message, struct input *body)
+static void small_prepare(struct message *made, struct input *body)
 {
-	struct prepare_note *note = &message->body.prepare;
+	struct prepare_note *note = &made->body.prepare;
 
-	message->bytes = sizeof(*note);
+	made->bytes = sizeof(*note);
 	*note = (struct prepare_note){ .slots = input_byte(body) % 4, .shared = input_byte(body) % 2 };
 	note->listener_count = input_byte(body) % 4;
 	for (unsigned i = 0; i < note->listener_count; i++)
 		note->listeners[i] = input_byte(body) % 4;
 }
 
-static void small_cover(struct message *message, struct input *body)
+static void small_cover(struct message *made, struct input *body)
 {
-	message->bytes = sizeof(message->body.cover);
-	message->body.cover.bits[0] = input_byte(body);
+	made->bytes = sizeof(made->body.cover);
+	made->body.cover.bits[0] = input_byte(body);
 }
 
-static void small_drain(struct message *message, struct input *body)
+static void small_drain(struct message *made, struct input *body)
 {
-	message->bytes = sizeof(message->body.drain);
-	message->body.drain = (struct drain_note){ UINT64_MAX / 2, input_byte(body) % 2 };
+	made->bytes = sizeof(made->body.drain);
+	made->body.drain = (struct drain_note){ UINT64_MAX / 2, input_byte(body) % 2 };
 }
 
-static void small_text(struct message *message, struct input *body)
+static void small_text(struct message *made, struct input *body)
 {
-	struct str text = input_take(body, sizeof(message->body.text) - 1);
+	struct str text = input_take(body, sizeof(made->body.text) - 1);
 
 	if (text.len > 0)
-		memcpy(message->body.text, text.at, text.len);
-	message->bytes = (uint32_t)text.len + 1;
+		memcpy(made->body.text, text.at, text.len);
+	made->bytes = (uint32_t)text.len + 1;
 }
 
 static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
@@ -98,16 +97,16 @@ static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
 	[MESSAGE_DRAIN] = small_drain,     [MESSAGE_FAILED] = small_text,
 };
 
-static void fill_body(struct message *message, uint8_t flags, struct str body)
+static void fill_body(struct message *made, uint8_t flags, struct str body)
 {
 	struct input input = { (const uint8_t *)body.at, body.len };
 
 	if ((flags & AS_IT_SHOULD_BE) == 0) {
-		message->bytes = (uint32_t)body.len;
+		made->bytes = (uint32_t)body.len;
 		if (body.len > 0)
-			memcpy(&message->body, body.at, body.len);
-	} else if (message->type < MESSAGE_TYPES && bodies[message->type] != NULL) {
-		bodies[message->type](message, &input);
+			memcpy(&made->body, body.at, body.len);
+	} else if (made->type < MESSAGE_TYPES && bodies[made->type] != NULL) {
+		bodies[made->type](made, &input);
 	}
 }
 
@@ -117,23 +116,23 @@ static void replace_body_file(struct str body)
 	FUZZ_CHECK(pwrite(kinds[KIND_BODY], body.at, body.len, 0) == (ssize_t)body.len);
 }
 
-static unsigned fds_of(const struct message *message, uint8_t flags)
+static unsigned fds_of(const struct message *made, uint8_t flags)
 {
 	if ((flags & FDS) < 3)
 		return flags & FDS;
-	if (message->type == MESSAGE_SOCKETS && (flags & AS_IT_SHOULD_BE) != 0)
-		return message->bytes / (unsigned)sizeof(struct socket_note);
+	if (made->type == MESSAGE_SOCKETS && (flags & AS_IT_SHOULD_BE) != 0)
+		return made->bytes / (unsigned)sizeof(struct socket_note);
 	return MOST_FDS;
 }
 
 /* Past channel_send, which sends no nonsense. */
-static void send_raw(int fd, const struct message *message, size_t len, unsigned count, int what)
+static void send_raw(int fd, const struct message *made, size_t len, unsigned count, int what)
 {
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int) * MOST_FDS)];
 	} control = { 0 };
-	struct iovec part = { (void *)(uintptr_t)message, len };
+	struct iovec part = { (void *)(uintptr_t)made, len };
 	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
 	struct cmsghdr *rights;
 
@@ -148,9 +147,15 @@ static void send_raw(int fd, const struct message *message, size_t len, unsigned
 	sendmsg(fd, &header, MSG_NOSIGNAL);     /* may fail: the other end may be gone */
 }
 
+static struct message message;
+
+const struct message *fuzz_message_last(void)
+{
+	return &message;
+}
+
 unsigned fuzz_message_send(int fd, struct input *input)
 {
-	static struct message message;
 	uint8_t type = input_byte(input), flags = input_byte(input);
 	size_t len;
 	struct str body;

@@ -1,5 +1,5 @@
-/* worker_fuzz.c - what the channel says to a worker: any messages in any order, and in the end no descriptor and
- * no byte is left.
+/* worker_fuzz.c - what the channel says to a worker: any messages in any order, and in the end no descriptor
+ * and no byte is left.
  *
  * Input: records of a type, flags, a generation, a length and a body. */
 #include "fuzz.h"

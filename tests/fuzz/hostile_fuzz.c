@@ -1,0 +1,258 @@
+/* hostile_fuzz.c - workers that say anything while a transition is open: it is committed only when all have
+ * voted for it, nobody gets both GO and ABORT, who asked is answered once, no descriptor is lost.
+ *
+ * Input: what the transition is (a start, a reload, a replacement; how many slots), then records: which
+ * worker speaks, and its message. */
+#include "fuzz.h"
+
+/* The master's side of the channel as it is; what it calls is the master's own. */
+#define spawn_child fuzz_spawn_child
+#define spawn_ask fuzz_spawn_ask
+#define spawn_kill_all fuzz_spawn_kill_all
+#define child_happens fuzz_child_happens
+#define child_go fuzz_child_go
+#include "master/spawn.c"
+#undef spawn_child
+#undef spawn_ask
+#undef spawn_kill_all
+#undef child_happens
+#undef child_go
+
+#include "config/canonical.h"
+#include "fuzz_message.h"
+#include "net/conn.h"
+#include "service/registry.h"
+
+enum { IS_START = 1, IS_REPLACEMENT = 2, MOST_WORKERS = 6, OLD = 1, NEW = 2 };
+
+/* A child as the test sees it. */
+struct puppet {
+	struct child *child;
+	int end;                        /* the worker's */
+	bool votes;                     /* its vote is asked for */
+	bool said_ready, got_go, got_abort;
+};
+
+struct stage {
+	struct master *master;
+	struct asker asker;
+	unsigned answers;
+	struct puppet puppets[MOST_WORKERS];
+	unsigned count;
+};
+
+static struct board *board;
+static struct master_setup setup = {
+	.services = service_schemas, .counter_names = counter_names, .counters = COUNTERS,
+	.gauge = COUNT_OPEN,
+};
+
+/* No process of ours is a worker: a respawn fails and is tried again later. */
+pid_t fork(void)
+{
+	errno = EAGAIN;
+	return -1;
+}
+
+/* ---- the stage ---- */
+
+static struct verdict verdict_of(uint64_t number, unsigned slots)
+{
+	struct generation *generation = generation_new(number, service_schemas);
+	struct canonical_load load;
+	bool done = false;
+	struct err err;
+
+	FUZZ_CHECK(canonical_begin(&load, generation, str_of(fuzz_message_config), &err));
+	FUZZ_CHECK(canonical_step(&load, 0, &done, &err) && done);
+	return (struct verdict){
+		.generation = generation, .slots = slots, .error_log = -1, .access_log = -1,
+		.text = open("/dev/null", O_RDONLY | O_CLOEXEC),
+	};
+}
+
+static struct child *add_child(struct stage *stage, unsigned slot, enum child_state state, enum vote vote)
+{
+	struct puppet *puppet = &stage->puppets[stage->count++];
+	struct master *master = stage->master;
+	struct child *child = calloc(1, sizeof(*child));
+	struct err err;
+	int ends[2];
+
+	FUZZ_CHECK(channel_pair(ends, &err));
+	*puppet = (struct puppet){ .child = child, .end = ends[1], .votes = vote != VOTE_NONE };
+	child->master = master;
+	child->slot = slot;
+	child->state = state;
+	child->vote = vote;
+	child->column = board_claim(board);
+	child->channel = (struct source){ .fd = ends[0], .handle = on_channel };
+	child->exit.fd = -1;            /* signals go nowhere */
+	child->deadline.fire = on_deadline;
+	child->born = child->asked = child->generation = OLD;
+	if (vote != VOTE_NONE)
+		child->asked = NEW;
+	FUZZ_CHECK(loop_add(&master->loop, &child->channel, EPOLLIN) == 0);
+	list_push_back(&master->children, &child->link);
+	return child;
+}
+
+static void fill_slot(struct stage *stage, unsigned slot, uint8_t mode)
+{
+	struct slot *seat = &stage->master->slots[slot];
+	bool fresh = (mode & (IS_START | IS_REPLACEMENT)) != 0;
+
+	if ((mode & IS_START) == 0)
+		seat->serving = add_child(stage, slot, CHILD_SERVING, fresh ? VOTE_NONE : VOTE_ASKED);
+	if (!fresh)
+		return;
+	seat->next = add_child(stage, slot, CHILD_STARTING, VOTE_CALLED);
+	seat->next->born = NEW;
+	seat->next->generation = 0;
+}
+
+static void on_answer(struct asker *asker, bool good, const char *text)
+{
+	struct stage *stage = LIST_ENTRY(asker, struct stage, asker);
+
+	FUZZ_CHECK(text[0] != '\0');
+	FUZZ_CHECK(!good || stage->master->current.generation->number == NEW);
+	stage->answers++;
+}
+
+static void open_transition(struct stage *stage, uint8_t mode, unsigned slots)
+{
+	struct master *master = stage->master;
+
+	master->current = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	if ((mode & IS_START) == 0) {
+		master->current = verdict_of(OLD, slots);
+		master->slot_count = slots;
+	}
+	master->generation_numbers = master->transition.number = NEW;
+	master->transition.next = verdict_of(NEW, slots);
+	master->transition.phase = PHASE_PREPARING;
+	master->transition.replaces = (mode & IS_REPLACEMENT) != 0;
+	stage->asker.answer = on_answer;
+	list_push_back(&master->transition.askers, &stage->asker.link);
+	for (unsigned slot = 0; slot < slots; slot++)
+		fill_slot(stage, slot, mode);
+}
+
+static void set_stage(struct stage *stage, uint8_t mode)
+{
+	struct master *master = calloc(1, sizeof(*master));
+	struct err err;
+
+	*stage = (struct stage){ .master = master };
+	master->setup = &setup;
+	master->board = board;
+	master->signals.fd = -1;
+	master->checker.text = master->checker.exit.fd = -1;
+	FUZZ_CHECK(loop_open(&master->loop, &err));
+	list_init(&master->children);
+	list_init(&master->dead);
+	list_init(&master->listeners);
+	list_init(&master->transition.askers);
+	list_init(&master->transition.later);
+	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
+		master->slots[i].master = master;
+	open_transition(stage, mode, mode / 4U % 3 + 1);
+}
+
+static void clear_stage(struct stage *stage)
+{
+	struct master *master = stage->master;
+
+	for (unsigned i = 0; i < stage->count; i++) {
+		release(stage->puppets[i].child);
+		free(stage->puppets[i].child);
+		close(stage->puppets[i].end);
+	}
+	FUZZ_CHECK(list_empty(&master->children));
+	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
+		timer_cancel(&master->slots[i].respawn);
+	verdict_release(&master->current);
+	verdict_release(&master->transition.next);
+	loop_close(&master->loop);
+	free(master);
+}
+
+/* ---- the play ---- */
+
+static void listen_to_master(struct puppet *puppet)
+{
+	static struct message message;
+	struct message_fds fds;
+
+	while (channel_receive(puppet->end, &message, &fds) == CHANNEL_MESSAGE) {
+		puppet->got_go |= message.type == MESSAGE_GO && message.generation == NEW;
+		puppet->got_abort |= message.type == MESSAGE_ABORT && message.generation == NEW;
+		FUZZ_CHECK(message.type < MESSAGE_READY);       /* a master does not speak as a worker */
+		channel_drop(&fds);
+	}
+}
+
+static void check(const struct stage *stage)
+{
+	const struct master *master = stage->master;
+	const struct generation *current = master->current.generation;
+	bool committed = current != NULL && current->number == NEW, go = false, aborted = false;
+
+	for (unsigned i = 0; i < stage->count; i++) {
+		const struct puppet *puppet = &stage->puppets[i];
+
+		FUZZ_CHECK(puppet->child->state < CHILD_STATES && puppet->child->vote < VOTES);
+		FUZZ_CHECK(!committed || !puppet->votes || puppet->said_ready);
+		go |= puppet->got_go;
+		aborted |= puppet->got_abort;
+	}
+	FUZZ_CHECK(!go || committed);
+	FUZZ_CHECK(!go || !aborted);
+	FUZZ_CHECK(master->transition.phase != PHASE_GOING || committed);
+	FUZZ_CHECK(stage->answers == (master->transition.phase == PHASE_IDLE ? 1U : 0U));
+}
+
+static void play(struct stage *stage, struct input *input)
+{
+	while (input->len > 0) {
+		struct puppet *puppet = &stage->puppets[input_byte(input) % stage->count];
+		unsigned turns = fuzz_message_send(puppet->end, input);
+
+		puppet->said_ready |= fuzz_message_last()->type == MESSAGE_READY &&
+				      fuzz_message_last()->generation == NEW;
+		for (unsigned i = 0; i < turns; i++)
+			fuzz_turn(&stage->master->loop);
+		for (unsigned i = 0; i < stage->count; i++)
+			listen_to_master(&stage->puppets[i]);
+		check(stage);
+	}
+}
+
+static void set_up_once(void)
+{
+	struct err err;
+
+	if (board != NULL)
+		return;
+	board = board_create(counter_names, COUNTERS, COUNT_OPEN, &err);
+	FUZZ_CHECK(board != NULL);
+	fuzz_message_set_up();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = { data, size };
+	uint8_t mode = input_byte(&input);
+	unsigned open_before;
+	struct stage stage;
+
+	set_up_once();
+	fuzz_no_log();
+	open_before = fuzz_open_count();
+	set_stage(&stage, mode);
+	play(&stage, &input);
+	clear_stage(&stage);
+	FUZZ_CHECK(fuzz_open_count() == open_before);
+	return 0;
+}
