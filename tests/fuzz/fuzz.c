@@ -83,6 +83,7 @@ struct cuts cuts_of(struct input *input)
 
 	for (unsigned i = 0; i < cuts.count; i++)
 		cuts.sizes[i] = input_byte(input);
+	cuts.least = input->len / 128;
 	return cuts;
 }
 
@@ -90,6 +91,7 @@ size_t cuts_next(struct cuts *cuts, size_t left)
 {
 	size_t size = cuts->count > 0 ? cuts->sizes[cuts->next++ % cuts->count] + 1U : 1;
 
+	size += cuts->least;
 	return size < left ? size : left;
 }
 

@@ -40,9 +40,11 @@ struct str input_until(struct input *input, char end);
 char *fuzz_copy(struct str text);
 
 /* How the bytes of an input are cut: the first byte says how many sizes follow (at most 7), then the sizes,
- * which are used in turn; none: byte by byte. */
+ * which are used in turn; none: byte by byte. A long input has larger pieces: more than about 128 would only
+ * cost time. */
 struct cuts {
 	unsigned count, next;
+	size_t least;
 	uint8_t sizes[7];
 };
 

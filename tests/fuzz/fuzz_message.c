@@ -97,6 +97,13 @@ static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
 	[MESSAGE_DRAIN] = small_drain,     [MESSAGE_FAILED] = small_text,
 };
 
+/* A bool that is neither is nothing that a master can send, and nobody's to check. */
+static void mend_bools(struct message *made)
+{
+	for (unsigned i = 0; i < CHANNEL_MAX_FDS; i++)
+		*(uint8_t *)&made->body.sockets[i].shared &= 1;
+}
+
 static void fill_body(struct message *made, uint8_t flags, struct str body)
 {
 	struct input input = { (const uint8_t *)body.at, body.len };
@@ -105,6 +112,8 @@ static void fill_body(struct message *made, uint8_t flags, struct str body)
 		made->bytes = (uint32_t)body.len;
 		if (body.len > 0)
 			memcpy(&made->body, body.at, body.len);
+		if (made->type == MESSAGE_SOCKETS)
+			mend_bools(made);
 	} else if (made->type < MESSAGE_TYPES && bodies[made->type] != NULL) {
 		bodies[made->type](made, &input);
 	}
