@@ -107,6 +107,33 @@ static struct str include_of(struct str line)
 	return end == NULL ? (struct str){ "", 0 } : (struct str){ rest.at + 1, (size_t)(end - rest.at - 1) };
 }
 
+/* Moves over a string, a comment that ends with the line, or one byte. */
+static size_t step_over(struct str rest)
+{
+	size_t len = 1;
+
+	if (rest.at[0] == '#' || str_has_prefix(rest, str_of("//")))
+		return rest.len;
+	if (rest.at[0] != '"')
+		return 1;
+	while (len < rest.len && rest.at[len] != '"')
+		len += rest.at[len] == '\\' && len + 1 < rest.len ? 2 : 1;
+	return len < rest.len ? len + 1 : len;
+}
+
+/* True when the line, which begins inside of a block comment or not, ends inside of one. */
+static bool ends_in_comment(struct str line, bool inside)
+{
+	while (line.len > 0) {
+		bool edge = str_has_prefix(line, str_of(inside ? "*/" : "/*"));
+		size_t len = edge ? 2 : inside ? 1 : step_over(line);
+
+		inside ^= edge;
+		line = (struct str){ line.at + len, line.len - len };
+	}
+	return inside;
+}
+
 static bool expand(struct source_text *source, struct file *file, struct err *err);
 
 /* The pattern, put behind the directory of the file that it is written in. */
@@ -158,8 +185,10 @@ static bool expand_lines(struct source_text *source, const struct file *file, st
 	for (unsigned number = 1; text.len > 0; number++) {
 		const char *end = memchr(text.at, '\n', text.len);
 		struct str line = { text.at, end != NULL ? (size_t)(end - text.at) : text.len };
-		struct str path = include_of(line);
+		struct str path = source->in_comment ? (struct str){ NULL, 0 } : include_of(line);
 
+		if (path.at == NULL)
+			source->in_comment = ends_in_comment(line, source->in_comment);
 		text.len -= line.len + (end != NULL);
 		text.at += line.len + (end != NULL);
 		if (source->len + line.len > SOURCE_MAX_BYTES)

@@ -195,6 +195,13 @@ class Traps(Files):
     def test_a_file_that_includes_itself(self):
         self.refuse('@include "drover.conf"\n', line=False)
 
+    def test_an_include_inside_of_a_comment_is_none(self):
+        self.accept('/* out of order: "\n@include "missing.conf"\n*/\n')
+
+    def test_an_include_behind_what_looks_like_a_comment(self):
+        for before in ('# /*', '// /*', 'control = "/*off";', '/* x */ # /* y', 'control = "\\"/*";', '/* "*/ # "'):
+            self.refuse(before + '\n@include "missing.conf"\n', "missing.conf", line=False)
+
     def test_files_that_multiply_are_not_read_for_ever(self):
         for depth in range(8):
             self.file('@include "%d.conf"\n' % (depth + 1) * 30, "%d.conf" % depth)
