@@ -33,7 +33,22 @@ static char *print(struct generation *generation, size_t *len)
 	return text;
 }
 
-static void check_fixed_point(struct generation *generation)
+/* How many lines open a list. */
+static unsigned lists_in(struct str text)
+{
+	struct input input = { (const uint8_t *)text.at, text.len };
+	unsigned count = 0;
+
+	while (input.len > 0) {
+		struct str line = str_trim(input_until(&input, '\n'));
+
+		count += line.len > 4 && line.at[0] != '#' && memchr(line.at, ';', line.len) == NULL &&
+			 memcmp(line.at + line.len - 4, " = (", 4) == 0;
+	}
+	return count;
+}
+
+static void check_fixed_point(struct generation *generation, struct str loaded)
 {
 	size_t len, again_len;
 	struct err err;
@@ -41,6 +56,7 @@ static void check_fixed_point(struct generation *generation)
 
 	generation = load((struct str){ text, len }, 0, &err);
 	FUZZ_CHECK(generation != NULL);
+	FUZZ_CHECK(lists_in((struct str){ text, len }) == lists_in(loaded));   /* each is opened once */
 	again = print(generation, &again_len);
 	FUZZ_CHECK(str_equal((struct str){ text, len }, (struct str){ again, again_len }));
 	free(text);
@@ -57,6 +73,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(strcmp(err.text, step_err.text) == 0);
 	generation_unpin(steps);
 	if (whole != NULL)
-		check_fixed_point(whole);
+		check_fixed_point(whole, text);
 	return 0;
 }
