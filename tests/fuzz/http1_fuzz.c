@@ -17,6 +17,13 @@
 static const struct parse_limits limits = { 200, 400, 8 };
 static struct fake_server server;
 
+/* At the end of the process: its directory goes, and nothing may be left behind. */
+static void tear_down(void)
+{
+	server.client_count = 0;
+	fake_server_close(&server);
+}
+
 static void set_up(void)
 {
 	static bool is_up;
@@ -25,6 +32,7 @@ static void set_up(void)
 		return;
 	is_up = true;
 	fake_server_open(&server, &protocol_http1);
+	atexit(tear_down);
 	fake_file(&server, "file.txt", "0123456789", 10);
 	fake_file(&server, "empty", "", 0);
 	server.config->request_line_bytes = limits.request_line_bytes;
