@@ -1,7 +1,8 @@
 /* http1_fuzz.c - the whole protocol on one connection, over a transport that moves bytes in fits: every
  * complete request gets the one answer that it is owed, well-formed, and nothing follows the last one.
  *
- * Input: how the transport moves bytes (three bytes), how the client's are cut, what the client sends. */
+ * Input: how the transport moves bytes (three bytes), what happens and before which piece (two bytes: the
+ * worker drains, or adopts a generation), how the client's bytes are cut, what the client sends. */
 #include "fuzz.h"
 
 #include "unit/fake_server.h"
@@ -24,6 +25,19 @@ static void tear_down(void)
 	fake_server_close(&server);
 }
 
+/* A generation that the client must not notice. */
+static void adopt(void)
+{
+	static uint64_t number = 1;
+	struct generation *next = fake_generation(&server, ++number);
+
+	server.config = (struct config *)(uintptr_t)next->config;
+	server.config->request_line_bytes = limits.request_line_bytes;
+	server.config->header_bytes = limits.header_bytes;
+	server.config->headers = limits.headers;
+	generation_unpin(engine_adopt(&server.engine, next));
+}
+
 static void set_up(void)
 {
 	static bool is_up;
@@ -35,13 +49,17 @@ static void set_up(void)
 	atexit(tear_down);
 	fake_file(&server, "file.txt", "0123456789", 10);
 	fake_file(&server, "empty", "", 0);
-	server.config->request_line_bytes = limits.request_line_bytes;
-	server.config->header_bytes = limits.header_bytes;
-	server.config->headers = limits.headers;
+	adopt();
 	fuzz_no_log();
 }
 
 /* ---- the conversation ---- */
+
+enum { HAPPENS_NOTHING, HAPPENS_DRAIN, HAPPENS_ADOPT, HAPPENINGS };
+
+struct happening {
+	uint8_t what, before;           /* which piece */
+};
 
 static bool always(void *what)
 {
@@ -56,7 +74,18 @@ static void turn(void)
 	fuzz_turn(&server.loop);
 }
 
-static void send_all(struct fake_client *client, struct str bytes, struct cuts cuts)
+static void happen(struct happening *happening)
+{
+	if (happening->before-- != 0)
+		return;
+	if (happening->what % HAPPENINGS == HAPPENS_DRAIN)
+		engine_drain(&server.engine, false);
+	if (happening->what % HAPPENINGS == HAPPENS_ADOPT)
+		adopt();
+}
+
+static void send_all(struct fake_client *client, struct str bytes, struct cuts cuts,
+		     struct happening happening)
 {
 	while (bytes.len > 0 && !client->eof) {
 		size_t len = cuts_next(&cuts, bytes.len);
@@ -65,18 +94,20 @@ static void send_all(struct fake_client *client, struct str bytes, struct cuts c
 		if (sent < 0)           /* the server has closed */
 			break;
 		bytes = (struct str){ bytes.at + sent, bytes.len - (size_t)sent };
+		happen(&happening);
 		turn();
 	}
 	shutdown(client->fd, SHUT_WR);
 }
 
-static void converse(struct fake_client *client, struct str bytes, struct cuts cuts)
+static void converse(struct fake_client *client, struct str bytes, struct cuts cuts,
+		     struct happening happening)
 {
 	uint64_t until = clock_now_ns() + MOST_NS;
 
 	server.client_count = 0;
 	fake_connect(&server, client, "");
-	send_all(client, bytes, cuts);
+	send_all(client, bytes, cuts, happening);
 	while (!client->eof && clock_now_ns() < until)
 		turn();
 	FUZZ_CHECK(client->eof);
@@ -84,6 +115,7 @@ static void converse(struct fake_client *client, struct str bytes, struct cuts c
 	while (server.counters[COUNT_OPEN] > 0 && clock_now_ns() < until)
 		turn();
 	FUZZ_CHECK(server.counters[COUNT_OPEN] == 0);
+	server.engine.draining = false;
 }
 
 /* ---- what the client is owed ---- */
@@ -279,6 +311,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = { data, size };
 	struct fake_client client;
+	struct happening happening;
 	struct str sent;
 	struct cuts cuts;
 
@@ -290,9 +323,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	server.engine.transport = size > 0 && data[0] % 2 == 0 ? &transport_plain : &fake_transport;
 	if (fake_fits.again_every == 1)         /* every call: nothing would ever move */
 		fake_fits.again_every = 0;
+	happening.what = input_byte(&input);
+	happening.before = input_byte(&input);
 	cuts = cuts_of(&input);
 	sent = input_take(&input, input.len);
-	converse(&client, sent, cuts);
+	converse(&client, sent, cuts, happening);
 	check_answers(&client, sent);
 	check_memory();
 	free(client.text);
