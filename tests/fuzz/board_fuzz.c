@@ -15,9 +15,14 @@ static struct master_setup setup = {
 
 static void fill(struct board *board, struct str bytes)
 {
-	for (size_t at = 0; bytes.len > 0 && at < sizeof(*board); at += bytes.len)
-		memcpy((char *)board + at, bytes.at,
-		       bytes.len < sizeof(*board) - at ? bytes.len : sizeof(*board) - at);
+	size_t len = bytes.len < sizeof(*board) ? bytes.len : sizeof(*board);
+
+	if (len > 0)
+		memcpy(board, bytes.at, len);
+	for (size_t more; len > 0 && len < sizeof(*board); len += more) {
+		more = len < sizeof(*board) - len ? len : sizeof(*board) - len;
+		memcpy((char *)board + len, board, more);
+	}
 }
 
 static void check_counters(const json_t *counters)
