@@ -397,6 +397,8 @@ static bool load_line(struct canonical_load *load, struct str line, struct err *
 
 	if (copy == NULL)
 		return err_set(err, "out of memory");
+	if (memchr(line.at, '\0', line.len) != NULL)    /* what is behind it would not be looked at */
+		return err_set(err, "a NUL byte");
 	if (copy == stack) {
 		memcpy(stack, line.at, line.len);
 		stack[line.len] = '\0';
