@@ -8,12 +8,21 @@ struct settings {
 	const char *body, *type;
 };
 
+/* It goes into the head as it is: a line's end would begin a field of its own. */
+static bool check_type(const char *text, struct err *err)
+{
+	for (const char *at = text; *at != '\0'; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			return err_set(err, "a media type has no control characters");
+	return true;
+}
+
 static const struct setting rows[] = {
 	{ "status", SETTING_INTEGER, .def = "200", .min = "200", .max = "599",
 	  .offset = offsetof(struct settings, status), .help = "the answer's status" },
 	{ "body", SETTING_STRING, .example = "\"ok\\n\"",
 	  .offset = offsetof(struct settings, body), .help = "the answer's body; absent: empty" },
-	{ "type", SETTING_STRING, .def = "text/plain; charset=utf-8",
+	{ "type", SETTING_STRING, .def = "text/plain; charset=utf-8", .check = check_type,
 	  .offset = offsetof(struct settings, type), .help = "the Content-Type of the body" },
 };
 

@@ -55,6 +55,15 @@ class Traps(Files):
             with self.subTest(text):
                 self.refuse(text + "\n")
 
+    def test_a_media_type_cannot_forge_a_field(self):
+        for text in ("text/plain\\r\\nX-Forged: 1", "\\x07"):
+            with self.subTest(text):
+                path = self.file('listen = ( { address = "127.0.0.1:80"; } );\n'
+                                 'sites = ( { routes = ( { match = "/"; respond = { type = "%s"; }; } ); } );\n' % text)
+                result = run("-t", "-c", path)
+                self.assertEqual(result.returncode, 2)
+                self.assertRegex(result.stderr, r"drover\.conf:2:\d+: .*media type")
+
     # names and types
 
     def test_unknown_names_have_a_suggestion(self):
