@@ -34,6 +34,7 @@ CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) daemon/base/err.c daemon/ba
 MAN_PAGES      := man/drover.8 man/drover-failures.7 man/droverctl.8 $(BUILD)/man/drover.conf.5
 TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
+BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURCES)))
 
 FUZZ_SUPPORT   := $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/fuzz_message.o
@@ -45,6 +46,7 @@ FUZZ_MAIN      := $(BUILD)/tests/fuzz/replay.o
 .SECONDARY:
 
 .PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs fuzz fuzz-programs
+.PHONY: bench bench-programs
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -57,6 +59,7 @@ help:
 	@echo "make fuzz     look for inputs that break what must hold; SECONDS=60 for each target, TARGET=name: one"
 	@echo "make loss     the full loss table: what clients lose while the operator works"
 	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
+	@echo "make bench    server CPU per request, beside other servers and a floor; about 5 minutes, wants root"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
 	@echo "make lint     include direction, sizes, warnings of gcc and clang as errors"
 	@echo "make format   clang-format the sources that differ from the house style"
@@ -98,6 +101,9 @@ $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_SUPPORT) $(FUZZ_
 			    $(filter-out %/main.o,$(DROVER_OBJECTS))
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS)
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
+	@echo "  LD    $@"
+	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -124,9 +130,14 @@ fuzz-programs: $(FUZZ_PROGRAMS)
 # SECONDS is the shell's word too: it counts only when it is given on the command line
 fuzz:
 	tests/tools/fuzz $(if $(filter command line,$(origin SECONDS)),--seconds=$(SECONDS)) $(TARGET)
+bench-programs: $(BENCH_PROGRAMS)
 
 figures: all
 	tests/bench/figures.py
+
+# BENCH="--scenario 1k --rounds 30" and the like; tests/bench/bench.py --help
+bench: all bench-programs
+	tests/bench/bench.py $(BENCH)
 
 loss: all
 	tests/loss/loss.py
