@@ -55,6 +55,7 @@ static inline struct list *list_pop_front(struct list *head)
 
 	if (first == head)
 		return NULL;
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what was freed is in no list any more */
 	list_remove(first);
 	return first;
 }

@@ -169,6 +169,7 @@ static void judge(struct master *master, const siginfo_t *info)
 	if (good) {
 		verdict.text = fd_take(&checker->text);
 		verdict.identity = checker->result->identity;
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): loaded; err_set is always false */
 		verdict.slots = config_worker_count(verdict.generation->config);
 	}
 	release(master);

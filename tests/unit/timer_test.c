@@ -386,7 +386,7 @@ START_TEST(ten_thousand_timers_fire_in_the_order_of_their_ticks)
 	arm_many();
 	for (unsigned i = 0; i < MANY; i++)
 		sorted[i] = &many[i];
-	qsort(sorted, MANY, sizeof(*sorted), by_due);
+	qsort(sorted, MANY, sizeof(*sorted), by_due);   /* NOLINT(bugprone-sizeof-expression): of pointers */
 	run_out(MANY * TIMER_LEVELS);
 	for (unsigned i = 1; i < MANY; i++)
 		if (sorted[i]->due >> TIMER_TICK_SHIFT != sorted[i - 1]->due >> TIMER_TICK_SHIFT &&
