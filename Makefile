@@ -41,12 +41,15 @@ FUZZ_SUPPORT   := $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/fuzz_message.o
 FUZZ_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 # `make check` replays the corpora; tests/tools/fuzz leaves this out and links libFuzzer instead
 FUZZ_MAIN      := $(BUILD)/tests/fuzz/replay.o
+# what clang-tidy looks at: every source, again when it or a header of it changed
+TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(wildcard daemon/*.c daemon/*/*.c man/*.c) $(TEST_SOURCES) \
+		       $(wildcard tests/bench/*.c tests/fuzz/*.c))
 
 # objects of the test programs are kept, and make has no last word about them
 .SECONDARY:
 
 .PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs fuzz fuzz-programs
-.PHONY: bench bench-programs
+.PHONY: bench bench-programs tidy
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -61,7 +64,7 @@ help:
 	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
 	@echo "make bench    server CPU per request, beside other servers and a floor; about 5 minutes, wants root"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
-	@echo "make lint     include direction, sizes, warnings of gcc and clang as errors"
+	@echo "make lint     include direction, sizes; gcc, clang, clang-tidy, shellcheck, mandoc without a warning"
 	@echo "make format   clang-format the sources that differ from the house style"
 	@echo "make install  DESTDIR=... PREFIX=... (default /usr)"
 	@echo "make clean"
@@ -101,9 +104,16 @@ $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_SUPPORT) $(FUZZ_
 			    $(filter-out %/main.o,$(DROVER_OBJECTS))
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS)
+
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^
+
+$(BUILD)/%.tidy: $(BUILD)/%.o .clang-tidy
+	@echo "  TIDY  $*.c"
+	$(QUIET)clang-tidy --quiet $*.c -- -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon -Itests \
+		>$@.log 2>&1 || { cat $@.log >&2; exit 1; }
+	$(QUIET)touch $@
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -149,10 +159,16 @@ asan:
 	$(QUIET)$(MAKE) -s BUILD=build/asan $(SANITIZE) all unit-programs fuzz-programs >/dev/null
 	DROVER_BUILD=build/asan tests/tools/run asan
 
+# the pages, too: the generated one is in the build directory
+tidy: $(TIDIED) $(MAN_PAGES)
+	mandoc -Tlint -W warning $(MAN_PAGES)
+
+LINT := $(MAKE) -s -j$(shell nproc) WERROR=-Werror
+
 lint:
 	tests/tools/lint
-	$(QUIET)$(MAKE) -s BUILD=build/lint-gcc CC=gcc WERROR=-Werror all unit-programs fuzz-programs >/dev/null
-	$(QUIET)$(MAKE) -s BUILD=build/lint-clang CC=clang WERROR=-Werror all unit-programs fuzz-programs >/dev/null
+	$(QUIET)$(LINT) BUILD=build/lint-gcc CC=gcc all unit-programs fuzz-programs bench-programs >/dev/null
+	$(QUIET)$(LINT) BUILD=build/lint-clang CC=clang all unit-programs fuzz-programs bench-programs tidy >/dev/null
 
 format:
 	tests/tools/format
