@@ -48,8 +48,8 @@ TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(wildcard daemon/*.c daemon/*/
 # objects of the test programs are kept, and make has no last word about them
 .SECONDARY:
 
-.PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs fuzz fuzz-programs
-.PHONY: bench bench-programs tidy
+.PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs
+.PHONY: bench fuzz fuzz-programs tidy
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -126,27 +126,26 @@ run: all
 unit: $(TEST_PROGRAMS)
 	tests/tools/run unit
 
-check: all $(TEST_PROGRAMS) $(FUZZ_PROGRAMS)
+check: all unit-programs fuzz-programs
 	tests/tools/run all
 
 clean:
 	rm -rf $(BUILD)
 
 # builds the test programs without running them
-unit-programs: $(TEST_PROGRAMS)
+unit-programs: $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
 
 fuzz-programs: $(FUZZ_PROGRAMS)
 
 # SECONDS is the shell's word too: it counts only when it is given on the command line
 fuzz:
 	tests/tools/fuzz $(if $(filter command line,$(origin SECONDS)),--seconds=$(SECONDS)) $(TARGET)
-bench-programs: $(BENCH_PROGRAMS)
 
 figures: all
 	tests/bench/figures.py
 
 # BENCH="--scenario 1k --rounds 30" and the like; tests/bench/bench.py --help
-bench: all bench-programs
+bench: all $(BENCH_PROGRAMS)
 	tests/bench/bench.py $(BENCH)
 
 loss: all
@@ -167,8 +166,8 @@ LINT := $(MAKE) -s -j$(shell nproc) WERROR=-Werror
 
 lint:
 	tests/tools/lint
-	$(QUIET)$(LINT) BUILD=build/lint-gcc CC=gcc all unit-programs fuzz-programs bench-programs >/dev/null
-	$(QUIET)$(LINT) BUILD=build/lint-clang CC=clang all unit-programs fuzz-programs bench-programs tidy >/dev/null
+	$(QUIET)$(LINT) BUILD=build/lint-gcc CC=gcc all unit-programs fuzz-programs >/dev/null
+	$(QUIET)$(LINT) BUILD=build/lint-clang CC=clang all unit-programs fuzz-programs tidy >/dev/null
 
 format:
 	tests/tools/format

@@ -101,7 +101,6 @@ class Server:
     """One server under test: a child of ours, with a directory of its own."""
 
     program = name = None
-    version_command = ()
 
     def __init__(self, top, scenario):
         self.dir = os.path.join(top, self.name)
@@ -217,10 +216,12 @@ class Server:
         return body == content(path, self.scenario.length)
 
     def targets(self):
+        """The file for load.c; made once, after the check."""
         path = os.path.join(self.dir, "targets")
-        with open(path, "w", encoding="ascii") as file:
-            for target in self.scenario.files:
-                print(target, self.scenario.status, self.length, file=file)
+        if not os.path.exists(path):
+            with open(path, "w", encoding="ascii") as file:
+                for target in self.scenario.files:
+                    print(target, self.scenario.status, self.length, file=file)
         return path
 
     def load_command(self, *how):

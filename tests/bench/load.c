@@ -1,11 +1,12 @@
 /* load.c - the client of bench.py: a closed loop that accounts for every answer.
  *
  *     load -a ADDRESS -p PORT -f TARGETS [-c CONNECTIONS] [-n REQUESTS | -t MILLISECONDS] [-d DEPTH]
- *          [-H HEADERS] [-1] [-z]
+ *          [-H HEADERS] [-w MILLISECONDS] [-1] [-z]
  *
  * TARGETS is a file of lines "TARGET STATUS LENGTH"; HEADERS one of header lines. Each connection sends DEPTH
  * requests at once and the next ones when all were answered. -1: one request for each connection, which the
- * server closes. -z: targets by Zipf's law instead of in turn. The same arguments make the same requests.
+ * server closes. -z: targets by Zipf's law instead of in turn. -w: how long no answer may come, 10 s by
+ * default. The same arguments make the same requests.
  *
  * An answer counts when its head and its whole body came, with the status and the length that were expected.
  * Anything else ends the program with a message and status 1, so that no figure rests on wrong answers.
@@ -31,7 +32,6 @@ enum {
 	ORDER = 65536,                  /* requests before the sequence repeats */
 	BUFFER_BYTES = 65536,
 	CARRY_BYTES = 4096,             /* the longest head */
-	PATIENCE_MS = 10000,            /* without any answer: a server that hangs */
 	SOURCES = 64,                   /* addresses of one-shot connections: each has 28,000 ports */
 	NS_PER_MS = 1000000,
 };
@@ -57,10 +57,10 @@ struct client {
 
 static struct {
 	struct sockaddr_in server;
-	unsigned connections, depth;
+	unsigned connections, depth, patience_ms;
 	uint64_t requests, duration_ns; /* whichever is not 0 ends the run */
 	bool one_shot, zipf;
-} options = { .connections = 32, .depth = 1 };
+} options = { .connections = 32, .depth = 1, .patience_ms = 10000 };
 
 static struct target *targets;
 static size_t target_count;
@@ -256,13 +256,14 @@ static uint64_t content_length(const char *head, size_t len)
 /* `head` is whole and ends in an empty line. */
 static void begin_answer(struct client *client, const char *head, size_t len)
 {
-	const struct target *target = &targets[client->expected[client->next]];
-	unsigned status = 0;
+	const struct target *target;
+	unsigned status;
 
 	if (client->waiting == 0)
 		errx(1, "an answer that nobody asked for: %.*s", (int)len, head);
 	if (len < 13 || memcmp(head, "HTTP/1.1 ", 9) != 0)
 		errx(1, "no answer: %.*s", (int)len, head);
+	target = &targets[client->expected[client->next]];
 	status = (unsigned)strtoul(head + 9, NULL, 10);
 	client->body_left = content_length(head, len);
 	if (status != target->status || client->body_left != target->length)
@@ -370,9 +371,9 @@ static void run(void)
 		ask(&clients[i]);
 	}
 	while (active > 0) {
-		count = epoll_wait(epoll_fd, events, CONNECTIONS_MAX, PATIENCE_MS);
+		count = epoll_wait(epoll_fd, events, CONNECTIONS_MAX, (int)options.patience_ms);
 		if (count == 0)
-			errx(1, "no answer for %d ms", PATIENCE_MS);
+			errx(1, "no answer for %u ms", options.patience_ms);
 		for (int i = 0; i < count; i++) {
 			receive(events[i].data.ptr);
 			go_on(events[i].data.ptr);
@@ -412,6 +413,9 @@ static bool set_option(int letter, const char *value)
 	case 'd':
 		options.depth = number(value, DEPTH_MAX);
 		return true;
+	case 'w':
+		options.patience_ms = number(value, INT32_MAX);
+		return true;
 	case '1':
 		return options.one_shot = true;
 	case 'z':
@@ -427,7 +431,7 @@ int main(int argc, char **argv)
 	int letter;
 
 	options.server.sin_family = AF_INET;
-	while ((letter = getopt(argc, argv, "a:p:c:n:t:d:f:H:1z")) >= 0) {
+	while ((letter = getopt(argc, argv, "a:p:c:n:t:d:f:H:w:1z")) >= 0) {
 		if (letter == 'f')
 			target_path = optarg;
 		else if (letter == 'H')
