@@ -181,7 +181,9 @@ static void scalar(struct reader *reader, const struct scope *scope, const struc
 	setting_allowed(row, allowed, sizeof(allowed));
 	*setting_origin(scope->schema, scope->instance, (unsigned)(row - scope->schema->settings)) =
 		origin_text(reader, &place);    /* also of a wrong value: it is not missing */
-	if (!raw_of(setting, &raw, arena))
+	if (directory == NULL)          /* a relative path would be taken for another one */
+		err_set(&err, "out of memory");
+	else if (!raw_of(setting, &raw, arena))
 		err_set(&err, "%s: wrong type; allowed is %s", row->name, allowed);
 	else if (setting_store(row, &raw, directory, scope->instance, arena, &err))
 		return;

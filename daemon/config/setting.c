@@ -397,14 +397,46 @@ const char *setting_text(const struct setting *row, void *instance, struct arena
 	return NULL;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_strings(const struct strings *a, const struct strings *b)
+{
+	if (a->count != b->count || (a->at == NULL) != (b->at == NULL))
+		return false;
+	for (unsigned i = 0; i < a->count; i++)
+		if (strcmp(a->at[i], b->at[i]) != 0)
+			return false;
+	return true;
+}
+
+/* By value, not by text: a comparison that runs out of memory would see a difference that there is not. */
 bool setting_same(const struct setting *row, void *a, void *b)
 {
-	struct arena arena = { 0 };
-	const char *a_text = setting_text(row, a, &arena), *b_text = setting_text(row, b, &arena);
-	bool same = a_text == b_text || (a_text != NULL && b_text != NULL && strcmp(a_text, b_text) == 0);
+	const void *one = setting_field(row, a), *other = setting_field(row, b);
 
-	arena_free(&arena);
-	return same;
+	switch (row->type) {
+	case SETTING_BOOL:
+		return *(const bool *)one == *(const bool *)other;
+	case SETTING_INTEGER:
+	case SETTING_COUNT:
+	case SETTING_CHOICE:
+		return *(const unsigned *)one == *(const unsigned *)other;
+	case SETTING_SIZE:
+	case SETTING_DURATION:
+		return *(const uint64_t *)one == *(const uint64_t *)other;
+	case SETTING_STRING:
+	case SETTING_PATH:
+		return same_text(*(const char *const *)one, *(const char *const *)other);
+	case SETTING_STRINGS:
+		return same_strings(one, other);
+	case SETTING_LIST:
+	case SETTING_SERVICE:
+		break;
+	}
+	return true;
 }
 
 /* ---- instances and rows ---------------------------------------------------------------------------- */
