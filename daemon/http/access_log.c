@@ -141,7 +141,11 @@ void access_log_target(struct engine *engine, int fd)
 {
 	struct access_log *log = engine->access_log;
 
-	if (log == NULL && fd >= 0)
+	if (fd < 0) {
+		access_log_free(engine);
+		return;
+	}
+	if (log == NULL)
 		log = engine->access_log = log_new(engine);
 	if (log == NULL) {
 		fd_close(&fd);
@@ -150,17 +154,20 @@ void access_log_target(struct engine *engine, int fd)
 	flush_at_turn_end(&log->hook);
 	fd_close(&log->fd);
 	log->torn = false;
-	if (fd >= 0)
-		log->kind = prepare_target(&fd);
+	log->kind = prepare_target(&fd);
 	log->fd = fd;
 }
 
 void access_log_free(struct engine *engine)
 {
-	access_log_target(engine, -1);
-	if (engine->access_log != NULL)
-		list_remove(&engine->access_log->hook.link);
-	free(engine->access_log);
+	struct access_log *log = engine->access_log;
+
+	if (log == NULL)
+		return;
+	flush_at_turn_end(&log->hook);
+	fd_close(&log->fd);
+	list_remove(&log->hook.link);
+	free(log);
 	engine->access_log = NULL;
 }
 
