@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { SEND_BUFFER_BYTES = 1024 * 1024, BODY_AT = offsetof(struct message, body) };
+enum { SEND_BUFFER_BYTES = 1024 * 1024, SEND_TRIES = 8, BODY_AT = offsetof(struct message, body) };
 
 /* What a body's length must be a multiple of, at most how often, and at least how many bytes. */
 static const struct {
@@ -42,6 +42,12 @@ bool channel_pair(int ends[2], struct err *err)
 	return true;
 }
 
+/* The kernel's own memory, for a moment: no reason to give the other end up. */
+static bool is_short_of_memory(int error)
+{
+	return error == ENOMEM || error == ENOBUFS;
+}
+
 bool channel_send(int fd, const struct message *message, const int *fds, unsigned count, struct err *err)
 {
 	union {
@@ -61,8 +67,8 @@ bool channel_send(int fd, const struct message *message, const int *fds, unsigne
 		rights->cmsg_len = CMSG_LEN(sizeof(int) * count);
 		memcpy(CMSG_DATA(rights), fds, sizeof(int) * count);
 	}
-	while (sendmsg(fd, &header, MSG_NOSIGNAL) < 0) {
-		if (errno != EINTR)
+	for (int tries = 1; sendmsg(fd, &header, MSG_NOSIGNAL) < 0; tries++) {
+		if (errno != EINTR && (!is_short_of_memory(errno) || tries == SEND_TRIES))
 			return err_sys(err, errno, "send a message of type %u", message->type);
 	}
 	return true;
@@ -112,8 +118,9 @@ enum channel_result channel_receive(int fd, struct message *message, struct mess
 	ssize_t len = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
 
 	fds->count = 0;
-	if (len < 0)
-		return errno == EAGAIN || errno == EINTR ? CHANNEL_EMPTY : CHANNEL_END;
+	if (len < 0)            /* nothing was lost: it is reported again */
+		return errno == EAGAIN || errno == EINTR || is_short_of_memory(errno) ? CHANNEL_EMPTY
+										      : CHANNEL_END;
 	take_fds(&header, fds);
 	if (len == 0 || (header.msg_flags & MSG_TRUNC) != 0 ||
 	    !is_valid(message, (size_t)len)) {
