@@ -82,18 +82,30 @@ static void flush(struct client *client)
 	client_free(client);            /* one request a connection: the answer's end is the end */
 }
 
+/* Into memory of our own, with a line's end: json_dumps(3) that runs out of memory may leave out a key and say
+ * nothing. */
+static char *dump(const json_t *object, size_t *len)
+{
+	size_t size = object != NULL ? json_dumpb(object, NULL, 0, JSON_COMPACT) : 0;
+	char *text = size > 0 ? malloc(size + 1) : NULL;
+
+	if (text == NULL || json_dumpb(object, text, size, JSON_COMPACT) != size) {
+		free(text);
+		return NULL;
+	}
+	text[size] = '\n';
+	*len = size + 1;
+	return text;
+}
+
 static void reply(struct client *client, json_t *object)
 {
-	char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
-
+	client->answer = dump(object, &client->answer_len);
 	json_decref(object);
-	client->answer_len = text != NULL ? strlen(text) + 1 : 0;
-	client->answer = text;
-	if (text == NULL) {
+	if (client->answer == NULL) {
 		client_free(client);
 		return;
 	}
-	text[client->answer_len - 1] = '\n';    /* in place of the terminator: it is sent by length */
 	loop_timer(&client->control->master->loop, &client->deadline, CLIENT_DEADLINE_MS * CLOCK_MS);
 	flush(client);
 }
@@ -144,7 +156,8 @@ static void run_line(struct client *client)
 {
 	/* what comes behind the line was not asked for, whether it came with it or later */
 	size_t len = (size_t)((char *)memchr(client->line, '\n', client->len) - client->line);
-	json_t *request = json_loadb(client->line, len, JSON_REJECT_DUPLICATES, NULL);
+	json_error_t error;
+	json_t *request = json_loadb(client->line, len, JSON_REJECT_DUPLICATES, &error);
 	const char *name = json_string_value(json_object_get(request, "command"));
 
 	for (size_t i = 0; name != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
@@ -154,8 +167,12 @@ static void run_line(struct client *client)
 			return;
 		}
 	}
-	reply_text(client, false, name != NULL ? "unknown command; known are status and reload"
-					       : "expected one JSON object with a \"command\" on one line");
+	if (request == NULL && error.text[0] == '\0')   /* jansson has nothing to say against the line */
+		reply_text(client, false, "out of memory");
+	else
+		reply_text(client, false,
+			   name != NULL ? "unknown command; known are status and reload"
+					: "expected one JSON object with a \"command\" on one line");
 	json_decref(request);
 }
 
@@ -278,9 +295,12 @@ bool control_open(struct master *master, const struct config *config, struct err
 	if (is_auto && !control_default_path(path))
 		err_set(err, "no $RUNTIME_DIRECTORY and no $XDG_RUNTIME_DIR");
 	else if (listen_at(control, is_auto ? path : config->control, err) &&
-		 loop_add(&master->loop, &control->source, EPOLLIN) == 0)
+		 (loop_add(&master->loop, &control->source, EPOLLIN) == 0 || err_set(err, "cannot watch it")))
 		return true;
-	fd_close(&control->source.fd);
+	if (control->source.fd >= 0) {          /* it was bound: the path is ours */
+		fd_close(&control->source.fd);
+		listener_unlink(&control->addr);
+	}
 	if (!is_auto)
 		return err_add(err, "control");
 	log_event(LEVEL_WARNING, "control_unavailable", log_text("error", err->text));
