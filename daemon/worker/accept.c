@@ -178,13 +178,13 @@ static void on_acceptable(struct source *source, uint32_t events)
 			return;
 }
 
-void accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation)
+bool accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation)
 {
 	struct held_socket *held = calloc(1, sizeof(*held));
 
-	if (held == NULL) {             /* the vote will say so: the socket is missing then */
+	if (held == NULL) {
 		fd_close(&fd);
-		return;
+		return false;
 	}
 	held->source = (struct source){ .fd = fd, .handle = on_acceptable };
 	held->worker = worker;
@@ -192,6 +192,7 @@ void accept_hold(struct worker *worker, const struct socket_note *note, int fd, 
 	held->generation = generation;
 	list_push_back(&worker->sockets, &held->link);
 	worker->held_count++;
+	return true;
 }
 
 /* Empties the queue of a socket that is about to go, beyond the limit of connections if need be: what is in

@@ -54,14 +54,16 @@ void adopt_refuse(struct worker *worker, uint64_t generation, const char *why)
 void adopt_config(struct worker *worker, uint64_t generation, int memfd)
 {
 	int fd AUTO_CLOSE = memfd;
-	struct err err;
+	struct err err = { "out of memory" };
 	size_t len;
 
 	forget(worker);         /* an older one that was never decided is superseded */
 	worker->next.generation = generation_new(generation, worker->services);
-	worker->next.text = fd_read_all(fd, CANONICAL_MAX_BYTES, &len, &err);
-	if (worker->next.generation == NULL || worker->next.text == NULL) {
-		adopt_refuse(worker, generation, "the configuration could not be read: out of memory");
+	if (worker->next.generation != NULL)
+		worker->next.text = fd_read_all(fd, CANONICAL_MAX_BYTES, &len, &err);
+	if (worker->next.text == NULL) {
+		err_add(&err, "the configuration could not be read");
+		adopt_refuse(worker, generation, err.text);
 		return;
 	}
 	list_push_back(&worker->generations, &worker->next.generation->link);

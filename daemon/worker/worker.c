@@ -42,8 +42,12 @@ static void on_sockets(struct worker *worker, const struct message *message, str
 		adopt_refuse(worker, message->generation, no_descriptors);
 		return;
 	}
-	for (unsigned i = 0; i < count; i++)
-		accept_hold(worker, &message->body.sockets[i], fd_take(&fds->at[i]), message->generation);
+	for (unsigned i = 0; i < count; i++) {
+		if (accept_hold(worker, &message->body.sockets[i], fd_take(&fds->at[i]), message->generation))
+			continue;
+		adopt_refuse(worker, message->generation, "the listening sockets: out of memory");
+		return;
+	}
 }
 
 static void on_prepare(struct worker *worker, const struct message *message, struct message_fds *fds)
