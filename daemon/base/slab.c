@@ -45,15 +45,20 @@ static void slab_grow(struct slab *slab)
 	}
 }
 
+bool slab_reserve(struct slab *slab)
+{
+	if (slab->free == NULL)
+		slab_grow(slab);
+	return slab->free != NULL;
+}
+
 void *slab_alloc(struct slab *slab)
 {
 	struct slab_free *object;
 
-	if (slab->free == NULL)
-		slab_grow(slab);
-	object = slab->free;
-	if (object == NULL)
+	if (!slab_reserve(slab))
 		return NULL;
+	object = slab->free;
 	slab->free = object->next;
 	slab->in_use++;
 	return object;

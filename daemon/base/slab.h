@@ -4,6 +4,7 @@
 #ifndef BASE_SLAB_H
 #define BASE_SLAB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct slab_chunk;
@@ -18,6 +19,9 @@ struct slab {
 
 /* An empty slab for objects of `object_bytes`; takes no memory yet. */
 void slab_init(struct slab *slab, size_t object_bytes);
+
+/* True when the next slab_alloc will succeed: for whoever must know it before it begins. */
+bool slab_reserve(struct slab *slab);
 
 /* An object with undefined content, aligned for any type; NULL when out of memory. */
 void *slab_alloc(struct slab *slab);

@@ -187,6 +187,11 @@ static void conn_init(struct conn *conn, struct engine *engine, int fd, const st
 	};
 }
 
+bool engine_has_room(struct engine *engine)
+{
+	return slab_reserve(&engine->slab);
+}
+
 bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer)
 {
 	struct conn *conn = slab_alloc(&engine->slab);

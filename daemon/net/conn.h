@@ -101,6 +101,9 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
  * Returns the one before (NULL: none), for the caller to unpin. */
 struct generation *engine_adopt(struct engine *engine, struct generation *generation);
 
+/* False when there is no memory for another connection: better not to accept it than to close it. */
+bool engine_has_room(struct engine *engine);
+
 /* Takes over the accepted, non-blocking socket `fd` and serves it at once. False when out of memory (`fd` was
  * closed, counted). */
 bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer);

@@ -160,6 +160,8 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held)
 	socklen_t len = sizeof(peer);
 	int fd;
 
+	if (!engine_has_room(&worker->engine))
+		return failed(worker, ENOMEM);
 	peer.ss_family = AF_UNIX;       /* an unnamed unix peer leaves it untouched */
 	fd = accept4(held->source.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
