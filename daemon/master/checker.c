@@ -90,6 +90,11 @@ static void run_child(const struct master *master)
 	struct problems problems = { 0 };
 
 	alarm(CHECK_SECONDS + 1);       /* should the master be gone by then */
+	if (text < 0) {
+		problems_add(&problems, "the check could not begin: %s", strerror(errno));
+		put_problems(result, &problems);
+		_exit(0);
+	}
 	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
 #ifndef __SANITIZE_ADDRESS__            /* whose shadow alone is larger */
 	setrlimit(RLIMIT_AS, &memory);

@@ -44,6 +44,11 @@ static void run_child(struct master *master, const struct child *child, int end,
 
 	ignore_signals();
 	log_target(STDERR_FILENO, verdict->generation->config->log_level);
+	if (channel < 0) {
+		log_event(LEVEL_ERROR, "worker_failed", log_number("slot", child->slot),
+			  log_text("error", strerror(errno)));
+		_exit(1);
+	}
 	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
 	privilege_open_files(verdict->generation->config->open_files);
 	if (!privilege_drop(who->change, who->uid, who->gid, &err)) {
