@@ -156,9 +156,9 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 		slot->next = NULL;
 	if (child->served_ns != 0 && master->loop.now_ns - child->served_ns > SLOT_HEALTHY_NS)
 		slot->failures = 0;
-	reload_child_died(child);
-	if (step.action != ACT_FORGET)
+	if (step.action != ACT_FORGET)  /* first: a transition that ends by this looks for who has nobody coming */
 		slot_respawn(slot, step.action == ACT_RESPAWN_NOW);
+	reload_child_died(child);
 	slots_cover(master);
 	bury(child);
 	master_check_end(master);
