@@ -104,14 +104,20 @@ static void on_signal(struct source *source, uint32_t events)
 			signals[i].act(master);
 }
 
+/* From the first moment on: one that comes before there is a loop waits for it. */
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	for (unsigned i = 0; i < SIGNALS; i++)
+		sigaddset(set, signals[i].number);
+	sigprocmask(SIG_BLOCK, set, NULL);
+}
+
 static bool open_signals(struct master *master, struct err *err)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	for (unsigned i = 0; i < SIGNALS; i++)
-		sigaddset(&set, signals[i].number);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	block_signals(&set);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);       /* inherited as ignored, children would vanish unseen (waitid(2)) */
 	master->signals =
@@ -166,6 +172,7 @@ static void on_started(struct asker *asker, bool good, const char *text)
 static bool set_up(struct master *master, const struct master_setup *setup, struct err *err)
 {
 	master->setup = setup;
+	master->loop.epoll_fd = master->signals.fd = -1;
 	master->current.text = master->current.error_log = master->current.access_log = -1;
 	master->transition.next = master->current;
 	master->checker.text = master->checker.exit.fd = -1;
@@ -187,6 +194,7 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	return open_signals(master, err);
 }
 
+/* Also of a half-built one. */
 static void tear_down(struct master *master)
 {
 	control_close(master);
@@ -196,6 +204,7 @@ static void tear_down(struct master *master)
 	fd_close(&master->signals.fd);
 	loop_close(&master->loop);
 	board_destroy(master->board);
+	free(master);
 }
 
 /* The start's problems are for whoever typed the command: plain lines, not log lines. */
@@ -212,12 +221,17 @@ static int say_failure(const struct master *master)
 
 int master_run(const struct master_setup *setup)
 {
-	struct master *master = calloc(1, sizeof(*master));
 	struct err err = { "out of memory" };
+	struct master *master;
+	sigset_t set;
 	int status;
 
+	block_signals(&set);
+	master = calloc(1, sizeof(*master));
 	if (master == NULL || !set_up(master, setup, &err)) {
 		fprintf(stderr, "drover: %s\n", err.text);
+		if (master != NULL)
+			tear_down(master);
 		return 1;
 	}
 	master->starter.answer = on_started;
@@ -228,6 +242,5 @@ int master_run(const struct master_setup *setup)
 	if (status == 0)
 		log_event(LEVEL_NOTICE, "stopped");
 	tear_down(master);
-	free(master);
 	return status;
 }
