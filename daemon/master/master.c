@@ -198,6 +198,7 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 static void tear_down(struct master *master)
 {
 	control_close(master);
+	checker_forget(master);
 	sockets_close(master);
 	verdict_release(&master->current);
 	free_dead(&master->sweep);

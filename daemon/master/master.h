@@ -168,7 +168,10 @@ static inline bool master_is_stopping(const struct master *master)
 /* ---- checker.c ---- */
 /* Forks the checker; `done` of master->checker is called later, with a verdict or with problems. */
 bool checker_start(struct master *master, struct err *err);
+/* Ends one that runs; `done` is called when it is gone, if that is before checker_forget. */
 void checker_kill(struct master *master);
+/* Gives back what the master holds of it; at the end. */
+void checker_forget(struct master *master);
 void verdict_release(struct verdict *verdict);
 
 /* ---- spawn.c ---- */
