@@ -29,6 +29,11 @@ PARTS    := $(wildcard daemon/config/*.c daemon/net/*.c daemon/ipc/*.c daemon/ht
 CTL      := $(wildcard daemon/ctl/*.c)
 
 DROVER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,daemon/main.c $(PARTS) $(BASE))
+# FAULT=1: calls of the daemon's objects go through tests/fault/wrap.c
+ifdef FAULT
+DROVER_OBJECTS += $(BUILD)/tests/fault/wrap.o
+$(BUILD)/drover: LDFLAGS += $(shell sed -n 's/^\(CALL\|HOOK\)(\([a-z0-9_]*\)).*/-Wl,--wrap=\2/p' tests/fault/calls.h)
+endif
 # base/fd and base/err are all that the tool needs of base/
 CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) daemon/base/err.c daemon/base/fd.c daemon/ipc/control.c)
 MAN_PAGES      := man/drover.8 man/drover-failures.7 man/droverctl.8 $(BUILD)/man/drover.conf.5
@@ -50,6 +55,7 @@ TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(wildcard daemon/*.c daemon/*/
 
 .PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs
 .PHONY: bench fuzz fuzz-programs tidy
+.PHONY: fault fault-build soak
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -59,8 +65,10 @@ help:
 	@echo "make check    every test, the short cells of the loss table (DROVER_SKIP=name,... leaves some out)"
 	@echo "make unit     the unit and model tests alone"
 	@echo "make asan     the unit, model and black-box tests under ASan and UBSan"
+	@echo "make fault    fail every call of every kind once, at start, in traffic, in reloads, at stop; signals too"
 	@echo "make fuzz     look for inputs that break what must hold; SECONDS=60 for each target, TARGET=name: one"
 	@echo "make loss     the full loss table: what clients lose while the operator works"
+	@echo "make soak     1,000 reloads with 10,000 idle connections: nothing may grow, nobody may notice"
 	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
 	@echo "make bench    server CPU per request, beside other servers and a floor; about 5 minutes, wants root"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
@@ -151,12 +159,22 @@ bench: all $(BENCH_PROGRAMS)
 loss: all
 	tests/loss/loss.py
 
+soak: all
+	tests/loss/reloads.py
+
 SANITIZE := CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 	    HARDENING=-fPIE
 
 asan:
 	$(QUIET)$(MAKE) -s BUILD=build/asan $(SANITIZE) all unit-programs fuzz-programs >/dev/null
 	DROVER_BUILD=build/asan tests/tools/run asan
+
+# the daemon in which any call can be made to fail, under the sanitizers
+fault-build:
+	$(QUIET)$(MAKE) -s BUILD=build/fault FAULT=1 $(SANITIZE) build/fault/drover build/fault/droverctl >/dev/null
+
+fault:
+	tests/fault/fault.py
 
 # the pages, too: the generated one is in the build directory
 tidy: $(TIDIED) $(MAN_PAGES)

@@ -82,7 +82,7 @@ static void flush(struct client *client)
 	client_free(client);            /* one request a connection: the answer's end is the end */
 }
 
-/* Into memory of our own, with a line's end: json_dumps(3) that runs out of memory may leave out a key and say
+/* Into memory of our own, with a line's end: json_dumps that runs out of memory may leave out a key and say
  * nothing. */
 static char *dump(const json_t *object, size_t *len)
 {

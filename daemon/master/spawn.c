@@ -156,7 +156,8 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 		slot->next = NULL;
 	if (child->served_ns != 0 && master->loop.now_ns - child->served_ns > SLOT_HEALTHY_NS)
 		slot->failures = 0;
-	if (step.action != ACT_FORGET)  /* first: a transition that ends by this looks for who has nobody coming */
+	/* first: a transition that ends by this death looks for slots that have nobody coming */
+	if (step.action != ACT_FORGET)
 		slot_respawn(slot, step.action == ACT_RESPAWN_NOW);
 	reload_child_died(child);
 	slots_cover(master);

@@ -1,0 +1,762 @@
+#!/usr/bin/env python3
+"""Makes every call of every kind fail once, and raises signals and kills workers between any two calls.
+
+    fault.py               everything
+    fault.py --short       a fixed selection, for `make check`
+    fault.py NAME ...      the series whose names begin with one of these; --list names them
+
+A point is one call made to fail: its kind, its number, the errno, in the master, a checker or a worker.  It is
+survived when nothing crashes, leaks or hangs, no request is lost but one that the fault hit, a reload that fails
+leaves the old state and says which step failed, a start that fails says why and ends with status 1 or 2, and the
+service is healthy afterwards.  Prints a Markdown table and "N passed, N failed, N skipped" (points).
+"""
+
+import collections
+import concurrent.futures
+import errno
+import multiprocessing
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from inject import (CALLS, EVERY_CHILD, FAIL, KILL_CHILD, ROLES, SECONDS, SIGNAL, Client, Closed, Page,
+                    Target, expect, fds, functions, stack_text)
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+JOBS = 3
+MOST_POINTS = 400       # of one kind and errno: an end that is never reached is a mistake of this program
+MOST_FAILURES = 4       # of one series: then it is given up
+NEVER = 1 << 30
+# `--short`: these series, the first errno of each call, these numbers.
+SHORT_SERIES = ("start/master", "start/worker", "traffic/worker", "reload/", "reload-replace/master",
+                "reload-count/worker", "control/", "stop/", "signal/start/TERM", "signal/reload-signal/HUP",
+                "signal/reload-stop/TERM", "kill/reload", "storm")
+SHORT_NUMBERS = {"start": (2, 5), "stop": (1, 3), "traffic": (1, 2, 5, 9), "control": (1, 9, 99), "storm": (1, 2)}
+SHORT_OTHERS = (1, 3, 9)
+
+MEMORY = ("malloc", "calloc", "realloc", "reallocarray", "open_memstream", "json_malloc")
+# What each call may fail with: one errno for each way that the code can take.
+ERRORS = {
+    **{name: ("ENOMEM",) for name in MEMORY},
+    "fork": ("EAGAIN",), "epoll_create1": ("EMFILE",), "epoll_ctl": ("ENOSPC", "ENOMEM"), "epoll_wait": ("EINTR",),
+    "signalfd": ("ENFILE",), "pidfd_open": ("EMFILE",), "memfd_create": ("ENFILE",), "mmap": ("ENOMEM",),
+    "open": ("EMFILE", "EACCES"), "openat": ("EMFILE",), "syscall": ("EMFILE", "EAGAIN", "EIO", "ENOSYS"),
+    "fstat": ("EIO",), "pread": ("EIO", "EINTR"), "read": ("EAGAIN",), "write": ("ENOSPC", "EINTR", "EPIPE"),
+    "fcntl": ("EMFILE",), "socket": ("EMFILE", "ENOBUFS"), "socketpair": ("ENFILE",), "setsockopt": ("ENOPROTOOPT",),
+    "bind": ("EADDRINUSE",), "listen": ("EADDRINUSE",), "connect": ("EACCES",), "getsockopt": ("ENOBUFS",),
+    "accept4": ("EMFILE", "ENFILE", "ECONNABORTED", "ENOMEM", "ENOBUFS", "EPROTO"),
+    "recv": ("ECONNRESET", "ETIMEDOUT", "ENOMEM"), "recvmsg": ("EINTR", "ENOMEM", "ENOBUFS"),
+    "send": ("EPIPE", "ENOBUFS"), "sendmsg": ("ENOBUFS", "ENOMEM", "ETOOMANYREFS", "EPIPE"),
+    "sendfile": ("EIO", "EPIPE", "ENOMEM"), "poll": ("EINTR",), "mkdir": ("EACCES",), "setgroups": ("EPERM",),
+    "cap_set_proc": ("EPERM",), "prctl": ("EINVAL",),
+}
+# By these a client's own connection fails: whose fault it is cannot be seen, and nothing is counted.
+OF_THE_CLIENT = ("recv", "send", "sendmsg", "sendfile")
+# These may fail on the way of a request to the control socket.
+CONTROL = ("calloc", "malloc", "json_malloc", "accept4", "recv", "getsockopt", "epoll_ctl")
+# These never cost a request.
+HARMLESS = ("epoll_wait", "write", "poll", "accept4", "recvmsg", "read", "setsockopt", "getsockopt")
+SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "USR1": 10, "USR2": 12, "TERM": 15}
+ENDING = (2, 3, 15)
+
+
+# Where it would be the truth about a file, and no fault.
+NO_FAULT = {("worker", "open", "EACCES")}
+
+
+class Fault:
+    """One thing that happens at the n-th call."""
+
+    def __init__(self, role, calls, number, error="", action=FAIL, argument=0):
+        self.role, self.calls, self.number, self.error = role, calls, number, error
+        self.action, self.argument = action, argument
+
+    def __str__(self):
+        happens = self.error or ("signal %d" % self.argument if self.action == SIGNAL else "child %d" % self.argument)
+        return "%s, %s number %d, %s" % (self.role, "/".join(self.calls) or "any call", self.number, happens)
+
+    def arm(self, page):
+        page.arm(self.role, self.calls, self.number, getattr(errno, self.error, 0), self.action, self.argument)
+
+
+class Scenario:
+    """Something that the daemon does while a fault waits for it.  One daemon may serve for many points."""
+
+    roles = ROLES
+
+    def __init__(self, page):
+        self.page = page
+        self.target = None
+
+    def get(self):
+        if self.target is None:
+            self.page.reset()
+            self.target = Target(self.page)
+            status = self.target.settled()
+            self.target.check_serves()
+            self.fds = fds(self.target.pid)
+            self.prepared(status)
+        return self.target
+
+    def prepared(self, status):
+        pass
+
+    def discard(self):
+        """After a failure: whatever is left of it."""
+        target, self.target = self.target, None
+        if target is not None:
+            try:
+                target.close()
+            except AssertionError:
+                pass    # said already
+
+    def finish(self):
+        target, self.target = self.target, None
+        if target is not None:
+            with target:
+                target.finish()
+
+    def healthy(self):
+        """After a point: whole again, nothing leaked, able to reload; a back-off makes us take another daemon."""
+        target = self.target
+        status = target.settled()
+        target.check_serves()
+        target.wait_fds(target.pid, self.fds, "the master")
+        if any(slot["failures"] > 1 for slot in status["slots"]):
+            self.finish()
+
+
+# ---- start ------------------------------------------------------------------------------------------------
+
+
+class Start(Scenario):
+    name = "start"
+
+    def point(self, fault):
+        self.page.reset()
+        fault.arm(self.page)
+        self.target = target = Target(self.page, wait=False)
+        begun = self.served(fault.calls and fault.calls[0] in ("write", "poll"))
+        fired = self.page.disarm()
+        stops = fault.action == SIGNAL and fault.argument in ENDING
+        if begun and not (fired and stops):
+            if fault.action == SIGNAL and fault.argument == SIGNALS["HUP"] and fired:
+                target.log.wait("reload_done", seconds=SECONDS)
+            target.settled()
+            target.check_serves()
+            target.configure({"version": 2})
+            answer = target.reload_now()
+            assert answer and answer["ok"], "the reload afterwards: %s" % answer
+            target.check_serves()
+            self.finish()
+            return fired
+        status = target.wait_exit(SECONDS)
+        assert fired, "the start failed although nothing was made to fail"
+        target.ended(status, (0,) if stops else (1, 2))
+        assert stops or "drover: " in target.log.text(), "no word of why:\n%s" % target.log.text()
+        assert fault.action != SIGNAL or stops, "ended by a signal that does not end it"
+        self.discard()
+        return True
+
+    def served(self, blind):
+        """True when it serves, False when it ended.  `blind`: the line that says so may be the one that is lost."""
+        log = self.target.log
+        if blind:
+            end = time.monotonic() + SECONDS
+            while not log.ended:
+                try:
+                    if self.target.status()["generation"] > 0:
+                        return True
+                except (AssertionError, OSError):
+                    assert time.monotonic() < end, "neither served nor ended:\n%s" % log.text()
+            return False
+        end = time.monotonic() + SECONDS
+        with log.changed:
+            while not log.find("serving"):
+                if log.ended:
+                    return False
+                assert time.monotonic() < end, "neither served nor ended:\n%s" % log.text()
+                log.changed.wait(1)
+        return True
+
+
+# ---- traffic ----------------------------------------------------------------------------------------------
+
+
+class Traffic(Scenario):
+    name = "traffic"
+    roles = ("worker",)
+
+    def get(self):
+        if self.target is None:
+            self.page.reset()
+            self.target = Target(self.page, workers=1)
+            self.prepared(self.target.settled())
+        return self.target
+
+    def prepared(self, status):
+        target = self.target
+        target.check_serves()
+        self.fds = fds(target.pid)
+        self.worker = status["slots"][0]["pid"]
+        end = time.monotonic() + SECONDS
+        while self.opened():    # until the clients of the check are gone
+            assert time.monotonic() < end, "connections stay open"
+        self.worker_fds = fds(self.worker)
+
+    def opened(self):
+        return self.target.status()["totals"]["open"]
+
+    def keep_alive(self, client):
+        for name, content in (("/", "index.html"), ("/small.txt", "small.txt"), ("/sub/", "sub/index.html")):
+            expect(client.request(name), 200, Target.FILES[content])
+
+    def one_shot(self, client):
+        expect(client.request("/small.txt", close=True), 200, Target.FILES["small.txt"])
+        assert client.at_end()
+
+    def pipelined(self, client):
+        client.send(b"".join(client.head(name) for name in ("/", "/version", "/nothing", "/small.txt") * 3))
+        for _ in range(3):
+            expect(client.response(), 200, Target.FILES["index.html"])
+            expect(client.response(), 200, b"1")
+            expect(client.response(), 404)
+            expect(client.response(), 200, Target.FILES["small.txt"])
+
+    def bad(self, client):
+        client.send(b"what is this\r\n\r\n")
+        expect(client.response(), 400)
+        assert client.at_end()
+
+    def refused(self, client):
+        expect(client.request("/small.txt", method="DELETE"), 405)
+        expect(client.request("/../../etc/passwd"), 400)
+
+    def redirected(self, client):
+        expect(client.request("/sub"), 301)
+        expect(client.request("/shut"), 403)
+        etag = expect(client.request("/small.txt"), 200).header("etag")
+        expect(client.request("/small.txt", [("If-None-Match", etag)]), 304)
+
+    def large_head(self, client):
+        head = [("X-Filler-%d" % i, "x" * 900) for i in range(12)]
+        expect(client.request("/" + "y" * 3000, head), 404)
+        expect(client.request("/", head), 200, Target.FILES["index.html"])
+
+    def in_pieces(self, client):
+        head = client.head("/small.txt")
+        client.send(head[:10])
+        with self.target.client(self.target.unix(), seconds=SECONDS) as other:    # served meanwhile
+            other.send(other.head("/version"))
+            client.send(head[10:])
+            expect(client.response(), 200, Target.FILES["small.txt"])
+            expect(other.response(), 200, b"1")
+
+    def stories(self):
+        return (self.keep_alive, self.one_shot, self.pipelined, self.bad, self.refused, self.redirected,
+                self.large_head, self.in_pieces)
+
+    def play(self):
+        """What went wrong, a line for each connection; the large one goes on from the first to the last."""
+        wrong = []
+        target = self.target
+
+        def attempt(what, work, *args):
+            try:
+                work(*args)
+            except (Closed, ConnectionResetError, BrokenPipeError) as error:
+                wrong.append("%s: %s" % (what, type(error).__name__))
+            except AssertionError as error:
+                if "status 500" not in str(error):
+                    raise
+                wrong.append("%s: %s" % (what, error))
+
+        def slow_end(client):
+            expect(client.hurry().response(), 200, Target.LARGE)
+
+        with target.client(seconds=SECONDS, receive_buffer=4096) as slow:
+            slow.send(slow.head("/large"))
+            select.select([slow.socket], [], [], SECONDS)
+            for story in self.stories():
+                with target.client(seconds=SECONDS) as client:
+                    attempt(story.__name__, story, client)
+            attempt("large", slow_end, slow)
+        return wrong
+
+    def point(self, fault):
+        target = self.get()
+        before = target.status()["totals"]
+        fault.arm(self.page)
+        wrong = self.play()
+        fired = self.page.disarm()
+        assert fired or not wrong, "without a fault: %s" % wrong
+        if not fired:
+            return False
+        after = target.status()["totals"]
+        self.judge(fault, wrong, {name: after[name] - before[name] for name in after})
+        assert not self.play(), "the next round failed too"
+        end = time.monotonic() + SECONDS
+        while self.opened():
+            assert time.monotonic() < end, "connections stay open"
+        target.wait_fds(self.worker, self.worker_fds, "the worker")
+        status = target.settled()
+        assert status["slots"][0]["pid"] == self.worker, "it is another worker"
+        return True
+
+    def judge(self, fault, wrong, gained):
+        call = fault.calls[0]
+        allowed = 0 if call in HARMLESS else 1
+        assert len(wrong) <= allowed, "lost %s" % wrong
+        counted = gained["out_of_memory"] + gained["status_5xx"] + gained["accept_errors"]
+        assert not wrong or call in OF_THE_CLIENT or counted > 0, "%s, and nothing was counted: %s" % (wrong, gained)
+        assert call != "write" or gained["access_log_dropped"] > 0, "lines of the access log were lost uncounted"
+
+
+# ---- reload -----------------------------------------------------------------------------------------------
+
+
+class Reload(Scenario):
+    """Variants are subclasses; each point is one reload, and idle and slow connections that live through it."""
+
+    replaces = False
+
+    def change(self, target):
+        target.configure({"version": target.knobs["version"] + 1})
+
+    def undo(self, target):
+        pass
+
+    def told(self, answer, fault):
+        """What the caller may be told; a text that there is no memory for is in the log."""
+        if not (fault.calls[:1] == ("json_malloc",) and answer["text"] == "the reason is in the log"):
+            self.expected(answer)
+
+    def expected(self, answer):
+        assert answer["ok"] or answer["text"].startswith("failed at "), answer
+
+    def point(self, fault):
+        target = self.get()
+        old = dict(target.knobs)
+        before = target.status()
+        with target.client(seconds=SECONDS) as idle, target.client(seconds=SECONDS) as other, \
+                target.client(seconds=SECONDS, receive_buffer=4096) as slow:
+            for client in (idle, other):
+                expect(client.request("/version"), 200)
+            slow.send(slow.head("/large"))
+            select.select([slow.socket], [], [], SECONDS)
+            self.change(target)
+            fault.arm(self.page)
+            answer = target.reload_now(self.replaces)
+            fired = self.page.disarm()
+            version = self.outcome(target, answer, old, fault, before)
+            lost = self.lost(target, fault, (idle, other), slow, version)
+        assert not lost or self.may_lose(fault), "lost: %s (%s)\n%s" % (lost, answer, target.log.text())
+        self.repair(target, old, version)
+        self.healthy()
+        return fired
+
+    def outcome(self, target, answer, old, fault, before):
+        """The version that must be served now; waits until the reload is over."""
+        self.settle_count(target, old, before)
+        status = target.settled(draining=True)
+        if answer is None:      # the control connection was hit: the status tells
+            assert fault.role == "master", "no answer"
+            answer = {"ok": status["last_reload"]["good"], "text": status["last_reload"]["text"]}
+        if self.count(status) == self.count(before):    # the request never came, or was not understood
+            assert fault.role == "master" and fault.calls[0] in CONTROL, "no reload: %s" % answer
+            answer = {"ok": False, "text": "failed at the control socket"}
+        else:
+            self.told(answer, fault)
+        if not answer["ok"]:
+            target.knobs = old
+            target.settled(draining=True)
+        target.check_serves()
+        return target.knobs["version"]
+
+    def count(self, status):
+        return status["last_reload"]["succeeded"] + status["last_reload"]["failed"]
+
+    def settle_count(self, target, old, before):
+        """Which count of slots there is to be is known only when the reload is over."""
+        status = target.wait_status(lambda s: s["phase"] == "idle", SECONDS)
+        if not status["last_reload"]["good"] or self.count(status) == self.count(before):
+            target.knobs = {**target.knobs, "workers": old["workers"]}
+
+    def lost(self, target, fault, idle, slow, version):
+        lost = []
+        for client in idle:
+            try:
+                expect(client.request("/version"), 200, str(version).encode())
+            except (Closed, ConnectionResetError, BrokenPipeError) as error:
+                lost.append("idle: %s" % type(error).__name__)
+            except AssertionError:
+                if not self.replaces:
+                    raise
+        try:
+            expect(slow.hurry().response(), 200, Target.LARGE)
+        except (Closed, ConnectionResetError) as error:
+            lost.append("slow: %s" % type(error).__name__)
+        return lost
+
+    def may_lose(self, fault):
+        """A worker that is killed, or that cannot be reached any more, takes with it what it had in hand."""
+        return fault.action == KILL_CHILD or (fault.calls and fault.calls[0] == "sendmsg" and fault.error == "EPIPE")
+
+    def repair(self, target, old, version):
+        self.page.disarm()
+        self.undo(target)
+        # the file may hold what was refused
+        target.configure({"broken": ""})
+        answer = target.reload_now()
+        assert answer and answer["ok"], "the reload afterwards: %s" % answer
+
+
+class ReloadGood(Reload):
+    name = "reload"
+
+
+class ReloadBad(Reload):
+    name = "reload-bad"
+
+    def change(self, target):
+        target.configure({"broken": "wrokers = 3;", "version": target.knobs["version"] + 1})
+
+    def expected(self, answer):
+        assert not answer["ok"] and answer["text"].startswith("failed at check: "), answer
+
+
+class ReloadReplace(Reload):
+    name = "reload-replace"
+    replaces = True
+
+
+class ReloadCount(Reload):
+    """2 -> 3 -> 2 workers, and an address that comes and goes."""
+
+    name = "reload-count"
+
+    def prepared(self, status):     # a surplus socket stays open: it was there before
+        target = self.target
+        for workers in (3, 2):
+            target.configure({"workers": workers})
+            answer = target.reload_now()
+            assert answer["ok"], answer
+        target.settled()
+        self.fds = fds(target.pid)
+
+    def change(self, target):
+        more = [] if target.knobs["more"] else [(target.address[0], target.address[1] + 1)]
+        target.configure({"version": target.knobs["version"] + 1, "workers": 5 - target.knobs["workers"],
+                          "more": more})
+
+    def undo(self, target):
+        target.configure({"workers": 2, "more": []})
+
+    def lost(self, target, fault, idle, slow, version):
+        self.replaces = True    # a surplus worker drains: its connections answer by the old version
+        lost = super().lost(target, fault, idle, slow, version)
+        self.replaces = False
+        return lost
+
+
+# ---- control, stop ------------------------------------------------------------------------------------------
+
+
+class Control(Scenario):
+    name = "control"
+    roles = ("master",)
+
+    def point(self, fault):
+        target = self.get()
+        fault.arm(self.page)
+        answers = []
+        for line in ({"command": "status"}, b"nonsense\n", {"command": "fly"}, b"x" * 5000, {"command": "status"}):
+            answers.append(target.ask(line))
+        fired = self.page.disarm()
+        wrong = [answer for answer in answers if answer is None]
+        assert len(wrong) <= fired, "answers: %s" % answers
+        self.healthy()
+        return fired
+
+
+class Stop(Scenario):
+    name = "stop"
+    roles = ("master", "worker")
+
+    def point(self, fault):
+        self.page.reset()
+        self.target = target = Target(self.page)
+        target.settled()
+        with target.client(seconds=SECONDS) as idle, target.client(seconds=SECONDS) as half, \
+                target.client(seconds=SECONDS, receive_buffer=4096) as slow:
+            expect(idle.request("/"), 200)
+            half.send(half.head("/small.txt")[:20])
+            slow.send(slow.head("/large"))
+            select.select([slow.socket], [], [], SECONDS)
+            target.status()
+            fault.arm(self.page)
+            target.kill(signal.SIGTERM)
+            lost = self.lost(idle, half, slow)
+        status = target.wait_exit(SECONDS)
+        fired = self.page.disarm()
+        target.ended(status, (0,))
+        at_once = fault.action == SIGNAL and fault.argument in ENDING
+        assert len(lost) <= (1 if fired else 0) or at_once or fault.action == KILL_CHILD, "lost %s" % lost
+        assert fired or not lost
+        self.discard()
+        return fired
+
+    def lost(self, idle, half, slow):
+        lost = []
+
+        def attempt(what, work):
+            try:
+                work()
+            except (Closed, ConnectionResetError, BrokenPipeError) as error:
+                lost.append("%s: %s" % (what, type(error).__name__))
+            except AssertionError as error:
+                if "status 500" not in str(error):
+                    raise
+                lost.append("%s: %s" % (what, error))
+
+        attempt("idle", idle.at_end)
+        half_rest = half.head("/small.txt")[20:]
+        attempt("half", lambda: half.send(half_rest))
+        attempt("half", lambda: expect(half.response(), 200, Target.FILES["small.txt"]))
+        attempt("slow", lambda: expect(slow.hurry().response(), 200, Target.LARGE))
+        return lost
+
+
+class StopAgain(Scenario):
+    """A reload during which the service is told to end."""
+
+    name = "reload-stop"
+
+    def point(self, fault):
+        target = self.get()
+        target.configure({"version": target.knobs["version"] + 1})
+        fault.arm(self.page)
+        target.reload_now()
+        if not self.page.disarm():
+            return False
+        status = target.wait_exit(SECONDS)
+        target.ended(status, (0,))
+        self.discard()
+        return True
+
+
+class ReloadSignal(ReloadGood):
+    """A signal that does not end the service, at any moment of a reload; HUP asks for another one."""
+
+    name = "reload-signal"
+
+    def outcome(self, target, answer, old, fault, before):
+        if fault.argument == SIGNALS["HUP"] and self.page.fired():
+            target.wait_status(lambda s: s["generation"] >= before["generation"] + 2, SECONDS)
+        return super().outcome(target, answer, old, fault, before)
+
+
+class Storm(Scenario):
+    """Every worker is killed at once, again and again, while clients ask and a reload is under way.  A point is a
+    round; many workers, because a slot's back-off makes further rounds slow."""
+
+    name = "storm"
+    WORKERS, ROUNDS = 60, 4
+
+    def get(self):
+        if self.target is None:
+            self.page.reset()
+            self.target = Target(self.page, workers=self.WORKERS)
+            self.target.settled()
+            self.fds = fds(self.target.pid)
+        return self.target
+
+    def point(self, fault):
+        if fault.number > self.ROUNDS:
+            return False
+        target = self.get()
+        over = threading.Event()
+        answers = collections.Counter()
+        load = threading.Thread(target=self.load, args=(target, over, answers))
+        load.start()
+        try:
+            before = set(target.workers().values())
+            reload = threading.Thread(target=target.reload_now)
+            reload.start()
+            for pid in before:      # children that nobody has reaped: the pids are still theirs
+                os.kill(pid, signal.SIGKILL)
+            status = target.settled()
+            reload.join(SECONDS)
+            assert not reload.is_alive(), "the reload was never answered"
+        finally:
+            over.set()
+            load.join()
+        workers = sorted(slot["pid"] for slot in status["slots"])
+        assert not before & set(workers), "somebody outlived SIGKILL"
+        assert target.children() == workers, "children are left: %s" % target.children()
+        assert set(answers) <= {"ok", "lost"} and answers["ok"] > 0, answers
+        target.check_serves()
+        target.wait_fds(target.pid, self.fds, "the master")
+        return True
+
+    def load(self, target, over, answers):
+        while not over.is_set():
+            try:
+                with target.client(seconds=SECONDS) as client:
+                    expect(client.request("/small.txt"), 200, Target.FILES["small.txt"])
+                answers["ok"] += 1
+            except (Closed, ConnectionResetError, BrokenPipeError):
+                answers["lost"] += 1        # it was in the hands of one that was killed
+            except (AssertionError, OSError) as error:
+                answers[str(error)] += 1
+
+
+# ---- series -----------------------------------------------------------------------------------------------
+
+SCENARIOS = {scenario.name: scenario for scenario in (
+    Start, Traffic, ReloadGood, ReloadBad, ReloadReplace, ReloadCount, Control, Stop, StopAgain, ReloadSignal, Storm)}
+
+
+def plan():
+    """(name, scenario, role, [faults without their number]); a task is one series of a scenario and a role."""
+    tasks = []
+    for name, scenario in SCENARIOS.items():
+        if scenario in (StopAgain, ReloadSignal, Storm):        # nothing is made to fail there
+            continue
+        for role in scenario.roles:
+            kinds = [(role, (call,), error, FAIL, 0) for call in CALLS for error in ERRORS[call]
+                     if (role, call, error) not in NO_FAULT]
+            tasks.append(("%s/%s" % (name, role), name, kinds))
+    for word, number in SIGNALS.items():
+        ends = word in ("INT", "QUIT", "TERM")
+        for name in ("start", "reload-stop" if ends else "reload-signal", "stop"):
+            tasks.append(("signal/%s/%s" % (name, word), name, [("master", (), "", SIGNAL, number)]))
+    for name in ("start", "reload", "reload-replace", "reload-count", "stop"):
+        tasks.append(("kill/%s" % name, name,
+                      [("master", (), "", KILL_CHILD, which) for which in (0, 1, 2, EVERY_CHILD)]))
+    tasks.append(("storm", "storm", [("master", (), "", KILL_CHILD, EVERY_CHILD)]))
+    return tasks
+
+
+def calls_made(scenario, page, role):
+    """Which calls a process of that role makes in the scenario at all."""
+    before = {}
+    if not isinstance(scenario, (Start, Stop)):     # which begin with a page of their own
+        scenario.get()
+        before = {call: page.count(role, call) for call in CALLS}
+    scenario.point(Fault(role, (), NEVER))
+    return {call for call in CALLS if page.count(role, call) > before.get(call, 0)}
+
+
+def points(scenario, page, task, short):
+    """The faults of a series, one by one; send(True) says that the end of a kind was reached."""
+    _, scenario_name, kinds = task
+    numbers = SHORT_NUMBERS.get(scenario_name, SHORT_OTHERS) if short else range(1, MOST_POINTS)
+    made = calls_made(scenario, page, kinds[0][0]) if kinds[0][1] else None
+    ends = {}
+    for role, calls, error, action, argument in kinds:
+        key = (calls, argument)
+        if (calls and calls[0] not in made) or (short and key in ends):
+            continue
+        for number in numbers:
+            if number >= ends.get(key, NEVER):      # with another errno: no further than with the first
+                break
+            if (yield Fault(role, calls, number, error, action, argument)):
+                ends.setdefault(key, number)
+                break
+        else:
+            ends.setdefault(key, NEVER)
+
+
+def series(task, short):
+    """(name, [stacks survived], [failures], seconds)"""
+    name, scenario_name, _ = task
+    began = time.monotonic()
+    survived, failures = [], []
+
+    def attempt(what, work):
+        """What it returns, or None for a failure."""
+        try:
+            return work()
+        except Exception as wrong:  # pylint: disable=broad-except
+            failures.append((what, "%s: %s" % (type(wrong).__name__, wrong),
+                             page.where() if page.fired() else None))
+            print("\n".join([what, *interesting(failures[-1][1])]), file=sys.stderr, flush=True)
+            scenario.discard()
+            return None
+
+    with Page() as page:
+        scenario = SCENARIOS[scenario_name](page)
+        faults = points(scenario, page, task, short)
+        fault = attempt("%s: at the beginning" % name, lambda: next(faults))
+        while fault is not None and len(failures) < MOST_FAILURES:
+            fired = attempt("%s: %s" % (name, fault), lambda: scenario.point(fault))
+            if fired:
+                survived.append((fault.calls, page.where() if page.fired() else None))
+            over = fired is False or (fired is None and not page.fired())
+            try:
+                fault = faults.send(over)
+            except StopIteration:
+                break
+        attempt("%s: at the end" % name, scenario.finish)
+    return name, survived, failures, time.monotonic() - began
+
+
+def interesting(text):
+    """The last of the log, without the depth of a sanitizer's stacks."""
+    lines = [line[:300] for line in text.split("\n") if not re.match(r" +#(\d\d|[89]) ", line)]
+    return lines if len(lines) <= 50 else lines[:1] + ["..."] + lines[-48:]
+
+
+def report(results):
+    stacks = collections.Counter()
+    addresses = set()
+    for _, survived, failures, _ in results:
+        for where in [row[1] for row in survived] + [row[2] for row in failures]:
+            if where is not None:
+                stacks[where] += 1
+                addresses |= set(where[1])
+    names = functions(addresses)
+    print("| series | points | survived | seconds |\n|---|---|---|---|")
+    for name, survived, failures, seconds in results:
+        print("| %s | %d | %d | %.1f |" % (name, len(survived) + len(failures), len(survived), seconds))
+    for _, _, failures, _ in results:
+        for what, why, where in failures:
+            print("\nFAILED %s\n    at %s\n    %s" % (what, stack_text(where, names) if where else "?",
+                                                      "\n    ".join(interesting(why))))
+    print("\n%d places in the code were made to fail" % len({stack_text(where, names) for where in stacks}))
+    return names
+
+
+def main(args):
+    short = "--short" in args
+    names = [arg for arg in args if not arg.startswith("-")]
+    names = names or (SHORT_SERIES if short else [""])
+    tasks = [task for task in plan() if task[0].startswith(tuple(names))]
+    if "--list" in args:
+        print("\n".join(task[0] for task in tasks))
+        return 0
+    subprocess.run(["make", "-s", "fault-build"], cwd=TOP, check=True, stdin=subprocess.DEVNULL)
+    began = time.monotonic()
+    with concurrent.futures.ProcessPoolExecutor(JOBS, multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(series, task, short) for task in tasks]
+        for future in concurrent.futures.as_completed(waiting):
+            name, survived, failures, seconds = future.result()
+            print("%s: %d survived, %d failed, %.1f s" % (name, len(survived), len(failures), seconds),
+                  file=sys.stderr, flush=True)
+        results = [future.result() for future in waiting]
+    report(results)
+    passed = sum(len(survived) for _, survived, _, _ in results)
+    failed = sum(len(failures) for _, _, failures, _ in results)
+    print("%.0f s" % (time.monotonic() - began))
+    print("%d passed, %d failed, 0 skipped" % (passed, failed))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
