@@ -419,6 +419,12 @@ class Reload(Scenario):
 class ReloadGood(Reload):
     name = "reload"
 
+    def outcome(self, target, answer, old, fault, before):
+        version = super().outcome(target, answer, old, fault, before)
+        for slot, earlier in zip(target.status()["slots"], before["slots"]):
+            assert slot["failures"] <= earlier["failures"] + 1, "one death was counted twice: %s" % slot
+        return version
+
 
 class ReloadBad(Reload):
     name = "reload-bad"
