@@ -438,6 +438,22 @@ START_TEST(slab_objects_are_distinct_and_aligned)
 }
 END_TEST
 
+START_TEST(what_was_reserved_is_handed_out_next_and_counts_only_then)
+{
+	struct slab slab;
+	void *next;
+
+	slab_init(&slab, 100);
+	ck_assert(slab_reserve(&slab));
+	ck_assert_uint_eq(slab.in_use, 0);
+	next = slab.free;
+	ck_assert(slab_reserve(&slab));
+	ck_assert_ptr_eq(slab_alloc(&slab), next);
+	ck_assert_uint_eq(slab.in_use, 1);
+	slab_free(&slab);
+}
+END_TEST
+
 START_TEST(a_released_object_is_handed_out_again)
 {
 	struct slab slab;
@@ -795,6 +811,7 @@ int main(void)
 	tcase_add_test(memory, a_reset_arena_keeps_one_block);
 	tcase_add_test(memory, copies_and_formatted_texts_are_terminated);
 	tcase_add_test(memory, slab_objects_are_distinct_and_aligned);
+	tcase_add_test(memory, what_was_reserved_is_handed_out_next_and_counts_only_then);
 	tcase_add_test(memory, a_released_object_is_handed_out_again);
 	tcase_add_test(memory, objects_larger_than_a_chunk_and_smaller_than_a_pointer_both_work);
 	tcase_add_test(memory, releasing_no_object_is_harmless);

@@ -318,6 +318,16 @@ START_TEST(a_request_is_a_line_in_the_common_log_format)
 }
 END_TEST
 
+START_TEST(a_log_that_is_switched_off_is_given_back)
+{
+	start_log();
+	access_log_target(&server.engine, -1);
+	ck_assert_ptr_null(server.engine.access_log);
+	ask("GET", "/hello", "");
+	ck_assert_str_eq(logged(), "");
+}
+END_TEST
+
 START_TEST(a_request_line_that_was_not_understood_is_a_dash)
 {
 	start_log();
@@ -380,6 +390,7 @@ static Suite *suite(void)
 	tcase_add_test(files, listings_are_refused);
 	tcase_add_test(files, the_root_is_looked_up_for_each_request);
 	tcase_add_test(log, a_request_is_a_line_in_the_common_log_format);
+	tcase_add_test(log, a_log_that_is_switched_off_is_given_back);
 	tcase_add_test(log, a_request_line_that_was_not_understood_is_a_dash);
 	tcase_add_test(log, an_answer_that_was_cut_is_logged_with_what_was_sent);
 	tcase_add_test(log, a_stuck_pipe_drops_lines_and_counts_them);
