@@ -125,6 +125,7 @@ class Scenario:
         """After a point: whole again, nothing leaked, able to reload; a back-off makes us take another daemon."""
         target = self.target
         status = target.settled()
+        target.check_held(status)
         target.check_serves()
         target.wait_fds(target.pid, self.fds, "the master")
         if any(slot["failures"] > 1 for slot in status["slots"]):
@@ -147,7 +148,7 @@ class Start(Scenario):
         if begun and not (fired and stops):
             if fault.action == SIGNAL and fault.argument == SIGNALS["HUP"] and fired:
                 target.log.wait("reload_done", seconds=SECONDS)
-            target.settled()
+            target.check_held(target.settled())
             target.check_serves()
             target.configure({"version": 2})
             answer = target.reload_now()
@@ -422,6 +423,7 @@ class ReloadGood(Reload):
     def outcome(self, target, answer, old, fault, before):
         version = super().outcome(target, answer, old, fault, before)
         for slot, earlier in zip(target.status()["slots"], before["slots"]):
+            assert slot["pid"] == earlier["pid"] or self.may_lose(fault), "a worker was replaced: %s" % slot
             assert slot["failures"] <= earlier["failures"] + 1, "one death was counted twice: %s" % slot
         return version
 

@@ -222,6 +222,17 @@ class Target(Drover):
         except OSError:
             return "?"
 
+    def sockets(self, pid):
+        links = (self.link(name, pid) for name in os.listdir("/proc/%d/fd" % pid))
+        return {link for link in links if link.startswith("socket:")}
+
+    def check_held(self, status):
+        """Every worker holds every listening socket: one that is missing somewhere is missed only by chance."""
+        count = sum(listener["sockets"] for listener in status["listeners"])
+        for slot in status["slots"]:
+            held = self.sockets(self.pid) & self.sockets(slot["pid"])
+            assert len(held) == count, "slot %d holds %d of %d sockets" % (slot["slot"], len(held), count)
+
     def check_serves(self, version=None, clients=4):
         """Everything that the configuration says holds, on several connections."""
         for _ in range(clients):
