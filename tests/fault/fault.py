@@ -747,6 +747,8 @@ def report(results):
         for what, why, where in failures:
             print("\nFAILED %s\n    at %s\n    %s" % (what, stack_text(where, names) if where else "?",
                                                       "\n    ".join(interesting(why))))
+    kinds = collections.Counter(row[0][0] for _, survived, _, _ in results for row in survived if row[0])
+    print("\nsurvived by call: %s" % ", ".join("%s %d" % pair for pair in kinds.most_common()))
     print("\n%d places in the code were made to fail" % len({stack_text(where, names) for where in stacks}))
     return names
 
