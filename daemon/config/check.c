@@ -12,15 +12,11 @@
 
 enum { CHECK_MAX_LISTEN = 128 };        /* CHANNEL_MAX_LISTENERS: what a worker can be told of */
 
-static const char *origin_of(const struct schema *schema, void *instance, const char *name)
+static const char *origin_of(const struct schema *schema, const void *instance, const char *name)
 {
-	for (unsigned i = 0; i < schema->count; i++) {
-		const char *origin = *setting_origin(schema, instance, i);
+	const char *origin = setting_origin_of(schema, instance, name);
 
-		if (strcmp(schema->settings[i].name, name) == 0 && origin != NULL)
-			return origin;
-	}
-	return "configuration:1:1";
+	return origin != NULL ? origin : "configuration:1:1";
 }
 
 static const struct schema *schema_of(const char *list)

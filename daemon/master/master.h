@@ -11,9 +11,11 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "config/check.h"
+#include "config/preflight.h"
 #include "config/read.h"
 #include "ipc/board.h"
 #include "ipc/channel.h"
+#include "ipc/control.h"
 #include "net/listener.h"
 
 #include <sys/types.h>
@@ -43,12 +45,22 @@ struct verdict {
 	struct config_identity identity;
 	unsigned slots;
 	int error_log, access_log;      /* -1: stderr, or off */
+	struct preflight *findings;     /* malloc'ed; NULL: none */
 };
 
-/* Somebody who waits for a reload's outcome. */
+/* What came of a transition. */
+struct outcome {
+	bool good;
+	bool wrong;                     /* not good, and the configuration itself is why */
+	const char *text;
+	const struct preflight *findings;       /* NULL: none */
+};
+
+/* Somebody who waits for a reload's outcome, or for what it would be. */
 struct asker {
 	struct list link;
-	void (*answer)(struct asker *asker, bool good, const char *text);
+	void (*answer)(struct asker *asker, const struct outcome *outcome);
+	const char *path;               /* of a dry one: what to read; NULL: the daemon's own */
 };
 
 struct child {
@@ -60,6 +72,7 @@ struct child {
 	struct timer deadline;
 	enum child_state state;
 	enum vote vote;
+	bool trial;                     /* of a dry transition: it takes no seat and never serves */
 	unsigned slot;
 	unsigned column;
 	uint64_t born;                  /* the generation that it was forked for */
@@ -101,10 +114,14 @@ enum phase { PHASE_IDLE, PHASE_CHECKING, PHASE_PREPARING, PHASE_GOING };
 struct transition {
 	enum phase phase;
 	uint64_t number;
+	bool dry;                       /* called off where it would be committed */
+	bool wrong;                     /* the configuration itself is why it failed */
 	bool replace;                   /* asked for by the caller */
 	struct verdict next;            /* until the commit */
 	uint64_t started_ns;
 	struct list askers, later;      /* waiting for this one; for the one after it */
+	struct list checks;             /* waiting for a dry one */
+	char dry_path[CONTROL_LINE_BYTES];
 	bool again;                     /* somebody asked meanwhile */
 	bool again_replace;
 	bool replaces;                  /* the plan has fresh workers for serving slots */
@@ -113,6 +130,7 @@ struct transition {
 };
 
 struct checker {
+	struct config_input input;      /* what it reads */
 	pid_t pid;
 	struct source exit;
 	struct timer deadline;
@@ -133,7 +151,7 @@ struct master {
 	struct list listeners;
 	uint32_t listener_ids;
 	uint64_t socket_serials;
-	uint64_t generation_numbers;
+	uint64_t generation_numbers, dry_numbers;
 	uint64_t fresh_since;           /* workers forked for an older generation are replaced, not asked */
 	struct verdict current;         /* committed; generation NULL: none yet */
 	struct transition transition;
@@ -148,6 +166,7 @@ struct master {
 	char last_reload[ERR_TEXT_BYTES];
 	struct timespec last_reload_at;
 	bool last_reload_good;
+	struct preflight *findings;     /* of the committed generation, logged; NULL: none */
 };
 
 /* Runs the service until it is stopped; returns the exit status: 0 stopped as asked, 1 the start failed, 2
@@ -166,7 +185,8 @@ static inline bool master_is_stopping(const struct master *master)
 }
 
 /* ---- checker.c ---- */
-/* Forks the checker; `done` of master->checker is called later, with a verdict or with problems. */
+/* Forks the checker for what master->checker.input says; its `done` is called later, with a verdict or with
+ * problems. */
 bool checker_start(struct master *master, struct err *err);
 /* Ends one that runs; `done` is called when it is gone, if that is before checker_forget. */
 void checker_kill(struct master *master);
@@ -175,7 +195,8 @@ void checker_forget(struct master *master);
 void verdict_release(struct verdict *verdict);
 
 /* ---- spawn.c ---- */
-/* Forks a worker into `slot` and asks it to prepare `verdict`; it becomes slot->next.  NULL with `err`. */
+/* Forks a worker for `slot` and asks it to prepare `verdict`; it becomes slot->next, unless it is a trial.
+ * NULL with `err`. */
 struct child *spawn_child(struct master *master, unsigned slot, const struct verdict *verdict,
 			  struct err *err);
 
@@ -221,6 +242,9 @@ void sockets_close(struct master *master);
 /* ---- reload.c ---- */
 /* Starts a reload, or has one follow the open one.  `asker` (may be NULL) is answered in any case. */
 void reload_ask(struct master *master, struct asker *asker, bool replace);
+/* The same up to the commit, and then it is called off: what would a reload do? Waits for its turn behind
+ * reloads. `asker->path` must stay until the answer. */
+void reload_check(struct master *master, struct asker *asker);
 void reload_child_ready(struct child *child, uint64_t generation);
 void reload_child_failed(struct child *child, uint64_t generation, const char *why);
 void reload_child_adopted(struct child *child, uint64_t generation);
@@ -229,6 +253,19 @@ void reload_child_died(struct child *child);
 void reload_child_left(struct child *child);
 void reload_child_late(struct child *child);
 void reload_stop(struct master *master);
+
+/* ---- dry.c ---- */
+/* Asks the slot's worker, or a fresh one that takes no seat; nobody is overtaken. */
+bool dry_plan_slot(struct master *master, unsigned slot, bool replace, struct err *err);
+/* "would adopt it in place (2 workers) ...": what the open transition, all of whose voters are ready, would
+ * do. */
+void dry_describe(const struct master *master, char *text, size_t bytes);
+
+/* ---- findings.c ---- */
+/* Logs what the committed generation's preflight found and the one before had not. */
+void findings_log(struct master *master);
+/* Adds to `err` why a port below 1024 cannot be bound, if that is what it says. */
+void findings_explain(const struct preflight *findings, struct err *err);
 
 /* ---- notify.c: every sd_* call ---- */
 void notify_ready(const struct master *master);
