@@ -267,6 +267,51 @@ class Dry(Master):
         self.assertEqual(server.workers()[0], first)
         self.reload(server)
 
+    def test_the_fresh_workers_of_a_check_take_no_seat(self):
+        """While one of them is awaited, a slot whose worker dies gets a new one."""
+        allow = ["10.%d.%d.0/24" % (i // 250, i % 250) for i in range(500)]  # so many take a while to prepare
+        routes = [{"match": "/%d" % i, "allow": allow, "respond": {"body": "x"}} for i in range(400)]
+        server = self.start({"reload": "replace", "timeouts": {"prepare": "20s"}, "sites": [{"routes": routes}]})
+        for _ in range(50):
+            asker = threading.Thread(target=self.ask, args=[server])
+            asker.start()
+            fresh = self.stop_a_fresh_one(server, asker)
+            if fresh:
+                break
+            asker.join()
+            server.wait_status(lambda _: len(server.children()) == 2)
+        else:
+            self.fail("no fresh worker could be stopped in time")
+        old = server.workers()[0]
+        os.kill(old, signal.SIGKILL)
+        server.wait_status(lambda status: self.is_seated(status, 0, old), 10)
+        self.assertEqual(server.status()["phase"], "preparing")
+        os.kill(fresh, signal.SIGCONT)
+        asker.join()
+        server.wait_status(lambda _: len(server.children()) == 2)
+
+    def stop_a_fresh_one(self, server, asker):
+        """The pid of one that stands still before it is ready; 0: the check was over too soon."""
+        while asker.is_alive():
+            for pid in [worker["pid"] for worker in server.status()["workers"] if worker["state"] == "starting"][-1:]:
+                try:
+                    os.kill(pid, signal.SIGSTOP)
+                except ProcessLookupError:
+                    continue
+                drover.wait_stopped(pid)
+                # what it said before it stood still has been heard when the second question is answered
+                if all((pid, "starting") in [(worker["pid"], worker["state"]) for worker in server.status()["workers"]]
+                       for _ in range(5)):
+                    return pid
+                self.go_on(pid)
+        return 0
+
+    def go_on(self, pid):
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+
     def is_seated(self, status, slot, old):
         return status["slots"][slot]["pid"] not in (0, old)
 
