@@ -102,13 +102,39 @@ static int serve(const struct config_input *input)
 
 /* ---- -t and -T --------------------------------------------------------------------------------------- */
 
-static int print(const struct generation *generation)
+/* What depends on who asks, and is gone once rights are dropped. */
+struct here {
+	struct config_identity identity;
+	char control[CONTROL_PATH_BYTES];       /* of control = "auto"; "": there is none */
+};
+
+/* What "auto" and what is left out mean here, as comments. */
+static void print_meaning(const struct config *config, const struct here *here)
+{
+	const struct config_identity *identity = &here->identity;
+	struct machine machine;
+
+	preflight_gather(&machine);
+	if (config->workers == 0)
+		printf("# workers = \"auto\" is %u here\n", config_worker_count(config));
+	if (config->open_files == 0)
+		printf("# limits.open_files = \"auto\" is %llu here\n",
+		       (unsigned long long)machine.open_files.value);
+	if (strcmp(config->control, "auto") == 0)
+		printf("# control = \"auto\" is %s here\n",
+		       here->control[0] != '\0' ? here->control : "\"off\"");
+	printf("# workers run as uid %u, gid %u%s%s%s\n", identity->uid, identity->gid,
+	       identity->change ? " (" : "", identity->name, identity->change ? ")" : "");
+}
+
+static int print(const struct generation *generation, const struct here *here)
 {
 	size_t len;
 	char *text = canonical_print(generation, &len);
 
 	if (text == NULL)
 		return STATUS_FAILED;
+	print_meaning(generation->config, here);
 	fputs(text, stdout);
 	free(text);
 	return STATUS_GOOD;
@@ -122,13 +148,12 @@ static const int check_statuses[] = {
 
 /* What the workers' user may not read is a mistake too; takes on that user for good. */
 static bool check_as_worker(const struct config_input *input, struct generation *generation,
-			    struct problems *problems)
+			    struct config_identity *identity, struct problems *problems)
 {
-	struct config_identity identity;
 	struct err err;
 
-	if (config_identity(generation->config, &identity, &err) &&
-	    privilege_drop(identity.change, identity.uid, identity.gid, &err))
+	if (config_identity(generation->config, identity, &err) &&
+	    privilege_drop(identity->change, identity->uid, identity->gid, &err))
 		return check_system(generation, problems);
 	problems_add(problems, "%s: %s", input->path, err.text);
 	return false;
@@ -156,12 +181,13 @@ static int check_alone(const struct config_input *input, struct generation *gene
 		       struct problems *problems)
 {
 	bool good = show_findings(generation->config);
+	struct config_identity identity;
 
 	probe_logs(generation->config, problems);
 	if (addresses)
 		probe_addresses(generation->config, problems);
 	good &= problems->count == 0;
-	if (!check_as_worker(input, generation, problems))
+	if (!check_as_worker(input, generation, &identity, problems))
 		return STATUS_WRONG;
 	return good ? STATUS_GOOD : STATUS_FAILED;
 }
@@ -217,13 +243,16 @@ static int check(const struct config_input *input, const struct options *options
 {
 	struct generation *generation = generation_new(0, service_schemas);
 	struct problems problems = { 0 };
+	struct here here = { 0 };
 	int status = STATUS_WRONG;
 
+	if (!control_default_path(here.control))
+		here.control[0] = '\0';
 	if (generation != NULL && read_config(input, generation, &problems)) {
 		if (!options->print)
 			status = test(input, options, generation, &problems);
-		else if (check_as_worker(input, generation, &problems))
-			status = print(generation);
+		else if (check_as_worker(input, generation, &here.identity, &problems))
+			status = print(generation, &here);
 	}
 	if (problems.text != NULL)
 		fputs(problems.text, stderr);

@@ -12,6 +12,8 @@
 
 /* ---- printing ---------------------------------------------------------------------------------------- */
 
+enum { TAB_COLUMNS = 8, ORIGIN_COLUMN = 46 };
+
 struct printer {
 	const struct schema *const *services;
 	char *text;
@@ -50,6 +52,15 @@ static void indent(struct printer *out)
 {
 	for (unsigned i = 0; i < out->depth; i++)
 		put(out, "\t");
+}
+
+/* So that the origins of what is not too long stand in a column. */
+static void pad(struct printer *out, size_t begin)
+{
+	size_t width = out->len - begin + out->depth * (TAB_COLUMNS - 1);
+
+	if (!out->failed && width < ORIGIN_COLUMN)
+		put(out, "%*s", (int)(ORIGIN_COLUMN - width), "");
 }
 
 static void print_instance(struct printer *out, const struct schema *schema, void *instance);
@@ -98,9 +109,12 @@ static void print_scalar(struct printer *out, const struct schema *schema, void 
 	/* out of memory must never look like absent: an allow list would be gone */
 	out->failed |= text == NULL && !setting_absent(row, instance);
 	if (text != NULL) {
+		size_t begin = out->len;
+
 		indent(out);
-		put(out, "%s = %s;  # %s\n", dot != NULL ? dot + 1 : row->name, text,
-		    origin != NULL ? origin : "default");
+		put(out, "%s = %s;", dot != NULL ? dot + 1 : row->name, text);
+		pad(out, begin);
+		put(out, "  # %s\n", origin != NULL ? origin : "default");
 	}
 	arena_free(&arena);
 }
