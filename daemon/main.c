@@ -114,7 +114,7 @@ static void print_meaning(const struct config *config, const struct here *here)
 	const struct config_identity *identity = &here->identity;
 	struct machine machine;
 
-	preflight_gather(&machine);
+	machine_look(&machine);
 	if (config->workers == 0)
 		printf("# workers = \"auto\" is %u here\n", config_worker_count(config));
 	if (config->open_files == 0)
@@ -166,7 +166,7 @@ static bool show_findings(const struct config *config)
 	struct preflight found;
 	bool good = true;
 
-	preflight_gather(&machine);
+	machine_look(&machine);
 	preflight_judge(config, &machine, &found);
 	for (unsigned i = 0; i < found.count; i++) {
 		check_line(stderr, found.at[i].place, finding_severity_names[found.at[i].severity],

@@ -1,6 +1,4 @@
-/* preflight.c - the rules, one function each, and the reading of the machine.
- *
- * Called by the checker before it drops its rights and by `drover -t`; cannot fail. */
+/* preflight.c - the rules, one function each.  Called by the checker and by `drover -t`; pure, cannot fail. */
 #include "preflight.h"
 
 #include "base/pool.h"
@@ -10,9 +8,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/capability.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 enum {
 	/* of a connection, without its buffers: ours, and the kernel's share of an idle one, measured */
@@ -399,62 +394,4 @@ void preflight_tame(struct preflight *preflight)
 		finding->text[sizeof(finding->text) - 1] = '\0';
 		finding->remedy[sizeof(finding->remedy) - 1] = '\0';
 	}
-}
-
-/* ---- the machine ------------------------------------------------------------------------------------- */
-
-static struct figure number_in(const char *path)
-{
-	struct figure figure = { 0 };
-	char line[64];
-
-	if (!cgroup_line(path, line, sizeof(line)))
-		return figure;
-	line[strcspn(line, "\n")] = '\0';
-	figure.known = str_to_u64(str_of(line), &figure.value);
-	return figure;
-}
-
-/* RLIM_INFINITY is FIGURE_UNLIMITED. The soft limit of open files is raised to the hard one at the start. */
-static struct figure most_files(void)
-{
-	struct rlimit limit;
-
-	return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (struct figure){ true, limit.rlim_max }
-						     : (struct figure){ 0 };
-}
-
-/* Workers are forked by root before they change their user: there is no limit for those (setrlimit(2)). */
-static struct figure most_processes(void)
-{
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-
-	return geteuid() == 0 || getrlimit(RLIMIT_NPROC, &limit) == 0
-		       ? (struct figure){ true, limit.rlim_cur }
-		       : (struct figure){ 0 };
-}
-
-static bool has_capability(cap_value_t capability)
-{
-	cap_flag_value_t value = CAP_CLEAR;
-	cap_t mine = cap_get_proc();
-
-	if (mine != NULL)
-		cap_get_flag(mine, capability, CAP_EFFECTIVE, &value);
-	cap_free(mine);
-	return value == CAP_SET;
-}
-
-void preflight_gather(struct machine *machine)
-{
-	*machine = (struct machine){
-		.open_files = most_files(),
-		.somaxconn = number_in("/proc/sys/net/core/somaxconn"),
-		.first_port = number_in("/proc/sys/net/ipv4/ip_unprivileged_port_start"),
-		.may_bind = has_capability(CAP_NET_BIND_SERVICE),
-		.memory = cgroup_limit("memory", "memory.limit_in_bytes", "memory.max"),
-		.tasks = cgroup_limit("pids", "pids.max", "pids.max"),
-		.processes = most_processes(),
-		.cpus = config_cpu_count(),
-	};
 }

@@ -5,8 +5,8 @@
 #ifndef CONFIG_PREFLIGHT_H
 #define CONFIG_PREFLIGHT_H
 
-#include "cgroup.h"
 #include "config.h"
+#include "machine.h"
 
 enum { PREFLIGHT_MAX = 16 };
 
@@ -27,20 +27,6 @@ struct preflight {
 	unsigned count;
 	struct finding at[PREFLIGHT_MAX];
 };
-
-/* What the machine allows this process. */
-struct machine {
-	struct figure open_files;       /* RLIMIT_NOFILE, hard */
-	struct figure somaxconn;
-	struct figure first_port;       /* that needs no capability */
-	bool may_bind;                  /* CAP_NET_BIND_SERVICE */
-	struct figure memory;           /* bytes, of the cgroup */
-	struct figure tasks;            /* of the cgroup */
-	struct figure processes;        /* RLIMIT_NPROC, which root is free of */
-	unsigned cpus;                  /* within affinity mask and quota */
-};
-
-void preflight_gather(struct machine *machine);
 
 /* Everything that `config` (complete) asks for beyond `machine`, in the order of the table in preflight.c.
  * Pure. */

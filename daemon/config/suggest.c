@@ -71,7 +71,7 @@ static const char *search_services(const struct search *for_it, const char *pref
 	for (unsigned i = 0; for_it->services[i] != NULL && found == NULL; i++) {
 		const char *path = arena_printf(for_it->arena, "%s%s", prefix, for_it->services[i]->name);
 
-		if (path != NULL && strcmp(for_it->services[i]->name, for_it->name) == 0)
+		if (path == NULL || strcmp(for_it->services[i]->name, for_it->name) == 0)
 			return path;
 		found = search(for_it, for_it->services[i], arena_printf(for_it->arena, "%s.", path));
 	}

@@ -4,8 +4,8 @@
 
 #include "setting.h"
 
-/* The name of those that may stand in `schema` (in its group `group`; NULL: outside of any) that `name` may be
- * a typing error of. NULL: nothing is near enough. */
+/* The name of those that may stand in `schema` (in its group `group`; NULL: outside of any) that `name` may
+ * be a typing error of. NULL: nothing is near enough. */
 const char *suggest_near(const struct schema *schema, const char *group, const struct schema *const *services,
 			 const char *name, struct arena *arena);
 

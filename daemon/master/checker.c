@@ -66,7 +66,7 @@ static void look_around(const struct config *config, struct preflight *findings)
 {
 	struct machine machine;
 
-	preflight_gather(&machine);
+	machine_look(&machine);
 	preflight_judge(config, &machine, findings);
 }
 
