@@ -41,7 +41,7 @@ static const char usage[] =
 	"  -t, --test           check the configuration and exit; a running drover is asked\n"
 	"                       what a reload would do: status 1 when it would fail, 2 when\n"
 	"                       the configuration is wrong\n"
-	"      --offline        with -t: ask no running drover and try no address\n"
+	"      --offline        with -t: ask no running drover, try no address and no log file\n"
 	"  -T, --print          print the effective configuration and where each value is from\n"
 	"  -r, --root DIR       serve a directory, without a configuration file\n"
 	"  -l, --listen ADDR    where -r listens (default 127.0.0.1:8080)\n"
@@ -159,34 +159,42 @@ static bool check_as_worker(const struct config_input *input, struct generation 
 	return false;
 }
 
-/* Findings first: they need the rights that the check gives up. */
-static bool show_findings(const struct config *config)
+/* How much of what a start does is tried without a daemon. */
+enum trial { TRY_NOTHING, TRY_LOGS, TRY_ALL };
+
+static const char *const trial_words[] = {
+	[TRY_NOTHING] = "checked offline, no address and no log file tried",
+	[TRY_LOGS] = "checked alone, addresses not tried",     /* a silent drover may hold them */
+	[TRY_ALL] = "checked alone",
+};
+
+/* One that is an error says why an address cannot be bound: where none is tried, nobody knows. */
+static void show_findings(const struct config *config, enum trial trial)
 {
 	struct machine machine;
 	struct preflight found;
-	bool good = true;
 
 	machine_look(&machine);
 	preflight_judge(config, &machine, &found);
-	for (unsigned i = 0; i < found.count; i++) {
-		check_line(stderr, found.at[i].place, finding_severity_names[found.at[i].severity],
-			   found.at[i].text, found.at[i].remedy, found.at[i].id);
-		good &= found.at[i].severity != FINDING_ERROR;
-	}
-	return good;
+	for (unsigned i = 0; i < found.count; i++)
+		if (found.at[i].severity != FINDING_ERROR || trial == TRY_ALL)
+			check_line(stderr, found.at[i].place, finding_severity_names[found.at[i].severity],
+				   found.at[i].text, found.at[i].remedy, found.at[i].id);
 }
 
-/* Without a daemon: all that a start would try, but for what one that does not answer may hold. */
-static int check_alone(const struct config_input *input, struct generation *generation, bool addresses,
+/* First what needs the rights that the rest gives up. */
+static int check_alone(const struct config_input *input, struct generation *generation, enum trial trial,
 		       struct problems *problems)
 {
-	bool good = show_findings(generation->config);
 	struct config_identity identity;
+	bool good;
 
-	probe_logs(generation->config, problems);
-	if (addresses)
+	show_findings(generation->config, trial);
+	if (trial >= TRY_LOGS)
+		probe_logs(generation->config, problems);
+	if (trial >= TRY_ALL)
 		probe_addresses(generation->config, problems);
-	good &= problems->count == 0;
+	good = problems->count == 0;
 	if (!check_as_worker(input, generation, &identity, problems))
 		return STATUS_WRONG;
 	return good ? STATUS_GOOD : STATUS_FAILED;
@@ -221,18 +229,19 @@ static int ask_daemon(const struct config_input *input, const struct config *con
 static int test(const struct config_input *input, const struct options *options,
 		struct generation *generation, struct problems *problems)
 {
-	bool nobody = input->text != NULL;
-	struct err err = { "--offline" };
+	enum trial trial = options->offline ? TRY_NOTHING : TRY_ALL;
+	struct err err = { "there is no file that a running drover could be asked about" };
+	bool nobody = true;
 	int status = -1;
 
-	if (input->text != NULL)
-		err_set(&err, "there is no file that a running drover could be asked about");
-	else if (!options->offline)
+	if (trial == TRY_ALL && input->text == NULL)
 		status = ask_daemon(input, generation->config, &nobody, &err);
+	if (!nobody)
+		trial = TRY_LOGS;
 	if (status < 0) {
-		status = check_alone(input, generation, nobody && !options->offline, problems);
-		printf("%s: checked alone%s: %s\n", input->path,
-		       nobody && !options->offline ? "" : ", addresses not tried", err.text);
+		status = check_alone(input, generation, trial, problems);
+		printf("%s: %s%s%s\n", input->path, trial_words[trial], trial != TRY_NOTHING ? ": " : "",
+		       trial != TRY_NOTHING ? err.text : "");
 	}
 	if (status == STATUS_GOOD)
 		printf("%s: the configuration is good\n", input->path);

@@ -1,4 +1,5 @@
-/* preflight.c - the rules, one function each.  Called by the checker and by `drover -t`; pure, cannot fail. */
+/* preflight.c - the rules, one function each.  Called by the checker and by `drover -t`; pure, cannot
+ * fail. */
 #include "preflight.h"
 
 #include "base/pool.h"

@@ -382,7 +382,7 @@ class Alone(Files):
         server = self.start()
         result = run("-t", "--offline", "-c", server.config)
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("checked alone, addresses not tried: --offline", result.stdout)
+        self.assertIn("checked offline, no address and no log file tried\n", result.stdout)
         self.assertEqual(server.log.find("check_done"), [])
         self.assertEqual(run("--offline", "-c", server.config).returncode, 2)
 
@@ -405,6 +405,7 @@ class Alone(Files):
         self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr, r"drover\.conf:3:35: log\.error: open /nonexistent/e\.log: No such file")
         self.assertNotIn("a.log", result.stderr)
+        self.assertEqual(run("-t", "--offline", "-c", path).returncode, 0)
         self.assertFalse(os.path.exists(self.dir + "/a.log"))
 
     def test_a_directory_served_without_a_file(self):
@@ -449,8 +450,8 @@ class Preflight(Files):
     def test_a_low_port_without_the_right_to_it(self):
         if os.geteuid() != 0:
             return  # cannot become somebody without it
-        path = self.file('control = "off";\nlisten = ( { address = "127.0.0.1:81"; } );\nsites = ( { routes = ('
-                         ' { match = "/"; files = { root = "%s"; }; } ); } );\n' % self.dir)
+        path = self.file('control = "%s/c.sock";\nlisten = ( { address = "127.0.0.1:81"; } );\nsites = ( { routes = ('
+                         ' { match = "/"; files = { root = "%s"; }; } ); } );\n' % (self.dir, self.dir))
         with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:
             if int(file.read()) <= 81:
                 return  # everybody has it
