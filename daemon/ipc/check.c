@@ -31,6 +31,24 @@ static json_t *request(const char *file)
 	return json_pack("{s:s, s:s++}", "command", "check", "config", here, "/", file);
 }
 
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
+/* An older daemon does not know the command. */
+static json_t *understood(json_t *answer, const char *socket, struct err *err)
+{
+	if (answer == NULL || json_object_get(answer, "wrong") != NULL)
+		return answer;
+	err_set(err, "drover at %s cannot answer: %s", socket, text_of(answer, "text"));
+	json_decref(answer);
+	errno = EPROTO;
+	return NULL;
+}
+
 json_t *check_ask(const char *socket, const char *file, struct err *err)
 {
 	json_t *alive = control_ask(socket, json_pack("{s:s}", "command", "status"), ALIVE_MS, err);
@@ -44,14 +62,7 @@ json_t *check_ask(const char *socket, const char *file, struct err *err)
 		errno = EILSEQ;
 		return err_set(err, "the path cannot be told to drover: it is no UTF-8"), NULL;
 	}
-	return control_ask(socket, question, VERDICT_MS, err);
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
+	return understood(control_ask(socket, question, VERDICT_MS, err), socket, err);
 }
 
 void check_line(FILE *out, const char *place, const char *severity, const char *text, const char *remedy,
@@ -84,8 +95,9 @@ enum check_result check_show(const json_t *answer, const char *socket)
 		fprintf(stderr, "%s\n", text);
 		return CHECK_WRONG;
 	}
-	fprintf(good ? stdout : stderr, "drover (pid %lld, generation %lld) at %s: a reload %s\n",
+	fprintf(good ? stdout : stderr, "drover (pid %lld, generation %lld) at %s: %s%s\n",
 		json_integer_value(json_object_get(answer, "pid")),
-		json_integer_value(json_object_get(answer, "generation")), socket, text);
+		json_integer_value(json_object_get(answer, "generation")), socket,
+		strncmp(text, "would", 5) == 0 ? "a reload " : "", text);       /* else it is refused */
 	return good ? CHECK_GOOD : CHECK_WOULD_FAIL;
 }

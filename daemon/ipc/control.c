@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/str.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -109,13 +110,14 @@ static char *read_answer(int fd, uint64_t until_ns)
 	return NULL;
 }
 
-static json_t *converse(int fd, const char *path, const char *line, unsigned deadline_ms, struct err *err)
+static json_t *converse(int fd, const char *path, struct str line, unsigned deadline_ms, struct err *err)
 {
 	uint64_t until_ns = deadline_ms > 0 ? clock_now_ns() + deadline_ms * CLOCK_MS : 0;
 	char *text = NULL;
 	json_t *answer;
 
-	if (send(fd, line, strlen(line), MSG_NOSIGNAL) >= 0 && send(fd, "\n", 1, MSG_NOSIGNAL) >= 0)
+	/* in one piece: whoever has read a line may answer and close at once */
+	if (send(fd, line.at, line.len, MSG_NOSIGNAL) >= 0)
 		text = read_answer(fd, until_ns);
 	else if (errno == EPIPE || errno == ECONNRESET)
 		errno = EPROTO;
@@ -142,15 +144,18 @@ json_t *control_ask(const char *path, json_t *request, unsigned deadline_ms, str
 	char *line = request != NULL ? json_dumps(request, JSON_COMPACT) : NULL;
 	json_t *answer = NULL;
 	int fd AUTO_CLOSE = -1;
+	size_t len;
 
 	json_decref(request);
 	if (line == NULL) {
 		errno = ENOMEM;
 		return err_sys(err, ENOMEM, "make a request"), NULL;
 	}
+	len = strlen(line);
+	line[len] = '\n';               /* in place of the terminator: it is sent by length */
 	fd = connect_to(path, deadline_ms, err);
 	if (fd >= 0)
-		answer = converse(fd, path, line, deadline_ms, err);
+		answer = converse(fd, path, (struct str){ line, len + 1 }, deadline_ms, err);
 	free(line);
 	return answer;
 }

@@ -59,10 +59,8 @@ static void put_workers(struct text *text, const struct master *master)
 
 	if (!transition->replaces)
 		put(text, "would adopt it in place (%u worker%s)", kept, plural(kept));
-	else if (transition->notes[0] != '\0')
-		put(text, "would replace %u worker%s: %s", kept, plural(kept), transition->notes);
 	else
-		put(text, "would replace %u worker%s: reload = \"replace\"", kept, plural(kept));
+		put(text, "would replace %u worker%s (%s)", kept, plural(kept), transition->why_replaced);
 	if (then > now)
 		put(text, ", start %u more", then - now);
 	if (now > then)

@@ -127,6 +127,7 @@ struct transition {
 	bool replaces;                  /* the plan has fresh workers for serving slots */
 	unsigned buried;                /* voters that died: off the list of children */
 	char notes[256];                /* what the caller should know although it went well */
+	char why_replaced[96];
 };
 
 struct checker {

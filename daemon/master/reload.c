@@ -461,9 +461,13 @@ static bool must_replace(struct master *master, const struct verdict *next, cons
 			  next->identity.uid != master->current.identity.uid ||
 			  next->identity.gid != master->current.identity.gid;
 
-	if (diff->replace || other_user)
-		snprintf(transition->notes, sizeof(transition->notes),
-			 "workers are replaced because %s changed", diff->replace ? diff->why : "user");
+	snprintf(transition->why_replaced, sizeof(transition->why_replaced), "reload = \"replace\"");
+	if (diff->replace || other_user) {
+		snprintf(transition->why_replaced, sizeof(transition->why_replaced), "%s changed",
+			 diff->replace ? diff->why : "user");
+		snprintf(transition->notes, sizeof(transition->notes), "workers are replaced because %s",
+			 transition->why_replaced);
+	}
 	return diff->replace || other_user || transition->replace ||
 	       next->generation->config->reload == RELOAD_REPLACE;
 }

@@ -28,7 +28,6 @@ DEADLINE = 30  # for what should take milliseconds, on a machine that is busy
 PR_SET_PDEATHSIG = 1
 LEVELS = ("error", "warning", "notice", "info", "debug")
 libc = ctypes.CDLL(None)
-os.environ["RUNTIME_DIRECTORY"] = "/proc/none"  # where nobody's control socket is: -t asks who it finds there
 
 
 def deadline(seconds=DEADLINE):
@@ -91,6 +90,8 @@ def temporary_directory():
 
 def run(*args, env=None, **more):
     """Runs the daemon's binary to its end; the result has returncode, stdout and stderr."""
+    if env is None:  # -t asks the daemon at the default control socket: here there shall be none
+        env = {**os.environ, "RUNTIME_DIRECTORY": "/proc/none"}
     return subprocess.run([DROVER, *args], capture_output=True, text=True, errors="replace", env=env,
                           stdin=subprocess.DEVNULL, timeout=DEADLINE, **more)
 

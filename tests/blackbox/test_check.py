@@ -66,9 +66,9 @@ class Dry(Master):
         server.configure({"workers": 1})
         self.would(server, r"in place \(1 worker\), retire 1")
         server.configure({"workers": 2, "reload": "replace"})
-        self.would(server, r'would replace 2 workers: reload = "replace"')
+        self.would(server, r'would replace 2 workers \(reload = "replace"\)')
         server.configure({"reload": "adopt", "limits": {"open_files": 500}})
-        self.would(server, r"would replace 2 workers: workers are replaced because limits.open_files changed")
+        self.would(server, r"would replace 2 workers \(limits\.open_files changed\)")
 
     def test_addresses(self):
         server = self.start()
@@ -315,6 +315,32 @@ class Dry(Master):
     def is_seated(self, status, slot, old):
         return status["slots"][slot]["pid"] not in (0, old)
 
+    def test_a_worker_that_was_behind_catches_up(self):
+        """A check that overtakes the question for what is committed does not take its place."""
+        server = self.start({"timeouts": {"prepare": "20s"}})
+        first, second = server.workers()[0], server.workers()[1]
+        self.stop(first)
+        server.hup()
+        server.wait_status(lambda status: status["phase"] == "preparing")
+        os.kill(second, signal.SIGKILL)
+        late = server.workers(server.wait_status(lambda status: self.is_seated(status, 1, second)))[1]
+        self.stop(late)  # it serves the old one, and was not asked for the new one
+        os.kill(first, signal.SIGCONT)
+        server.log.wait("reload_done")
+        asker = threading.Thread(target=self.ask, args=[server])
+        asker.start()
+        server.wait_status(lambda status: status["phase"] == "preparing")
+        os.kill(late, signal.SIGCONT)
+        asker.join()
+        status = server.wait_status(lambda status: {worker["generation"] for worker in status["workers"]}
+                                    == {status["generation"]})
+        self.assertEqual(server.workers(status), {0: first, 1: late})
+
+    def stop(self, pid):
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(self.go_on, pid)
+        drover.wait_stopped(pid)
+
     def test_who_asks_and_leaves_disturbs_nobody(self):
         server = self.start()
         for _ in range(20):
@@ -407,6 +433,27 @@ class Alone(Files):
         self.assertNotIn("a.log", result.stderr)
         self.assertEqual(run("-t", "--offline", "-c", path).returncode, 0)
         self.assertFalse(os.path.exists(self.dir + "/a.log"))
+
+    def test_a_daemon_that_does_not_understand(self):
+        """An older one, say: it is there, so that what it may hold is not tried."""
+        with socket.socket(socket.AF_UNIX) as old:
+            old.bind(self.dir + "/c.sock")
+            old.listen()
+            old.settimeout(drover.DEADLINE)
+
+            def serve():
+                for answer in (b'{"ok":true}\n', b'{"ok":false,"text":"unknown command"}\n'):
+                    peer = old.accept()[0]
+                    self.assertTrue(peer.recv(4096).endswith(b"\n"))
+                    peer.sendall(answer)
+                    peer.close()
+
+            server = threading.Thread(target=serve, daemon=True)
+            server.start()
+            result = run("-t", "-c", self.minimal('control = "%s/c.sock";\n' % self.dir))
+            server.join()
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout, "checked alone, addresses not tried: .*cannot answer: unknown command")
 
     def test_a_directory_served_without_a_file(self):
         result = run("-t", "-r", self.dir, "-l", drover.address_text(drover.free_address()))
