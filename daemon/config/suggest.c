@@ -66,15 +66,15 @@ static const char *search(const struct search *for_it, const struct schema *sche
 
 static const char *search_services(const struct search *for_it, const char *prefix)
 {
+	const struct schema *const *services = for_it->services;
 	const char *found = NULL;
 
-	for (unsigned i = 0; for_it->services[i] != NULL && found == NULL; i++) {
-		const char *path = arena_printf(for_it->arena, "%s%s", prefix, for_it->services[i]->name);
-
-		if (path == NULL || strcmp(for_it->services[i]->name, for_it->name) == 0)
-			return path;
-		found = search(for_it, for_it->services[i], arena_printf(for_it->arena, "%s.", path));
-	}
+	for (unsigned i = 0; services[i] != NULL; i++)  /* themselves before what is in them */
+		if (strcmp(services[i]->name, for_it->name) == 0)
+			return arena_printf(for_it->arena, "%s%s", prefix, for_it->name);
+	for (unsigned i = 0; services[i] != NULL && found == NULL; i++)
+		found = search(for_it, services[i],
+			       arena_printf(for_it->arena, "%s%s.", prefix, services[i]->name));
 	return found;
 }
 

@@ -14,9 +14,8 @@ bool dry_plan_slot(struct master *master, unsigned slot, bool replace, struct er
 	struct child *trial;
 
 	if (seat->serving != NULL && !replace) {
-		seat->serving->vote = VOTE_ASKED;
-		return spawn_ask(seat->serving, &master->transition.next, err) ||
-		       err_add(err, "slot %u", slot);
+		reload_ask_child(seat->serving);
+		return true;
 	}
 	if (seat->serving == NULL && slot < master->slot_count)
 		return true;

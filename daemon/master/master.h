@@ -246,6 +246,8 @@ void reload_ask(struct master *master, struct asker *asker, bool replace);
 /* The same up to the commit, and then it is called off: what would a reload do? Waits for its turn behind
  * reloads. `asker->path` must stay until the answer. */
 void reload_check(struct master *master, struct asker *asker);
+/* Asks a serving worker for its vote. */
+void reload_ask_child(struct child *child);
 void reload_child_ready(struct child *child, uint64_t generation);
 void reload_child_failed(struct child *child, uint64_t generation, const char *why);
 void reload_child_adopted(struct child *child, uint64_t generation);

@@ -495,6 +495,18 @@ static bool call_fresh(struct master *master, unsigned slot, struct err *err)
 	return true;
 }
 
+/* One that cannot be told has died, and loses its vote when its end is seen; or it does not read, and is
+ * late. */
+void reload_ask_child(struct child *child)
+{
+	struct err err;
+
+	child->vote = VOTE_ASKED;
+	if (!spawn_ask(child, &child->master->transition.next, &err))
+		log_event(LEVEL_DEBUG, "worker_not_asked", log_number("slot", child->slot),
+			  log_text("error", err.text));
+}
+
 /* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks
  * nobody); those above the new count are retired when all others have adopted. */
 static bool plan_slot(struct master *master, unsigned slot, bool replace, struct err *err)
@@ -503,8 +515,8 @@ static bool plan_slot(struct master *master, unsigned slot, bool replace, struct
 
 	if (serving != NULL && !replace) {
 		overtake(master, slot);
-		serving->vote = VOTE_ASKED;
-		return spawn_ask(serving, &master->transition.next, err) || err_add(err, "slot %u", slot);
+		reload_ask_child(serving);
+		return true;
 	}
 	if (serving != NULL || slot >= master->slot_count)
 		return call_fresh(master, slot, err);
