@@ -387,7 +387,9 @@ static bool load_raw(const char **at, struct raw *raw, struct arena *arena)
 /* What is behind a value: its semicolon, and where it came from. */
 static bool is_end(const char *at)
 {
-	return at[0] == ';' && (at[1] == '\0' || strncmp(at + 1, "  # ", 4) == 0);
+	size_t blanks = at[0] == ';' ? strspn(at + 1, " ") : 0;
+
+	return at[0] == ';' && (at[1] == '\0' || (blanks >= 2 && strncmp(at + 1 + blanks, "# ", 2) == 0));
 }
 
 static bool load_value(struct canonical_load *load, const char *name, const char *value, struct err *err)

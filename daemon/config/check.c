@@ -101,7 +101,8 @@ static bool has_host(const struct site_config *site, const char *host)
 }
 
 /* The way back from a name that is known, walked for the problems that are shown only. */
-static const char *place_of_host(const struct config *config, const char *host, const struct problems *problems)
+static const char *place_of_host(const struct config *config, const char *host,
+				 const struct problems *problems)
 {
 	for (unsigned i = 0; problems->kept < PROBLEMS_MAX_LINES && i < config->sites.count; i++)
 		if (has_host(config_site(config, i), host))
@@ -118,9 +119,10 @@ static void check_default(const struct site_config *site, struct seen *seen, str
 		return;
 	if (seen->default_site != NULL)
 		problems_add(problems,
-			     "%s: this is a second site without hosts; only one can be the default, and there is"
-			     " one at %s",
-			     origin_of(schema, site, "routes"), origin_of(schema, seen->default_site, "routes"));
+			     "%s: this is a second site without hosts; only one can be the default, and there"
+			     " is one at %s",
+			     origin_of(schema, site, "routes"),
+			     origin_of(schema, seen->default_site, "routes"));
 	else
 		seen->default_site = site;
 }

@@ -48,7 +48,7 @@ bool control_find(const char *setting, char path[CONTROL_PATH_BYTES])
 }
 
 /* A full backlog is waited for, like an answer (unix(7) honours SO_SNDTIMEO in connect). */
-static int connect_to(const char *path, unsigned deadline_ms, struct err *err)
+int control_connect(const char *path, unsigned deadline_ms, struct err *err)
 {
 	int fd AUTO_CLOSE = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct timeval patience = { deadline_ms / 1000, deadline_ms % 1000 * 1000 };
@@ -153,7 +153,7 @@ json_t *control_ask(const char *path, json_t *request, unsigned deadline_ms, str
 	}
 	len = strlen(line);
 	line[len] = '\n';               /* in place of the terminator: it is sent by length */
-	fd = connect_to(path, deadline_ms, err);
+	fd = control_connect(path, deadline_ms, err);
 	if (fd >= 0)
 		answer = converse(fd, path, (struct str){ line, len + 1 }, deadline_ms, err);
 	free(line);

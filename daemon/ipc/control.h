@@ -29,6 +29,9 @@ bool control_default_path(char path[CONTROL_PATH_BYTES]);
  * or the system's own socket when there is one and no other. False when no path can be told. */
 bool control_find(const char *setting, char path[CONTROL_PATH_BYTES]);
 
+/* Connects to the socket at `path`; -1 with `err` and errno. */
+int control_connect(const char *path, unsigned deadline_ms, struct err *err);
+
 struct json_t;
 
 /* Sends `request` (its reference is taken; NULL: out of memory) to the drover at `path` and returns its
