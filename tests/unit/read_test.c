@@ -343,7 +343,7 @@ START_TEST(what_is_not_shown_is_counted)
 		problems_add(&problems, "a:%u:1: wrong", PROBLEMS_MAX_LINES + 37 - i);
 	problems_finish(&problems);
 	ck_assert_int_eq(strncmp(problems.text, "a:38:1: wrong\na:39:1: wrong\n", 28), 0);
-	ck_assert_str_eq(problems.text + problems.len - 16, "\n... and 37 more\n" + 1);
+	ck_assert_str_eq(strrchr(problems.text, '.') - 2, "... and 37 more\n");
 }
 END_TEST
 
