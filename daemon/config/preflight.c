@@ -130,6 +130,7 @@ static bool open_files(const struct config *config, const struct machine *machin
 {
 	uint64_t kept = CONFIG_KEPT_FDS + listening_sockets(config, machine);
 	uint64_t have = worker_open_files(config, machine), need = config->connections + kept;
+	uint64_t with_files = need + config->connections;
 	bool own = config->open_files != 0 && config->open_files < machine->open_files.value;
 
 	if (!machine->open_files.known || have >= need)
@@ -145,16 +146,14 @@ static bool open_files(const struct config *config, const struct machine *machin
 	advise(finding,
 	       own ? "set limits.open_files = %llu, or limits.connections = %llu"
 		   : "set LimitNOFILE=%llu in the unit (ulimit -Hn), or limits.connections = %llu",
-	       (unsigned long long)(2 * (uint64_t)config->connections + kept),
-	       (unsigned long long)connections_of(config, machine));
+	       (unsigned long long)with_files, (unsigned long long)connections_of(config, machine));
 	return true;
 }
 
 static bool master_files(const struct config *config, const struct machine *machine, struct finding *finding)
 {
-	uint64_t workers = workers_of(config, machine);
-	uint64_t need = CONFIG_KEPT_FDS + listening_sockets(config, machine) +
-			FDS_PER_CHILD * workers * (2 + (uint64_t)config->max_draining);
+	uint64_t children = workers_of(config, machine) * (2 + (uint64_t)config->max_draining);
+	uint64_t need = CONFIG_KEPT_FDS + listening_sockets(config, machine) + FDS_PER_CHILD * children;
 
 	if (!machine->open_files.known || machine->open_files.value >= need)
 		return false;
@@ -163,8 +162,7 @@ static bool master_files(const struct config *config, const struct machine *mach
 	    "the master needs up to %llu open files (%llu listening sockets, and %u for each of up to %llu"
 	    " workers); RLIMIT_NOFILE allows %llu",
 	    (unsigned long long)need, (unsigned long long)listening_sockets(config, machine), FDS_PER_CHILD,
-	    (unsigned long long)(workers * (2 + (uint64_t)config->max_draining)),
-	    (unsigned long long)machine->open_files.value);
+	    (unsigned long long)children, (unsigned long long)machine->open_files.value);
 	advise(finding,
 	       "set LimitNOFILE=%llu in the unit (ulimit -Hn), or lower workers or"
 	       " limits.max_draining",
@@ -279,7 +277,8 @@ static bool privileged_port_unknown(const struct config *config, const struct ma
 static bool memory(const struct config *config, const struct machine *machine, struct finding *finding)
 {
 	uint64_t workers = workers_of(config, machine), connections = connections_of(config, machine);
-	uint64_t each = CONNECTION_BYTES + head_buffer(config), need = workers * connections * each;
+	uint64_t each = CONNECTION_BYTES + head_buffer(config), all = workers * connections,
+		 need = all * each;
 	char need_text[32], each_text[32], have_text[32];
 
 	if (!machine->memory.known || machine->memory.value >= need)
@@ -288,8 +287,8 @@ static bool memory(const struct config *config, const struct machine *machine, s
 	say(finding,
 	    "%llu connections (%llu workers x %llu) can take %s, when each client sends the longest request"
 	    " head that is allowed (%s each); the cgroup allows %s",
-	    (unsigned long long)(workers * connections), (unsigned long long)workers,
-	    (unsigned long long)connections, size_text(need, need_text), size_text(each, each_text),
+	    (unsigned long long)all, (unsigned long long)workers, (unsigned long long)connections,
+	    size_text(need, need_text), size_text(each, each_text),
 	    size_text(machine->memory.value, have_text));
 	advise(finding, "raise MemoryMax=, or set limits.connections = %llu, or lower limits.header_bytes",
 	       (unsigned long long)(machine->memory.value / workers / each));

@@ -79,10 +79,11 @@ static void find_place(struct problem *problem)
 	for (size_t i = 0; i < problem->line.len; i++) {
 		int end = 0;
 
-		if (problem->line.at[i] != ':' ||
-		    sscanf(problem->line.at + i, ":%9lu:%9lu:%n", &problem->row, &problem->column, &end) !=
-			    2 ||
-		    end == 0)
+		if (problem->line.at[i] != ':')
+			continue;
+		/* NOLINTNEXTLINE(cert-err34-c): nine digits fit */
+		sscanf(problem->line.at + i, ":%9lu:%9lu:%n", &problem->row, &problem->column, &end);
+		if (end == 0)           /* not all of it was there */
 			continue;
 		problem->file = (struct str){ problem->line.at, i };
 		return;

@@ -29,8 +29,9 @@ static unsigned quota_v2(void)
 		return least;
 	for (char *slash = path; slash != NULL; slash = strrchr(path, '/')) {
 		snprintf(file, sizeof(file), "/sys/fs/cgroup%s/cpu.max", path);
-		/* NOLINTNEXTLINE(cert-err34-c): the kernel's numbers, which are in range */
-		if (cgroup_line(file, line, sizeof(line)) && sscanf(line, "%llu %llu", &quota, &period) == 2 &&
+		/* the kernel's numbers are in range */
+		if (cgroup_line(file, line, sizeof(line)) &&
+		    sscanf(line, "%llu %llu", &quota, &period) == 2 && /* NOLINT(cert-err34-c) */
 		    period > 0 && (quota + period - 1) / period < least)
 			least = (unsigned)((quota + period - 1) / period);
 		if (path[0] == '\0' || strrchr(path, '/') == NULL)

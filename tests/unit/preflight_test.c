@@ -241,7 +241,9 @@ START_TEST(what_is_just_enough_is_no_finding)
 	struct machine machine = narrow(&cases[_i].machine, cases[_i].hidden);
 
 	if (cases[_i].hidden || cases[_i].severity == FINDING_INFO ||
-	    memcmp(&cases[_i].machine, &(struct machine){ 0 }, sizeof(machine)) == 0)
+	    !(cases[_i].machine.open_files.known || cases[_i].machine.somaxconn.known ||
+	      cases[_i].machine.first_port.known || cases[_i].machine.memory.known ||
+	      cases[_i].machine.tasks.known || cases[_i].machine.processes.known))
 		return;                 /* nothing that one more of would help */
 	machine.open_files.value++;
 	machine.somaxconn.value++;
