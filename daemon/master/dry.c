@@ -13,10 +13,8 @@ bool dry_plan_slot(struct master *master, unsigned slot, bool replace, struct er
 	const struct slot *seat = &master->slots[slot];
 	struct child *trial;
 
-	if (seat->serving != NULL && !replace) {
-		reload_ask_child(seat->serving);
-		return true;
-	}
+	if (seat->serving != NULL && !replace)
+		return reload_ask_child(seat->serving, err);
 	if (seat->serving == NULL && slot < master->slot_count)
 		return true;
 	trial = spawn_child(master, slot, &master->transition.next, err);

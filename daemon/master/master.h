@@ -246,8 +246,8 @@ void reload_ask(struct master *master, struct asker *asker, bool replace);
 /* The same up to the commit, and then it is called off: what would a reload do? Waits for its turn behind
  * reloads. `asker->path` must stay until the answer. */
 void reload_check(struct master *master, struct asker *asker);
-/* Asks a serving worker for its vote. */
-void reload_ask_child(struct child *child);
+/* Asks a serving worker for its vote; one that has died meanwhile has none. */
+bool reload_ask_child(struct child *child, struct err *err);
 void reload_child_ready(struct child *child, uint64_t generation);
 void reload_child_failed(struct child *child, uint64_t generation, const char *why);
 void reload_child_adopted(struct child *child, uint64_t generation);

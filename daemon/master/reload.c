@@ -495,16 +495,12 @@ static bool call_fresh(struct master *master, unsigned slot, struct err *err)
 	return true;
 }
 
-/* One that cannot be told has died, and loses its vote when its end is seen; or it does not read, and is
- * late. */
-void reload_ask_child(struct child *child)
+/* A channel that is broken is a worker that has died: it loses its vote when its end is seen. */
+bool reload_ask_child(struct child *child, struct err *err)
 {
-	struct err err;
-
 	child->vote = VOTE_ASKED;
-	if (!spawn_ask(child, &child->master->transition.next, &err))
-		log_event(LEVEL_DEBUG, "worker_not_asked", log_number("slot", child->slot),
-			  log_text("error", err.text));
+	return spawn_ask(child, &child->master->transition.next, err) || errno == EPIPE ||
+	       errno == ECONNRESET || err_add(err, "slot %u", child->slot);
 }
 
 /* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks
@@ -515,8 +511,7 @@ static bool plan_slot(struct master *master, unsigned slot, bool replace, struct
 
 	if (serving != NULL && !replace) {
 		overtake(master, slot);
-		reload_ask_child(serving);
-		return true;
+		return reload_ask_child(serving, err);
 	}
 	if (serving != NULL || slot >= master->slot_count)
 		return call_fresh(master, slot, err);
