@@ -400,9 +400,15 @@ static enum served http1_adopt(struct conn *conn)
 }
 
 /* An idle connection is looked at once more: a request that came meanwhile is still answered. */
+/* Clients connect because they have a request: it is on its way. */
+static bool is_fresh(const struct conn *conn)
+{
+	return conn->served == 0 && conn->engine->loop->now_ns - conn->since_ns < CLOCK_S;
+}
+
 static enum served http1_drain(struct conn *conn, bool close_idle)
 {
-	if (!close_idle || conn->state != NULL)
+	if (!close_idle || conn->state != NULL || is_fresh(conn))
 		return SERVED_WAIT;
 	conn->readable = true;
 	return http1_ready(conn);
