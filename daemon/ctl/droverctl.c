@@ -20,7 +20,7 @@ struct options {
 };
 
 static const char usage[] =
-	"usage: droverctl [--socket PATH] COMMAND\n"
+	"usage: droverctl [--socket PATH | --instance NAME] COMMAND\n"
 	"\n"
 	"  status [--json]      slots, workers, generation, the last reload\n"
 	"  reload [--replace]   reload the configuration and wait for the outcome;\n"
@@ -30,6 +30,7 @@ static const char usage[] =
 	"\n"
 	"  -s, --socket PATH    the control socket (default: control.sock below\n"
 	"                       $RUNTIME_DIRECTORY, /run/drover or $XDG_RUNTIME_DIR/drover)\n"
+	"  -i, --instance NAME  the one of drover@NAME.service: /run/drover-NAME/control.sock\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n"
 	"\n"
@@ -77,8 +78,9 @@ static void show_status(const json_t *answer)
 	       json_array_size(json_object_get(status, "slots")), text_of(status, "accept"),
 	       json_is_true(json_object_get(status, "stopping")) ? ", stopping" : "");
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
-		printf("listening on %s (%lld socket%s)\n", text_of(listener, "address"),
-		       number_of(listener, "sockets"), number_of(listener, "sockets") == 1 ? "" : "s");
+		printf("listening on %s (%lld socket%s%s)\n", text_of(listener, "address"),
+		       number_of(listener, "sockets"), number_of(listener, "sockets") == 1 ? "" : "s",
+		       strcmp(text_of(listener, "keeper"), "socket unit") == 0 ? " of a .socket unit" : "");
 	printf("last reload %s: %s\n", json_is_true(json_object_get(reload, "good")) ? "succeeded" : "failed",
 	       text_of(reload, "text"));
 	show_workers(status);
@@ -167,9 +169,13 @@ static const struct command {
 /* ---- the command line -------------------------------------------------------------------------------- */
 
 static const struct option long_options[] = {
-	{ "socket", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' },
-	{ "replace", no_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 },
+	{ "socket", required_argument, NULL, 's' },
+	{ "instance", required_argument, NULL, 'i' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "replace", no_argument, NULL, 'r' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static int wrong_usage(const char *what, const char *which)
@@ -178,19 +184,26 @@ static int wrong_usage(const char *what, const char *which)
 	return STATUS_USAGE;
 }
 
+/* False: too long. */
+static bool take_socket(struct options *options, int option, const char *value)
+{
+	int len = snprintf(options->socket, sizeof(options->socket),
+			   option == 's' ? "%s" : "/run/drover-%s/control.sock", value);
+
+	return len < (int)sizeof(options->socket);
+}
+
 /* -1: go on; else the exit status. */
 static int read_options(int argc, char **argv, struct options *options)
 {
-	for (int c = getopt_long(argc, argv, "s:hV", long_options, NULL); c != -1;
-	     c = getopt_long(argc, argv, "s:hV", long_options, NULL)) {
+	for (int c = getopt_long(argc, argv, "s:i:hV", long_options, NULL); c != -1;
+	     c = getopt_long(argc, argv, "s:i:hV", long_options, NULL)) {
 		if (c == 'h')
 			return fputs(usage, stdout), STATUS_GOOD;
 		if (c == 'V')
 			return puts("droverctl " DROVER_VERSION), STATUS_GOOD;
-		if (c == 's' && strlen(optarg) >= sizeof(options->socket))
+		if ((c == 's' || c == 'i') && !take_socket(options, c, optarg))
 			return wrong_usage("the path of the socket is too long", "");
-		if (c == 's')
-			strcpy(options->socket, optarg);
 		options->json |= c == 'j';
 		options->replace |= c == 'r';
 		if (c == '?')
