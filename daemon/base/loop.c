@@ -128,15 +128,24 @@ static void serve_ready(struct list *turn)
 	}
 }
 
+static void publish_busy(const struct loop *loop, uint64_t since_ns)
+{
+	if (loop->busy_since_ns != NULL)
+		*loop->busy_since_ns = since_ns;
+}
+
 static bool turn(struct loop *loop, struct err *err)
 {
 	struct epoll_event events[BATCH];
 	struct list ready;
-	int count = epoll_wait(loop->epoll_fd, events, BATCH, wait_ms(loop));
+	int count;
 
+	publish_busy(loop, 0);
+	count = epoll_wait(loop->epoll_fd, events, BATCH, wait_ms(loop));
 	if (count < 0 && errno != EINTR)
 		return err_sys(err, errno, "epoll_wait");
 	loop->now_ns = clock_now_ns();
+	publish_busy(loop, loop->now_ns);
 	list_init(&ready);
 	list_move_all(&ready, &loop->ready);
 	for (int i = 0; i < count; i++)

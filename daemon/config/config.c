@@ -90,6 +90,22 @@ static bool check_control(const char *text, struct err *err)
 	return strcmp(text, "auto") == 0 || strcmp(text, "off") == 0 || check_path(text, err);
 }
 
+/* As systemd sees it: fdname_is_valid(), which FileDescriptorName= of systemd.socket(5) describes. */
+static bool check_fd_name(const char *text, struct err *err)
+{
+	size_t len = strlen(text);
+
+	for (const char *c = text; *c != '\0'; c++)
+		if (*c < ' ' || *c >= 127 || *c == ':')
+			len = 0;
+	if (len == 0 || len > 255)
+		return err_set(err,
+			       "\"%.64s\" is no FileDescriptorName=: up to 255 printable characters"
+			       " without \":\"",
+			       text);
+	return true;
+}
+
 static const char *const accept_modes[] = { "directed", "reuseport", "shared", NULL };
 static const char *const reload_modes[] = { "adopt", "replace", NULL };
 static const char *const error_words[] = { "stderr", NULL };
@@ -99,6 +115,12 @@ static const struct setting listen_rows[] = {
 	{ "address", SETTING_STRING, .required = true, .check = check_address, .example = "\"[::]:80\"",
 	  .offset = offsetof(struct listen_config, address),
 	  .help = "an IPv4 or IPv6 address with a port, or the path of a unix socket as unix:/path" },
+	{ "name", SETTING_STRING, .check = check_fd_name, .example = "\"http\"",
+	  .offset = offsetof(struct listen_config, name),
+	  .help = "the FileDescriptorName= of the systemd.socket(5) units that pass the sockets of this "
+		  "address;"
+		  " a socket of this name at another address, or of another name at this one, is then an "
+		  "error" },
 	{ "backlog", SETTING_INTEGER, .def = "4096", .min = "1", .max = "65535",
 	  .offset = offsetof(struct listen_config, backlog),
 	  .help = "how many connections may wait to be accepted, per socket; the kernel caps it at "

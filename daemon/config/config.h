@@ -18,6 +18,7 @@ enum reload_mode { RELOAD_ADOPT, RELOAD_REPLACE };
 
 struct listen_config {
 	const char *address;
+	const char *name;               /* FileDescriptorName= of what systemd passes for it; NULL: any */
 	unsigned backlog;
 	bool v6only, defer_accept;
 };

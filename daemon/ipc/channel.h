@@ -58,15 +58,20 @@ static inline void slot_set_add(struct slot_set *set, unsigned slot)
 /* What a socket of a SOCKETS message is; the descriptors come in the same order. */
 struct socket_note {
 	uint32_t listener;              /* the master's number for the listener */
-	uint32_t slot;                  /* whose it is */
-	bool shared;                    /* everybody's, whatever the mode: a unix socket */
+	uint32_t slot;                  /* whose it is, unless the listener's are everybody's */
+};
+
+struct listener_note {
+	uint32_t listener;
+	/* its sockets are everybody's: mode shared, or there are fewer than slots (a unix socket, sockets
+	 * that systemd passed).  A fact of the generation, not of a socket: the number of slots changes */
+	bool shared;
 };
 
 struct prepare_note {
 	uint32_t slots;                 /* how many slots the generation has */
 	uint32_t listener_count;
-	uint32_t listeners[CHANNEL_MAX_LISTENERS];
-	bool shared;                    /* every socket is everybody's */
+	struct listener_note listeners[CHANNEL_MAX_LISTENERS];
 };
 
 struct drain_note {

@@ -41,7 +41,7 @@ void master_stop(struct master *master, bool at_once)
 		if (master->current.generation != NULL) /* else the start failed, and that is what is said */
 			log_event(LEVEL_NOTICE, "stopping",
 				  log_text("how", at_once ? "at once" : "gracefully"));
-		notify_stopping();
+		notify_stopping(master);
 		reload_stop(master);
 		for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 			timer_cancel(&master->slots[i].respawn);
@@ -166,6 +166,7 @@ static void on_started(struct asker *asker, const struct outcome *outcome)
 			  log_text("why", "this build has no steering program"));
 	for (unsigned i = 0; i < config->listen.count; i++)
 		say_listening(config_listen(config, i)->address);
+	inherit_say_surplus(master);
 }
 
 static bool set_up(struct master *master, const struct master_setup *setup, struct err *err)
@@ -178,6 +179,7 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	list_init(&master->children);
 	list_init(&master->dead);
 	list_init(&master->listeners);
+	list_init(&master->inherited);
 	list_init(&master->transition.askers);
 	list_init(&master->transition.later);
 	list_init(&master->transition.checks);
@@ -185,12 +187,16 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 		master->slots[i].master = master;
 	log_role("master");
 	log_target(STDERR_FILENO, LEVEL_INFO);
+	if (!inherit_take(master, err))
+		return false;
 	privilege_open_files(0);
 	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, err);
 	if (master->board == NULL || !loop_open(&master->loop, err))
 		return false;
 	master->sweep.run = free_dead;
 	loop_at_turn_end(&master->loop, &master->sweep);
+	notify_starting(master);
+	watch_start(master);
 	return open_signals(master, err);
 }
 
@@ -200,6 +206,7 @@ static void tear_down(struct master *master)
 	control_close(master);
 	checker_forget(master);
 	sockets_close(master);
+	inherit_close(master);
 	verdict_release(&master->current);
 	free(master->findings);
 	free_dead(&master->sweep);

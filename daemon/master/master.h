@@ -7,6 +7,7 @@
 
 #include "child.h"
 #include "transition.h"
+#include "watch.h"
 
 #include "base/clock.h"
 #include "base/loop.h"
@@ -82,6 +83,13 @@ struct child {
 	uint64_t started_ns, served_ns;
 };
 
+/* A slot at the watchdog's last look. */
+struct watched {
+	pid_t pid;
+	uint64_t accepted;
+	bool queued;
+};
+
 struct slot {
 	struct master *master;
 	struct child *serving;          /* NULL: none */
@@ -89,12 +97,32 @@ struct slot {
 	bool replace;                   /* the serving one is to be followed by a fresh one */
 	unsigned failures;              /* in a row */
 	struct timer respawn;
+	struct watched watched;
+};
+
+/* Who besides this process holds a listening socket: it lives on when this process ends. */
+enum keeper {
+	KEEPER_NONE,
+	KEEPER_UNIT,                    /* a .socket unit, which passed it */
+	KEEPER_STORE,                   /* the FD store, which got it from drover */
+};
+
+/* A socket that systemd passed at the start, while no listener has it. */
+struct inherited {
+	struct list link;               /* in master->inherited */
+	int fd;
+	enum keeper keeper;
+	char *name;                     /* FileDescriptorName=, or what notify.c called it in the store */
+	const char *flaw;               /* why nobody can accept from it; NULL: it can be used */
+	struct addr addr;
 };
 
 struct listen_socket {
 	uint64_t serial;
 	int fd;
 	bool listening;
+	enum keeper keeper;
+	char *name;                     /* of KEEPER_UNIT: FileDescriptorName= */
 };
 
 struct listener {
@@ -105,7 +133,10 @@ struct listener {
 	struct listener_options wanted;         /* by the open transition */
 	bool keep;                      /* the open transition's generation has it */
 	bool fresh;                     /* made by the open transition */
-	unsigned count;                 /* sockets: one per slot, or one */
+	bool inherited;                 /* it began with sockets that systemd passed */
+	bool fixed;                     /* no socket can be added: they are a unit's or another user's */
+	bool shared;                    /* committed: everybody accepts from its sockets */
+	unsigned count;                 /* sockets: one per slot, or fewer */
 	struct listen_socket *sockets;
 };
 
@@ -150,6 +181,13 @@ struct master {
 	unsigned slot_count;            /* of the committed generation */
 	struct slot slots[CONFIG_MAX_WORKERS];
 	struct list listeners;
+	struct list inherited;          /* sockets that systemd passed and no listener has */
+	bool outlive;                   /* the listening sockets live on in systemd when this process ends */
+	uint64_t store_max,
+		store_used; /* sockets that systemd keeps for the next process; max 0: it does not */
+	struct timer extend;            /* asks systemd for more time */
+	struct timer watchdog;
+	uint64_t watchdog_ns;           /* a ping is due within; 0: no watchdog */
 	uint32_t listener_ids;
 	uint64_t socket_serials;
 	uint64_t generation_numbers, dry_numbers;
@@ -232,13 +270,44 @@ bool sockets_prepare(struct master *master, const struct verdict *next, struct e
 /* listen(2) on all of it.  False with `err`: call sockets_abort. */
 bool sockets_commit(struct master *master, struct err *err);
 void sockets_abort(struct master *master);
+/* After the commit: who accepts from which socket now. */
+void sockets_settle(struct master *master);
 /* Closes the listeners that the committed generation has not. */
 void sockets_sweep(struct master *master);
 /* Sends the sockets of the verdict's listeners that the child has not yet. */
 bool sockets_send(struct child *child, const struct verdict *verdict, struct err *err);
 /* Fills in which listeners and how many slots the verdict has. */
 void sockets_note(struct master *master, const struct verdict *verdict, struct prepare_note *note);
+/* Are the listener's sockets held by systemd after we have let them go?  A unit's always, those in the store
+ * unless the address was `removed`: then nothing may be done to them that outlasts us. */
+bool sockets_live_on(const struct listener *listener, bool removed);
+/* Closes all; what lives on in systemd keeps its path and its queue. */
 void sockets_close(struct master *master);
+
+/* ---- inherit.c: what systemd passes at the start ---- */
+/* Takes it over; the environment says no more of it then.  False with `err`: what the environment says is
+ * broken. */
+bool inherit_take(struct master *master, struct err *err);
+/* Do names, addresses and options of what a unit passed fit the configuration?  False with `err`. */
+bool inherit_check(const struct master *master, const struct config *config, struct err *err);
+bool inherit_has(const struct master *master, const struct addr *addr);
+/* The next one at this address, now the caller's to free; NULL: none (more). */
+struct inherited *inherit_claim(struct master *master, const struct addr *addr);
+void inherit_free(struct inherited *one);
+/* A listener is gone: takes over the descriptor and the name of a unit's socket.  False: out of memory, both
+ * are released. */
+bool inherit_return(struct master *master, int fd, char *name);
+/* The address cannot be bound: adds to `err` which of them is in the way, if one is. */
+void inherit_explain(const struct master *master, const struct addr *addr, struct err *err);
+/* Lets go what an earlier run stored and `config` does not have. */
+void inherit_drop_stale(struct master *master, const struct config *config);
+/* Says what nobody wants. */
+void inherit_say_surplus(const struct master *master);
+void inherit_close(struct master *master);
+
+/* ---- watch.c ---- */
+/* Pings systemd's watchdog, if there is one, as long as all slots make progress. */
+void watch_start(struct master *master);
 
 /* ---- reload.c ---- */
 /* Starts a reload, or has one follow the open one.  `asker` (may be NULL) is answered in any case. */
@@ -270,10 +339,25 @@ void findings_log(struct master *master);
 /* Adds to `err` why a port below 1024 cannot be bound, if that is what it says. */
 void findings_explain(const struct preflight *findings, struct err *err);
 
-/* ---- notify.c: every sd_* call ---- */
+/* ---- notify.c: what systemd is told ---- */
+/* A name in the FD store begins with it. */
+#define NOTIFY_STORED "drover/"
+enum { NOTIFY_NAME_BYTES = 256 };       /* the longest FDNAME= and its end */
+
+void notify_starting(struct master *master);
 void notify_ready(const struct master *master);
-void notify_reloading(void);
-void notify_stopping(void);
+void notify_reloading(struct master *master);
+void notify_stopping(struct master *master);
+/* The status line alone, when nothing is under way that has one of its own. */
+void notify_status(const struct master *master);
+/* The period of the watchdog; 0: there is none. */
+uint64_t notify_watchdog_ns(void);
+void notify_alive(void);
+/* Has systemd keep the listener's sockets that nobody else holds; all or none of them. */
+void notify_store(struct master *master, struct listener *listener);
+/* Has it forget `count` sockets, all that it keeps under a name or of a listener. */
+void notify_forget(struct master *master, const char *name, unsigned count);
+void notify_forget_listener(struct master *master, const struct listener *listener);
 
 /* ---- control.c ---- */
 /* Opens the control socket that `config` names; one that is "auto" and cannot be had is a warning, any other

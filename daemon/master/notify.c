@@ -1,30 +1,243 @@
-/* notify.c - what systemd is told (sd_notify(3)); all of libsystemd is here.
+/* notify.c - what systemd is told (sd_notify(3)): readiness, a status line, the watchdog's ping, the sockets
+ * to keep, and that more time is needed. What it passes at the start is in inherit.c; no other file calls
+ * libsystemd.
  *
- * Called by master.c and reload.c. Without a supervisor every call does nothing; a failure is ignored: there
- * is nobody else to tell. */
+ * Called by master.c, reload.c, slots.c, sockets.c and watch.c. Without a supervisor every call does nothing;
+ * a failure is ignored: there is nobody else to tell. */
 #include "master.h"
 
+#include "base/log.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+/* While a start, a reload or a stop is under way, systemd is asked every two seconds for ten more: what
+ * drover.conf allows may be longer than TimeoutStopSec, and a master that hangs is still noticed. */
+enum { EXTEND_EVERY_MS = 2000, STATUS_BYTES = 512 };
+#define EXTEND "EXTEND_TIMEOUT_USEC=10000000\n"
+
+/* ---- status ------------------------------------------------------------------------------------------ */
+
+static unsigned serving_slots(const struct master *master)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < master->slot_count; i++)
+		count += master->slots[i].serving != NULL;
+	return count;
+}
+
+static void describe_service(const struct master *master, char text[STATUS_BYTES])
+{
+	unsigned missing = master->slot_count - serving_slots(master);
+	unsigned addresses = master->current.generation->config->listen.count;
+	char lack[64] = "";
+
+	if (missing > 0)
+		snprintf(lack, sizeof(lack), " (%u without a process)", missing);
+	snprintf(text, STATUS_BYTES, "%u workers%s, generation %llu, %u address%s", master->slot_count, lack,
+		 (unsigned long long)master->current.generation->number, addresses,
+		 addresses == 1 ? "" : "es");
+}
+
+/* The start was the first reload. Of several lines only the first: the next would be another variable. */
+static void describe(const struct master *master, char text[STATUS_BYTES])
+{
+	size_t len;
+
+	describe_service(master, text);
+	len = strlen(text);
+	if (master->reloads_good + master->reloads_bad > 1)
+		snprintf(text + len, STATUS_BYTES - len, "; last reload%s: %.*s",
+			 master->last_reload_good ? "" : " failed", (int)strcspn(master->last_reload, "\n"),
+			 master->last_reload);
+}
+
+static void describe_stop(const struct master *master, char text[STATUS_BYTES])
+{
+	unsigned workers = 0;
+
+	for (const struct list *link = master->children.next; link != &master->children; link = link->next)
+		workers++;
+	snprintf(text, STATUS_BYTES, "stopping: %llu connections of %u workers are finishing",
+		 (unsigned long long)board_sum(master->board, master->setup->gauge), workers);
+}
+
+void notify_status(const struct master *master)
+{
+	char text[STATUS_BYTES];
+
+	if (master_is_stopping(master) || master->current.generation == NULL ||
+	    master->transition.phase != PHASE_IDLE)
+		return;
+	describe(master, text);
+	sd_notifyf(0, "STATUS=%s", text);
+}
+
+/* ---- phases ------------------------------------------------------------------------------------------ */
+
+static void ask_for_time(struct timer *timer, uint64_t now_ns)
+{
+	struct master *master = LIST_ENTRY(timer, struct master, extend);
+	char text[STATUS_BYTES];
+
+	(void)now_ns;
+	if (master_is_stopping(master)) {
+		describe_stop(master, text);
+		sd_notifyf(0, EXTEND "STATUS=%s", text);
+	} else if (master->transition.phase != PHASE_IDLE) {
+		sd_notify(0, EXTEND);
+	} else {
+		return;
+	}
+	loop_timer(&master->loop, timer, EXTEND_EVERY_MS * CLOCK_MS);
+}
+
+static void begin(struct master *master)
+{
+	master->extend.fire = ask_for_time;
+	if (getenv("NOTIFY_SOCKET") != NULL)
+		loop_timer(&master->loop, &master->extend, EXTEND_EVERY_MS * CLOCK_MS);
+}
+
+void notify_starting(struct master *master)
+{
+	const char *room = getenv("FDSTORE");
+	uint64_t number;
+
+	/* systemd 254 and later say how much the store takes; for older ones the unit does */
+	if (room != NULL && getenv("NOTIFY_SOCKET") != NULL && str_to_u64(str_of(room), &number))
+		master->store_max = number;
+	sd_notify(0, EXTEND "STATUS=starting");
+	begin(master);
+}
+
 void notify_ready(const struct master *master)
 {
-	sd_notifyf(0, "READY=1\nSTATUS=%u workers, generation %llu%s%.*s", master->slot_count,
-		   (unsigned long long)master->current.generation->number,
-		   master->reloads_good + master->reloads_bad > 1
-			? master->last_reload_good ? "; last reload: " : "; last reload failed: " : "",
-		   master->reloads_good + master->reloads_bad > 1
-			? (int)strcspn(master->last_reload, "\n") : 0,
-		   master->last_reload);        /* its first line: the next would be a variable of its own */
+	char text[STATUS_BYTES];
+
+	describe(master, text);
+	sd_notifyf(0, "READY=1\nSTATUS=%s", text);
 }
 
-void notify_reloading(void)
+void notify_reloading(struct master *master)
 {
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading",
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu\n" EXTEND "STATUS=reloading",
 		   (unsigned long long)(clock_now_ns() / 1000));
+	begin(master);
 }
 
-void notify_stopping(void)
+void notify_stopping(struct master *master)
 {
-	sd_notify(0, "STOPPING=1\nSTATUS=finishing what is under way");
+	char text[STATUS_BYTES];
+
+	describe_stop(master, text);
+	sd_notifyf(0, "STOPPING=1\n" EXTEND "STATUS=%s", text);
+	begin(master);
+}
+
+/* ---- the watchdog ------------------------------------------------------------------------------------ */
+
+uint64_t notify_watchdog_ns(void)
+{
+	uint64_t period_us = 0;
+
+	if (sd_watchdog_enabled(0, &period_us) <= 0 || period_us > UINT64_MAX / 1000)
+		return 0;
+	return period_us * 1000;
+}
+
+void notify_alive(void)
+{
+	sd_notify(0, "WATCHDOG=1");
+}
+
+/* ---- the FD store ------------------------------------------------------------------------------------ */
+
+/* One name per address, printable and without ":" (sd_pid_notify_with_fds(3)); false: too long. */
+static bool store_name(const struct addr *addr, char name[NOTIFY_NAME_BYTES])
+{
+	size_t len = sizeof(NOTIFY_STORED) - 1;
+
+	memcpy(name, NOTIFY_STORED, len);
+	for (const char *c = addr->text; *c != '\0'; c++) {
+		bool plain = *c > ' ' && *c < 127 && *c != ':' && *c != '%';
+
+		if (len + 4 > NOTIFY_NAME_BYTES)
+			return false;
+		len += (size_t)snprintf(name + len, 4, plain ? "%c" : "%%%02X", (unsigned char)*c);
+	}
+	return true;
+}
+
+/* At most CHANNEL_MAX_FDS of those that nobody else holds yet, from `*next` on. */
+static unsigned collect(const struct listener *listener, unsigned *next, int fds[CHANNEL_MAX_FDS])
+{
+	unsigned count = 0;
+
+	for (; *next < listener->count && count < CHANNEL_MAX_FDS; (*next)++)
+		if (listener->sockets[*next].keeper == KEEPER_NONE)
+			fds[count++] = listener->sockets[*next].fd;
+	return count;
+}
+
+static bool send_all(const struct listener *listener, const char *name)
+{
+	char text[NOTIFY_NAME_BYTES + 64];
+	int fds[CHANNEL_MAX_FDS];
+	unsigned next = 0;
+
+	/* FDPOLL=0: else systemd would drop a socket that reports HUP for a moment */
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	for (unsigned n = collect(listener, &next, fds); n > 0; n = collect(listener, &next, fds))
+		if (sd_pid_notify_with_fds(0, 0, text, fds, n) <= 0)
+			return false;
+	return true;
+}
+
+static unsigned count_kept_by(const struct listener *listener, enum keeper keeper)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < listener->count; i++)
+		count += listener->sockets[i].keeper == keeper;
+	return count;
+}
+
+void notify_store(struct master *master, struct listener *listener)
+{
+	unsigned count = count_kept_by(listener, KEEPER_NONE);
+	char name[NOTIFY_NAME_BYTES];
+
+	if (count == 0 || master->store_max == 0)
+		return;
+	if (master->store_used + count > master->store_max || !store_name(&listener->addr, name) ||
+	    !send_all(listener, name)) {
+		log_event(LEVEL_WARNING, "not_stored", log_text("address", listener->addr.text),
+			  log_number("sockets", count), log_number("stored", master->store_used),
+			  log_number("most", master->store_max));
+		return;
+	}
+	master->store_used += count;
+	for (unsigned i = 0; i < listener->count; i++)
+		if (listener->sockets[i].keeper == KEEPER_NONE)
+			listener->sockets[i].keeper = KEEPER_STORE;
+}
+
+void notify_forget(struct master *master, const char *name, unsigned count)
+{
+	sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	master->store_used -= count < master->store_used ? count : master->store_used;
+}
+
+void notify_forget_listener(struct master *master, const struct listener *listener)
+{
+	unsigned count = count_kept_by(listener, KEEPER_STORE);
+	char name[NOTIFY_NAME_BYTES];
+
+	if (count > 0 && store_name(&listener->addr, name))
+		notify_forget(master, name, count);
 }

@@ -315,6 +315,7 @@ static void commit(struct master *master)
 	master->current = transition->next;
 	master->slot_count = master->current.slots;
 	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	sockets_settle(master);
 	switch_log(master);
 	verdict_release(&old);
 	mark_replacements(master);
@@ -611,7 +612,7 @@ static void begin(struct master *master, uint64_t number, const struct config_in
 static void start(struct master *master)
 {
 	if (!was_start(master))
-		notify_reloading();
+		notify_reloading(master);
 	begin(master, ++master->generation_numbers, &master->setup->input);
 }
 

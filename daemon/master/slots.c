@@ -131,4 +131,5 @@ void slots_cover(struct master *master)
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 		if (master->slots[i].serving != NULL)
 			tell_cover(master->slots[i].serving);
+	notify_status(master);
 }

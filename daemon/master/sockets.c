@@ -1,5 +1,5 @@
-/* sockets.c - the listening sockets: opened before PREPARE, listening from the commit on, closed only when
- * their address is not configured any more and every worker has emptied them.
+/* sockets.c - the listening sockets: passed by systemd or opened before PREPARE, listening from the commit
+ * on, closed only when their address is not configured any more and every worker has emptied them.
  *
  * Called by reload.c and spawn.c. A step that fails leaves everything as it was. */
 #include "master.h"
@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static struct listener *find(struct master *master, const char *text)
 {
@@ -21,47 +22,168 @@ static struct listener *find(struct master *master, const char *text)
 	return NULL;
 }
 
-/* Is one of our own sockets in the way of a probe?  Then only the bind itself can tell. */
-static bool own_overlap(struct master *master, const struct addr *addr)
+/* Is another one of our own sockets in the way of a probe?  Then only the bind itself can tell. */
+static bool own_overlap(struct master *master, const struct listener *fresh)
 {
-	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next)
-		if (addr_overlap(&LIST_ENTRY(link, struct listener, link)->addr, addr))
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
+		const struct listener *other = LIST_ENTRY(link, struct listener, link);
+
+		if (other != fresh && addr_overlap(&other->addr, &fresh->addr))
+			return true;
+	}
+	return false;
+}
+
+/* Why a listener goes. */
+enum drop {
+	DROP_ABORTED,                   /* it was made for a transition that was called off */
+	DROP_REMOVED,                   /* the configuration has it no more */
+	DROP_STOPPED,                   /* this process ends */
+};
+
+static bool is_kept_by(const struct listener *listener, enum keeper keeper)
+{
+	for (unsigned i = 0; i < listener->count; i++)
+		if (listener->sockets[i].keeper == keeper)
 			return true;
 	return false;
 }
 
-static void drop(struct listener *listener)
+/* systemd lets its duplicate of a stored one go a little later; after shutdown(2) nobody is queued there any
+ * more, and the address is free at once. */
+static void drop_socket(struct master *master, const struct listener *listener, struct listen_socket *socket,
+			enum drop why)
 {
+	if (socket->keeper == KEEPER_UNIT && why != DROP_STOPPED) {
+		if (why == DROP_REMOVED)        /* what comes there waits, for whom? */
+			log_event(LEVEL_WARNING, "socket_unused", log_text("name", socket->name),
+				  log_text("address", listener->addr.text),
+				  log_text("why", "its listen entry was removed, but not its .socket unit"));
+		inherit_return(master, fd_take(&socket->fd), socket->name);
+		return;
+	}
+	if (socket->keeper == KEEPER_STORE && why == DROP_REMOVED)
+		shutdown(socket->fd, SHUT_RDWR);
+	fd_close(&socket->fd);
+	free(socket->name);
+}
+
+bool sockets_live_on(const struct listener *listener, bool removed)
+{
+	return is_kept_by(listener, KEEPER_UNIT) || (!removed && is_kept_by(listener, KEEPER_STORE));
+}
+
+static void drop(struct master *master, struct listener *listener, enum drop why)
+{
+	if (listener->count > 0 && !sockets_live_on(listener, why == DROP_REMOVED))
+		listener_unlink(&listener->addr);       /* the path goes with the socket */
+	if (why == DROP_REMOVED)
+		notify_forget_listener(master, listener);
 	for (unsigned i = 0; i < listener->count; i++)
-		fd_close(&listener->sockets[i].fd);
-	listener_unlink(&listener->addr);
+		drop_socket(master, listener, &listener->sockets[i], why);
 	list_remove(&listener->link);
 	free(listener->sockets);
 	free(listener);
 }
 
-static bool add_socket(struct master *master, struct listener *listener, struct err *err)
+static bool add(struct master *master, struct listener *listener, const struct listen_socket *socket,
+		struct err *err)
 {
-	int fd AUTO_CLOSE = listener_bind(&listener->addr, listener->wanted.v6only, err);
-	struct listen_socket *grown;
+	struct listen_socket *grown = reallocarray(listener->sockets, listener->count + 1, sizeof(*grown));
 
-	if (fd < 0)
-		return err_add(err, "slot %u", listener->count);
-	grown = reallocarray(listener->sockets, listener->count + 1, sizeof(*grown));
 	if (grown == NULL)
 		return err_set(err, "out of memory");
 	listener->sockets = grown;
-	grown[listener->count++] =
-		(struct listen_socket){ .serial = ++master->socket_serials, .fd = fd_take(&fd) };
+	grown[listener->count] = *socket;
+	grown[listener->count++].serial = ++master->socket_serials;
+	return true;
+}
+
+static bool add_fresh(struct master *master, struct listener *listener, struct err *err)
+{
+	int fd AUTO_CLOSE = listener_bind(&listener->addr, listener->wanted.v6only, err);
+
+	if (fd < 0)
+		return err_add(err, "slot %u", listener->count);
+	if (!add(master, listener, &(struct listen_socket){ .fd = fd }, err))
+		return false;
+	fd_take(&fd);
+	return true;
+}
+
+/* What systemd passed for this address. */
+static bool add_inherited(struct master *master, struct listener *listener, struct err *err)
+{
+	for (struct inherited *one = inherit_claim(master, &listener->addr); one != NULL;
+	     one = inherit_claim(master, &listener->addr)) {
+		struct listen_socket socket = {
+			.fd = one->fd, .keeper = one->keeper, .name = one->name, .listening = true
+		};
+
+		if (!add(master, listener, &socket, err)) {
+			inherit_free(one);
+			return false;
+		}
+		free(one);
+		listener->inherited = true;
+	}
 	return true;
 }
 
 /* A unix socket is one for all; `shared` needs one, and more that are there already are served by all. */
 static unsigned sockets_wanted(const struct listener *listener, const struct verdict *next)
 {
-	if (addr_is_unix(&listener->addr) || next->generation->config->accept == ACCEPT_SHARED)
+	if (addr_is_unix(&listener->addr) || next->generation->config->accept == ACCEPT_SHARED ||
+	    listener->fixed)
 		return 1;
 	return next->slots;
+}
+
+/* One socket per slot, as far as that goes: nobody can join another user's (SO_REUSEPORT in socket(7)). A
+ * unit's are root's, and beside them there is never another; those of an earlier run may be somebody's. */
+static bool fill(struct master *master, struct listener *listener, const struct verdict *next,
+		 struct err *err)
+{
+	listener->fixed = is_kept_by(listener, KEEPER_UNIT);
+	while (listener->count < sockets_wanted(listener, next)) {
+		if (add_fresh(master, listener, err))
+			continue;
+		if (!listener->inherited || listener->count == 0)
+			return false;
+		listener->fixed = true;
+		log_event(LEVEL_WARNING, "listener_cannot_grow", log_text("address", listener->addr.text),
+			  log_number("sockets", listener->count), log_text("error", err->text));
+	}
+	return true;
+}
+
+static struct listener *new_listener(struct master *master, const struct addr *addr)
+{
+	struct listener *listener = calloc(1, sizeof(*listener));
+
+	if (listener == NULL)
+		return NULL;
+	listener->addr = *addr;
+	listener->fresh = true;
+	listener->id = ++master->listener_ids;
+	list_push_back(&master->listeners, &listener->link);
+	return listener;
+}
+
+/* Sockets that systemd passed, or else the address must be free. */
+static struct listener *make_listener(struct master *master, const struct addr *addr, bool v6only,
+				      struct err *err)
+{
+	struct listener *listener = new_listener(master, addr);
+
+	if (listener == NULL)
+		return err_set(err, "out of memory"), NULL;
+	if (!add_inherited(master, listener, err))
+		return NULL;
+	if (listener->count > 0 || own_overlap(master, listener) || listener_probe(addr, v6only, err))
+		return listener;
+	inherit_explain(master, addr, err);
+	return NULL;
 }
 
 static bool prepare_one(struct master *master, const struct verdict *next, const struct listen_config *config,
@@ -73,30 +195,21 @@ static bool prepare_one(struct master *master, const struct verdict *next, const
 	if (!addr_parse(config->address, &addr, err))
 		return false;
 	listener = find(master, addr.text);
-	if (listener == NULL && master->transition.dry && addr_is_unix(&addr))
+	if (listener == NULL && master->transition.dry && addr_is_unix(&addr) && !inherit_has(master, &addr))
 		return listener_may_bind(&addr, false, err);   /* a path is there for everybody to see */
-	if (listener == NULL) {
-		if (!own_overlap(master, &addr) && !listener_probe(&addr, config->v6only, err))
-			return false;
-		listener = calloc(1, sizeof(*listener));
-		if (listener == NULL)
-			return err_set(err, "out of memory");
-		listener->addr = addr;
-		listener->fresh = true;
-		listener->id = ++master->listener_ids;
-		list_push_back(&master->listeners, &listener->link);
-	}
+	if (listener == NULL)
+		listener = make_listener(master, &addr, config->v6only, err);
+	if (listener == NULL)
+		return false;
 	listener->keep = true;
 	listener->wanted = (struct listener_options){
 		.backlog = config->backlog,
 		.mode = 0666,
 		.v6only = config->v6only,
 		.defer_accept = config->defer_accept,
+		.path_is_given = is_kept_by(listener, KEEPER_UNIT),
 	};
-	while (listener->count < sockets_wanted(listener, next))
-		if (!add_socket(master, listener, err))
-			return false;
-	return true;
+	return fill(master, listener, next, err);
 }
 
 bool sockets_prepare(struct master *master, const struct verdict *next, struct err *err)
@@ -105,6 +218,10 @@ bool sockets_prepare(struct master *master, const struct verdict *next, struct e
 
 	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next)
 		LIST_ENTRY(link, struct listener, link)->keep = false;
+	if (!inherit_check(master, config, err))
+		return false;
+	if (master->current.generation == NULL)         /* before anything is bound: it may be in the way */
+		inherit_drop_stale(master, config);
 	for (unsigned i = 0; i < config->listen.count; i++) {
 		if (prepare_one(master, next, config_listen(config, i), err))
 			continue;
@@ -118,6 +235,14 @@ static bool start_all(struct listener *listener, struct err *err)
 {
 	for (unsigned i = 0; i < listener->count; i++)
 		if (!listener_start(listener->sockets[i].fd, &listener->addr, &listener->wanted, err))
+			return false;
+	return true;
+}
+
+static bool all_outlive(const struct master *master)
+{
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next)
+		if (is_kept_by(LIST_ENTRY(link, struct listener, link), KEEPER_NONE))
 			return false;
 	return true;
 }
@@ -138,8 +263,41 @@ bool sockets_commit(struct master *master, struct err *err)
 			listener->options = listener->wanted;
 		for (unsigned i = 0; i < listener->count; i++)
 			listener->sockets[i].listening = true;
+		if (listener->keep)
+			notify_store(master, listener);
 	}
+	master->outlive = all_outlive(master);
 	return true;
+}
+
+/* Everybody accepts from sockets that are fewer than the slots. `next` may be the committed verdict, while a
+ * transition has made sockets that do not listen yet. */
+static bool is_shared(const struct master *master, const struct listener *listener,
+		      const struct verdict *next)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < listener->count; i++)
+		count += listener->sockets[i].listening || next != &master->current;
+	return next->generation->config->accept == ACCEPT_SHARED || count < next->slots;
+}
+
+void sockets_settle(struct master *master)
+{
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
+		struct listener *listener = LIST_ENTRY(link, struct listener, link);
+		bool shared = is_shared(master, listener, &master->current);
+
+		if (shared && !listener->shared && listener->fixed)
+			log_event(
+				LEVEL_NOTICE, "listener_shared", log_text("address", listener->addr.text),
+				log_number("sockets", listener->count),
+				log_number("workers", master->slot_count),
+				log_text("why", is_kept_by(listener, KEEPER_UNIT)
+							? "systemd passed them, and none can be added"
+							: "they are another user's, and none can be added"));
+		listener->shared = shared;
+	}
 }
 
 /* Only after a transition that was called off: before it, every listener in the list was configured. */
@@ -153,7 +311,7 @@ void sockets_abort(struct master *master)
 
 		next = link->next;
 		if (listener->fresh) {
-			drop(listener);
+			drop(master, listener, DROP_ABORTED);
 			continue;
 		}
 		listener->keep = true;
@@ -176,15 +334,16 @@ void sockets_sweep(struct master *master)
 		if (listener->keep)
 			continue;
 		log_event(LEVEL_INFO, "listener_removed", log_text("address", listener->addr.text));
-		drop(listener);
+		drop(master, listener, DROP_REMOVED);
 	}
+	master->outlive = all_outlive(master);
 }
 
 void sockets_close(struct master *master)
 {
 	while (!list_empty(&master->listeners))
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop() takes it out of the list */
-		drop(LIST_ENTRY(master->listeners.next, struct listener, link));
+		drop(master, LIST_ENTRY(master->listeners.next, struct listener, link), DROP_STOPPED);
 }
 
 /* ---- telling a worker -------------------------------------------------------------------------------- */
@@ -234,7 +393,8 @@ static bool send_listener(struct batch *batch, const struct listener *listener, 
 		if (batch->count == CHANNEL_MAX_FDS && !flush(batch, err))
 			return false;
 		batch->message.body.sockets[batch->count] = (struct socket_note){
-			.listener = listener->id, .slot = i, .shared = addr_is_unix(&listener->addr),
+			.listener = listener->id,
+			.slot = i,
 		};
 		batch->fds[batch->count++] = one->fd;
 		if (one->serial > batch->highest)
@@ -265,13 +425,14 @@ bool sockets_send(struct child *child, const struct verdict *verdict, struct err
 
 void sockets_note(struct master *master, const struct verdict *verdict, struct prepare_note *note)
 {
-	*note = (struct prepare_note){
-		.slots = verdict->slots, .shared = verdict->generation->config->accept == ACCEPT_SHARED,
-	};
+	*note = (struct prepare_note){ .slots = verdict->slots };
 	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
 		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
 		if (belongs(listener, verdict) && note->listener_count < CHANNEL_MAX_LISTENERS)
-			note->listeners[note->listener_count++] = listener->id;
+			note->listeners[note->listener_count++] = (struct listener_note){
+				.listener = listener->id,
+				.shared = is_shared(master, listener, verdict),
+			};
 	}
 }

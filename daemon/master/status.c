@@ -7,6 +7,13 @@
 
 static const char *const phase_names[] = { "idle", "checking", "preparing", "going" };
 
+/* Who else holds the sockets of a listener. */
+static const char *const keeper_names[] = {
+	[KEEPER_NONE] = "nobody",
+	[KEEPER_UNIT] = "socket unit",
+	[KEEPER_STORE] = "fd store",
+};
+
 static json_t *child_json(const struct child *child)
 {
 	const struct master *master = child->master;
@@ -53,8 +60,13 @@ static json_t *listeners_json(const struct master *master)
 	     link = link->next) {
 		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
-		json_array_append_new(listeners, json_pack("{s:s, s:i}", "address", listener->addr.text,
-							   "sockets", (int)listener->count));
+		if (listener->count == 0)       /* its first one is just being made */
+			continue;
+		json_array_append_new(listeners,
+				      json_pack("{s:s, s:i, s:s, s:b}", "address", listener->addr.text,
+						"sockets", (int)listener->count, "keeper",
+						keeper_names[listener->sockets[0].keeper], "shared",
+						(int)listener->shared));
 	}
 	return listeners;
 }

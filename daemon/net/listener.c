@@ -106,7 +106,7 @@ int listener_bind(const struct addr *addr, bool v6only, struct err *err)
 bool listener_start(int fd, const struct addr *addr, const struct listener_options *options, struct err *err)
 {
 	/* whoever may reach the directory may connect, as with a TCP port; restrict the directory */
-	if (addr_is_unix(addr) && chmod(path_of(addr), options->mode) < 0)
+	if (addr_is_unix(addr) && !options->path_is_given && chmod(path_of(addr), options->mode) < 0)
 		return err_sys(err, errno, "chmod %s", addr->text);
 	if (listen(fd, (int)options->backlog) < 0)
 		return err_sys(err, errno, "listen on %s", addr->text);

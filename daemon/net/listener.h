@@ -9,6 +9,7 @@ struct listener_options {
 	unsigned backlog;
 	unsigned mode;                  /* of a unix socket's path */
 	bool v6only, defer_accept;
+	bool path_is_given;             /* a unix socket's path is a .socket unit's: its mode stays */
 };
 
 /* Finds out whether another program holds the address: a bind without SO_REUSEPORT, closed at once.  (With

@@ -1,9 +1,9 @@
 /* accept.c - which sockets a worker accepts from, and accepting.
  *
  * A worker holds every slot's sockets. It accepts from its own slot's, alone; from those that are everybody's
- * (mode shared, unix sockets, slots that are gone or have no worker) together with the other workers, by
- * EPOLLEXCLUSIVE. Sockets are level-triggered and emptied in bounded batches. When it must not take more, it
- * unregisters them: what waits stays in the backlog, and nothing spins. */
+ * (mode shared, listeners with fewer sockets than slots, slots that are gone or have no worker) together with
+ * the other workers, by EPOLLEXCLUSIVE. Sockets are level-triggered and emptied in bounded batches. When it
+ * must not take more, it unregisters them: what waits stays in the backlog, and nothing spins. */
 #include "worker.h"
 
 #include "base/clock.h"
@@ -23,23 +23,26 @@ enum {
 
 enum want { WANT_NOT, WANT_ALONE, WANT_EXCLUSIVE };
 
-static bool is_listed(const struct prepare_note *note, uint32_t listener)
+/* What the served generation says of the socket's listener; NULL: it is not in there. */
+static const struct listener_note *listed(const struct worker *worker, const struct held_socket *held)
 {
+	const struct prepare_note *note = &worker->note;
+
 	for (unsigned i = 0; i < note->listener_count && i < CHANNEL_MAX_LISTENERS; i++)
-		if (note->listeners[i] == listener)
-			return true;
-	return false;
+		if (note->listeners[i].listener == held->note.listener)
+			return &note->listeners[i];
+	return NULL;
 }
 
 static enum want wanted(const struct worker *worker, const struct held_socket *held)
 {
-	if (!worker->serving || worker->draining || worker->paused || worker->full)
-		return WANT_NOT;
-	if (!is_listed(&worker->note, held->note.listener))
+	const struct listener_note *listener = listed(worker, held);
+
+	if (!worker->serving || worker->draining || worker->paused || worker->full || listener == NULL)
 		return WANT_NOT;
 	if (held->generation > worker->engine.generation->number) /* does not listen before the commit */
 		return WANT_NOT;
-	if (worker->note.shared || held->note.shared)
+	if (listener->shared)
 		return WANT_EXCLUSIVE;
 	if (held->note.slot == worker->slot)
 		return WANT_ALONE;
@@ -65,6 +68,7 @@ static void apply_one(struct worker *worker, struct held_socket *held)
 
 static void apply_all(struct worker *worker)
 {
+	worker->column->holding = worker->paused || worker->full;
 	for (struct list *link = worker->sockets.next; link != &worker->sockets; link = link->next)
 		apply_one(worker, LIST_ENTRY(link, struct held_socket, link));
 }
@@ -214,7 +218,7 @@ void accept_apply(struct worker *worker)
 
 		next = link->next;
 		if (worker->serving && held->generation <= worker->engine.generation->number &&
-		    !is_listed(&worker->note, held->note.listener)) {
+		    listed(worker, held) == NULL) {
 			empty_queue(worker, held);
 			release(worker, held);
 			continue;

@@ -147,8 +147,9 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	list_init(&worker->generations);
 	if (!loop_open(&worker->loop, err))
 		return false;
-	engine_init(&worker->engine, &worker->loop, start->protocol,
-		    start->board->column[start->column].counters);
+	worker->column = &start->board->column[start->column];
+	worker->loop.busy_since_ns = &worker->column->busy_since_ns;
+	engine_init(&worker->engine, &worker->loop, start->protocol, worker->column->counters);
 	worker->engine.slot = start->slot;
 	worker->engine.board = start->board;
 	worker->engine.closed_one = on_closed;

@@ -55,6 +55,7 @@ struct worker {
 	struct slot_set cover;
 	struct timer pause;             /* accept is paused for want of descriptors or memory */
 	struct timer cut;               /* the drain's deadline */
+	struct board_column *column;    /* this worker's own */
 	unsigned slot;
 	int error_log;
 	bool serving, paused, full, draining;

@@ -5,6 +5,7 @@ Everything waits for an event or a state with a deadline; nothing sleeps.
 
 import collections
 import ctypes
+import fcntl
 import json
 import os
 import random
@@ -174,9 +175,10 @@ class Log:
 class Drover:
     """A running daemon.  `settings` are laid over the defaults below; a string is the config file's text.
 
-    args: the command line, instead of a config file.  `site` is the directory that is served."""
+    args: the command line, instead of a config file.  passed: (descriptor, name) of the sockets that systemd
+    passes, see sd_listen_fds(3).  `site` is the directory that is served."""
 
-    def __init__(self, settings=None, args=None, wait=True, env=None, preexec=None):
+    def __init__(self, settings=None, args=None, wait=True, env=None, preexec=None, passed=()):
         self.dir = temporary_directory()
         self.site = os.path.join(self.dir, "site")
         os.mkdir(self.site)
@@ -190,7 +192,7 @@ class Drover:
             if args is None:
                 self.configure(settings or {})
                 args = ["-c", self.config]
-            self._start(args, env, preexec)
+            self._start(args, env, preexec, list(passed))
             if wait:
                 self.log.wait("serving")
         except BaseException:
@@ -216,8 +218,12 @@ class Drover:
         os.chmod(self.config + ".new", 0o644)
         os.rename(self.config + ".new", self.config)
 
-    def _start(self, args, env, preexec):
+    def _start(self, args, env, preexec, passed=()):
         tester = os.getpid()
+        if passed:
+            args = [DROVER, *args]
+            env = {**(os.environ if env is None else env), "LISTEN_FDS": str(len(passed)),
+                   "LISTEN_FDNAMES": ":".join(name for _, name in passed)}
 
         def prepare():
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -225,6 +231,11 @@ class Drover:
                 os._exit(1)
             if preexec is not None:
                 preexec()
+            high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(passed)) for fd, _ in passed]
+            for number, fd in enumerate(high, 3):
+                os.dup2(fd, number)
+            if passed:  # only the process itself knows LISTEN_PID
+                os.execve(DROVER, args, {**env, "LISTEN_PID": str(os.getpid())})
 
         self.process = subprocess.Popen([DROVER, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, env=env, process_group=0, cwd=self.dir,

@@ -96,7 +96,7 @@ class Pages(unittest.TestCase):
         plain = {re.sub(r"\[\]", "", name) for name in known}
         groups = {name.split(".")[0] for name in plain if "." in name}
         for page in ("man/drover.8", "man/droverctl.8", FAILURES):
-            for name in re.findall(r"^\.(?:Va|It Va) ([a-z_.]+[a-z_])", read(page), re.M):
+            for name in re.findall(r"^\.(?:Va|It Va) ([a-z0-9_.]+[a-z0-9_])", read(page), re.M):
                 self.assertTrue(name in plain or name in groups, "%s: %s" % (page, name))
 
     BARE = ('listen = ( { address = "127.0.0.1:8080"; } );\n'

@@ -53,22 +53,27 @@ static void small_sockets(struct message *made, struct input *body)
 	unsigned count = input_byte(body) % MOST_FDS + 1;
 
 	made->bytes = count * (uint32_t)sizeof(struct socket_note);
-	for (unsigned i = 0; i < count; i++)
-		made->body.sockets[i] = (struct socket_note){
-			.listener = input_byte(body) % 4, .slot = input_byte(body) % 4,
-			.shared = input_byte(body) % 2,
-		};
+	for (unsigned i = 0; i < count; i++) {
+		made->body.sockets[i] = (struct socket_note){ .listener = input_byte(body) % 4 };
+		made->body.sockets[i].slot = input_byte(body) % 4;
+		if (input_byte(body) % 2)               /* beyond every slot */
+			made->body.sockets[i].slot += CHANNEL_MAX_SLOTS;
+	}
 }
 
 static void small_prepare(struct message *made, struct input *body)
 {
 	struct prepare_note *note = &made->body.prepare;
 
+	unsigned shared;
+
 	made->bytes = sizeof(*note);
-	*note = (struct prepare_note){ .slots = input_byte(body) % 4, .shared = input_byte(body) % 2 };
+	*note = (struct prepare_note){ .slots = input_byte(body) % 4 };
+	shared = input_byte(body);
 	note->listener_count = input_byte(body) % 4;
 	for (unsigned i = 0; i < note->listener_count; i++)
-		note->listeners[i] = input_byte(body) % 4;
+		note->listeners[i] = (struct listener_note){ .listener = input_byte(body) % 4,
+							     .shared = shared >> i & 1 };
 }
 
 static void small_cover(struct message *made, struct input *body)
@@ -100,8 +105,8 @@ static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
 /* A bool that is neither is nothing that a master can send, and nobody's to check. */
 static void mend_bools(struct message *made)
 {
-	for (unsigned i = 0; i < CHANNEL_MAX_FDS; i++)
-		*(uint8_t *)&made->body.sockets[i].shared &= 1;
+	for (unsigned i = 0; i < CHANNEL_MAX_LISTENERS; i++)
+		*(uint8_t *)&made->body.prepare.listeners[i].shared &= 1;
 }
 
 static void fill_body(struct message *made, uint8_t flags, struct str body)
@@ -112,7 +117,7 @@ static void fill_body(struct message *made, uint8_t flags, struct str body)
 		made->bytes = (uint32_t)body.len;
 		if (body.len > 0)
 			memcpy(&made->body, body.at, body.len);
-		if (made->type == MESSAGE_SOCKETS)
+		if (made->type == MESSAGE_PREPARE)
 			mend_bools(made);
 	} else if (made->type < MESSAGE_TYPES && bodies[made->type] != NULL) {
 		bodies[made->type](made, &input);

@@ -16,6 +16,7 @@ static struct worker worker;
 static struct generation *generation;
 static struct config config = { .connections = 2 };
 static uint64_t counters[COUNTERS];
+static struct board_column column;
 static int sockets[SLOTS];              /* the master's */
 static struct sockaddr_in addresses[SLOTS];
 
@@ -79,8 +80,11 @@ static void set_up(void)
 	generation = generation_new(GENERATION, NULL);
 	generation->config = &config;
 	worker.engine.generation = generation;
-	worker.note = (struct prepare_note){ .slots = 2, .listener_count = 1, .listeners = { LISTENER } };
+	worker.note = (struct prepare_note){ .slots = 2,
+					     .listener_count = 1,
+					     .listeners = { { .listener = LISTENER } } };
 	worker.serving = true;
+	worker.column = &column;
 	worker.open_files = 1024;
 	for (unsigned i = 0; i < SLOTS; i++)
 		sockets[i] = listening_socket(&addresses[i]);
@@ -163,15 +167,27 @@ START_TEST(a_slot_that_has_a_worker_again_is_left_alone)
 }
 END_TEST
 
-START_TEST(every_socket_is_watched_in_mode_shared)
+START_TEST(every_socket_of_a_shared_listener_is_watched)
 {
-	worker.note.shared = true;
+	worker.note.listeners[0].shared = true;
 	hold(0, GENERATION);
 	hold(1, GENERATION);
 	accept_apply(&worker);
 	connect_to(0);
 	connect_to(1);
 	ck_assert_int_eq(events_waiting(), 2);
+}
+END_TEST
+
+START_TEST(a_listener_is_shared_as_long_as_the_generation_says_so)
+{
+	worker.note.listeners[0].shared = true;
+	hold(1, GENERATION);
+	accept_apply(&worker);
+	worker.note.listeners[0].shared = false;
+	accept_apply(&worker);
+	connect_to(1);
+	ck_assert_int_eq(events_waiting(), 0);
 }
 END_TEST
 
@@ -254,6 +270,23 @@ START_TEST(at_the_limit_nothing_spins)
 }
 END_TEST
 
+START_TEST(the_board_says_that_nothing_is_accepted_at_the_limit)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(column.holding, 0);
+	for (int i = 0; i < 5; i++)
+		connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(column.holding, 1);
+	conn_close(LIST_ENTRY(worker.engine.conns.next, struct conn, link));
+	accept_room(&worker);
+	ck_assert_uint_eq(column.holding, 0);
+}
+END_TEST
+
 START_TEST(accept_goes_on_when_connections_have_ended)
 {
 	hold(0, GENERATION);
@@ -280,7 +313,8 @@ int main(void)
 	tcase_add_test(watching, a_surplus_socket_is_watched);
 	tcase_add_test(watching, the_socket_of_a_slot_without_a_worker_is_watched);
 	tcase_add_test(watching, a_slot_that_has_a_worker_again_is_left_alone);
-	tcase_add_test(watching, every_socket_is_watched_in_mode_shared);
+	tcase_add_test(watching, every_socket_of_a_shared_listener_is_watched);
+	tcase_add_test(watching, a_listener_is_shared_as_long_as_the_generation_says_so);
 	tcase_add_test(watching, a_socket_of_a_generation_that_is_not_committed_is_not_watched);
 	tcase_add_test(watching, nothing_is_watched_when_the_worker_leaves);
 	tcase_add_test(watching, sockets_of_a_called_off_generation_are_given_back);
@@ -288,6 +322,7 @@ int main(void)
 	tcase_add_test(limits, at_the_limit_the_rest_stays_in_the_backlog);
 	tcase_add_test(limits, descriptors_are_kept_for_files_and_reloads);
 	tcase_add_test(limits, at_the_limit_nothing_spins);
+	tcase_add_test(limits, the_board_says_that_nothing_is_accepted_at_the_limit);
 	tcase_add_test(limits, accept_goes_on_when_connections_have_ended);
 	suite_add_tcase(suite, watching);
 	suite_add_tcase(suite, limits);

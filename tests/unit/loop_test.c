@@ -5,10 +5,14 @@
 
 #include <check.h>
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LOG_BYTES = 256, MOST_TURNS = 100 };
@@ -415,6 +419,48 @@ START_TEST(the_time_is_read_once_a_turn)
 }
 END_TEST
 
+static uint64_t busy_since_ns, seen_ns;
+
+static void look_busy(struct turn_end *hook)
+{
+	(void)hook;
+	seen_ns = busy_since_ns;
+}
+
+START_TEST(a_turn_says_since_when_it_works)
+{
+	struct turn_end hook = { .run = look_busy };
+
+	loop.busy_since_ns = &busy_since_ns;
+	loop_at_turn_end(&loop, &hook);
+	run_turns(1);
+	ck_assert_uint_eq(seen_ns, loop.now_ns);
+}
+END_TEST
+
+START_TEST(a_loop_that_waits_is_not_busy)
+{
+	uint64_t *shared =
+		mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t end_ns = clock_now_ns() + 10 * CLOCK_S;
+	struct err err;
+	pid_t waits;
+
+	*shared = 1;
+	loop.busy_since_ns = shared;
+	stop_after = MOST_TURNS;
+	loop_unready(&busy);
+	waits = fork();
+	if (waits == 0)
+		_exit(loop_run(&loop, &err));   /* nothing is registered: it waits for ever */
+	while (*(volatile uint64_t *)shared != 0 && clock_now_ns() < end_ns)
+		sched_yield();
+	ck_assert_uint_eq(*shared, 0);
+	kill(waits, SIGKILL);
+	waitpid(waits, NULL, 0);
+}
+END_TEST
+
 START_TEST(a_loop_whose_epoll_is_gone_says_so)
 {
 	struct err err;
@@ -457,6 +503,8 @@ int main(void)
 	tcase_add_test(tests, the_turn_in_which_the_loop_is_stopped_is_finished);
 	tcase_add_test(tests, events_come_before_timers_and_timers_before_the_ready_list);
 	tcase_add_test(tests, the_time_is_read_once_a_turn);
+	tcase_add_test(tests, a_turn_says_since_when_it_works);
+	tcase_add_test(tests, a_loop_that_waits_is_not_busy);
 	tcase_add_test(tests, a_loop_whose_epoll_is_gone_says_so);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
