@@ -196,7 +196,10 @@ mutants:
 
 # ---- installation: staged below DESTDIR; a configuration that is there already is left alone ----
 
-PLACES    := -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g'
+PLACES    := -e '1d' -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g'
+ONE_UNIT  := -e 's|@NAME@|drover|' -e 's|@CONFIG@|drover|' -e 's|@OF_INSTANCE@||'
+INSTANCES := -e 's|@NAME@|drover-%i|' -e 's|@CONFIG@|%i|' -e 's|@OF_INSTANCE@| (%i)|'
+UNITS     := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SITE      := $(PREFIX)/share/drover/site
 DOCUMENTS := $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE)
 MAN_8     := $(filter %.8,$(MAN_PAGES))
@@ -217,8 +220,10 @@ install: all
 			>$(DESTDIR)$(SYSCONFDIR)/drover/drover.conf && \
 		chmod 644 $(DESTDIR)$(SYSCONFDIR)/drover/drover.conf; \
 	fi
-	sed $(PLACES) systemd/drover.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/drover.service
-	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/drover.service
+	sed $(PLACES) $(ONE_UNIT) systemd/drover.service >$(UNITS)/drover.service
+	sed $(PLACES) $(INSTANCES) systemd/drover.service >$(UNITS)/drover@.service
+	cp systemd/drover.socket $(UNITS)/drover.socket
+	chmod 644 $(UNITS)/drover.service $(UNITS)/drover@.service $(UNITS)/drover.socket
 	for page in $(MAN_8); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man8/ || exit 1; done
 	for page in $(MAN_5); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/ || exit 1; done
 	for page in $(MAN_7); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man7/ || exit 1; done

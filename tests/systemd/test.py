@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Installs into a stage, lays that over the root of a throw-away systemd (lab) and runs inside.py there.
 
-Needs root and control groups.
+Needs root and control groups.  Arguments are parts of the names of tests, such as Activation or load; none: all.
 """
 
 import os
@@ -12,7 +12,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-LAB_SECONDS = 300
+LAB_SECONDS = 600
 
 
 def main():
@@ -26,7 +26,7 @@ def main():
             return 1
         lab = subprocess.run([os.path.join(HERE, "lab"), "run", "--checkout", TOP, "--layer", stage,
                               "--timeout", str(LAB_SECONDS), "--", "/usr/bin/env", "python3",
-                              "/src/tests/systemd/inside.py"],
+                              "/src/tests/systemd/inside.py", *sys.argv[1:]],
                              cwd=TOP, text=True, errors="replace", stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LAB_SECONDS + 60)
     print(lab.stdout.rstrip("\n"))
