@@ -376,6 +376,27 @@ static bool is_end(const char *at)
 	return at[0] == ';' && (at[1] == '\0' || strncmp(at + 1, "  # ", 4) == 0);
 }
 
+/* Where a setting was written: only of those that stand outside of lists, which is what a master can still
+ * complain about. */
+static bool load_origin(struct canonical_load *load, const struct setting *row, const char *value,
+			struct err *err)
+{
+	static const char mark[] = "  # ";
+	const struct canonical_frame *frame = top(load);
+	const char *found = NULL;
+	char *origin;
+
+	for (const char *at = strstr(value, mark); at != NULL; at = strstr(at + 1, mark))
+		found = at + sizeof(mark) - 1;
+	if (frame->schema != &config_schema || found == NULL || strcmp(found, "default") == 0)
+		return true;
+	origin = arena_copy(&load->generation->arena, str_of(found));
+	if (origin == NULL)
+		return err_set(err, "out of memory");
+	*setting_origin(frame->schema, frame->instance, (unsigned)(row - frame->schema->settings)) = origin;
+	return true;
+}
+
 static bool load_value(struct canonical_load *load, const char *name, const char *value, struct err *err)
 {
 	struct canonical_frame *frame = top(load);
@@ -386,7 +407,8 @@ static bool load_value(struct canonical_load *load, const char *name, const char
 		return err_set(err, "unknown setting \"%s\"", name);
 	if (!load_raw(&value, &raw, &load->generation->arena) || !is_end(value))
 		return err_set(err, "%s: unreadable value", name);
-	return setting_store(row, &raw, NULL, frame->instance, &load->generation->arena, err);
+	return setting_store(row, &raw, NULL, frame->instance, &load->generation->arena, err) &&
+	       load_origin(load, row, value, err);
 }
 
 static bool load_line(struct canonical_load *load, struct str line, struct err *err)

@@ -27,6 +27,7 @@ static const char usage[] =
 	"  status [--json]      slots, workers, generation, the last reload\n"
 	"  reload [--replace]   reload the configuration and wait for the outcome;\n"
 	"                       --replace: fresh workers, the old ones drain\n"
+	"  reopen               open the log files anew, after they were renamed\n"
 	"\n"
 	"  -s, --socket PATH    the control socket (default: control.sock below\n"
 	"                       $RUNTIME_DIRECTORY, /run/drover or $XDG_RUNTIME_DIR/drover)\n"
@@ -154,6 +155,7 @@ static const struct command {
 } commands[] = {
 	{ "status", show_status },
 	{ "reload", show_text },
+	{ "reopen", show_text },
 	{ NULL, NULL },
 };
 

@@ -119,7 +119,7 @@ static void reply_text(struct client *client, bool good, const char *text)
 	reply(client, object);
 }
 
-static void on_reloaded(struct asker *asker, bool good, const char *text)
+static void on_answer(struct asker *asker, bool good, const char *text)
 {
 	struct client *client = LIST_ENTRY(asker, struct client, asker);
 
@@ -135,13 +135,26 @@ static void command_status(struct client *client, const json_t *request)
 	reply(client, json_pack("{s:b, s:o}", "ok", 1, "status", status_json(client->control->master)));
 }
 
-static void command_reload(struct client *client, const json_t *request)
+/* What is asked for has deadlines of its own. */
+static void wait_for_answer(struct client *client)
 {
 	client->waiting = true;
-	client->asker.answer = on_reloaded;
-	timer_cancel(&client->deadline);        /* a reload has deadlines of its own */
+	client->asker.answer = on_answer;
+	timer_cancel(&client->deadline);
+}
+
+static void command_reload(struct client *client, const json_t *request)
+{
+	wait_for_answer(client);
 	reload_ask(client->control->master, &client->asker,
 		   json_is_true(json_object_get(request, "replace")));
+}
+
+static void command_reopen(struct client *client, const json_t *request)
+{
+	(void)request;
+	wait_for_answer(client);
+	reopen_ask(client->control->master, &client->asker);
 }
 
 static const struct {
@@ -150,7 +163,21 @@ static const struct {
 } commands[] = {
 	{ "status", command_status },
 	{ "reload", command_reload },
+	{ "reopen", command_reopen },
 };
+
+/* "unknown command; known are status, reload and reopen" */
+static void reply_unknown(struct client *client)
+{
+	const size_t count = sizeof(commands) / sizeof(commands[0]);
+	char text[256] = "unknown command; known are ";
+
+	for (size_t i = 0; i < count; i++) {
+		strcat(text, commands[i].name);
+		strcat(text, i + 2 < count ? ", " : i + 1 < count ? " and " : "");
+	}
+	reply_text(client, false, text);
+}
 
 static void run_line(struct client *client)
 {
@@ -167,12 +194,12 @@ static void run_line(struct client *client)
 			return;
 		}
 	}
-	if (request == NULL && error.text[0] == '\0')   /* jansson has nothing to say against the line */
+	if (name != NULL)
+		reply_unknown(client);
+	else if (request == NULL && error.text[0] == '\0')      /* jansson has nothing to say against the line */
 		reply_text(client, false, "out of memory");
 	else
-		reply_text(client, false,
-			   name != NULL ? "unknown command; known are status and reload"
-					: "expected one JSON object with a \"command\" on one line");
+		reply_text(client, false, "expected one JSON object with a \"command\" on one line");
 	json_decref(request);
 }
 
