@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+enum { MOST_LOOKS = 4 };
+
 void log_output_open(struct log_output *output, const struct log_target *target)
 {
 	*output = (struct log_output){ .kind = target->kind, .fd = target->fd, .doubtful = true };
@@ -134,37 +136,76 @@ static ssize_t write_some(const struct log_output *output, const char *bytes, si
 	}
 }
 
+/* True when the half of our line is still the last thing in the file. */
+static bool half_is_last(const struct log_output *output, off_t size)
+{
+	char bytes[LOG_HALF_BYTES];
+	size_t len = output->half_len;
+
+	return size >= (off_t)len && pread(output->fd, bytes, len, size - (off_t)len) == (ssize_t)len &&
+	       memcmp(bytes, output->half, len) == 0;
+}
+
+/* A file that only can be appended to is taken to be as we left it. */
+static bool ends_with_line(const struct log_output *output, off_t size)
+{
+	char last = output->torn ? '\0' : '\n';
+
+	if (size == 0)
+		return true;
+	if (pread(output->fd, &last, 1, size - 1) < 0)
+		return !output->torn;
+	return last == '\n';
+}
+
+/* The rest of a line whose half is somewhere else by now is of no use. */
+static void skip_rest(struct log_output *output)
+{
+	const char *end = memchr(output->bytes, '\n', output->len);
+
+	output->torn = false;
+	output->written = end != NULL ? (size_t)(end - output->bytes) + 1 : output->len;
+	output->lost = 1;
+}
+
 /* Behind a line that somebody tore comes a line end before anything else; our own is finished instead when
- * nobody has written since.  False: the file does not take even that. */
+ * nobody has written since.  Another process may just be in the middle of a write, so that is believed only
+ * when the file has not grown from one call to the next, a few times.  False: not now. */
 static bool heal(struct log_output *output)
 {
-	char last = output->torn ? '\0' : '\n';         /* should the file not be readable for us */
-	const char *rest = memchr(output->bytes, '\n', output->len);
 	struct stat info;
 
-	if (fstat(output->fd, &info) < 0 || (output->torn && info.st_size == output->torn_at))
+	if (fstat(output->fd, &info) < 0 || (output->torn && half_is_last(output, info.st_size)))
 		return true;
-	if (info.st_size == 0)
-		last = '\n';
-	else if (pread(output->fd, &last, 1, info.st_size - 1) < 0 && !output->torn)
-		last = '\n';
-	if (last != '\n' && write(output->fd, "\n", 1) != 1)
-		return output->error = errno, false;
-	if (output->torn && rest != NULL) {
-		output->written = (size_t)(rest - output->bytes) + 1;
-		output->lost = 1;
+	if (!ends_with_line(output, info.st_size)) {
+		output->looks = info.st_size == output->looked_at ? output->looks + 1 : 1;
+		output->looked_at = info.st_size;
+		if (output->looks < MOST_LOOKS)
+			return false;
+		if (write(output->fd, "\n", 1) != 1)
+			return output->error = errno, false;
 	}
-	output->torn = false;
+	output->looks = 0;
+	if (output->torn)
+		skip_rest(output);
 	return true;
 }
 
+/* Where it ended is kept as bytes: the position belongs to all who share the description. */
 static void note_tear(struct log_output *output, size_t from)
 {
+	const char *end = output->bytes + output->written, *begin;
+	size_t len = output->written - from;
+
 	output->doubtful = output->written < output->len;
-	if (output->written == from)
+	if (len == 0)
 		return;
-	output->torn = output->bytes[output->written - 1] != '\n';
-	output->torn_at = lseek(output->fd, 0, SEEK_CUR);       /* with O_APPEND: where our bytes end */
+	output->torn = end[-1] != '\n';
+	begin = memrchr(end - len, '\n', len);
+	output->half_len = begin != NULL ? (size_t)(end - begin) - 1 : len;
+	if (output->half_len > sizeof(output->half))
+		output->half_len = sizeof(output->half);
+	memcpy(output->half, end - output->half_len, output->half_len);
 }
 
 static void write_all(struct log_output *output)

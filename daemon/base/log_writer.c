@@ -17,6 +17,7 @@ enum {
 	NOTICE_BYTES = 4096,            /* more than what an owner says about a gap */
 	RETRY_MS = 5,                   /* doubled while nothing is taken, up to MOST_RETRY_MS */
 	MOST_RETRY_MS = 200,
+	DATAGRAM_WAIT_MS = 20,
 	RETIRE_SECONDS = 5,
 	MOST_RETIRED = 8,               /* at a time: with a target that hangs, each reload adds one */
 };
@@ -106,6 +107,15 @@ static void retry_later(struct log_writer *writer)
 	pause_for(writer, writer->retry_ns);
 }
 
+/* How long the thread may wait for a slow reader: at the end, as long as there is time; a datagram socket
+ * holds so few (net.unix.max_dgram_qlen) that a reader which is awake should find the next ones at once. */
+static uint64_t wait_until(const struct log_writer *writer)
+{
+	if (writer->closing)
+		return writer->give_up_ns;
+	return writer->out.kind == LOG_STREAM ? 0 : clock_now_ns() + DATAGRAM_WAIT_MS * CLOCK_MS;
+}
+
 static void submit(struct log_writer *writer)
 {
 	size_t bytes = first_piece(writer);
@@ -115,7 +125,7 @@ static void submit(struct log_writer *writer)
 	timer_cancel(&writer->timer);
 	writer->out.bytes = writer->ring + writer->tail;
 	writer->out.len = bytes;
-	writer->out.wait_until_ns = writer->closing ? writer->give_up_ns : 0;
+	writer->out.wait_until_ns = wait_until(writer);
 	writer->busy = offload_submit(writer->writers->offload, &writer->job);
 	if (!writer->busy)
 		retry_later(writer);
