@@ -269,7 +269,7 @@ void log_writer_put(struct log_writer *writer, size_t bytes)
 	if (prefix > 0)
 		memcpy(writer->ring + writer->record, &len, prefix);
 	writer->head = writer->record + prefix + bytes;
-	if (writer->busy || writer->closing)
+	if (writer->busy || writer->closing || writer->saying)
 		return;
 	/* a target that does not take anything is left alone until its pause is over */
 	if (writer->delay_ns == 0 ? !timer_armed(&writer->timer)

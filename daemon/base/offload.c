@@ -170,20 +170,22 @@ void offload_init(struct offload *offload, struct loop *loop, unsigned most)
 bool offload_submit(struct offload *offload, struct offload_job *job)
 {
 	struct offload_shared *shared;
+	bool idle;
 
-	if (job->state != JOB_IDLE || offload->count >= offload->most)
-		return false;
-	if (offload->shared == NULL && !start(offload))
+	if (offload->count >= offload->most || (offload->shared == NULL && !start(offload)))
 		return false;
 	shared = offload->shared;
-	offload->count++;
-	job->cancelled = false;
 	pthread_mutex_lock(&shared->lock);
-	job->state = JOB_QUEUED;
-	list_push_back(&shared->queue, &job->link);
-	pthread_cond_signal(&shared->queued);
+	idle = job->state == JOB_IDLE;
+	if (idle) {
+		job->cancelled = false;
+		job->state = JOB_QUEUED;
+		list_push_back(&shared->queue, &job->link);
+		pthread_cond_signal(&shared->queued);
+	}
 	pthread_mutex_unlock(&shared->lock);
-	return true;
+	offload->count += idle ? 1 : 0;
+	return idle;
 }
 
 bool offload_cancel(struct offload *offload, struct offload_job *job)
