@@ -28,22 +28,23 @@ enum {
 
 /* ---- pieces ------------------------------------------------------------------------------------------ */
 
-static char *put(char *out, const char *text)
+static inline char *put(char *out, const char *text)
 {
-	return stpcpy(out, text);
+	size_t len = strlen(text);      /* known when it is compiled, for a literal */
+
+	memcpy(out, text, len);
+	return out + len;
 }
 
 static char *put_number(char *out, uint64_t number)
 {
-	char digits[24];
-	size_t at = sizeof(digits);
+	size_t len = 1;
 
-	do {
-		digits[--at] = (char)('0' + number % 10);
-		number /= 10;
-	} while (number > 0);
-	memcpy(out, digits + at, sizeof(digits) - at);
-	return out + sizeof(digits) - at;
+	for (uint64_t rest = number; rest >= 10; rest /= 10)
+		len++;
+	for (size_t at = len; at > 0; number /= 10)
+		out[--at] = (char)('0' + number % 10);
+	return out + len;
 }
 
 static char *put_v4(char *out, const unsigned char *bytes)
