@@ -2,13 +2,13 @@
  *
  *	2026-11-23T10:00:00.123Z info master reload_done generation=2 took_ms=14
  *
- * Every event has a stable id (the word after the role).  Where standard error is the journal the time is left
- * out and a priority "<N>" stands in front (sd-daemon(3)).  Values are quoted when they need it, and control
- * characters are escaped, so that no client can forge a line.  A process writes at most LOG_BURST lines a
- * second; what it leaves out is counted in a line of its own.
+ * Every event has a stable id (the word after the role).  Where standard error is the journal the time is
+ * left out and a priority "<N>" stands in front (sd-daemon(3)).  Values are quoted when they need it, and
+ * control characters are escaped, so that no client can forge a line.  A process writes at most LOG_BURST
+ * lines a second; what it leaves out is counted in a line of its own.
  *
- * Nothing here waits: pipes, sockets and terminals are written to only as far as they take it at once; regular
- * files, syslog and the journal's socket by the helper thread (log_writer.h). */
+ * Nothing here waits: pipes, sockets and terminals are written to only as far as they take it at once;
+ * regular files, syslog and the journal's socket by the helper thread (log_writer.h). */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 

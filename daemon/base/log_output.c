@@ -99,8 +99,8 @@ static void prepare(struct log_output *output)
 	output->medium = MEDIUM_NONBLOCKING;
 }
 
-/* At most PIPE_BUF bytes, whole lines if there is one: the kernel does not mix such writes with those of other
- * processes (pipe(7)), and takes them or says EAGAIN. */
+/* At most PIPE_BUF bytes, whole lines if there is one: the kernel does not mix such writes with those of
+ * other processes (pipe(7)), and takes them or says EAGAIN. */
 static size_t pipe_piece(const char *bytes, size_t len)
 {
 	const char *end;

@@ -22,8 +22,8 @@ char *log_record_syslog(char *out, int priority, time_t now, int pid);
  * or with its length in front when the value has a line end of its own: no value can make up a field. */
 char *log_record_field(char *out, struct str name, struct str value);
 
-/* The MESSAGE_ID of an event: 128 bits in hexadecimal that depend on its name alone (FNV-1a of "drover:NAME"),
- * so that they are the same in every version. */
+/* The MESSAGE_ID of an event: 128 bits in hexadecimal that depend on its name alone (FNV-1a of
+ * "drover:NAME"), so that they are the same in every version. */
 void log_record_id(const char *event, char id[LOG_RECORD_ID_BYTES]);
 
 #endif

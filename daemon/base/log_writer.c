@@ -225,7 +225,7 @@ static void done(struct offload_job *job)
 struct log_writer *log_writer_open(struct log_writers *writers, const struct log_target *target,
 				   struct log_owner *owner)
 {
-	struct log_writer *writer = malloc(sizeof(*writer));    /* the ring is not touched before it is used */
+	struct log_writer *writer = malloc(sizeof(*writer));    /* not calloc: the ring stays untouched */
 	int fd AUTO_CLOSE = target->fd;
 
 	if (writer == NULL)

@@ -1,13 +1,13 @@
 /* Log lines on their way out: the loop puts them into a ring, the helper thread writes them.
  *
- * The loop never waits, whatever the target does: a full disk, a pipe that nobody reads, a socket whose reader
- * is slow, a file system that hangs.  What the ring does not take is dropped and counted; the first record
- * behind the gap is one by which the owner says how many were lost.
+ * The loop never waits, whatever the target does: a full disk, a pipe that nobody reads, a socket whose
+ * reader is slow, a file system that hangs.  What the ring does not take is dropped and counted; the first
+ * record behind the gap is one by which the owner says how many were lost.
  *
  * A record is a whole line (with its line end) for a stream, a datagram for syslog and the journal.  Lines of
  * several processes do not mix: a file is appended to by whole batches, a pipe gets at most PIPE_BUF bytes at
- * a time, ending with a line where possible.  A line that a full disk tore is finished when there is room, or,
- * if others wrote behind it, ended and counted as lost. */
+ * a time, ending with a line where possible.  A line that a full disk tore is finished when there is room,
+ * or, if others wrote behind it, ended and counted as lost. */
 #ifndef BASE_LOG_WRITER_H
 #define BASE_LOG_WRITER_H
 

@@ -198,7 +198,8 @@ static const struct setting rows[] = {
 	  .help = "how a request looks in it: common, combined (with Referer and User-Agent) or json, which "
 		  "has everything" },
 	{ "log.access_sample", SETTING_INTEGER, .def = "1", .min = "1", .max = "1000000", AT(access_sample),
-	  .help = "log one request in so many, per worker; those answered with 500 or more are always logged" },
+	  .help = "log one request in so many, per worker; those answered with 500 or more are always "
+		  "logged" },
 	{ "log.access_slow", SETTING_DURATION, .def = "0", .min = "0", .max = "1h", AT(access_slow_ns),
 	  .help = "log only requests that took at least so long, from the first byte of the head to the last "
 		  "of the answer; 0 is all. Those answered with 500 or more are always logged" },

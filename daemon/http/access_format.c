@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-	METHOD_BYTES = 64,              /* bounds of what a client sends, before escaping; the rest is "..." */
+	METHOD_BYTES = 64,              /* bounds of what a client sends; the rest is "..." */
 	TARGET_BYTES = 2048,
 	HOST_BYTES = 256,
 	REFERER_BYTES = 1024,
@@ -304,7 +304,9 @@ static char *put_field(char *out, const char *name, struct str value, size_t mos
 {
 	if (value.at == NULL)
 		return out;
-	return log_record_field(out, str_of(name), (struct str){ value.at, value.len < most ? value.len : most });
+	if (value.len > most)
+		value.len = most;
+	return log_record_field(out, str_of(name), value);
 }
 
 static char *put_number_field(char *out, const char *name, uint64_t number)

@@ -1,7 +1,7 @@
 /* access_log.c - which exchanges are logged, and where to.
  *
- * Called by exchange.c (pins), by http1.c for each finished exchange, and by the worker for the target.  Never
- * blocks and never fails: what the target does not take is dropped, and the lines are counted. */
+ * Called by exchange.c (pins), by http1.c for each finished exchange, and by the worker for the target.
+ * Never blocks and never fails: what the target does not take is dropped, and the lines are counted. */
 #include "access_log.h"
 
 #include "access_format.h"
@@ -154,7 +154,7 @@ struct access_log *access_log_pin(struct engine *engine)
 
 /* ---- a line ------------------------------------------------------------------------------------------ */
 
-/* Slow ones only, if that is wanted, and of those one in `sample`; but every answer that is a server's error. */
+/* Slow ones only, if that is wanted, and of those one in `sample`; but every server's error. */
 static bool is_wanted(struct access_log *log, const struct exchange *exchange, uint64_t duration_ns)
 {
 	if (exchange->response.status >= SERVER_ERROR)

@@ -74,7 +74,7 @@ struct prepare_note {
 
 /* Which logs come with LOGS or REOPEN as descriptors, in this order; syslog and the journal have none. */
 struct logs_note {
-	uint64_t error_id, access_id;   /* config_log_id of the settings: an older generation may have others */
+	uint64_t error_id, access_id;   /* config_log_id: an older generation may log elsewhere */
 	bool error, access;
 };
 

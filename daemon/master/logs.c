@@ -1,7 +1,7 @@
 /* logs.c - log files: opened by the master, which has the rights, and sent to the workers.
  *
- * Called by reload.c, reopen.c, spawn.c, checker.c and master.c.  A log that cannot be opened fails the reload or
- * the reopening; the files of before go on. */
+ * Called by reload.c, reopen.c, spawn.c, checker.c and master.c.  A log that cannot be opened fails the
+ * reload or the reopening; the files of before go on. */
 #include "master.h"
 
 #include "base/fd.h"

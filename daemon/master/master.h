@@ -204,8 +204,8 @@ bool logs_send(const struct child *child, enum message_type type, uint64_t numbe
 void logs_forked(struct master *master, const struct config *config);
 
 /* ---- reopen.c ---- */
-/* Opens log files anew, here and in every worker.  `asker` (may be NULL) is answered when all have said so, or
- * when one could not. */
+/* Opens log files anew, here and in every worker.  `asker` (may be NULL) is answered when all have said so,
+ * or when one could not. */
 void reopen_ask(struct master *master, struct asker *asker);
 void reopen_child_answered(struct child *child, uint64_t number, bool good);
 /* It died, or cannot be reached: it does not write to any file any more. */

@@ -89,7 +89,7 @@ struct engine {
 	bool draining;                  /* the next answer of each connection is its last */
 	bool close_idle;                /* and a connection that gets idle is closed */
 	unsigned slot;
-	char instance[ENGINE_INSTANCE_BYTES];   /* random, in hexadecimal: no two engines ever have the same */
+	char instance[ENGINE_INSTANCE_BYTES];   /* random, in hexadecimal: no other engine has it */
 	uint64_t exchanges;             /* begun so far: with it, an exchange's own name */
 	struct access_log *access_log;  /* NULL: none */
 	struct list access_logs;        /* with those that exchanges under way still have */

@@ -175,8 +175,8 @@ static void switch_logs(struct worker *worker, const struct config *config)
 	worker->access_log(&worker->engine, config, fd_take(&next->access_log));
 }
 
-/* Files that were opened anew.  They are for the generation that is being prepared, if there is one; a draining
- * worker may serve an older one that logs elsewhere, and goes on with what it has. */
+/* Files that were opened anew.  They are for the generation that is being prepared, if there is one; a
+ * draining worker may serve an older one that logs elsewhere, and goes on with what it has. */
 static void take_logs(struct worker *worker, const struct logs_note *note, int *error_log, int *access_log)
 {
 	const struct generation *current = worker->engine.generation;
@@ -201,7 +201,7 @@ void adopt_reopen(struct worker *worker, const struct message *message, struct m
 	int error_log AUTO_CLOSE = -1, access_log AUTO_CLOSE = -1;
 	struct err err;
 
-	answer.body.reopened.good = fds->count == error + access;       /* else no descriptors were left here */
+	answer.body.reopened.good = fds->count == error + access;       /* else none were left here */
 	if (answer.body.reopened.good) {
 		error_log = error > 0 ? fd_take(&fds->at[0]) : -1;
 		access_log = access > 0 ? fd_take(&fds->at[error]) : -1;

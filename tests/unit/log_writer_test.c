@@ -1,4 +1,5 @@
-/* log_writer_test.c - lines on their way to files that are full, pipes that nobody reads, sockets that are gone.
+/* log_writer_test.c - lines on their way to files that are full, pipes that nobody reads, sockets that are
+ * gone.
  *
  * A full disk is RLIMIT_FSIZE: a write that crosses it is cut, the next one fails (setrlimit(2)). */
 #include "base/log_writer.h"
