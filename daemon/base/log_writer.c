@@ -235,6 +235,8 @@ struct log_writer *log_writer_open(struct log_writers *writers, const struct log
 	writer->owner = owner;
 	writer->lost_counter = owner->lost;
 	writer->delay_ns = owner->delay_ns;
+	writer->gap = owner->gap;
+	owner->gap = 0;
 	writer->job.work = work;
 	writer->job.done = done;
 	writer->timer.fire = on_timer;
@@ -304,6 +306,7 @@ void log_writer_retire(struct log_writer *writer)
 {
 	if (writer == NULL)
 		return;
+	writer->owner->gap += writer->gap;
 	writer->owner = NULL;
 	writer->give_up_ns = clock_now_ns() + RETIRE_SECONDS * CLOCK_S;
 	if (!writer->busy && first_piece(writer) == 0)

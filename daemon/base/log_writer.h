@@ -41,6 +41,7 @@ struct log_owner {
 	void (*say_failed)(struct log_owner *owner, int error);
 	uint64_t *lost;                 /* counts lines; may be NULL */
 	uint64_t delay_ns;              /* how long a record may wait for company; 0: none */
+	uint64_t gap;                   /* what a retired writer had not said yet: the next one does */
 };
 
 void log_writers_init(struct log_writers *writers, struct loop *loop, struct offload *offload);

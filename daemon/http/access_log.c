@@ -72,7 +72,7 @@ static struct access_log *log_new(struct engine *engine, const struct config *co
 	}
 	log->engine = engine;
 	log->owner = (struct log_owner){ say_lost, say_failed, &engine->counters[COUNT_ACCESS_LOG_DROPPED],
-					 DELAY_MS * CLOCK_MS };
+					 DELAY_MS * CLOCK_MS, 0 };
 	access_style_init(&log->style, config->access_format);
 	log->slow_ns = config->access_slow_ns;
 	log->sample = config->access_sample;

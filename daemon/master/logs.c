@@ -34,6 +34,20 @@ static int open_file(const char *path)
 	return both >= 0 ? both : fd_take(&fd);
 }
 
+/* ENXIO says "No such device or address", which is of little help (open(2)). */
+static bool explain(const char *path, struct err *err)
+{
+	char text[ERR_TEXT_BYTES];
+	struct stat info;
+
+	if (stat(path, &info) < 0 || (!S_ISFIFO(info.st_mode) && !S_ISSOCK(info.st_mode)))
+		return false;
+	snprintf(text, sizeof(text), "%s", err->text);
+	return err_set(err, "%s (it is %s)", text,
+		       S_ISFIFO(info.st_mode) ? "a FIFO that nobody reads; start its reader first"
+					      : "a socket; \"syslog\" writes to one");
+}
+
 /* The descriptor of the log that `name` is set to, -1 when it has none. */
 static bool open_log(const struct config *config, const char *name, const char *setting, int *fd,
 		     struct err *err)
@@ -47,10 +61,8 @@ static bool open_log(const struct config *config, const char *name, const char *
 					     : open_file(setting);
 	if (*fd >= 0)
 		return true;
-	if (errno == ENXIO)
-		return err_set(err, "%s%s%s: open %s: it is a FIFO that nobody reads; start its reader first",
-			       origin, colon, name, setting);
-	return err_sys(err, errno, "%s%s%s: open %s", origin, colon, name, setting);
+	err_sys(err, errno, "%s%s%s: open %s", origin, colon, name, setting);
+	return errno == ENXIO ? explain(setting, err) : false;
 }
 
 bool logs_open(struct verdict *next, struct err *err)

@@ -70,7 +70,7 @@ static void say_failed(struct log_owner *owner, int error)
 	failed_with = error;
 }
 
-static struct log_owner owner = { say_lost, say_failed, &lost, 0 };
+static struct log_owner owner = { say_lost, say_failed, &lost, 0, 0 };
 
 static void set_up(void)
 {
