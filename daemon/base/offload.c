@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
-enum { STACK_BYTES = 256 * 1024 };      /* work() writes and sends; this is plenty */
+enum {
+	STACK_BYTES = 256 * 1024,       /* work() writes and sends; this is plenty */
+	TELL_TRIES = 8,
+};
 
 /* What both threads touch, under `lock`.  Freed by the thread itself when it was abandoned. */
 struct offload_shared {
@@ -31,15 +34,13 @@ static void report(struct offload_shared *shared, struct offload_job *job)
 {
 	bool was_empty = list_empty(&shared->finished);
 	uint64_t one = 1;
-	ssize_t ignored;
 
 	job->state = JOB_FINISHED;
 	list_push_back(&shared->finished, &job->link);
 	pthread_cond_signal(&shared->progress);
-	if (!was_empty)
-		return;
-	ignored = write(shared->event_fd, &one, sizeof(one));   /* fails only at 2^64 */
-	(void)ignored;
+	for (int tries = 0; was_empty && tries < TELL_TRIES; tries++)   /* eventfd(2) knows no failure here */
+		if (write(shared->event_fd, &one, sizeof(one)) == (ssize_t)sizeof(one))
+			return;
 }
 
 /* The next job, or NULL when there will be none. */

@@ -378,19 +378,18 @@ static bool is_end(const char *at)
 
 /* Where a setting was written: only of those that stand outside of lists, which is what a master can still
  * complain about. */
-static bool load_origin(struct canonical_load *load, const struct setting *row, const char *value,
+static bool load_origin(struct canonical_load *load, const struct setting *row, const char *end,
 			struct err *err)
 {
-	static const char mark[] = "  # ";
 	const struct canonical_frame *frame = top(load);
-	const char *found = NULL;
 	char *origin;
 
-	for (const char *at = strstr(value, mark); at != NULL; at = strstr(at + 1, mark))
-		found = at + sizeof(mark) - 1;
-	if (frame->schema != &config_schema || found == NULL || strcmp(found, "default") == 0)
+	if (frame->schema != &config_schema || end[1] == '\0')
 		return true;
-	origin = arena_copy(&load->generation->arena, str_of(found));
+	end += strlen(";  # ");         /* see is_end */
+	if (strcmp(end, "default") == 0)
+		return true;
+	origin = arena_copy(&load->generation->arena, str_of(end));
 	if (origin == NULL)
 		return err_set(err, "out of memory");
 	*setting_origin(frame->schema, frame->instance, (unsigned)(row - frame->schema->settings)) = origin;

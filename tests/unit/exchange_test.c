@@ -375,10 +375,12 @@ END_TEST
 START_TEST(a_log_that_is_switched_off_is_given_back)
 {
 	start_log();
-	access_log_target(&server.engine, -1);
+	access_log_open(&server.engine, NULL, -1);
 	ck_assert_ptr_null(server.engine.access_log);
+	ck_assert(list_empty(&server.engine.access_logs));
+	ck_assert(list_empty(&writers.all));
 	ask("GET", "/hello", "");
-	ck_assert_str_eq(logged(), "");
+	ck_assert_str_eq(read_log("log"), "");
 }
 END_TEST
 
