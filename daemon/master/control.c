@@ -196,7 +196,7 @@ static void run_line(struct client *client)
 	}
 	if (name != NULL)
 		reply_unknown(client);
-	else if (request == NULL && error.text[0] == '\0')      /* jansson has nothing to say against the line */
+	else if (request == NULL && error.text[0] == '\0')      /* jansson has nothing against the line */
 		reply_text(client, false, "out of memory");
 	else
 		reply_text(client, false, "expected one JSON object with a \"command\" on one line");
