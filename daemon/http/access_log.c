@@ -102,6 +102,7 @@ static void stop_old(struct engine *engine, unsigned keep)
 {
 	unsigned writing = 0;
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a list has no end that is NULL */
 	for (struct list *link = engine->access_logs.prev; link != &engine->access_logs; link = link->prev) {
 		struct access_log *log = LIST_ENTRY(link, struct access_log, link);
 
@@ -125,19 +126,18 @@ static void start_writing(struct access_log *log, const struct config *config, i
 void access_log_open(struct engine *engine, const struct config *config, int fd)
 {
 	struct access_log *before = engine->access_log;
-	bool off = config == NULL || config_log_target(config, config->log_access, fd).kind == LOG_OFF;
 
-	if (off)
-		fd_close(&fd);
-	if (!off && is_same(before, config)) {
+	if (config != NULL && config_log_target(config, config->log_access, fd).kind == LOG_OFF)
+		config = NULL;
+	if (config != NULL && is_same(before, config)) {
 		stop_writing(before);
 		stop_old(engine, 0);
 	} else {
-		engine->access_log = off ? NULL : log_new(engine, config);
+		engine->access_log = config != NULL ? log_new(engine, config) : NULL;
 		access_log_unpin(before);
 		stop_old(engine, MOST_OLD);
 	}
-	if (engine->access_log != NULL)
+	if (config != NULL && engine->access_log != NULL)
 		start_writing(engine->access_log, config, fd);
 	else
 		fd_close(&fd);

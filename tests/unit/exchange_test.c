@@ -454,7 +454,7 @@ START_TEST(json_has_everything)
 	ck_assert_str_eq(member(line, "user_agent"), "\"u\"");
 	ck_assert_str_eq(member(line, "slot"), "0");
 	ck_assert_str_eq(member(line, "generation"), "1");
-	ck_assert_int_lt(atoll(member(line, "duration_us")), 5000000);
+	ck_assert_int_lt(strtoll(member(line, "duration_us"), NULL, 10), 5000000);
 	ck_assert_ptr_null(member(line, "cut"));
 	snprintf(id, sizeof(id), "\"%s-1\"", server.engine.instance);
 	ck_assert_str_eq(member(line, "id"), id);
@@ -529,7 +529,7 @@ START_TEST(only_slow_ones_are_logged)
 	ck_assert_ptr_nonnull(strstr(logged(), "/slow"));
 	for (const char *at = strstr(log_text_read, "duration_us"); at != NULL;
 	     at = strstr(at + 1, "duration_us"))        /* on a busy machine others may be slow too */
-		ck_assert_int_ge(atoll(at + strlen("duration_us") + 2), 35000);
+		ck_assert_int_ge(strtoll(at + strlen("duration_us") + 2, NULL, 10), 35000);
 }
 END_TEST
 
