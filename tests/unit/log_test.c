@@ -119,7 +119,7 @@ START_TEST(json_is_whole_however_long_its_values_are)
 	static char value[8192];
 	char out[LOG_LINE_BYTES + 1];
 
-	for (size_t bytes = 0; bytes < sizeof(value) - 1; bytes += 7) {
+	for (size_t bytes = 0; bytes + 7 < sizeof(value); bytes += 7) {
 		struct log_line line = line_of(FIELDS(log_text("a", value), log_number("n", bytes),
 						      log_text("b", value)));
 		size_t len = log_line_json(&line, out, LOG_LINE_BYTES);
