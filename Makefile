@@ -35,7 +35,8 @@ DROVER_OBJECTS += $(BUILD)/tests/fault/wrap.o
 $(BUILD)/drover: LDFLAGS += $(shell sed -n 's/^\(CALL\|HOOK\)(\([a-z0-9_]*\)).*/-Wl,--wrap=\2/p' tests/fault/calls.h)
 endif
 # base/fd and base/err are all that the tool needs of base/
-CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) daemon/base/err.c daemon/base/fd.c daemon/ipc/control.c)
+CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) daemon/base/err.c daemon/base/fd.c daemon/ipc/control.c \
+		  daemon/ipc/check.c)
 MAN_PAGES      := man/drover.8 man/drover-failures.7 man/droverctl.8 $(BUILD)/man/drover.conf.5
 TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))

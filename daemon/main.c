@@ -1,19 +1,25 @@
 /* main.c - the command line, and the wiring: the only file, with service/registry.c, that knows concrete
  * things.
  *
- * Exit status: 0 as asked, 1 the service could not start or go on, 2 wrong usage or a wrong configuration. */
+ * Exit status: 0 as asked, 1 the service could not start or go on (or -t says that it would not), 2 wrong
+ * usage or a wrong configuration. */
 #include "base/privilege.h"
 #include "config/canonical.h"
 #include "config/check.h"
+#include "config/preflight.h"
+#include "config/probe.h"
 #include "http/access_log.h"
 #include "http/http1.h"
 #include "http/route.h"
+#include "ipc/check.h"
+#include "ipc/control.h"
 #include "master/master.h"
 #include "service/registry.h"
 #include "worker/worker.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <jansson.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -28,11 +34,14 @@ static const char default_config[] = "/etc/drover/drover.conf";
 static const char default_address[] = "127.0.0.1:8080";
 
 static const char usage[] =
-	"usage: drover [-c FILE] [-t | -T]\n"
+	"usage: drover [-c FILE] [-t [--offline] | -T]\n"
 	"       drover -r DIR [-l ADDR]\n"
 	"\n"
 	"  -c, --config FILE    the configuration (default /etc/drover/drover.conf)\n"
-	"  -t, --test           check the configuration and exit; status 2 when it is wrong\n"
+	"  -t, --test           check the configuration and exit; a running drover is asked\n"
+	"                       what a reload would do: status 1 when it would fail, 2 when\n"
+	"                       the configuration is wrong\n"
+	"      --offline        with -t: ask no running drover, try no address and no log file\n"
 	"  -T, --print          print the effective configuration and where each value is from\n"
 	"  -r, --root DIR       serve a directory, without a configuration file\n"
 	"  -l, --listen ADDR    where -r listens (default 127.0.0.1:8080)\n"
@@ -44,7 +53,7 @@ static const char usage[] =
 
 struct options {
 	const char *config, *root, *listen;
-	bool test, print;
+	bool test, print, offline;
 };
 
 /* ---- wiring ------------------------------------------------------------------------------------------ */
@@ -93,44 +102,166 @@ static int serve(const struct config_input *input)
 
 /* ---- -t and -T --------------------------------------------------------------------------------------- */
 
-static bool check_all(const struct config_input *input, struct generation *generation,
-		      struct problems *problems)
-{
+/* What depends on who asks, and is gone once rights are dropped. */
+struct here {
 	struct config_identity identity;
-	struct err err;
+	char control[CONTROL_PATH_BYTES];       /* of control = "auto"; "": there is none */
+};
 
-	if (!read_config(input, generation, problems))
-		return false;
-	/* as the workers' user: what it may not read is a mistake too */
-	if (config_identity(generation->config, &identity, &err) &&
-	    privilege_drop(identity.change, identity.uid, identity.gid, &err))
-		return check_system(generation, problems);
-	problems_add(problems, "%s: %s", input->path, err.text);
-	return false;
+/* What "auto" and what is left out mean here, as comments. */
+static void print_meaning(const struct config *config, const struct here *here)
+{
+	const struct config_identity *identity = &here->identity;
+	struct machine machine;
+
+	machine_look(&machine);
+	if (config->workers == 0)
+		printf("# workers = \"auto\" is %u here\n", config_worker_count(config));
+	if (config->open_files == 0)
+		printf("# limits.open_files = \"auto\" is %llu here\n",
+		       (unsigned long long)machine.open_files.value);
+	if (strcmp(config->control, "auto") == 0)
+		printf("# control = \"auto\" is %s here\n",
+		       here->control[0] != '\0' ? here->control : "\"off\"");
+	printf("# workers run as uid %u, gid %u%s%s%s\n", identity->uid, identity->gid,
+	       identity->change ? " (" : "", identity->name, identity->change ? ")" : "");
 }
 
-static int print(const struct generation *generation)
+static int print(const struct generation *generation, const struct here *here)
 {
 	size_t len;
 	char *text = canonical_print(generation, &len);
 
 	if (text == NULL)
 		return STATUS_FAILED;
+	print_meaning(generation->config, here);
 	fputs(text, stdout);
 	free(text);
 	return STATUS_GOOD;
+}
+
+static const int check_statuses[] = {
+	[CHECK_GOOD] = STATUS_GOOD,
+	[CHECK_WOULD_FAIL] = STATUS_FAILED,
+	[CHECK_WRONG] = STATUS_WRONG,
+};
+
+/* What the workers' user may not read is a mistake too; takes on that user for good. */
+static bool check_as_worker(const struct config_input *input, struct generation *generation,
+			    struct config_identity *identity, struct problems *problems)
+{
+	struct err err;
+
+	if (config_identity(generation->config, identity, &err) &&
+	    privilege_drop(identity->change, identity->uid, identity->gid, &err))
+		return check_system(generation, problems);
+	problems_add(problems, "%s: %s", input->path, err.text);
+	return false;
+}
+
+/* How much of what a start does is tried without a daemon. */
+enum trial { TRY_NOTHING, TRY_LOGS, TRY_ALL };
+
+static const char *const trial_words[] = {
+	[TRY_NOTHING] = "checked offline, no address and no log file tried",
+	[TRY_LOGS] = "checked alone, addresses not tried",     /* a silent drover may hold them */
+	[TRY_ALL] = "checked alone",
+};
+
+/* One that is an error says why an address cannot be bound: where none is tried, nobody knows. */
+static void show_findings(const struct config *config, enum trial trial)
+{
+	struct machine machine;
+	struct preflight found;
+
+	machine_look(&machine);
+	preflight_judge(config, &machine, &found);
+	for (unsigned i = 0; i < found.count; i++)
+		if (found.at[i].severity != FINDING_ERROR || trial == TRY_ALL)
+			check_line(stderr, found.at[i].place, finding_severity_names[found.at[i].severity],
+				   found.at[i].text, found.at[i].remedy, found.at[i].id);
+}
+
+/* First what needs the rights that the rest gives up. */
+static int check_alone(const struct config_input *input, struct generation *generation, enum trial trial,
+		       struct problems *problems)
+{
+	struct config_identity identity;
+	bool good;
+
+	show_findings(generation->config, trial);
+	if (trial >= TRY_LOGS)
+		probe_logs(generation->config, problems);
+	if (trial >= TRY_ALL)
+		probe_addresses(generation->config, problems);
+	good = problems->count == 0;
+	if (!check_as_worker(input, generation, &identity, problems))
+		return STATUS_WRONG;
+	return good ? STATUS_GOOD : STATUS_FAILED;
+}
+
+/* Asks the daemon that `config` would be for. -1: there is none that answers, `err` says why and `nobody` is
+ * set when there is none at all. */
+static int ask_daemon(const struct config_input *input, const struct config *config, bool *nobody,
+		      struct err *err)
+{
+	char socket[CONTROL_PATH_BYTES];
+	json_t *answer;
+	int status;
+
+	*nobody = false;
+	if (strcmp(config->control, "off") == 0)
+		return err_set(err, "control is off"), -1;
+	if (!control_find(config->control, socket))
+		return err_set(err, "no $RUNTIME_DIRECTORY and no $XDG_RUNTIME_DIR"), -1;
+	answer = check_ask(socket, input->path, err);
+	if (answer == NULL) {
+		*nobody = errno == ENOENT || errno == ECONNREFUSED;
+		if (*nobody)
+			err_set(err, "no drover answers at %s", socket);
+		return -1;
+	}
+	status = check_statuses[check_show(answer, socket)];
+	json_decref(answer);
+	return status;
+}
+
+static int test(const struct config_input *input, const struct options *options,
+		struct generation *generation, struct problems *problems)
+{
+	enum trial trial = options->offline ? TRY_NOTHING : TRY_ALL;
+	struct err err = { "there is no file that a running drover could be asked about" };
+	bool nobody = true;
+	int status = -1;
+
+	if (trial == TRY_ALL && input->text == NULL)
+		status = ask_daemon(input, generation->config, &nobody, &err);
+	if (!nobody)
+		trial = TRY_LOGS;
+	if (status < 0) {
+		status = check_alone(input, generation, trial, problems);
+		printf("%s: %s%s%s\n", input->path, trial_words[trial], trial != TRY_NOTHING ? ": " : "",
+		       trial != TRY_NOTHING ? err.text : "");
+	}
+	if (status == STATUS_GOOD)
+		printf("%s: the configuration is good\n", input->path);
+	return status;
 }
 
 static int check(const struct config_input *input, const struct options *options)
 {
 	struct generation *generation = generation_new(0, service_schemas);
 	struct problems problems = { 0 };
+	struct here here = { 0 };
 	int status = STATUS_WRONG;
 
-	if (generation != NULL && check_all(input, generation, &problems)) {
-		status = options->print ? print(generation) : STATUS_GOOD;
+	if (!control_default_path(here.control))
+		here.control[0] = '\0';
+	if (generation != NULL && read_config(input, generation, &problems)) {
 		if (!options->print)
-			printf("%s: the configuration is good\n", input->path);
+			status = test(input, options, generation, &problems);
+		else if (check_as_worker(input, generation, &here.identity, &problems))
+			status = print(generation, &here);
 	}
 	if (problems.text != NULL)
 		fputs(problems.text, stderr);
@@ -198,10 +329,15 @@ static char *directory_config(const struct options *options)
 /* ---- the command line -------------------------------------------------------------------------------- */
 
 static const struct option long_options[] = {
-	{ "config", required_argument, NULL, 'c' }, { "test", no_argument, NULL, 't' },
-	{ "print", no_argument, NULL, 'T' }, { "root", required_argument, NULL, 'r' },
-	{ "listen", required_argument, NULL, 'l' }, { "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
+	{ "config", required_argument, NULL, 'c' },
+	{ "test", no_argument, NULL, 't' },
+	{ "print", no_argument, NULL, 'T' },
+	{ "root", required_argument, NULL, 'r' },
+	{ "listen", required_argument, NULL, 'l' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "offline", no_argument, NULL, 'o' },
+	{ NULL, 0, NULL, 0 },
 };
 
 /* -1: go on; else the exit status. */
@@ -222,6 +358,9 @@ static int take_option(int c, struct options *options)
 		return -1;
 	case 'T':
 		options->print = true;
+		return -1;
+	case 'o':                       /* has no letter of its own on the command line */
+		options->offline = true;
 		return -1;
 	case 'V':
 		return puts("drover " DROVER_VERSION), STATUS_GOOD;
@@ -253,6 +392,8 @@ static bool check_options(int argc, char **argv, const struct options *options, 
 		return err_set(err, "-r and -c exclude each other");
 	if (options->listen != NULL && options->root == NULL)
 		return err_set(err, "-l belongs to -r; with a configuration file, set listen there");
+	if (options->offline && !options->test)
+		return err_set(err, "--offline belongs to -t");
 	if (options->listen != NULL && !addr_parse(options->listen, &addr, err))
 		return err_add(err, "-l");
 	return true;

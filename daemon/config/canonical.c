@@ -12,6 +12,8 @@
 
 /* ---- printing ---------------------------------------------------------------------------------------- */
 
+enum { TAB_COLUMNS = 8, ORIGIN_COLUMN = 46 };
+
 struct printer {
 	const struct schema *const *services;
 	char *text;
@@ -50,6 +52,15 @@ static void indent(struct printer *out)
 {
 	for (unsigned i = 0; i < out->depth; i++)
 		put(out, "\t");
+}
+
+/* So that the origins of what is not too long stand in a column. */
+static void pad(struct printer *out, size_t begin)
+{
+	size_t width = out->len - begin + out->depth * (TAB_COLUMNS - 1);
+
+	if (!out->failed && width < ORIGIN_COLUMN)
+		put(out, "%*s", (int)(ORIGIN_COLUMN - width), "");
 }
 
 static void print_instance(struct printer *out, const struct schema *schema, void *instance);
@@ -98,9 +109,12 @@ static void print_scalar(struct printer *out, const struct schema *schema, void 
 	/* out of memory must never look like absent: an allow list would be gone */
 	out->failed |= text == NULL && !setting_absent(row, instance);
 	if (text != NULL) {
+		size_t begin = out->len;
+
 		indent(out);
-		put(out, "%s = %s;  # %s\n", dot != NULL ? dot + 1 : row->name, text,
-		    origin != NULL ? origin : "default");
+		put(out, "%s = %s;", dot != NULL ? dot + 1 : row->name, text);
+		pad(out, begin);
+		put(out, "  # %s\n", origin != NULL ? origin : "default");
 	}
 	arena_free(&arena);
 }
@@ -373,7 +387,9 @@ static bool load_raw(const char **at, struct raw *raw, struct arena *arena)
 /* What is behind a value: its semicolon, and where it came from. */
 static bool is_end(const char *at)
 {
-	return at[0] == ';' && (at[1] == '\0' || strncmp(at + 1, "  # ", 4) == 0);
+	size_t blanks = at[0] == ';' ? strspn(at + 1, " ") : 0;
+
+	return at[0] == ';' && (at[1] == '\0' || (blanks >= 2 && strncmp(at + 1 + blanks, "# ", 2) == 0));
 }
 
 /* Where a setting was written: only of those that stand outside of lists, which is what a master can still
@@ -386,8 +402,9 @@ static bool load_origin(struct canonical_load *load, const struct setting *row, 
 
 	if (frame->schema != &config_schema || end[1] == '\0')
 		return true;
-	end += strlen(";  # ");         /* see is_end */
-	if (strcmp(end, "default") == 0)
+	end += strspn(end, "; ");        /* see is_end */
+	end += strspn(end, "# ");
+	if (end[0] == '\0' || strcmp(end, "default") == 0)
 		return true;
 	origin = arena_copy(&load->generation->arena, str_of(end));
 	if (origin == NULL)

@@ -12,15 +12,11 @@
 
 enum { CHECK_MAX_LISTEN = 128 };        /* CHANNEL_MAX_LISTENERS: what a worker can be told of */
 
-static const char *origin_of(const struct schema *schema, void *instance, const char *name)
+static const char *origin_of(const struct schema *schema, const void *instance, const char *name)
 {
-	for (unsigned i = 0; i < schema->count; i++) {
-		const char *origin = *setting_origin(schema, instance, i);
+	const char *origin = setting_origin_of(schema, instance, name);
 
-		if (strcmp(schema->settings[i].name, name) == 0 && origin != NULL)
-			return origin;
-	}
-	return "configuration:1:1";
+	return origin != NULL ? origin : "configuration:1:1";
 }
 
 static const struct schema *schema_of(const char *list)
@@ -28,26 +24,39 @@ static const struct schema *schema_of(const char *list)
 	return setting_find(&config_schema, NULL, list)->of;
 }
 
-static void check_listen(const struct config *config, struct problems *problems)
+/* Entries that could not be read are NULL, and so are their values: those have their problem already. */
+static bool parse_address(const struct listen_config *listen, struct addr *addr)
 {
-	struct addr one, other;
 	struct err err;
 
+	return listen != NULL && listen->address != NULL && addr_parse(listen->address, addr, &err);
+}
+
+/* A third one is told of the first alone. */
+static void check_address(const struct config *config, unsigned index, struct problems *problems)
+{
+	const struct schema *schema = schema_of("listen");
+	struct addr one, other;
+
+	if (!parse_address(config_listen(config, index), &one))
+		return;
+	for (unsigned i = 0; i < index; i++) {
+		if (!parse_address(config_listen(config, i), &other) || strcmp(one.text, other.text) != 0)
+			continue;
+		problems_add(problems, "%s: address \"%s\" is listed twice; first at %s",
+			     origin_of(schema, config_listen(config, index), "address"), one.text,
+			     origin_of(schema, config_listen(config, i), "address"));
+		return;
+	}
+}
+
+static void check_listen(const struct config *config, struct problems *problems)
+{
 	if (config->listen.count > CHECK_MAX_LISTEN)
 		problems_add(problems, "%s: more than %d addresses",
-			     origin_of(&config_schema, (void *)(uintptr_t)config, "listen"),
-			     CHECK_MAX_LISTEN);
-	for (unsigned i = 0; i < config->listen.count && i < CHECK_MAX_LISTEN; i++) {
-		struct listen_config *listen = config_listen(config, i);
-
-		addr_parse(listen->address, &one, &err);
-		for (unsigned j = 0; j < i; j++) {
-			addr_parse(config_listen(config, j)->address, &other, &err);
-			if (strcmp(one.text, other.text) == 0)
-				problems_add(problems, "%s: address \"%s\" is listed twice",
-					     origin_of(schema_of("listen"), listen, "address"), one.text);
-		}
-	}
+			     origin_of(&config_schema, config, "listen"), CHECK_MAX_LISTEN);
+	for (unsigned i = 0; i < config->listen.count && i < CHECK_MAX_LISTEN; i++)
+		check_address(config, i, problems);
 }
 
 static void out_of_memory(struct problems *problems)
@@ -59,7 +68,7 @@ static void out_of_memory(struct problems *problems)
 struct seen {
 	struct arena arena;             /* holds the names */
 	struct names hosts;             /* in lower case */
-	bool default_site;
+	const struct site_config *default_site; /* NULL: none yet */
 };
 
 static struct str lower_case(struct seen *seen, const char *host)
@@ -83,19 +92,52 @@ static void remember_hosts(const struct site_config *site, struct seen *seen, st
 	}
 }
 
-/* A host in two sites, or two default sites: which one would answer? */
-static void check_hosts(struct site_config *site, struct seen *seen, struct problems *problems)
+static bool has_host(const struct site_config *site, const char *host)
+{
+	for (unsigned i = 0; site != NULL && i < site->hosts.count; i++)
+		if (str_equal_nocase(str_of(site->hosts.at[i]), str_of(host)))
+			return true;
+	return false;
+}
+
+/* The way back from a name that is known, walked for the problems that are shown only. */
+static const char *place_of_host(const struct config *config, const char *host,
+				 const struct problems *problems)
+{
+	for (unsigned i = 0; problems->kept < PROBLEMS_MAX_LINES && i < config->sites.count; i++)
+		if (has_host(config_site(config, i), host))
+			return origin_of(schema_of("sites"), config_site(config, i), "hosts");
+	return "";
+}
+
+/* Two default sites: which one would answer? A list of hosts that is wrong does not make a site one. */
+static void check_default(const struct site_config *site, struct seen *seen, struct problems *problems)
 {
 	const struct schema *schema = schema_of("sites");
 
-	if (site->hosts.at == NULL && seen->default_site)
-		problems_add(problems, "%s: this is a second site without hosts; only one can be the default",
-			     origin_of(schema, site, "routes"));
-	seen->default_site |= site->hosts.at == NULL;
+	if (setting_origin_of(schema, site, "hosts") != NULL)
+		return;
+	if (seen->default_site != NULL)
+		problems_add(problems,
+			     "%s: this is a second site without hosts; only one can be the default, and there"
+			     " is one at %s",
+			     origin_of(schema, site, "routes"),
+			     origin_of(schema, seen->default_site, "routes"));
+	else
+		seen->default_site = site;
+}
+
+/* A host in two sites, the same. */
+static void check_hosts(const struct config *config, const struct site_config *site, struct seen *seen,
+			struct problems *problems)
+{
+	const struct schema *schema = schema_of("sites");
+
 	for (unsigned i = 0; i < site->hosts.count; i++)
 		if (names_has(&seen->hosts, lower_case(seen, site->hosts.at[i])))
-			problems_add(problems, "%s: host \"%s\" belongs to another site already",
-				     origin_of(schema, site, "hosts"), site->hosts.at[i]);
+			problems_add(problems, "%s: host \"%s\" belongs to another site already, at %s",
+				     origin_of(schema, site, "hosts"), site->hosts.at[i],
+				     place_of_host(config, site->hosts.at[i], problems));
 	remember_hosts(site, seen, problems);
 }
 
@@ -109,6 +151,23 @@ static struct str match_of(const struct route_config *route)
 	return match;
 }
 
+static bool has_match(const struct route_config *route)
+{
+	return route != NULL && route->match != NULL;
+}
+
+static const char *place_of_match(const struct site_config *site, const struct route_config *same,
+				  const struct problems *problems)
+{
+	const struct schema *schema = setting_find(schema_of("sites"), NULL, "routes")->of;
+
+	for (unsigned i = 0; problems->kept < PROBLEMS_MAX_LINES && i < site->routes.count; i++)
+		if (has_match(config_route(site, i)) &&
+		    str_equal(match_of(config_route(site, i)), match_of(same)))
+			return origin_of(schema, config_route(site, i), "match");
+	return "";
+}
+
 static void check_routes(const struct site_config *site, struct problems *problems)
 {
 	const struct schema *schema = setting_find(schema_of("sites"), NULL, "routes")->of;
@@ -118,10 +177,13 @@ static void check_routes(const struct site_config *site, struct problems *proble
 	for (unsigned i = 0; i < site->routes.count && result != NAMES_NO_MEMORY; i++) {
 		struct route_config *route = config_route(site, i);
 
+		if (!has_match(route))
+			continue;
 		result = names_add(&matches, match_of(route));
 		if (result == NAMES_KNOWN)
-			problems_add(problems, "%s: match \"%s\" is in this site already",
-				     origin_of(schema, route, "match"), route->match);
+			problems_add(problems, "%s: match \"%s\" is in this site already, at %s",
+				     origin_of(schema, route, "match"), route->match,
+				     place_of_match(site, route, problems));
 	}
 	if (result == NAMES_NO_MEMORY)
 		out_of_memory(problems);
@@ -133,7 +195,10 @@ static void check_sites(const struct config *config, struct problems *problems)
 	struct seen seen = { 0 };
 
 	for (unsigned i = 0; i < config->sites.count; i++) {
-		check_hosts(config_site(config, i), &seen, problems);
+		if (config_site(config, i) == NULL)
+			continue;
+		check_default(config_site(config, i), &seen, problems);
+		check_hosts(config, config_site(config, i), &seen, problems);
 		check_routes(config_site(config, i), problems);
 	}
 	names_free(&seen.hosts);
@@ -144,9 +209,9 @@ void config_check(const struct config *config, struct problems *problems)
 {
 	check_listen(config, problems);
 	check_sites(config, problems);
-	if (config->user == NULL && config->group != NULL)
-		problems_add(problems, "%s: group without user",
-			     origin_of(&config_schema, (void *)(uintptr_t)config, "group"));
+	/* a user that is wrong is there all the same */
+	if (setting_origin_of(&config_schema, config, "user") == NULL && config->group != NULL)
+		problems_add(problems, "%s: group without user", origin_of(&config_schema, config, "group"));
 }
 
 static bool find_group(const char *name, unsigned *gid, struct err *err)

@@ -4,8 +4,8 @@
 
 #include "read.h"
 
-/* Adds a line to `problems` for each rule that `config` (complete, with origins) breaks. Pure: asks the
- * system nothing. */
+/* Adds a line to `problems` for each rule that `config` (with origins; what was wrong in it may be missing)
+ * breaks. Pure: asks the system nothing. */
 void config_check(const struct config *config, struct problems *problems);
 
 /* Who workers will run as: what `user` and `group` mean on this machine. */

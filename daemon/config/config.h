@@ -10,7 +10,10 @@
 
 #include <stdint.h>
 
-enum { CONFIG_MAX_WORKERS = 1024 };
+enum {
+	CONFIG_MAX_WORKERS = 1024,
+	CONFIG_KEPT_FDS = 32,           /* of a worker's: epoll, channel, logs, a file, a reload */
+};
 
 enum accept_mode { ACCEPT_DIRECTED, ACCEPT_REUSEPORT, ACCEPT_SHARED };
 enum reload_mode { RELOAD_ADOPT, RELOAD_REPLACE };
@@ -59,6 +62,9 @@ extern const struct schema config_schema;
 /* The number of workers that `config` means: as set, or one per CPU that this process may use, the affinity
  * mask (sched_getaffinity(2)) and the cgroup's CPU quota considered. */
 unsigned config_worker_count(const struct config *config);
+
+/* What "auto" means here. */
+unsigned config_cpu_count(void);
 
 /* What `setting` (log.error or log.access) means; `fd` is for a stream. */
 struct log_target config_log_target(const struct config *config, const char *setting, int fd);

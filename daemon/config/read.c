@@ -8,15 +8,16 @@
 #include "check.h"
 #include "scan.h"
 #include "source.h"
+#include "suggest.h"
 
 #include <libconfig.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 struct reader {
+	const char *path;               /* as the user named it */
 	struct generation *generation;
 	struct source_text source;
 	struct scan scan;
@@ -32,47 +33,6 @@ struct scope {
 };
 
 /* ---- problems --------------------------------------------------------------------------------------- */
-
-/* What a message quotes may hold anything: a line feed would begin a line without a place, an escape would
- * speak to the terminal. */
-static void blank_control_bytes(char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
-}
-
-void problems_add(struct problems *problems, const char *format, ...)
-{
-	char line[2048];
-	va_list args;
-	int len;
-	char *grown;
-
-	problems->count++;
-	va_start(args, format);
-	len = vsnprintf(line, sizeof(line) - 1, format, args);
-	va_end(args);
-	if (len < 0 || problems->len + (size_t)len > PROBLEMS_MAX_BYTES)
-		return;
-	if ((size_t)len > sizeof(line) - 2)
-		len = sizeof(line) - 2;
-	blank_control_bytes(line);
-	line[len] = '\n';
-	line[len + 1] = '\0';
-	grown = realloc(problems->text, problems->len + (size_t)len + 2);
-	if (grown == NULL)
-		return;
-	problems->text = grown;
-	memcpy(grown + problems->len, line, (size_t)len + 2);
-	problems->len += (size_t)len + 1;
-}
-
-void problems_release(struct problems *problems)
-{
-	free(problems->text);
-	*problems = (struct problems){ 0 };
-}
 
 static void problem_at(struct reader *reader, unsigned line, unsigned column, const char *text)
 {
@@ -220,7 +180,10 @@ static void require_rows(struct reader *reader, const struct scope *scope, const
 				 "a route needs a service, such as files = { root = \"/srv/www\"; };");
 		else
 			snprintf(text, sizeof(text), "%s is missing", row->name);
-		problem_at(reader, place->value_line, place->value_column, text);
+		if (place != NULL)
+			problem_at(reader, place->value_line, place->value_column, text);
+		else                    /* from the whole: the first line may be an include's */
+			problems_add(reader->problems, "%s:1:1: %s", reader->path, text);
 	}
 }
 
@@ -314,43 +277,34 @@ static bool service(struct reader *reader, const struct scope *scope, const conf
 	return true;
 }
 
-static void consider(const char *name, const char *candidate, const char **best, size_t *distance)
-{
-	size_t edits = str_distance(name, candidate);
-
-	if (edits < *distance) {
-		*distance = edits;
-		*best = candidate;
-	}
-}
-
 static void unknown(struct reader *reader, const struct scope *scope, const struct scan_place *place,
 		    const char *name)
 {
 	const struct schema *const *services = reader->generation->services;
-	size_t distance = strlen(name) / 3 + 2;         /* further away it is no typing error */
-	const char *best = NULL;
+	struct arena *arena = &reader->generation->arena;
+	const char *near = suggest_near(scope->schema, scope->group, services, name, arena);
+	const char *home = suggest_home(&config_schema, services, name, arena);
+	const char *here = scope->group != NULL ? scope->group : scope->schema->name;
 	char text[512];
 
-	for (unsigned i = 0; i < scope->schema->count; i++) {
-		const char *row = scope->schema->settings[i].name, *dot = strchr(row, '.');
-		char *first = dot == NULL ? NULL : arena_copy(&reader->generation->arena,
-							      (struct str){ row, (size_t)(dot - row) });
-
-		if (dot == NULL && scope->group == NULL)
-			consider(name, row, &best, &distance);
-		else if (dot != NULL && scope->group == NULL && first != NULL)
-			consider(name, first, &best, &distance);
-		else if (dot != NULL && first != NULL && strcmp(first, scope->group) == 0)
-			consider(name, dot + 1, &best, &distance);
-	}
-	for (unsigned i = 0; service_row(scope->schema) != NULL && services[i] != NULL; i++)
-		consider(name, services[i]->name, &best, &distance);
-	snprintf(text, sizeof(text), "unknown setting \"%.64s\" in %s%s%s%s%s", name,
-		 scope->group != NULL ? scope->group : scope->schema->name,
-		 best != NULL ? "; did you mean \"" : "", best != NULL ? best : "", best != NULL ? "\"?" : "",
-		 best == NULL ? "; see drover.conf(5)" : "");
+	if (home != NULL)               /* the right name in the wrong place */
+		snprintf(text, sizeof(text), "%s does not belong in %s; did you mean \"%s\"%s?", name, here,
+			 home, strpbrk(home, ".[") == NULL ? " outside of any group" : "");
+	else if (near != NULL)
+		snprintf(text, sizeof(text), "unknown setting \"%.64s\" in %s; did you mean \"%s\"?", name,
+			 here, near);
+	else
+		snprintf(text, sizeof(text), "unknown setting \"%.64s\" in %s; see drover.conf(5)", name,
+			 here);
 	problem_at(reader, place->name_line, place->name_column, text);
+}
+
+static void not_a_group(struct reader *reader, const struct scan_place *place, const char *name)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s is a group of settings: %s = { ... };", name, name);
+	problem_at(reader, place->value_line, place->value_column, text);
 }
 
 static void member(struct reader *reader, const struct scope *scope, const config_setting_t *setting)
@@ -368,6 +322,9 @@ static void member(struct reader *reader, const struct scope *scope, const confi
 		   setting_is_group(scope->schema, name)) {
 		inner.group = name;
 		group(reader, &inner, setting);
+	} else if (scope->group == NULL && setting_is_group(scope->schema, name)) {
+		skip_inside(reader, setting);
+		not_a_group(reader, &place, name);
 	} else if (!service(reader, scope, setting)) {
 		skip_inside(reader, setting);
 		unknown(reader, scope, &place, name);
@@ -385,16 +342,22 @@ static void group(struct reader *reader, const struct scope *scope, const config
 static void read_tree(struct reader *reader, const config_t *tree)
 {
 	struct scope scope = { .schema = &config_schema, .instance = instance_of(reader, &config_schema) };
-	struct scan_place start = { 1, 1, 1, 1 };
 
 	if (scope.instance == NULL)
 		return;
-	group(reader, &scope, config_root_setting(tree));
-	require_rows(reader, &scope, &start);
-	if (reader->problems->count > 0)
+	if (config_setting_length(config_root_setting(tree)) == 0) {
+		problems_add(
+			reader->problems,
+			"%s: there are no settings in it; what serves needs at least listen and sites, see"
+			" drover.conf(5)",
+			reader->path);
 		return;
-	reader->generation->config = scope.instance;
+	}
+	group(reader, &scope, config_root_setting(tree));
+	require_rows(reader, &scope, NULL);
 	config_check(scope.instance, reader->problems);
+	if (reader->problems->count == 0)
+		reader->generation->config = scope.instance;
 }
 
 static void read_source(struct reader *reader)
@@ -417,7 +380,7 @@ static void read_source(struct reader *reader)
 
 bool read_config(const struct config_input *input, struct generation *generation, struct problems *problems)
 {
-	struct reader reader = { .generation = generation, .problems = problems };
+	struct reader reader = { .path = input->path, .generation = generation, .problems = problems };
 	unsigned before = problems->count;
 	struct err err;
 	bool good = input->text != NULL ? source_take(input->path, input->text, &reader.source, &err)
@@ -429,5 +392,6 @@ bool read_config(const struct config_input *input, struct generation *generation
 		problems_add(problems, "%s", err.text);
 	scan_release(&reader.scan);
 	source_release(&reader.source);
+	problems_finish(problems);
 	return problems->count == before;
 }

@@ -4,18 +4,7 @@
 #define CONFIG_READ_H
 
 #include "generation.h"
-
-enum { PROBLEMS_MAX_BYTES = 32 * 1024 };
-
-/* What is wrong, a line each: "file:line:column: what is wrong, what is allowed". */
-struct problems {
-	char *text;                     /* malloc'ed, terminated; NULL: none */
-	size_t len;
-	unsigned count;
-};
-
-void problems_add(struct problems *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void problems_release(struct problems *problems);
+#include "problems.h"
 
 /* Where the configuration comes from: a file, or a text that the command line made. */
 struct config_input {
@@ -24,7 +13,8 @@ struct config_input {
 };
 
 /* Reads, checks and stores the configuration in `generation`. On false `problems` has the first syntax error
- * or all semantic ones (of the text itself: what the system says to it is config_check_system's). */
+ * or all semantic ones, in the order of their places (of the text itself: what the system says to it comes
+ * later). */
 bool read_config(const struct config_input *input, struct generation *generation, struct problems *problems);
 
 #endif

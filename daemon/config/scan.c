@@ -22,6 +22,7 @@ struct scanner {
 	unsigned line;
 	const char *line_start;
 	struct token token;             /* the next one */
+	unsigned comment_line, comment_column;  /* where the last one begins */
 	unsigned error_line, error_column;
 	struct err *err;
 };
@@ -49,6 +50,8 @@ static bool skip_comment(struct scanner *s)
 {
 	bool block = starts(s, "/*");
 
+	s->comment_line = s->line;
+	s->comment_column = column_of(s, s->at);
 	if (block)              /* else the star of an opening would do for a closing one */
 		s->at += 2;
 	for (; s->at < s->end; s->at++) {
@@ -144,8 +147,11 @@ static bool fail_at(struct scanner *s, const struct token *token, const char *wh
 		return err_set(s->err, "%s, but the file ends here", what);
 	if (token->kind == TOKEN_BROKEN && token->text.len > 0 && token->text.at[0] == '"')
 		return err_set(s->err, "this string has no closing quote on its line");
-	if (token->kind == TOKEN_BROKEN && token->text.len == 0)
-		return err_set(s->err, "a comment that begins with /* never ends");
+	if (token->kind == TOKEN_BROKEN && token->text.len == 0) {
+		s->error_line = s->comment_line;
+		s->error_column = s->comment_column;
+		return err_set(s->err, "the comment that begins here with /* never ends");
+	}
 	return err_set(s->err, "%s, found \"%.*s\"", what, len, token->text.at);
 }
 

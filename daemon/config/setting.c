@@ -456,6 +456,14 @@ const char **setting_origin(const struct schema *schema, void *instance, unsigne
 	return (const char **)(void *)((char *)instance + origins_at(schema)) + index;
 }
 
+const char *setting_origin_of(const struct schema *schema, const void *instance, const char *name)
+{
+	for (unsigned i = 0; i < schema->count; i++)
+		if (strcmp(schema->settings[i].name, name) == 0)
+			return *setting_origin(schema, (void *)(uintptr_t)instance, i);
+	return NULL;
+}
+
 static bool in_group(const struct setting *row, const char *group)
 {
 	const char *dot = strchr(row->name, '.');

@@ -89,6 +89,9 @@ void *setting_instance(const struct schema *schema, struct arena *arena);
 /* Where the value of row `index` comes from ("drover.conf:12"); NULL for a default. */
 const char **setting_origin(const struct schema *schema, void *instance, unsigned index);
 
+/* The same by the row's name; NULL also when there is no such row. */
+const char *setting_origin_of(const struct schema *schema, const void *instance, const char *name);
+
 /* The field of `row` in `instance`. */
 static inline void *setting_field(const struct setting *row, void *instance)
 {

@@ -12,12 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* One file being expanded; the chain of them is what a cycle is found by. */
 struct file {
 	const struct file *includer;
 	const char *path;
-	unsigned depth;
+	unsigned depth, line;           /* the line that is being read */
 	dev_t device;
 	ino_t inode;
 };
@@ -65,6 +66,28 @@ static bool is_cycle(const struct file *file)
 	return false;
 }
 
+/* What a person can do about it. */
+static bool cannot_open(const struct file *file, int error, struct err *err)
+{
+	err_sys(err, error, "open");
+	if (error == ENOENT && file->includer == NULL)
+		return err_set(err, "%s (-c names another file, -r DIR serves a directory without one)",
+			       strerror(error));
+	if (error == EACCES)
+		return err_set(err, "%s (it is read as uid %u, and so must be the directories above it)",
+			       strerror(error), geteuid());
+	return false;
+}
+
+static bool not_regular(const struct file *file, const struct stat *info, struct err *err)
+{
+	if (S_ISDIR(info->st_mode))
+		return err_set(err, "a directory, not a regular file (%s)",
+			       file->includer == NULL ? "name a file in it"
+						      : "a pattern includes all in it: *.conf");
+	return err_set(err, "a device, FIFO or socket, not a regular file (only those are read)");
+}
+
 /* The whole of a regular file, malloc'ed. */
 static char *slurp(struct file *file, size_t *len, struct err *err)
 {
@@ -73,14 +96,13 @@ static char *slurp(struct file *file, size_t *len, struct err *err)
 	char *text;
 
 	if (fd < 0 || fstat(fd, &info) < 0)
-		return err_sys(err, errno, "open"), NULL;
+		return cannot_open(file, errno, err), NULL;
 	if (!S_ISREG(info.st_mode))
-		return err_set(err, "%s, not a regular file",
-			       S_ISDIR(info.st_mode) ? "a directory" : "a device, FIFO or socket"), NULL;
+		return not_regular(file, &info, err), NULL;
 	file->device = info.st_dev;
 	file->inode = info.st_ino;
 	if (is_cycle(file))
-		return err_set(err, "includes itself"), NULL;
+		return err_set(err, "includes itself, which would never end"), NULL;
 	text = fd_read_all(fd, SOURCE_MAX_BYTES, len, err);
 	if (text != NULL && memchr(text, '\0', *len) != NULL) {
 		free(text);
@@ -134,6 +156,24 @@ static bool ends_in_comment(struct str line, bool inside)
 	return inside;
 }
 
+/* Puts the place in front, once, and behind it how the reader got there. */
+static bool fail_at(struct source_text *source, const struct file *file, struct err *err)
+{
+	const char *sign = " (included from ";
+	size_t len;
+
+	if (source->failed)
+		return false;
+	source->failed = true;
+	err_add(err, "%s:%u:1", file->path, file->line);
+	for (const struct file *outer = file->includer; outer != NULL; outer = outer->includer, sign = ", ") {
+		len = strlen(err->text);
+		snprintf(err->text + len, sizeof(err->text) - len, "%s%s:%u%s", sign, outer->path,
+			 outer->line, outer->includer == NULL ? ")" : "");
+	}
+	return false;
+}
+
 static bool expand(struct source_text *source, struct file *file, struct err *err);
 
 /* The pattern, put behind the directory of the file that it is written in. */
@@ -157,6 +197,13 @@ static bool expand_match(struct source_text *source, const struct file *file, co
 	return inner.path != NULL ? expand(source, &inner, err) : err_set(err, "out of memory");
 }
 
+/* A directory that is missing has no matches; one that may not be read could have some. */
+static int cannot_list(const char *path, int error)
+{
+	(void)path;
+	return error != ENOENT && error != ENOTDIR;
+}
+
 /* A pattern without a match is fine (conf.d may be empty); a plain name without a file is not. */
 static bool include(struct source_text *source, const struct file *file, struct str path, struct err *err)
 {
@@ -172,17 +219,17 @@ static bool include(struct source_text *source, const struct file *file, struct 
 		return err_set(err, "out of memory");
 	if (strpbrk(pattern, "*?[") == NULL)
 		return expand_match(source, file, pattern, err);
-	glob(pattern, 0, NULL, &found);
+	if (glob(pattern, 0, cannot_list, &found) == GLOB_ABORTED)
+		good = err_sys(err, errno, "look for %s", pattern);
 	for (size_t i = 0; i < found.gl_pathc && good; i++)
 		good = expand_match(source, file, found.gl_pathv[i], err);
 	globfree(&found);
 	return good;
 }
 
-static bool expand_lines(struct source_text *source, const struct file *file, struct str text,
-			 struct err *err)
+static bool expand_lines(struct source_text *source, struct file *file, struct str text, struct err *err)
 {
-	for (unsigned number = 1; text.len > 0; number++) {
+	for (file->line = 1; text.len > 0; file->line++) {
 		const char *end = memchr(text.at, '\n', text.len);
 		struct str line = { text.at, end != NULL ? (size_t)(end - text.at) : text.len };
 		struct str path = source->in_comment ? (struct str){ NULL, 0 } : include_of(line);
@@ -191,13 +238,16 @@ static bool expand_lines(struct source_text *source, const struct file *file, st
 			source->in_comment = ends_in_comment(line, source->in_comment);
 		text.len -= line.len + (end != NULL);
 		text.at += line.len + (end != NULL);
-		if (source->len + line.len > SOURCE_MAX_BYTES)
-			return err_set(err, "%s:%u:1: the configuration is longer than %d bytes", file->path,
-				       number, SOURCE_MAX_BYTES);
-		if (path.at == NULL && !append_line(source, line.at, line.len, file->path, number))
-			return err_set(err, "%s:%u:1: out of memory", file->path, number);
+		if (source->len + line.len > SOURCE_MAX_BYTES) {
+			err_set(err, "the configuration is longer than %d bytes", SOURCE_MAX_BYTES);
+			return fail_at(source, file, err);
+		}
+		if (path.at == NULL && !append_line(source, line.at, line.len, file->path, file->line)) {
+			err_set(err, "out of memory");
+			return fail_at(source, file, err);
+		}
 		if (path.at != NULL && !include(source, file, path, err))
-			return err_add(err, "%s:%u:1", file->path, number);
+			return fail_at(source, file, err);
 	}
 	return true;
 }
@@ -217,9 +267,8 @@ static bool expand(struct source_text *source, struct file *file, struct err *er
 	char *text = next_file(source, file, &len, err);
 	bool good;
 
-	if (text == NULL)
-		return file->includer == NULL ? err_add(err, "%s:1:1", file->path)
-					      : err_add(err, "%s", file->path);
+	if (text == NULL)               /* and the includer adds its place */
+		return err_add(err, "%s", file->path);
 	good = expand_lines(source, file, (struct str){ text, len }, err);
 	free(text);
 	return good;

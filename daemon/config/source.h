@@ -26,12 +26,13 @@ struct source_text {
 	bool in_comment;                /* the last line so far ends inside of one */
 	struct source_line *lines;      /* malloc'ed; of each line of `text` */
 	unsigned line_count, line_room;
+	bool failed;                    /* the error has its place */
 };
 
 /* Reads the file and, in place of every line `@include "path"` outside of comments (globs allowed, relative
  * to the including file, matches in alphabetical order), the files it names. Only regular files are read: a
- * FIFO or a device would block. On false `err` begins with "file:line:column: "; release with source_release
- * in either case. */
+ * FIFO or a device would block. On false `err` begins with "file: " when `path` itself cannot be read, else
+ * with "file:line:column: "; release with source_release in either case. */
 bool source_read(const char *path, struct source_text *source, struct err *err);
 
 /* The same for a text that is there already; `name` stands for the file in messages. */

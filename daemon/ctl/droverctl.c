@@ -2,22 +2,20 @@
  *
  * Exit status: 0 done, 1 the daemon says no (the text says why), 2 wrong usage, 3 the daemon cannot be
  * reached. */
-#include "base/fd.h"
-#include "base/str.h"
+#include "ipc/check.h"
 #include "ipc/control.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 enum { STATUS_GOOD, STATUS_REFUSED, STATUS_USAGE, STATUS_UNREACHABLE };
 
 struct options {
 	char socket[CONTROL_PATH_BYTES];
+	const char *argument;           /* of the command; NULL: none */
 	bool json, replace;
 };
 
@@ -28,6 +26,8 @@ static const char usage[] =
 	"  reload [--replace]   reload the configuration and wait for the outcome;\n"
 	"                       --replace: fresh workers, the old ones drain\n"
 	"  reopen               open the log files anew, after they were renamed\n"
+	"  check [FILE]         say what a reload would do, with FILE or with the file that\n"
+	"                       drover was started with; nothing changes\n"
 	"\n"
 	"  -s, --socket PATH    the control socket (default: control.sock below\n"
 	"                       $RUNTIME_DIRECTORY, /run/drover or $XDG_RUNTIME_DIR/drover)\n"
@@ -36,64 +36,6 @@ static const char usage[] =
 	"\n"
 	"exit status: 0 done, 1 refused or failed (the text says why), 2 wrong usage,\n"
 	"3 no drover answers there\n";
-
-/* ---- the conversation -------------------------------------------------------------------------------- */
-
-/* Reads to the end of the connection: the answer is one line. */
-static char *read_answer(int fd, struct err *err)
-{
-	size_t len = 0, room = 64 * 1024;
-	char *text = malloc(room + 1), *grown;
-	ssize_t n = 1;
-
-	while (text != NULL && n > 0) {
-		n = recv(fd, text + len, room - len, 0);
-		if (n < 0 && errno == EINTR) {
-			n = 1;
-			continue;
-		}
-		len += n > 0 ? (size_t)n : 0;
-		if (len < room)
-			continue;
-		room *= 2;
-		grown = room <= CONTROL_ANSWER_BYTES ? realloc(text, room + 1) : NULL;
-		if (grown == NULL)
-			break;
-		text = grown;
-	}
-	if (text == NULL || n != 0 || len == 0) {
-		free(text);
-		return err_set(err,
-			       "drover closed the connection without an answer (is it stopping, or are you"
-			       " another user?)"),
-		       NULL;
-	}
-	text[len] = '\0';
-	return text;
-}
-
-static json_t *ask(const struct options *options, const char *command, struct err *err)
-{
-	int fd AUTO_CLOSE = control_connect(options->socket, err);
-	char line[128];
-	char *text;
-	json_t *answer;
-
-	if (fd < 0)
-		return NULL;
-	snprintf(line, sizeof(line), "{\"command\":\"%s\"%s}\n", command,
-		 options->replace ? ",\"replace\":true" : "");
-	if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0)
-		return err_sys(err, errno, "send to %s", options->socket), NULL;
-	text = read_answer(fd, err);
-	if (text == NULL)
-		return NULL;
-	answer = json_loads(text, 0, NULL);
-	free(text);
-	if (answer == NULL)
-		err_set(err, "the answer is no JSON");
-	return answer;
-}
 
 /* ---- showing ----------------------------------------------------------------------------------------- */
 
@@ -149,38 +91,90 @@ static void show_text(const json_t *answer)
 		text_of(answer, "text"));
 }
 
-static const struct command {
-	const char *name;
-	void (*show)(const json_t *answer);
-} commands[] = {
-	{ "status", show_status },
-	{ "reload", show_text },
-	{ "reopen", show_text },
-	{ NULL, NULL },
-};
-
-static int run(const struct options *options, const struct command *command)
+static int show_answer(const struct options *options, const json_t *answer,
+		       void (*show)(const json_t *answer))
 {
-	struct err err;
-	json_t *answer = ask(options, command->name, &err);
-	bool good;
+	bool good = json_is_true(json_object_get(answer, "ok"));
 
-	if (answer == NULL) {
-		fprintf(stderr, "droverctl: %s\n", err.text);
-		return STATUS_UNREACHABLE;
-	}
-	good = json_is_true(json_object_get(answer, "ok"));
 	if (options->json) {
 		json_dumpf(answer, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else if (good) {
-		command->show(answer);
+		show(answer);
 	} else {
 		show_text(answer);
 	}
-	json_decref(answer);
 	return good ? STATUS_GOOD : STATUS_REFUSED;
 }
+
+/* ---- commands ---------------------------------------------------------------------------------------- */
+
+static int unreachable(const struct err *err)
+{
+	fprintf(stderr, "droverctl: %s\n", err->text);
+	return STATUS_UNREACHABLE;
+}
+
+static int run_status(const struct options *options)
+{
+	struct err err;
+	json_t *answer = control_ask(options->socket, json_pack("{s:s}", "command", "status"), 0, &err);
+	int status = answer != NULL ? show_answer(options, answer, show_status) : unreachable(&err);
+
+	json_decref(answer);
+	return status;
+}
+
+static int run_reload(const struct options *options)
+{
+	struct err err;
+	json_t *answer = control_ask(
+		options->socket,
+		json_pack("{s:s, s:b}", "command", "reload", "replace", (int)options->replace), 0, &err);
+	int status = answer != NULL ? show_answer(options, answer, show_text) : unreachable(&err);
+
+	json_decref(answer);
+	return status;
+}
+
+static int run_reopen(const struct options *options)
+{
+	struct err err;
+	json_t *answer = control_ask(options->socket, json_pack("{s:s}", "command", "reopen"), 0, &err);
+	int status = answer != NULL ? show_answer(options, answer, show_text) : unreachable(&err);
+
+	json_decref(answer);
+	return status;
+}
+
+/* Prints what is good to read, and the rest as `drover -t` does. */
+static int run_check(const struct options *options)
+{
+	struct err err;
+	json_t *answer = check_ask(options->socket, options->argument, &err);
+	int status;
+
+	if (answer == NULL)
+		return unreachable(&err);
+	if (options->json)
+		status = show_answer(options, answer, NULL);
+	else
+		status = check_show(answer, options->socket) == CHECK_GOOD ? STATUS_GOOD : STATUS_REFUSED;
+	json_decref(answer);
+	return status;
+}
+
+static const struct command {
+	const char *name;
+	int (*run)(const struct options *options);
+	bool takes_argument;
+} commands[] = {
+	{ "status", run_status, false },
+	{ "reload", run_reload, false },
+	{ "reopen", run_reopen, false },
+	{ "check", run_check, true },
+	{ NULL, NULL, false },
+};
 
 /* ---- the command line -------------------------------------------------------------------------------- */
 
@@ -225,15 +219,18 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (optind + 1 != argc)
+	if (optind == argc)
 		return wrong_usage("expected one command", "");
 	while (command->name != NULL && strcmp(command->name, argv[optind]) != 0)
 		command++;
 	if (command->name == NULL)
 		return wrong_usage("unknown command ", argv[optind]);
+	if (optind + 1 + command->takes_argument < argc)
+		return wrong_usage("unexpected argument ", argv[optind + 1 + command->takes_argument]);
+	options.argument = argv[optind + 1];    /* NULL behind the last one */
 	if (options.replace && strcmp(command->name, "reload") != 0)
 		return wrong_usage("--replace belongs to reload", "");
 	if (options.socket[0] == '\0' && !control_default_path(options.socket))
 		return wrong_usage("no control socket is known; give one with --socket", "");
-	return run(&options, command);
+	return command->run(&options);
 }

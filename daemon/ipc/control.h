@@ -3,6 +3,8 @@
  *	-> {"command":"status"}		<- {"ok":true,"status":{...}}
  *	-> {"command":"reload"}		<- {"ok":true,"text":"generation 2 ..."}
  *					or {"ok":false,"text":"failed at ..."}
+ *	-> {"command":"check",		<- {"ok":true,"text":"would adopt ...","findings":[...]}
+ *	    "config":"/a/file"}		or {"ok":false,"wrong":false,"text":"would fail at bind: ..."}
  */
 #ifndef IPC_CONTROL_H
 #define IPC_CONTROL_H
@@ -23,7 +25,19 @@ enum {
  * them can be. */
 bool control_default_path(char path[CONTROL_PATH_BYTES]);
 
-/* Connects to the socket at `path`; -1 with `err`. */
-int control_connect(const char *path, struct err *err);
+/* Where a daemon with this `control` setting (not "off") can be asked: the path, or for "auto" the default,
+ * or the system's own socket when there is one and no other. False when no path can be told. */
+bool control_find(const char *setting, char path[CONTROL_PATH_BYTES]);
+
+/* Connects to the socket at `path`; -1 with `err` and errno. */
+int control_connect(const char *path, unsigned deadline_ms, struct err *err);
+
+struct json_t;
+
+/* Sends `request` (its reference is taken; NULL: out of memory) to the drover at `path` and returns its
+ * answer, a new reference. `deadline_ms` is for all of it; 0: none. NULL with `err`, and errno tells who
+ * is there: ENOENT and ECONNREFUSED nobody, EACCES somebody else's, ETIMEDOUT one that does not answer,
+ * EPROTO one that answers something else. */
+struct json_t *control_ask(const char *path, struct json_t *request, unsigned deadline_ms, struct err *err);
 
 #endif

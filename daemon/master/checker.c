@@ -29,6 +29,7 @@ enum { CHECK_SECONDS = 10, CHECK_MEMORY_BYTES = 1 << 30 };
 struct checker_result {
 	bool good;
 	struct config_identity identity;
+	struct preflight findings;
 	char problems[PROBLEMS_MAX_BYTES];
 };
 
@@ -38,6 +39,7 @@ void verdict_release(struct verdict *verdict)
 	fd_close(&verdict->text);
 	fd_close(&verdict->error_log);
 	fd_close(&verdict->access_log);
+	free(verdict->findings);
 	*verdict = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
 }
 
@@ -59,24 +61,35 @@ static bool write_text(struct generation *generation, int fd)
 	return good && fd_seal(fd);
 }
 
-static bool check(const struct master_setup *setup, struct checker_result *result, int fd,
+/* The machine as the master sees it: before the rights are dropped. */
+static void look_around(const struct config *config, struct preflight *findings)
+{
+	struct machine machine;
+
+	machine_look(&machine);
+	preflight_judge(config, &machine, findings);
+}
+
+static bool check(const struct master *master, struct checker_result *result, int fd,
 		  struct problems *problems)
 {
+	const struct config_input *input = &master->checker.input;
+	const struct master_setup *setup = master->setup;
 	struct generation *generation = generation_new(0, setup->services);
 	struct err err;
 
 	if (generation == NULL)
 		return problems_add(problems, "out of memory"), false;
-	if (!read_config(&setup->input, generation, problems))
+	if (!read_config(input, generation, problems))
 		return false;
+	look_around(generation->config, &result->findings);
 	if (!config_identity(generation->config, &result->identity, &err) ||
 	    !privilege_drop(result->identity.change, result->identity.uid, result->identity.gid, &err))
-		return problems_add(problems, "%s: %s", setup->input.path, err.text), false;
+		return problems_add(problems, "%s: %s", input->path, err.text), false;
 	if (!setup->check_system(generation, problems))
 		return false;
 	if (!write_text(generation, fd))
-		return problems_add(problems, "%s: the canonical text could not be written",
-				    setup->input.path),
+		return problems_add(problems, "%s: the canonical text could not be written", input->path),
 		       false;
 	return true;
 }
@@ -101,7 +114,7 @@ static void run_child(struct master *master)
 	setrlimit(RLIMIT_AS, &memory);
 #endif
 	(void)memory;
-	result->good = check(master->setup, result, text, &problems);
+	result->good = check(master, result, text, &problems);
 	put_problems(result, &problems);
 	_exit(0);
 }
@@ -152,6 +165,18 @@ static void copy_problems(char *text, struct problems *problems)
 			problems_add(problems, "%s", line);
 }
 
+/* Plain data of a child: bounded and terminated here. */
+static struct preflight *copy_findings(const struct preflight *from)
+{
+	struct preflight *copy = malloc(sizeof(*copy));
+
+	if (copy == NULL)
+		return NULL;            /* they are advice */
+	*copy = *from;
+	preflight_tame(copy);
+	return copy;
+}
+
 static void judge(struct master *master, const siginfo_t *info)
 {
 	struct checker *checker = &master->checker;
@@ -162,19 +187,20 @@ static void judge(struct master *master, const siginfo_t *info)
 
 	checker->result->problems[sizeof(checker->result->problems) - 1] = '\0';
 	if (info->si_code != CLD_EXITED)
-		problems_add(&problems, "%s: the check was ended by signal %d (%s)",
-			     master->setup->input.path, info->si_status,
+		problems_add(&problems, "%s: the check was ended by signal %d (%s)", checker->input.path,
+			     info->si_status,
 			     info->si_status == SIGKILL ? "its deadline of 10 s, or out of memory"
 							: strsignal(info->si_status));
 	else if (!good)
 		copy_problems(checker->result->problems, &problems);
 	if (good && !load(master, &verdict, &err)) {
 		good = false;
-		problems_add(&problems, "%s: %s", master->setup->input.path, err.text);
+		problems_add(&problems, "%s: %s", checker->input.path, err.text);
 	}
 	if (good) {
 		verdict.text = fd_take(&checker->text);
 		verdict.identity = checker->result->identity;
+		verdict.findings = copy_findings(&checker->result->findings);
 		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): loaded; err_set is always false */
 		verdict.slots = config_worker_count(verdict.generation->config);
 	}

@@ -11,11 +11,13 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 enum { MOST_CLIENTS = 128, CLIENT_DEADLINE_MS = 10000 };
 
@@ -38,7 +40,8 @@ struct client {
 	size_t len;
 	char *answer;
 	size_t answer_len, answer_sent;
-	bool waiting;                   /* for a reload */
+	bool waiting;                   /* for a reload, or for a dry one */
+	char *path;                     /* malloc'ed: asker.path; NULL: none */
 };
 
 static void client_free(struct client *client)
@@ -51,7 +54,8 @@ static void client_free(struct client *client)
 	list_remove(&client->asker.link);
 	list_remove(&client->link);
 	free(client->answer);
-	client->answer = NULL;
+	free(client->path);
+	client->answer = client->path = NULL;
 	/* a stale event of this batch may still look at its tag */
 	list_push_back(&control->gone, &client->link);
 	control->count--;
@@ -119,12 +123,44 @@ static void reply_text(struct client *client, bool good, const char *text)
 	reply(client, object);
 }
 
-static void on_answer(struct asker *asker, bool good, const char *text)
+static void on_answer(struct asker *asker, const struct outcome *outcome)
 {
 	struct client *client = LIST_ENTRY(asker, struct client, asker);
 
 	client->waiting = false;
-	reply_text(client, good, text);
+	reply_text(client, outcome->good, outcome->text);
+}
+
+static json_t *findings_json(const struct preflight *findings)
+{
+	json_t *all = json_array();
+
+	for (unsigned i = 0; findings != NULL && i < findings->count; i++) {
+		const struct finding *one = &findings->at[i];
+
+		/* one whose place is no UTF-8 is left out: json_array_append_new ignores NULL */
+		json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", one->id, "severity",
+						     finding_severity_names[one->severity], "place",
+						     one->place, "text", one->text, "remedy", one->remedy));
+	}
+	return all;
+}
+
+static void on_checked(struct asker *asker, const struct outcome *outcome)
+{
+	struct client *client = LIST_ENTRY(asker, struct client, asker);
+	const struct master *master = client->control->master;
+	json_t *object = json_pack(
+		"{s:b, s:b, s:s, s:i, s:I, s:o}", "ok", (int)outcome->good, "wrong", (int)outcome->wrong,
+		"text", outcome->text, "pid", (int)getpid(), "generation",
+		(json_int_t)(master->current.generation != NULL ? master->current.generation->number : 0),
+		"findings", findings_json(outcome->findings));
+
+	client->waiting = false;
+	if (object != NULL)
+		reply(client, object);
+	else                            /* bytes of a path that are no UTF-8 */
+		reply_text(client, outcome->good, "the reason is in the log");
 }
 
 /* ---- commands ---------------------------------------------------------------------------------------- */
@@ -157,6 +193,26 @@ static void command_reopen(struct client *client, const json_t *request)
 	reopen_ask(client->control->master, &client->asker);
 }
 
+static void command_check(struct client *client, const json_t *request)
+{
+	const char *path = json_string_value(json_object_get(request, "config"));
+
+	if (path != NULL && path[0] != '/') {
+		reply_text(client, false, "config: expected an absolute path");
+		return;
+	}
+	client->path = path != NULL ? strdup(path) : NULL;
+	if (path != NULL && client->path == NULL) {
+		reply_text(client, false, "out of memory");
+		return;
+	}
+	client->waiting = true;
+	client->asker.answer = on_checked;
+	client->asker.path = client->path;
+	timer_cancel(&client->deadline);        /* a transition has deadlines of its own */
+	reload_check(client->control->master, &client->asker);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct client *client, const json_t *request);
@@ -164,17 +220,17 @@ static const struct {
 	{ "status", command_status },
 	{ "reload", command_reload },
 	{ "reopen", command_reopen },
+	{ "check", command_check },
 };
 
-/* "unknown command; known are status, reload and reopen" */
-static void reply_unknown(struct client *client)
+static void refuse_unknown(struct client *client)
 {
-	const size_t count = sizeof(commands) / sizeof(commands[0]);
-	char text[256] = "unknown command; known are ";
+	char text[256] = "unknown command; known are";
 
-	for (size_t i = 0; i < count; i++) {
-		strcat(text, commands[i].name);
-		strcat(text, i + 2 < count ? ", " : i + 1 < count ? " and " : "");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		size_t len = strlen(text);
+
+		snprintf(text + len, sizeof(text) - len, "%s %s", i > 0 ? "," : "", commands[i].name);
 	}
 	reply_text(client, false, text);
 }
@@ -194,10 +250,10 @@ static void run_line(struct client *client)
 			return;
 		}
 	}
-	if (name != NULL)
-		reply_unknown(client);
-	else if (request == NULL && error.text[0] == '\0')      /* jansson has nothing against the line */
+	if (request == NULL && error.text[0] == '\0')      /* jansson has nothing against the line */
 		reply_text(client, false, "out of memory");
+	else if (name != NULL)
+		refuse_unknown(client);
 	else
 		reply_text(client, false, "expected one JSON object with a \"command\" on one line");
 	json_decref(request);

@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "config/probe.h"
 #include "net/conn.h"
 
 #include <errno.h>
@@ -50,13 +51,15 @@ static bool explain(const char *path, struct err *err)
 
 /* The descriptor of the log that `name` is set to, -1 when it has none. */
 static bool open_log(const struct config *config, const char *name, const char *setting, int *fd,
-		     struct err *err)
+		     bool dry, struct err *err)
 {
 	const char *origin = config_origin(config, name), *colon = origin[0] != '\0' ? ": " : "";
 
 	*fd = -1;
 	if (config_log_target(config, setting, -1).kind != LOG_STREAM)
 		return true;
+	if (dry && strcmp(setting, "stderr") != 0)
+		return probe_log(setting, err) || err_add(err, "%s%s%s", origin, colon, name);
 	*fd = strcmp(setting, "stderr") == 0 ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
 					     : open_file(setting);
 	if (*fd >= 0)
@@ -65,13 +68,13 @@ static bool open_log(const struct config *config, const char *name, const char *
 	return errno == ENXIO ? explain(setting, err) : false;
 }
 
-bool logs_open(struct verdict *next, struct err *err)
+bool logs_open(struct verdict *next, bool dry, struct err *err)
 {
 	const struct config *config = next->generation->config;
 	int error AUTO_CLOSE = -1, access AUTO_CLOSE = -1;
 
-	if (!open_log(config, "log.error", config->log_error, &error, err) ||
-	    !open_log(config, "log.access", config->log_access, &access, err))
+	if (!open_log(config, "log.error", config->log_error, &error, dry, err) ||
+	    !open_log(config, "log.access", config->log_access, &access, dry, err))
 		return false;
 	fd_close(&next->error_log);
 	fd_close(&next->access_log);

@@ -158,13 +158,12 @@ static void say_listening(const char *address)
 }
 
 /* When the first generation serves, say where. */
-static void on_started(struct asker *asker, bool good, const char *text)
+static void on_started(struct asker *asker, const struct outcome *outcome)
 {
 	struct master *master = LIST_ENTRY(asker, struct master, starter);
 	const struct config *config;
 
-	(void)text;
-	if (!good)
+	if (!outcome->good)
 		return;
 	config = master->current.generation->config;
 	if (config->accept == ACCEPT_DIRECTED)
@@ -187,6 +186,7 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	list_init(&master->listeners);
 	list_init(&master->transition.askers);
 	list_init(&master->transition.later);
+	list_init(&master->transition.checks);
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 		master->slots[i].master = master;
 	list_init(&master->reopening.askers);
@@ -210,6 +210,7 @@ static void tear_down(struct master *master)
 	sockets_close(master);
 	logs_end(master);
 	verdict_release(&master->current);
+	free(master->findings);
 	free_dead(&master->sweep);
 	fd_close(&master->signals.fd);
 	loop_close(&master->loop);

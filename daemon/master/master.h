@@ -12,9 +12,11 @@
 #include "base/log_writer.h"
 #include "base/loop.h"
 #include "config/check.h"
+#include "config/preflight.h"
 #include "config/read.h"
 #include "ipc/board.h"
 #include "ipc/channel.h"
+#include "ipc/control.h"
 #include "net/listener.h"
 
 #include <sys/types.h>
@@ -44,12 +46,22 @@ struct verdict {
 	struct config_identity identity;
 	unsigned slots;
 	int error_log, access_log;      /* -1: what it is has no descriptor */
+	struct preflight *findings;     /* malloc'ed; NULL: none */
 };
 
-/* Somebody who waits for a reload's outcome. */
+/* What came of a transition. */
+struct outcome {
+	bool good;
+	bool wrong;                     /* not good, and the configuration itself is why */
+	const char *text;
+	const struct preflight *findings;       /* NULL: none */
+};
+
+/* Somebody who waits for a reload's outcome, or for what it would be. */
 struct asker {
 	struct list link;
-	void (*answer)(struct asker *asker, bool good, const char *text);
+	void (*answer)(struct asker *asker, const struct outcome *outcome);
+	const char *path;               /* of a dry one: what to read; NULL: the daemon's own */
 };
 
 struct child {
@@ -61,6 +73,7 @@ struct child {
 	struct timer deadline;
 	enum child_state state;
 	enum vote vote;
+	bool trial;                     /* of a dry transition: it takes no seat and never serves */
 	unsigned slot;
 	unsigned column;
 	uint64_t born;                  /* the generation that it was forked for */
@@ -103,15 +116,20 @@ enum phase { PHASE_IDLE, PHASE_CHECKING, PHASE_PREPARING, PHASE_GOING };
 struct transition {
 	enum phase phase;
 	uint64_t number;
+	bool dry;                       /* called off where it would be committed */
+	bool wrong;                     /* the configuration itself is why it failed */
 	bool replace;                   /* asked for by the caller */
 	struct verdict next;            /* until the commit */
 	uint64_t started_ns;
 	struct list askers, later;      /* waiting for this one; for the one after it */
+	struct list checks;             /* waiting for a dry one */
+	char dry_path[CONTROL_LINE_BYTES];
 	bool again;                     /* somebody asked meanwhile */
 	bool again_replace;
 	bool replaces;                  /* the plan has fresh workers for serving slots */
 	unsigned buried;                /* voters that died: off the list of children */
 	char notes[256];                /* what the caller should know although it went well */
+	char why_replaced[96];
 };
 
 /* Log files are being opened anew: the workers have the descriptors and have to say so. */
@@ -124,6 +142,7 @@ struct reopening {
 };
 
 struct checker {
+	struct config_input input;      /* what it reads */
 	pid_t pid;
 	struct source exit;
 	struct timer deadline;
@@ -146,7 +165,7 @@ struct master {
 	struct list listeners;
 	uint32_t listener_ids;
 	uint64_t socket_serials;
-	uint64_t generation_numbers;
+	uint64_t generation_numbers, dry_numbers;
 	uint64_t fresh_since;           /* workers forked for an older generation are replaced, not asked */
 	struct verdict current;         /* committed; generation NULL: none yet */
 	struct transition transition;
@@ -162,6 +181,7 @@ struct master {
 	char last_reload[ERR_TEXT_BYTES];
 	struct timespec last_reload_at;
 	bool last_reload_good;
+	struct preflight *findings;     /* of the committed generation, logged; NULL: none */
 };
 
 /* Runs the service until it is stopped; returns the exit status: 0 stopped as asked, 1 the start failed, 2
@@ -180,7 +200,8 @@ static inline bool master_is_stopping(const struct master *master)
 }
 
 /* ---- checker.c ---- */
-/* Forks the checker; `done` of master->checker is called later, with a verdict or with problems. */
+/* Forks the checker for what master->checker.input says; its `done` is called later, with a verdict or with
+ * problems. */
 bool checker_start(struct master *master, struct err *err);
 /* Ends one that runs; `done` is called when it is gone, if that is before checker_forget. */
 void checker_kill(struct master *master);
@@ -193,8 +214,8 @@ void verdict_release(struct verdict *verdict);
 void logs_start(struct master *master);
 void logs_end(struct master *master);
 /* Opens the files that the verdict's configuration names.  False with `err`, which names the setting's place:
- * nothing stays open. */
-bool logs_open(struct verdict *next, struct err *err);
+ * nothing stays open.  A dry one tries it and leaves no trace. */
+bool logs_open(struct verdict *next, bool dry, struct err *err);
 /* The master's own log goes where the committed configuration says. */
 void logs_switch(struct master *master);
 /* Sends LOGS or REOPEN for the verdict. */
@@ -215,7 +236,8 @@ void reopen_continue(struct master *master);
 void reopen_stop(struct master *master);
 
 /* ---- spawn.c ---- */
-/* Forks a worker into `slot` and asks it to prepare `verdict`; it becomes slot->next.  NULL with `err`. */
+/* Forks a worker for `slot` and asks it to prepare `verdict`; it becomes slot->next, unless it is a trial.
+ * NULL with `err`. */
 struct child *spawn_child(struct master *master, unsigned slot, const struct verdict *verdict,
 			  struct err *err);
 
@@ -261,6 +283,11 @@ void sockets_close(struct master *master);
 /* ---- reload.c ---- */
 /* Starts a reload, or has one follow the open one.  `asker` (may be NULL) is answered in any case. */
 void reload_ask(struct master *master, struct asker *asker, bool replace);
+/* The same up to the commit, and then it is called off: what would a reload do? Waits for its turn behind
+ * reloads. `asker->path` must stay until the answer. */
+void reload_check(struct master *master, struct asker *asker);
+/* Asks a serving worker for its vote; one that has died meanwhile has none. */
+bool reload_ask_child(struct child *child, struct err *err);
 void reload_child_ready(struct child *child, uint64_t generation);
 void reload_child_failed(struct child *child, uint64_t generation, const char *why);
 void reload_child_adopted(struct child *child, uint64_t generation);
@@ -269,6 +296,19 @@ void reload_child_died(struct child *child);
 void reload_child_left(struct child *child);
 void reload_child_late(struct child *child);
 void reload_stop(struct master *master);
+
+/* ---- dry.c ---- */
+/* Asks the slot's worker, or a fresh one that takes no seat; nobody is overtaken. */
+bool dry_plan_slot(struct master *master, unsigned slot, bool replace, struct err *err);
+/* "would adopt it in place (2 workers) ...": what the open transition, all of whose voters are ready, would
+ * do. */
+void dry_describe(const struct master *master, char *text, size_t bytes);
+
+/* ---- findings.c ---- */
+/* Logs what the committed generation's preflight found and the one before had not. */
+void findings_log(struct master *master);
+/* Adds to `err` why a port below 1024 cannot be bound, if that is what it says. */
+void findings_explain(const struct preflight *findings, struct err *err);
 
 /* ---- notify.c: every sd_* call ---- */
 void notify_ready(const struct master *master);

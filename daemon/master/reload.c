@@ -7,7 +7,7 @@
  * Until the commit a failure anywhere calls the transition off: everything goes on as before, and whoever
  * asked is told which step failed and why. After the commit there is no way back: whoever dies is respawned
  * with the new generation, whoever is late is replaced. The start of the service is the same transition, from
- * nothing.
+ * nothing; a dry one is the same up to the commit, and is called off there whatever the votes.
  */
 #include "master.h"
 
@@ -15,12 +15,16 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "config/diff.h"
+#include "config/probe.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void start(struct master *master);
+static void start_dry(struct master *master);
 
 #define FOR_EACH_CHILD(master, child) \
 	for (struct child *child = LIST_ENTRY((master)->children.next, struct child, link); \
@@ -28,7 +32,7 @@ static void start(struct master *master);
 
 /* ---- the end ----------------------------------------------------------------------------------------- */
 
-static void answer_all(struct list *askers, bool good, const char *text)
+static void answer_all(struct list *askers, const struct outcome *outcome)
 {
 	struct list answered;
 
@@ -37,19 +41,19 @@ static void answer_all(struct list *askers, bool good, const char *text)
 	for (struct list *link = list_pop_front(&answered); link != NULL; link = list_pop_front(&answered)) {
 		struct asker *asker = LIST_ENTRY(link, struct asker, link);
 
-		asker->answer(asker, good, text);
+		asker->answer(asker, outcome);
 	}
 }
 
-static void record(struct master *master, bool good, const char *text)
+static void record(struct master *master, const struct outcome *outcome)
 {
-	snprintf(master->last_reload, sizeof(master->last_reload), "%s", text);
+	snprintf(master->last_reload, sizeof(master->last_reload), "%s", outcome->text);
 	for (char *c = master->last_reload; *c != '\0'; c++)    /* paths may be no UTF-8, and JSON must be */
 		if ((unsigned char)*c >= 0x80)
 			*c = '?';
-	master->last_reload_good = good;
+	master->last_reload_good = outcome->good;
 	master->last_reload_at = clock_wall();
-	if (good)
+	if (outcome->good)
 		master->reloads_good++;
 	else
 		master->reloads_bad++;
@@ -61,41 +65,55 @@ static bool was_start(const struct master *master)
 	return master->current.generation == NULL;
 }
 
-static void finish(struct master *master, bool good, const char *text)
+/* Reloads first: who only asks can wait. */
+static void next_in_line(struct master *master)
 {
 	struct transition *transition = &master->transition;
 
-	transition->phase = PHASE_IDLE;
-	record(master, good, text);
-	FOR_EACH_CHILD(master, child)
-		child->vote = VOTE_NONE;
-	if (!master_is_stopping(master) && !was_start(master))
-		notify_ready(master);
-	answer_all(&transition->askers, good, text);
-	if (!good && was_start(master) && !master_is_stopping(master)) {
-		snprintf(master->failure, sizeof(master->failure), "%s", text);
-		master_stop(master, true);
-	}
-	if (transition->again && !master_is_stopping(master)) {
+	if (master_is_stopping(master))
+		return;
+	if (transition->again) {
 		list_move_all(&transition->askers, &transition->later);
 		transition->again = false;
 		transition->replace = transition->again_replace;
 		transition->again_replace = false;
 		start(master);
+	} else if (!list_empty(&transition->checks)) {
+		start_dry(master);
 	}
 	reopen_continue(master);
 }
 
-/* Before the commit: nothing has changed anywhere, and what was made for the transition goes. */
-static void call_off(struct master *master, const char *step, const char *why)
+static void finish(struct master *master, const struct outcome *outcome)
 {
 	struct transition *transition = &master->transition;
-	char text[PROBLEMS_MAX_BYTES + 64];     /* every line that the checker had to say */
+	bool dry = transition->dry;
+
+	transition->phase = PHASE_IDLE;
+	transition->dry = false;
+	FOR_EACH_CHILD(master, child)
+		child->vote = VOTE_NONE;
+	if (!dry)
+		record(master, outcome);
+	if (!dry && !master_is_stopping(master) && !was_start(master))
+		notify_ready(master);
+	answer_all(&transition->askers, outcome);
+	if (!outcome->good && was_start(master) && !master_is_stopping(master)) {
+		snprintf(master->failure, sizeof(master->failure), "%s", outcome->text);
+		master_stop(master, true);
+	}
+	next_in_line(master);
+}
+
+static void catch_up(struct child *child);
+
+/* Before the commit: nothing has changed anywhere, and what was made for the transition goes. */
+static void back_out(struct master *master, struct outcome *outcome)
+{
+	struct transition *transition = &master->transition;
+	struct preflight *findings = transition->next.findings;
 	struct err err;
 
-	snprintf(text, sizeof(text), "failed at %s: %s", step, why);
-	if (!was_start(master))         /* a start that failed is said to whoever typed it, by master.c */
-		log_event(LEVEL_ERROR, "reload_failed", log_text("step", step), log_text("error", why));
 	FOR_EACH_CHILD(master, child) {
 		bool took_part = child->vote != VOTE_NONE && child->asked == transition->number;
 
@@ -111,8 +129,39 @@ static void call_off(struct master *master, const char *step, const char *why)
 		}
 	}
 	sockets_abort(master);
+	transition->next.findings = NULL;
 	verdict_release(&transition->next);
-	finish(master, false, text);
+	if (!was_start(master) && !master_is_stopping(master))  /* it may have overtaken an older question */
+		FOR_EACH_CHILD(master, child)
+			catch_up(child);
+	outcome->findings = findings;
+	finish(master, outcome);
+	free(findings);
+}
+
+static void call_off(struct master *master, const char *step, const char *why)
+{
+	const struct transition *transition = &master->transition;
+	char text[PROBLEMS_MAX_BYTES + 64];     /* every line that the checker had to say */
+	struct outcome outcome = { .wrong = transition->wrong, .text = text };
+
+	snprintf(text, sizeof(text), "%s at %s: %s", transition->dry ? "would fail" : "failed", step, why);
+	if (transition->dry)
+		log_event(LEVEL_INFO, "check_done", log_text("verdict", text));
+	else if (!was_start(master))    /* a start that failed is said to whoever typed it, by master.c */
+		log_event(LEVEL_ERROR, "reload_failed", log_text("step", step), log_text("error", why));
+	back_out(master, &outcome);
+}
+
+/* All have voted, and that is all that was asked. */
+static void call_off_dry(struct master *master)
+{
+	char text[1024];
+	struct outcome outcome = { .good = true, .text = text };
+
+	dry_describe(master, text, sizeof(text));
+	log_event(LEVEL_INFO, "check_done", log_text("verdict", text));
+	back_out(master, &outcome);
 }
 
 static void done(struct master *master)
@@ -136,7 +185,8 @@ static void done(struct master *master)
 		  log_number("took_ms", took_ms),
 		  transition->notes[0] != '\0' ? log_text("notes", transition->notes)
 					       : (struct log_field){ 0 });
-	finish(master, true, text);
+	findings_log(master);
+	finish(master, &(struct outcome){ .good = true, .text = text });
 }
 
 /* ---- votes ------------------------------------------------------------------------------------------- */
@@ -243,6 +293,10 @@ static void commit(struct master *master)
 	struct verdict old = master->current;
 	struct err err;
 
+	if (transition->dry) {
+		call_off_dry(master);
+		return;
+	}
 	if (!sockets_commit(master, &err)) {
 		call_off(master, "listen", err.text);
 		return;
@@ -293,7 +347,7 @@ void reload_child_failed(struct child *child, uint64_t generation, const char *w
 {
 	char text[ERR_TEXT_BYTES];
 
-	if (generation != child->asked)
+	if (generation != child->asked || child->state == CHILD_KILLED)
 		return;
 	timer_cancel(&child->deadline);
 	snprintf(text, sizeof(text), "slot %u: %s", child->slot, why);
@@ -372,9 +426,13 @@ static bool must_replace(struct master *master, const struct verdict *next, cons
 			  next->identity.uid != master->current.identity.uid ||
 			  next->identity.gid != master->current.identity.gid;
 
-	if (diff->replace || other_user)
-		snprintf(transition->notes, sizeof(transition->notes),
-			 "workers are replaced because %s changed", diff->replace ? diff->why : "user");
+	snprintf(transition->why_replaced, sizeof(transition->why_replaced), "reload = \"replace\"");
+	if (diff->replace || other_user) {
+		snprintf(transition->why_replaced, sizeof(transition->why_replaced), "%s changed",
+			 diff->replace ? diff->why : "user");
+		snprintf(transition->notes, sizeof(transition->notes), "workers are replaced because %s",
+			 transition->why_replaced);
+	}
 	return diff->replace || other_user || transition->replace ||
 	       next->generation->config->reload == RELOAD_REPLACE;
 }
@@ -402,6 +460,14 @@ static bool call_fresh(struct master *master, unsigned slot, struct err *err)
 	return true;
 }
 
+/* A channel that is broken is a worker that has died: it loses its vote when its end is seen. */
+bool reload_ask_child(struct child *child, struct err *err)
+{
+	child->vote = VOTE_ASKED;
+	return spawn_ask(child, &child->master->transition.next, err) || errno == EPIPE ||
+	       errno == ECONNRESET || err_add(err, "slot %u", child->slot);
+}
+
 /* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks
  * nobody); those above the new count are retired when all others have adopted. */
 static bool plan_slot(struct master *master, unsigned slot, bool replace, struct err *err)
@@ -410,11 +476,20 @@ static bool plan_slot(struct master *master, unsigned slot, bool replace, struct
 
 	if (serving != NULL && !replace) {
 		overtake(master, slot);
-		serving->vote = VOTE_ASKED;
-		return spawn_ask(serving, &master->transition.next, err) || err_add(err, "slot %u", slot);
+		return reload_ask_child(serving, err);
 	}
 	if (serving != NULL || slot >= master->slot_count)
 		return call_fresh(master, slot, err);
+	return true;
+}
+
+static bool plan(struct master *master, struct err *err)
+{
+	const struct transition *transition = &master->transition;
+
+	for (unsigned slot = 0; slot < transition->next.slots; slot++)
+		if (!(transition->dry ? dry_plan_slot : plan_slot)(master, slot, transition->replaces, err))
+			return false;
 	return true;
 }
 
@@ -432,11 +507,12 @@ static void prepare(struct master *master)
 		call_off(master, "check", err.text);
 		return;
 	}
-	if (!logs_open(next, &err)) {
+	if (!logs_open(next, transition->dry, &err)) {
 		call_off(master, "log", err.text);
 		return;
 	}
 	if (!sockets_prepare(master, next, &err)) {
+		findings_explain(next->findings, &err);
 		call_off(master, "bind", err.text);
 		return;
 	}
@@ -446,13 +522,10 @@ static void prepare(struct master *master)
 	}
 	transition->phase = PHASE_PREPARING;
 	transition->replaces = !was_start(master) && must_replace(master, next, &diff);
-	for (unsigned slot = 0; slot < next->slots; slot++) {
-		if (plan_slot(master, slot, transition->replaces, &err))
-			continue;
+	if (plan(master, &err))
+		count_votes(master);
+	else
 		call_off(master, "fork", err.text);
-		return;
-	}
-	count_votes(master);
 }
 
 static void checked(struct master *master, struct verdict *verdict, struct problems *problems)
@@ -462,6 +535,7 @@ static void checked(struct master *master, struct verdict *verdict, struct probl
 	if (transition->phase != PHASE_CHECKING)
 		return;
 	if (verdict == NULL) {
+		transition->wrong = true;
 		if (was_start(master))
 			master->exit_status = 2;
 		if (problems->len > 0)          /* without the last line's end */
@@ -477,22 +551,76 @@ static void checked(struct master *master, struct verdict *verdict, struct probl
 
 /* ---- the beginning ----------------------------------------------------------------------------------- */
 
-static void start(struct master *master)
+/* Dry transitions have numbers of their own, above all others: workers take a socket that came with one for
+ * uncommitted, no stale READY is taken for a vote, and the generations that people see have no gaps. */
+#define DRY_NUMBERS (UINT64_C(1) << 63)
+
+static void begin(struct master *master, uint64_t number, const struct config_input *input)
 {
 	struct transition *transition = &master->transition;
 	struct err err;
 
-	if (!was_start(master))
-		notify_reloading();
 	transition->phase = PHASE_CHECKING;
-	transition->number = ++master->generation_numbers;
+	transition->number = number;
 	transition->started_ns = master->loop.now_ns;
 	transition->notes[0] = '\0';
 	transition->buried = 0;
+	transition->wrong = false;
 	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
 	master->checker.done = checked;
+	master->checker.input = *input;
 	if (!checker_start(master, &err))
 		call_off(master, "check", err.text);
+}
+
+static void start(struct master *master)
+{
+	if (!was_start(master))
+		notify_reloading();
+	begin(master, ++master->generation_numbers, &master->setup->input);
+}
+
+static bool same_path(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* For all that ask about the same file at once. */
+static void start_dry(struct master *master)
+{
+	struct transition *transition = &master->transition;
+	const char *path = LIST_ENTRY(transition->checks.next, struct asker, link)->path;
+	struct config_input input = { .path = transition->dry_path };
+	struct list *next;
+
+	if (path != NULL)               /* a copy: the asker may leave */
+		snprintf(transition->dry_path, sizeof(transition->dry_path), "%s", path);
+	for (struct list *link = transition->checks.next; link != &transition->checks; link = next) {
+		next = link->next;
+		if (!same_path(LIST_ENTRY(link, struct asker, link)->path, path))
+			continue;
+		list_remove(link);
+		list_push_back(&transition->askers, link);
+	}
+	transition->dry = true;
+	transition->replace = false;
+	begin(master, DRY_NUMBERS | ++master->dry_numbers, path != NULL ? &input : &master->setup->input);
+}
+
+static void refuse(struct asker *asker)
+{
+	asker->answer(asker, &(struct outcome){ .text = "refused: drover is stopping" });
+}
+
+void reload_check(struct master *master, struct asker *asker)
+{
+	if (master_is_stopping(master)) {
+		refuse(asker);
+		return;
+	}
+	list_push_back(&master->transition.checks, &asker->link);
+	if (master->transition.phase == PHASE_IDLE)
+		start_dry(master);
 }
 
 void reload_ask(struct master *master, struct asker *asker, bool replace)
@@ -501,7 +629,7 @@ void reload_ask(struct master *master, struct asker *asker, bool replace)
 
 	if (master_is_stopping(master)) {
 		if (asker != NULL)
-			asker->answer(asker, false, "refused: drover is stopping");
+			refuse(asker);
 		return;
 	}
 	/* what is being read may be older than what this caller means */
@@ -520,12 +648,15 @@ void reload_ask(struct master *master, struct asker *asker, bool replace)
 
 void reload_stop(struct master *master)
 {
+	static const struct outcome refused = { .text = "refused: drover is stopping" };
 	struct transition *transition = &master->transition;
 
 	checker_kill(master);
 	if (transition->phase == PHASE_CHECKING || transition->phase == PHASE_PREPARING)
 		call_off(master, "stop", "drover is stopping");
 	transition->phase = PHASE_IDLE;
-	answer_all(&transition->askers, false, "refused: drover is stopping");
-	answer_all(&transition->later, false, "refused: drover is stopping");
+	transition->dry = false;
+	answer_all(&transition->askers, &refused);
+	answer_all(&transition->later, &refused);
+	answer_all(&transition->checks, &refused);
 }

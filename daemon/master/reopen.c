@@ -19,6 +19,7 @@ static void start(struct master *master);
 
 static void answer_all(struct list *askers, bool good, const char *text)
 {
+	struct outcome outcome = { .good = good, .text = text };
 	struct list answered;
 
 	list_init(&answered);
@@ -26,7 +27,7 @@ static void answer_all(struct list *askers, bool good, const char *text)
 	for (struct list *link = list_pop_front(&answered); link != NULL; link = list_pop_front(&answered)) {
 		struct asker *asker = LIST_ENTRY(link, struct asker, link);
 
-		asker->answer(asker, good, text);
+		asker->answer(asker, &outcome);
 	}
 }
 
@@ -131,7 +132,7 @@ static void start(struct master *master)
 	reopening->number++;
 	reopening->failure[0] = '\0';
 	reopening->deadline.fire = too_late;
-	if (!logs_open(&master->current, &err)) {
+	if (!logs_open(&master->current, false, &err)) {
 		fail(reopening, err.text);
 		finish(master);
 		return;
@@ -146,10 +147,11 @@ void reopen_ask(struct master *master, struct asker *asker)
 {
 	struct reopening *reopening = &master->reopening;
 	bool wait = reopening->open || master->transition.phase != PHASE_IDLE;
+	struct outcome refused = { .text = "refused: drover is stopping" };
 
 	if (master_is_stopping(master)) {
 		if (asker != NULL)
-			asker->answer(asker, false, "refused: drover is stopping");
+			asker->answer(asker, &refused);
 		return;
 	}
 	if (asker != NULL)

@@ -73,6 +73,8 @@ static bool prepare_one(struct master *master, const struct verdict *next, const
 	if (!addr_parse(config->address, &addr, err))
 		return false;
 	listener = find(master, addr.text);
+	if (listener == NULL && master->transition.dry && addr_is_unix(&addr))
+		return listener_may_bind(&addr, false, err);   /* a path is there for everybody to see */
 	if (listener == NULL) {
 		if (!own_overlap(master, &addr) && !listener_probe(&addr, config->v6only, err))
 			return false;

@@ -108,6 +108,8 @@ static void log_exit(const struct child *child, const siginfo_t *info)
 	bool expected = child->state == CHILD_DRAINING || child->state == CHILD_KILLED;
 	bool clean = info->si_code == CLD_EXITED && info->si_status == 0;
 
+	if (child->trial && expected)
+		return;
 	log_event(expected && clean ? LEVEL_INFO
 		  : expected        ? LEVEL_NOTICE
 				    : LEVEL_ERROR,
@@ -159,7 +161,7 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 	if (child->served_ns != 0 && master->loop.now_ns - child->served_ns > SLOT_HEALTHY_NS)
 		slot->failures = 0;
 	/* first: a transition that ends by this death looks for slots that have nobody coming */
-	if (step.action != ACT_FORGET)
+	if (step.action != ACT_FORGET && !child->trial)
 		slot_respawn(slot, step.action == ACT_RESPAWN_NOW);
 	reload_child_died(child);
 	reopen_child_gone(child);
@@ -183,7 +185,7 @@ static void on_deadline(struct timer *timer, uint64_t now_ns)
 
 static void send_signal(struct child *child, int signal_number)
 {
-	log_event(LEVEL_NOTICE, "worker_killed", log_number("slot", child->slot),
+	log_event(child->trial ? LEVEL_DEBUG : LEVEL_NOTICE, "worker_killed", log_number("slot", child->slot),
 		  log_number("pid", (uint64_t)child->pid), log_text("signal", strsignal(signal_number)));
 	pidfd_send_signal(child->exit.fd, signal_number, NULL, 0);
 	loop_timer(&child->master->loop, &child->deadline, KILL_AGAIN_MS * CLOCK_MS);
@@ -311,7 +313,8 @@ static bool watch(struct child *child, int channel, struct err *err)
 	return true;
 }
 
-static struct child *new_child(struct master *master, unsigned slot, struct err *err)
+static struct child *new_child(struct master *master, unsigned slot, const struct verdict *verdict,
+			       struct err *err)
 {
 	struct child *child = calloc(1, sizeof(*child));
 
@@ -321,6 +324,8 @@ static struct child *new_child(struct master *master, unsigned slot, struct err 
 	child->slot = slot;
 	child->state = CHILD_STARTING;
 	child->started_ns = master->loop.now_ns;
+	child->trial = master->transition.dry && verdict == &master->transition.next;
+	child->born = verdict->generation->number;
 	child->column = board_claim(master->board);
 	if (child->column == 0) {
 		free(child);
@@ -362,16 +367,20 @@ static bool fork_child(struct child *child, const struct verdict *verdict, struc
 struct child *spawn_child(struct master *master, unsigned slot, const struct verdict *verdict,
 			  struct err *err)
 {
-	struct child *child = new_child(master, slot, err);
+	struct child *child = new_child(master, slot, verdict, err);
 
 	if (child == NULL)
 		return NULL;
 	child->channel.fd = child->exit.fd = -1;
-	child->born = verdict->generation->number;
 	list_push_back(&master->children, &child->link);
 	if (!fork_child(child, verdict, err) || !spawn_ask(child, verdict, err)) {
 		give_up(child);
 		return NULL;
+	}
+	if (child->trial) {
+		log_event(LEVEL_DEBUG, "trial_started", log_number("slot", slot),
+			  log_number("pid", (uint64_t)child->pid));
+		return child;
 	}
 	master->slots[slot].next = child;
 	log_event(LEVEL_INFO, "worker_started", log_number("slot", slot),

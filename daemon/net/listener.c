@@ -4,8 +4,10 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -69,6 +71,20 @@ bool listener_probe(const struct addr *addr, bool v6only, struct err *err)
 	if (bind(fd, (const struct sockaddr *)&addr->storage, addr->len) < 0)
 		return err_sys(err, errno, "bind %s", addr->text);
 	return true;
+}
+
+bool listener_may_bind(const struct addr *addr, bool v6only, struct err *err)
+{
+	char directory[sizeof(addr->text)];
+
+	if (!listener_probe(addr, v6only, err))
+		return false;
+	if (!addr_is_unix(addr))
+		return true;
+	snprintf(directory, sizeof(directory), "%s", path_of(addr));
+	strrchr(directory, '/')[1] = '\0';      /* addr_parse takes absolute paths only */
+	return faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0 ||
+	       err_sys(err, errno, "make a socket in %s", directory);
 }
 
 int listener_bind(const struct addr *addr, bool v6only, struct err *err)

@@ -16,6 +16,9 @@ struct listener_options {
  * there is none, or when nobody answers at it: such a stale one is left to listener_bind. */
 bool listener_probe(const struct addr *addr, bool v6only, struct err *err);
 
+/* The same, and for a unix socket whether its path could be made; leaves nothing behind. */
+bool listener_may_bind(const struct addr *addr, bool v6only, struct err *err);
+
 /* A bound socket that does not listen yet; -1 with `err`. */
 int listener_bind(const struct addr *addr, bool v6only, struct err *err);
 

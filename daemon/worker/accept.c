@@ -16,7 +16,6 @@
 #include <sys/socket.h>
 
 enum {
-	ACCEPT_KEPT_FDS = 32,           /* epoll, channel, logs, a file and its root, a reload */
 	ACCEPT_BATCH = 64,              /* connections per socket and turn */
 	ACCEPT_PAUSE_MS = 100,          /* after running out of descriptors or memory */
 	ACCEPT_END_BATCH = 65536,       /* a bound on emptying a queue at the end */
@@ -114,7 +113,7 @@ static void pause_accept(struct worker *worker, int error)
 static unsigned most_connections(const struct worker *worker)
 {
 	unsigned configured = worker->engine.generation->config->connections;
-	unsigned kept = ACCEPT_KEPT_FDS + worker->held_count;
+	unsigned kept = CONFIG_KEPT_FDS + worker->held_count;
 
 	if (worker->open_files <= kept)
 		return 1;

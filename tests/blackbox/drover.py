@@ -90,6 +90,8 @@ def temporary_directory():
 
 def run(*args, env=None, **more):
     """Runs the daemon's binary to its end; the result has returncode, stdout and stderr."""
+    if env is None:  # -t asks the daemon at the default control socket: here there shall be none
+        env = {**os.environ, "RUNTIME_DIRECTORY": "/proc/none"}
     return subprocess.run([DROVER, *args], capture_output=True, text=True, errors="replace", env=env,
                           stdin=subprocess.DEVNULL, timeout=DEADLINE, **more)
 

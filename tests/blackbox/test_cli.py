@@ -169,6 +169,13 @@ limits = { request_line = "1000"; header_bytes = "16k"; headers = 17; connection
         self.assertRegex(text, r"(?m)^workers = 3;\s*# .*drover\.conf:3")
         self.assertRegex(text, r"(?m)^accept = \"directed\";\s*# .*default")
 
+    def test_what_auto_means_here(self):
+        text = run("-T", "-c", self.minimal(), env={**os.environ, "RUNTIME_DIRECTORY": "/run/here"}).stdout
+        self.assertRegex(text, r'(?m)^# workers = "auto" is [1-9]\d* here$')
+        self.assertRegex(text, r'(?m)^# limits\.open_files = "auto" is [1-9]\d+ here$')
+        self.assertRegex(text, r'(?m)^# control = "auto" is /run/here/control\.sock here$')
+        self.assertRegex(text, r"(?m)^# workers run as uid [1-9]\d*, gid \d+")
+
     def test_an_included_value_names_its_file(self):
         self.file("\nworkers = 4;\n", "more.conf")
         text = run("-T", "-c", self.minimal('@include "more.conf"\n')).stdout

@@ -75,6 +75,19 @@ class Traps(Files):
     def test_unknown_names_that_resemble_nothing(self):
         self.assertNotIn("did you mean", self.refuse("xylophone_quartet = 2;\n", "xylophone_quartet"))
 
+    def test_a_group_that_is_none(self):
+        self.refuse("timeouts = 5;\n", "timeouts is a group of settings")
+
+    def test_the_right_name_in_the_wrong_place(self):
+        self.refuse('root = "/srv";\n', r'did you mean "sites\[\]\.routes\[\]\.files\.root"')
+        self.refuse('drain = "5s";\n', 'did you mean "timeouts.drain"')
+        self.refuse('limits = { workers = 2; };\n', 'did you mean "workers" outside')
+
+    def test_too_many_mistakes_are_counted(self):
+        text = self.refuse("".join("nonsense_%d = 1;\n" % i for i in range(137)))
+        self.assertEqual(len(text.splitlines()), 101)
+        self.assertTrue(text.endswith("... and 37 more\n"))
+
     def test_unknown_names_deep_down(self):
         path = self.file('listen = ( { adress = "127.0.0.1:80"; } );\n'
                          'sites = ( { routes = ( { match = "/"; files = { rot = "/tmp"; }; } ); } );\n')
@@ -173,7 +186,27 @@ class Traps(Files):
     def test_a_directory(self):
         result = run("-t", "-c", self.dir)
         self.assertEqual(result.returncode, 2)
-        self.assertRegex(result.stderr, "directory")
+        self.assertEqual(result.stderr, "%s: a directory, not a regular file (name a file in it)\n" % self.dir)
+
+    def test_a_file_that_may_not_be_read(self):
+        path = self.minimal()
+        os.chmod(path, 0o600)
+        if os.geteuid() == 0:  # who may read everything
+            result = run("-t", "-c", path, user=65534)
+            self.assertEqual(result.returncode, 2)
+            self.assertRegex(result.stderr, r"^%s: Permission denied \(it is read as uid 65534.*\)\n$" % re.escape(path))
+
+    def test_a_file_without_settings(self):
+        for text in ("", "\n\n", "# nothing\n", "/* nothing */", "// nothing"):
+            with self.subTest(text):
+                path = self.file(text)
+                result = run("-t", "-c", path)
+                self.assertEqual(result.returncode, 2)
+                self.assertRegex(result.stderr, r"^%s: there are no settings in it; .*drover\.conf\(5\)\n$"
+                                 % re.escape(path))
+
+    def test_a_comment_without_an_end_is_found_where_it_begins(self):
+        self.refuse("\n\n  /* no end\nworkers = 2;\n\n\n", r":5:3: the comment .*/\* never ends", line=5)
 
     def test_a_device(self):
         for path in ("/dev/zero", "/dev/null"):
@@ -200,6 +233,27 @@ class Traps(Files):
         self.file('@include "b.conf"\n', "a.conf")
         self.file('@include "a.conf"\n', "b.conf")
         self.refuse('@include "a.conf"\n', "itself|cycle|circ", line=False)
+
+    def test_a_cycle_names_the_chain(self):
+        self.file('\n@include "b.conf"\n', "a.conf")
+        self.file('\n\n@include "a.conf"\n', "b.conf")
+        text = self.refuse('@include "a.conf"\n', line=False)
+        places = tuple(re.escape("%s/%s" % (self.dir, name)) for name in ("b.conf:3", "a.conf", "a.conf:2", "drover.conf:3"))
+        self.assertRegex(text, r"^%s:1: %s: includes itself, .*\(included from %s, %s\)\n$" % places)
+
+    def test_a_mistake_about_an_include_in_an_include_names_both_places(self):
+        self.file('\n@include "none.conf"\n', "a.conf")
+        text = self.refuse('@include "a.conf"\n', line=False)
+        places = tuple(re.escape("%s/%s" % (self.dir, name)) for name in ("a.conf:2", "none.conf", "drover.conf:3"))
+        self.assertRegex(text, r"^%s:1: %s: open: No such file or directory \(included from %s\)\n$" % places)
+
+    def test_a_directory_that_may_not_be_listed_is_not_taken_for_an_empty_one(self):
+        os.mkdir(self.dir + "/conf.d", 0o700)
+        path = self.minimal('@include "conf.d/*.conf"\n')
+        if os.geteuid() == 0:  # who may list everything
+            result = run("-t", "-c", path, user=65534)
+            self.assertEqual(result.returncode, 2)
+            self.assertRegex(result.stderr, r"drover\.conf:3:1: look for .*conf\.d/\*\.conf: Permission denied\n$")
 
     def test_a_file_that_includes_itself(self):
         self.refuse('@include "drover.conf"\n', line=False)

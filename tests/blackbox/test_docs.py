@@ -106,7 +106,7 @@ class Pages(unittest.TestCase):
     def check(self, path, text):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
-        return subprocess.run([drover.DROVER, "-c", path, "-t"], capture_output=True, text=True,
+        return subprocess.run([drover.DROVER, "-c", path, "-t", "--offline"], capture_output=True, text=True,
                               timeout=drover.DEADLINE)
 
     def test_every_setting_has_an_example_that_the_daemon_takes(self):

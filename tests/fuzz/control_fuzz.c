@@ -35,7 +35,8 @@ static void set_up(void)
 	list_init(&master->listeners);
 	list_init(&master->transition.askers);
 	list_init(&master->transition.later);
-	master->transition.phase = PHASE_PREPARING;     /* callers of reload wait for the next one */
+	list_init(&master->transition.checks);
+	master->transition.phase = PHASE_PREPARING;     /* callers of reload and check wait */
 	master->board = board_create(setup.counter_names, setup.counters, setup.gauge, &err);
 	FUZZ_CHECK(master->board != NULL && loop_open(&master->loop, &err));
 	FUZZ_CHECK(control_open(master, &config, &err));
@@ -48,14 +49,16 @@ static void turn(void)
 	control_sweep(master);
 }
 
-static void answer_reloads(bool good)
+static void answer_all(struct list *askers, bool good)
 {
+	const struct outcome outcome = { .good = good,
+					 .text = good ? "generation 2 \xff" : "failed at check: why" };
 	struct list *link;
 
-	while ((link = list_pop_front(&master->transition.later)) != NULL) {
+	while ((link = list_pop_front(askers)) != NULL) {
 		struct asker *asker = LIST_ENTRY(link, struct asker, link);
 
-		asker->answer(asker, good, good ? "generation 2 \xff" : "failed at check: why");
+		asker->answer(asker, &outcome);
 	}
 }
 
@@ -77,7 +80,7 @@ static struct str converse(struct str bytes, struct cuts cuts, uint8_t mode, str
 {
 	char *answer = arena_alloc(arena, 64 * 1024);
 	struct err err;
-	int fd = control_connect(path, &err);
+	int fd = control_connect(path, 0, &err);
 	size_t len = 0;
 	ssize_t n = 1;
 
@@ -86,7 +89,8 @@ static struct str converse(struct str bytes, struct cuts cuts, uint8_t mode, str
 	say(fd, bytes, cuts);
 	for (unsigned i = 0; i < ANSWERED_TURNS; i++)
 		turn();
-	answer_reloads((mode & RELOAD_GOES_WELL) != 0);
+	answer_all(&master->transition.later, (mode & RELOAD_GOES_WELL) != 0);
+	answer_all(&master->transition.checks, (mode & RELOAD_GOES_WELL) != 0);
 	shutdown(fd, SHUT_WR);
 	for (unsigned i = 0; i < ANSWERED_TURNS; i++)
 		turn();

@@ -111,12 +111,12 @@ static void fill_slot(struct stage *stage, unsigned slot, uint8_t mode)
 	seat->next->generation = 0;
 }
 
-static void on_answer(struct asker *asker, bool good, const char *text)
+static void on_answer(struct asker *asker, const struct outcome *outcome)
 {
 	struct stage *stage = LIST_ENTRY(asker, struct stage, asker);
 
-	FUZZ_CHECK(text[0] != '\0');
-	FUZZ_CHECK(!good || stage->master->current.generation->number == NEW);
+	FUZZ_CHECK(outcome->text[0] != '\0');
+	FUZZ_CHECK(!outcome->good || stage->master->current.generation->number == NEW);
 	stage->answers++;
 }
 
@@ -159,6 +159,7 @@ static void set_stage(struct stage *stage, uint8_t mode)
 	list_init(&master->reopening.later);
 	logs_start(master);
 	fuzz_no_log();
+	list_init(&master->transition.checks);
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 		master->slots[i].master = master;
 	open_transition(stage, mode, mode / 4U % 3 + 1);

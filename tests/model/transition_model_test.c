@@ -15,7 +15,10 @@
 
 enum { MOST_VOTERS = 4, SEEN_ROOM = 1 << 17 };
 
-enum phase { PREPARING, GOING, DONE, CALLED_OFF };
+enum phase { PREPARING, GOING, DONE, CALLED_OFF, JUDGED };
+
+/* What the commit meets: a listen(2) that works, one that fails; or the transition is a dry one. */
+enum kind { KIND_GOOD, KIND_LISTEN_FAILS, KIND_DRY, KINDS };
 
 struct voter {
 	uint8_t vote;
@@ -31,8 +34,9 @@ struct model {
 	struct voter voters[MOST_VOTERS];
 	uint8_t count;
 	uint8_t phase;
-	uint8_t commits, call_offs, dones;
+	uint8_t commits, call_offs, dones, judgements;
 	bool listen_fails;              /* the commit's own last step fails */
+	bool dry;                       /* called off where it would be committed: that was the question */
 	bool bug;                       /* the table had no answer */
 	bool committed_too_early;       /* somebody alive had not voted */
 	bool go_before_commit;
@@ -54,6 +58,11 @@ static void count_votes(struct model *model);
 
 static void commit(struct model *model)
 {
+	if (model->dry) {
+		model->phase = JUDGED;
+		model->judgements++;
+		return;
+	}
 	if (model->listen_fails) {
 		model->phase = CALLED_OFF;
 		model->call_offs++;
@@ -246,13 +255,14 @@ static void explore(const struct model *model, rule check)
 }
 
 /* `fresh` has a bit for each voter that is called rather than asked. */
-static struct model begin(unsigned count, unsigned fresh, bool listen_fails)
+static struct model begin(unsigned count, unsigned fresh, enum kind kind)
 {
 	struct model model;
 
 	memset(&model, 0, sizeof(model));
 	model.count = (uint8_t)count;
-	model.listen_fails = listen_fails;
+	model.listen_fails = kind == KIND_LISTEN_FAILS;
+	model.dry = kind == KIND_DRY;
 	for (unsigned i = 0; i < count; i++) {
 		bool is_fresh = (fresh >> i & 1) != 0;
 
@@ -265,7 +275,7 @@ static struct model begin(unsigned count, unsigned fresh, bool listen_fails)
 	return model;
 }
 
-/* One to four voters, every mixture that is not a mere renaming of another, both outcomes of listen(2). */
+/* One to four voters, every mixture that is not a mere renaming of another, every kind of commit. */
 static void explore_all(rule check)
 {
 	unsigned total = 0;
@@ -274,8 +284,8 @@ static void explore_all(rule check)
 	ck_assert_ptr_nonnull(seen);
 	for (unsigned count = 1; count <= MOST_VOTERS; count++) {
 		for (unsigned fresh = 0; fresh <= count; fresh++) {
-			for (unsigned listen_fails = 0; listen_fails < 2; listen_fails++) {
-				struct model model = begin(count, (1u << fresh) - 1, listen_fails);
+			for (unsigned kind = KIND_GOOD; kind < KINDS; kind++) {
+				struct model model = begin(count, (1u << fresh) - 1, kind);
 
 				memset(seen, 0xff, SEEN_ROOM * sizeof(*seen));
 				seen_count = 0;
@@ -446,6 +456,11 @@ START_TEST(one_missed_deadline_before_the_commit_calls_off)
 }
 END_TEST
 
+static enum phase phase_of_commit(const struct model *model)
+{
+	return model->dry ? JUDGED : model->listen_fails ? CALLED_OFF : GOING;
+}
+
 static void last_ready_commits(const struct moment *m)
 {
 	bool all_ready = true;
@@ -453,7 +468,7 @@ static void last_ready_commits(const struct moment *m)
 	for (unsigned i = 0; i < m->after->count; i++)
 		all_ready &= !m->after->voters[i].alive || m->after->voters[i].said_ready;
 	if (was_preparing(m) && m->event == VOTED_READY && all_ready)
-		must(m, m->after->phase == (m->after->listen_fails ? CALLED_OFF : GOING), "all have voted");
+		must(m, m->after->phase == phase_of_commit(m->after), "all have voted");
 }
 
 START_TEST(the_last_ready_commits_at_once)
@@ -475,6 +490,44 @@ static void call_off_has_a_reason(const struct moment *m)
 START_TEST(a_ready_never_calls_off_unless_listen_fails)
 {
 	explore_all(call_off_has_a_reason);
+}
+END_TEST
+
+static void dry_changes_nothing(const struct moment *m)
+{
+	if (!m->after->dry)
+		return;
+	must(m, m->after->commits == 0 && m->after->dones == 0, "a dry one is never committed");
+	must(m, m->after->judgements + m->after->call_offs <= 1, "it has one answer");
+	for (unsigned i = 0; i < m->after->count; i++)
+		must(m, m->after->voters[i].gos == 0 && !m->after->voters[i].replaced,
+		     "nobody is sent GO, or killed for being late after it");
+}
+
+START_TEST(a_dry_transition_is_never_committed_and_sends_no_go)
+{
+	explore_all(dry_changes_nothing);
+}
+END_TEST
+
+/* The same event on the same votes, were it a real one. */
+static void dry_tells_the_truth(const struct moment *m)
+{
+	struct model real = *m->before;
+
+	if (!m->before->dry)
+		return;
+	real.dry = false;
+	happens(&real, m->who, m->event);
+	must(m, (m->after->phase == JUDGED) == (real.commits > 0),
+	     "good where a real one would be committed");
+	must(m, (m->after->phase == CALLED_OFF) == (real.phase == CALLED_OFF),
+	     "bad where a real one would be called off");
+}
+
+START_TEST(a_dry_transition_is_good_exactly_where_a_real_one_would_be_committed)
+{
+	explore_all(dry_tells_the_truth);
 }
 END_TEST
 
@@ -598,7 +651,7 @@ START_TEST(no_transition_hangs_when_everybody_dies)
 }
 END_TEST
 
-static bool phase_seen[CALLED_OFF + 1];
+static bool phase_seen[JUDGED + 1];
 
 static void note_phase(const struct moment *m)
 {
@@ -608,7 +661,7 @@ static void note_phase(const struct moment *m)
 START_TEST(every_phase_is_reached)
 {
 	explore_all(note_phase);
-	for (unsigned phase = PREPARING; phase <= CALLED_OFF; phase++)
+	for (unsigned phase = PREPARING; phase <= JUDGED; phase++)
 		ck_assert_msg(phase_seen[phase], "phase %u is never reached", phase);
 }
 END_TEST
@@ -796,6 +849,8 @@ int main(void)
 	tcase_add_test(tests, one_missed_deadline_before_the_commit_calls_off);
 	tcase_add_test(tests, the_last_ready_commits_at_once);
 	tcase_add_test(tests, a_ready_never_calls_off_unless_listen_fails);
+	tcase_add_test(tests, a_dry_transition_is_never_committed_and_sends_no_go);
+	tcase_add_test(tests, a_dry_transition_is_good_exactly_where_a_real_one_would_be_committed);
 	tcase_add_test(tests, a_word_or_a_deadline_that_crossed_changes_nothing);
 	tcase_add_test(tests, who_is_late_after_the_commit_is_replaced_and_nobody_else);
 	tcase_add_test(tests, a_committed_transition_is_done_exactly_when_everybody_is_settled);

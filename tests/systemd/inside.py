@@ -205,6 +205,36 @@ class Unit(unittest.TestCase):
         self.assertEqual(self.get().body, b"<p>two\n")
         self.assertIn("generation 2", command("droverctl", "status").stdout)
 
+    def test_the_daemon_is_asked_for_its_verdict(self):
+        self.start()
+        pid, asked = show("MainPID"), command("drover", "-t")
+        self.assertEqual(asked.returncode, 0, asked.stderr)
+        self.assertRegex(asked.stdout, r"drover \(pid %s, generation 1\) at /run/drover/control\.sock: a reload would adopt"
+                         % pid)
+        self.configure("two", 'log = { access = "/nonexistent/access.log"; };\n')
+        asked = command("drover", "-t")
+        self.assertEqual(asked.returncode, 1, asked.stdout)
+        self.assertRegex(asked.stderr, "a reload would fail at log: open /nonexistent/access.log")
+        self.assertEqual(self.get().body, b"<p>one\n")
+        self.assertEqual(show("ActiveState"), "active")
+
+    def test_limits_of_the_unit_are_compared(self):
+        """They are the unit's, not those of whoever asks."""
+        drop_in = "/run/systemd/system/%s.d/limits.conf" % UNIT
+        write(drop_in, "[Service]\nLimitNOFILE=1024\nMemoryMax=64M\nTasksMax=30\nProcSubset=pid\n")
+        self.addCleanup(systemctl, "daemon-reload")
+        self.addCleanup(os.unlink, drop_in)
+        systemctl("daemon-reload")
+        self.start()
+        said = journal()
+        for finding in ("preflight_open_files", "preflight_memory", "preflight_tasks", "preflight_somaxconn_unknown"):
+            self.assertIn(finding, said)
+        self.assertIn("LimitNOFILE=", said)
+        asked = command("drover", "-t").stderr
+        self.assertRegex(asked, r"RLIMIT_NOFILE allows 1024.*\[preflight_open_files\]")
+        self.assertRegex(asked, r"pids\.max of the cgroup allows 30;.*TasksMax=\d+.*\[preflight_tasks\]")
+        self.assertRegex(asked, r"info: unknown: /proc/sys/net/core/somaxconn is hidden \(ProcSubset=pid\?\)")
+
     def test_a_signal_to_everybody(self):
         self.start()
         before = self.main_pid(), self.workers()

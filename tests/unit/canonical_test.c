@@ -94,8 +94,10 @@ static void strip_origins(char *text)
 		char *end = strchrnul(in, '\n'), *origin = NULL;
 
 		for (char *at = in; at + 4 < end; at++)
-			if (strncmp(at, ";  # ", 5) == 0)
-				origin = at + 1;
+			if (strncmp(at, "  # ", 4) == 0)
+				origin = at;
+		while (origin != NULL && origin[-1] == ' ')
+			origin--;
 		memmove(out, in, (size_t)((origin != NULL ? origin : end) - in));
 		out += (origin != NULL ? origin : end) - in;
 		*out++ = '\n';
@@ -166,8 +168,9 @@ START_TEST(every_value_says_where_it_comes_from)
 	size_t len;
 	char *text = printed("workers = 7;\n" LISTEN KETTLE, &len);
 
-	ck_assert_ptr_nonnull(strstr(text, "workers = 7;  # /etc/t.conf:1:11\n"));
-	ck_assert_ptr_nonnull(strstr(text, "accept = \"directed\";  # default\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "workers = 7;                                    # /etc/t.conf:1:11\n"));
+	ck_assert_ptr_nonnull(strstr(text, "accept = \"directed\";                            # default\n"));
 	free(text);
 }
 END_TEST

@@ -160,8 +160,8 @@ static const char *const wrong[][2] = {
 	{ "zzzzzzzz = 1;\n" LISTEN SITES,
 	  AT "1:1: unknown setting \"zzzzzzzz\" in drover.conf; see drover.conf(5)\n" },
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; tepot = { label = \"x\"; }; } ); } );",
-	  AT "2:39: unknown setting \"tepot\" in routes; did you mean \"teapot\"?\n" AT
-	     "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" },
+	  AT "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" AT
+	     "2:39: unknown setting \"tepot\" in routes; did you mean \"teapot\"?\n" },
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = { label = \"x\"; cup = 1; }; } ); } );",
 	  AT "2:63: unknown setting \"cup\" in teapot; did you mean \"cups\"?\n" },
 	{ "workers = \"many\";\n" LISTEN SITES,
@@ -178,7 +178,24 @@ static const char *const wrong[][2] = {
 	     " to 1h\n" },
 	{ SITES, AT "1:1: listen is missing\n" },
 	{ LISTEN, AT "1:1: sites is missing\n" },
-	{ "", "configuration:1:1: listen is missing\nconfiguration:1:1: sites is missing\n" },
+	{ "", "/etc/d/t.conf: there are no settings in it; what serves needs at least listen and sites, see"
+	      " drover.conf(5)\n" },
+	{ "# workers = 1;\n/* nor\nthis */\n",
+	  "/etc/d/t.conf: there are no settings in it; what serves needs at"
+	  " least listen and sites, see drover.conf(5)\n" },
+	/* the right name in the wrong place, and what resembles nothing */
+	{ "timeouts = 5;\n" LISTEN SITES, AT "1:12: timeouts is a group of settings: timeouts = { ... };\n" },
+	{ "keep_alive = \"5s\";\n" LISTEN SITES,
+	  AT "1:1: keep_alive does not belong in drover.conf; did you mean \"timeouts.keep_alive\"?\n" },
+	{ "limits = { workers = 2; };\n" LISTEN SITES,
+	  AT "1:12: workers does not belong in limits; did you mean \"workers\" outside of any group?\n" },
+	{ "label = \"x\";\n" LISTEN SITES,
+	  AT "1:1: label does not belong in drover.conf; did you mean \"sites[].routes[].teapot.label\"?\n" },
+	{ "teapot = { };\n" LISTEN SITES,
+	  AT "1:1: teapot does not belong in drover.conf; did you mean \"sites[].routes[].teapot\"?\n" },
+	{ "top = 1;\n" LISTEN SITES, AT "1:1: unknown setting \"top\" in drover.conf; see drover.conf(5)\n" },
+	/* a comment that takes the rest away is reported where it begins */
+	{ LISTEN "  /* sites\n" SITES "\n\n", AT "2:3: the comment that begins here with /* never ends\n" },
 	{ "listen = ( );\n" SITES,
 	  AT "1:10: listen: expected a list of at least one group such as ( { ... } )\n" },
 	{ "listen = \"[::]:80\";\n" SITES,
@@ -188,8 +205,8 @@ static const char *const wrong[][2] = {
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = { }; } ); } );",
 	  AT "2:48: label is missing\n" },
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = 5; } ); } );",
-	  AT "2:39: a service is a group { ... }\n" AT
-	     "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" },
+	  AT "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" AT
+	     "2:39: a service is a group { ... }\n" },
 	{ LISTEN
 	  "sites = ( { routes = ( { match = \"/\"; kettle = { }; teapot = { label = \"x\"; }; } ); } );",
 	  AT "2:53: a route has exactly one service; there is one already\n" },
@@ -197,15 +214,16 @@ static const char *const wrong[][2] = {
 	{ "workers = 1;\nworkers = 2;", AT "2:1: expected every name once in a group, found \"workers\"\n" },
 	/* rules between settings */
 	{ "listen = ( { address = \"*:80\"; },\n{ address = \"[::]:80\"; } );\n" SITES,
-	  AT "2:13: address \"[::]:80\" is listed twice\n" },
+	  AT "2:13: address \"[::]:80\" is listed twice; first at /etc/d/t.conf:1:24\n" },
 	{ LISTEN "sites = ( { routes = ( " ROUTE " ); },\n{ routes = ( " ROUTE " ); } );",
-	  AT "3:12: this is a second site without hosts; only one can be the default\n" },
+	  AT "3:12: this is a second site without hosts; only one can be the default, and there is one at " AT
+	     "2:22\n" },
 	{ LISTEN "sites = ( { hosts = [ \"a.b\" ]; routes = ( " ROUTE
 		 " ); },\n{ hosts = [ \"A.b\" ]; routes = ( " ROUTE " ); } );",
-	  AT "3:11: host \"A.b\" belongs to another site already\n" },
+	  AT "3:11: host \"A.b\" belongs to another site already, at " AT "2:21\n" },
 	{ LISTEN "sites = ( { routes = ( { match = \"/a\"; kettle = { }; },\n{ match = \"/a/\"; kettle = { "
 		 "}; } ); } );",
-	  AT "3:11: match \"/a/\" is in this site already\n" },
+	  AT "3:11: match \"/a/\" is in this site already, at " AT "2:34\n" },
 	{ LISTEN "sites = ( { hosts = [ \".org\" ]; routes = ( " ROUTE " ); } );", AT "2:21: hosts: \".org\"" NO_HOST },
 	{ LISTEN "sites = ( { hosts = [ \"*.\" ]; routes = ( " ROUTE " ); } );", AT "2:21: hosts: \"*.\"" NO_HOST },
 	{ LISTEN "sites = ( { hosts = [ \"a.\" ]; routes = ( " ROUTE " ); } );", AT "2:21: hosts: \"a.\"" NO_HOST },
@@ -219,11 +237,11 @@ static const char *const wrong[][2] = {
 	  AT "1:11: control: \"??[31m?\" is no absolute path\n" },
 	{ "group = \"www\";\n" LISTEN SITES, AT "1:9: group without user\n" },
 	/* all problems, in the order of the document */
-	{ "workers = 0;\naccpet = 1;\nlisten = ( { address = \"nowhere\"; } );\n" SITES,
-	  AT "1:11: workers: too small; allowed is \"auto\" or a whole number, from 1 to 1024\n" AT
-	     "2:1: unknown setting \"accpet\" in drover.conf; did you mean \"accept\"?\n" AT
-	     "3:24: address: \"nowhere\": no port from 1 to 65535; allowed are 127.0.0.1:80, [::1]:80, *:80 and"
-	     " unix:/path\n" },
+	{ "workers = 0;\naccpet = 1;\nlisten = ( { address = \"nowhere\"; } );\n" SITES, AT
+	  "1:11: workers: too small; allowed is \"auto\" or a whole number, from 1 to 1024\n" AT
+	  "2:1: unknown setting \"accpet\" in drover.conf; did you mean \"accept\"?\n" AT
+	  "3:24: address: \"nowhere\": no port from 1 to 65535; allowed are 127.0.0.1:80, [::1]:80, *:80 and"
+	  " unix:/path\n" },
 };
 
 START_TEST(what_is_wrong_is_reported_with_its_place)
@@ -251,14 +269,15 @@ END_TEST
 START_TEST(a_file_that_is_not_there_is_a_problem)
 {
 	ck_assert(!read_config(&(struct config_input){ "/nonexistent/x.conf", NULL }, generation, &problems));
-	ck_assert_str_eq(problems.text, "/nonexistent/x.conf:1:1: open: No such file or directory\n");
+	ck_assert_str_eq(problems.text, "/nonexistent/x.conf: No such file or directory (-c names another"
+					" file, -r DIR serves a directory without one)\n");
 }
 END_TEST
 
 START_TEST(a_directory_is_no_configuration)
 {
 	ck_assert(!read_config(&(struct config_input){ "/", NULL }, generation, &problems));
-	ck_assert_str_eq(problems.text, "/:1:1: a directory, not a regular file\n");
+	ck_assert_str_eq(problems.text, "/: a directory, not a regular file (name a file in it)\n");
 }
 END_TEST
 
@@ -312,6 +331,45 @@ START_TEST(many_routes_hosts_and_sites_cost_no_more_each_than_a_few)
 }
 END_TEST
 
+/* Rules between settings are looked at although a value is wrong, and all comes by its place. */
+START_TEST(problems_are_in_the_order_of_their_places)
+{
+	check_problems("group = \"www\";\nlisten = ( { address = \"[::]:80\"; }, 5, { address = \"*:80\"; "
+		       "backlog = 0; } );\n"
+		       "sites = ( { hosts = 5; routes = ( " ROUTE ", " ROUTE " ); }, { routes = ( " ROUTE
+		       " ); } );",
+		       AT "1:9: group without user\n" AT "2:38: expected a group { ... }\n" AT
+			  "2:53: address \"[::]:80\" is listed twice; first at /etc/d/t.conf:2:24\n" AT
+			  "2:71: backlog: too small; allowed is a whole number, from 1 to 65535\n" AT
+			  "3:21: hosts: not an array of strings; allowed is an array of strings such as [ "
+			  "\"a\", \"b\" ]\n" AT "3:90: match \"/\" is in this site already, at " AT "3:45\n");
+}
+END_TEST
+
+START_TEST(what_is_not_shown_is_counted)
+{
+	for (unsigned i = 0; i < PROBLEMS_MAX_LINES + 37; i++)
+		problems_add(&problems, "a:%u:1: wrong", PROBLEMS_MAX_LINES + 37 - i);
+	problems_finish(&problems);
+	ck_assert_int_eq(strncmp(problems.text, "a:38:1: wrong\na:39:1: wrong\n", 28), 0);
+	ck_assert_str_eq(strrchr(problems.text, '.') - 2, "... and 37 more\n");
+}
+END_TEST
+
+START_TEST(files_stay_in_the_order_in_which_they_turned_up)
+{
+	problems_add(&problems, "b:conf:10:1: third");
+	problems_add(&problems, "a:1:1: fourth");
+	problems_add(&problems, "b:conf:2:10: second");
+	problems_add(&problems, "b:conf:2:9: first");
+	problems_add(&problems, "no place");
+	problems_finish(&problems);
+	ck_assert_str_eq(problems.text,
+			 "b:conf:2:9: first\nb:conf:2:10: second\nb:conf:10:1: third\na:1:1: fourth\n"
+			 "no place\n");
+}
+END_TEST
+
 START_TEST(problems_without_end_are_bounded)
 {
 	for (unsigned i = 0; i < 10000; i++)
@@ -347,6 +405,9 @@ int main(void)
 	tcase_add_test(tests, a_directory_is_no_configuration);
 	tcase_add_test(tests, a_device_is_not_opened_for_ever);
 	tcase_add_test(tests, many_routes_hosts_and_sites_cost_no_more_each_than_a_few);
+	tcase_add_test(tests, problems_are_in_the_order_of_their_places);
+	tcase_add_test(tests, what_is_not_shown_is_counted);
+	tcase_add_test(tests, files_stay_in_the_order_in_which_they_turned_up);
 	tcase_add_test(tests, problems_without_end_are_bounded);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

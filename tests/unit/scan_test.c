@@ -106,7 +106,7 @@ END_TEST
 START_TEST(a_comment_without_an_end_is_an_error)
 {
 	ck_assert(!scanned("a = 1; /* x\n\n"));
-	ck_assert_str_eq(err.text, "a comment that begins with /* never ends");
+	ck_assert_str_eq(err.text, "the comment that begins here with /* never ends");
 }
 END_TEST
 

@@ -1,0 +1,106 @@
+/* dry.c - what is different in a dry transition: how its workers are asked, and what is said when all have
+ * voted.  Called by reload.c; fails as the step would. */
+#include "master.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- asking ------------------------------------------------------------------------------------------ */
+
+bool dry_plan_slot(struct master *master, unsigned slot, bool replace, struct err *err)
+{
+	const struct slot *seat = &master->slots[slot];
+	struct child *trial;
+
+	if (seat->serving != NULL && !replace)
+		return reload_ask_child(seat->serving, err);
+	if (seat->serving == NULL && slot < master->slot_count)
+		return true;
+	trial = spawn_child(master, slot, &master->transition.next, err);
+	if (trial == NULL)
+		return err_add(err, "slot %u", slot);
+	trial->vote = VOTE_CALLED;
+	return true;
+}
+
+/* ---- saying ------------------------------------------------------------------------------------------ */
+
+struct text {
+	char *at;
+	size_t len, bytes;
+};
+
+__attribute__((format(printf, 2, 3))) static void put(struct text *text, const char *format, ...)
+{
+	va_list args;
+	int len;
+
+	va_start(args, format);
+	len = vsnprintf(text->at + text->len, text->bytes - text->len, format, args);
+	va_end(args);
+	if (len > 0)
+		text->len +=
+			(size_t)len < text->bytes - text->len ? (size_t)len : text->bytes - text->len - 1;
+}
+
+static const char *plural(unsigned count)
+{
+	return count == 1 ? "" : "s";
+}
+
+static void put_workers(struct text *text, const struct master *master)
+{
+	const struct transition *transition = &master->transition;
+	unsigned now = master->slot_count, then = transition->next.slots, kept = now < then ? now : then;
+
+	if (!transition->replaces)
+		put(text, "would adopt it in place (%u worker%s)", kept, plural(kept));
+	else
+		put(text, "would replace %u worker%s (%s)", kept, plural(kept), transition->why_replaced);
+	if (then > now)
+		put(text, ", start %u more", then - now);
+	if (now > then)
+		put(text, ", retire %u", now - then);
+}
+
+/* Unix sockets that are new are not in the list: none was made. */
+static bool is_listener(const struct master *master, const char *address)
+{
+	const struct list *listeners = &master->listeners;
+
+	for (const struct list *link = listeners->next; link != listeners; link = link->next) {
+		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		if (!listener->fresh && strcmp(listener->addr.text, address) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void put_listeners(struct text *text, const struct master *master)
+{
+	const struct config *config = master->transition.next.generation->config;
+	const struct list *listeners = &master->listeners;
+	struct addr addr;
+	struct err err;
+
+	for (unsigned i = 0; i < config->listen.count; i++)
+		if (addr_parse(config_listen(config, i)->address, &addr, &err) &&
+		    !is_listener(master, addr.text))
+			put(text, ", listen on %s", addr.text);
+	for (const struct list *link = listeners->next; link != listeners; link = link->next) {
+		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		if (!listener->keep)
+			put(text, ", let %s go", listener->addr.text);
+	}
+}
+
+void dry_describe(const struct master *master, char *text, size_t bytes)
+{
+	struct text out = { text, 0, bytes };
+
+	put_workers(&out, master);
+	put_listeners(&out, master);
+}
