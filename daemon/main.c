@@ -83,7 +83,7 @@ static int run_worker(const struct master_setup *setup, int channel, unsigned sl
 		.column = column,
 		.protocol = setup->protocol,
 		.services = setup->services,
-		.access_log = access_log_target,
+		.access_log = access_log_open,
 	};
 
 	return worker_run(&start);

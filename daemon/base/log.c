@@ -1,129 +1,113 @@
-/* log.c - one event a line.  Called from everywhere but signal handlers; cannot fail, drops and counts.
+/* log.c - the log of events: where lines go and how many.  Called from everywhere but signal handlers and the
+ * helper thread; cannot fail, drops and counts.
  *
- * A line is one write(2), so that the lines of several processes never mix. */
+ * A line is one write, so that the lines of several processes never mix. */
 #include "log.h"
 
 #include "clock.h"
+#include "fd.h"
+#include "log_line.h"
+#include "log_record.h"
 
+#include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-enum { LINE_BYTES = 4096 };
-
-const char *const log_level_names[] = { "error", "warning", "notice", "info", "debug", NULL };
-
-static const int priorities[LEVELS] = { 3, 4, 5, 6, 7 };        /* sd-daemon(3) */
 
 static struct {
 	char role[32];
-	int fd;
 	enum log_level least;
+	enum log_format format;
+	enum log_kind kind;
+	int fd;                         /* where there is no writer: written to at once */
+	bool owned, is_socket;          /* the fd: is ours to close; is a socket */
 	bool journal;                   /* fd is the stream that systemd connected to the journal */
+	struct log_writer *writer;      /* NULL: none */
 	uint64_t second;                /* the one that `lines` counts */
 	unsigned lines;
-	uint64_t dropped;
-} state = { .role = "drover", .fd = STDERR_FILENO, .least = LEVEL_INFO };
+	uint64_t dropped, *counter;
+} state = { .role = "drover", .fd = STDERR_FILENO, .least = LEVEL_INFO, .kind = LOG_STREAM };
 
-struct line {
-	char text[LINE_BYTES];
-	size_t len;                     /* one byte is kept free for the line's end */
-};
+/* ---- a line's way ------------------------------------------------------------------------------------ */
 
-static void put_char(struct line *line, char c)
+static void drop_line(void)
 {
-	if (line->len < sizeof(line->text) - 1)
-		line->text[line->len++] = c;
+	state.dropped++;
+	if (state.counter != NULL)
+		(*state.counter)++;
 }
 
-static void put_text(struct line *line, const char *text)
+/* POLLOUT of a pipe promises PIPE_BUF bytes of room, and a line is no longer: a reader that does not read
+ * costs lines, never time. */
+static bool write_at_once(const char *text, size_t len)
 {
-	for (; *text != '\0'; text++)
-		put_char(line, *text);
+	struct pollfd ready = { .fd = state.fd, .events = POLLOUT };
+
+	if (state.is_socket)
+		return send(state.fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
+	return poll(&ready, 1, 0) != 0 && write(state.fd, text, len) >= 0;
 }
 
-static void put_escaped(struct line *line, unsigned char c)
+/* The line as a stream has it, with its end; at most LOG_LINE_BYTES. */
+static size_t stream_line(const struct log_line *line, char *out)
 {
-	char code[5];
+	size_t at = 0;
 
-	if (c == '"' || c == '\\') {
-		put_char(line, '\\');
-		put_char(line, (char)c);
-	} else if (c < 0x20 || c == 0x7f) {
-		snprintf(code, sizeof(code), "\\x%02x", c);
-		put_text(line, code);
-	} else {
-		put_char(line, (char)c);
-	}
+	if (state.journal)              /* which has the time already */
+		at = (size_t)sprintf(out, "<%d>", log_line_priority(line->level));
+	if (state.format == LOG_JSON)
+		at += log_line_json(line, out + at, LOG_LINE_BYTES - at - 1);
+	else
+		at += log_line_text(line, !state.journal, out + at, LOG_LINE_BYTES - at - 1);
+	out[at++] = '\n';
+	return at;
 }
 
-static bool needs_quotes(const char *text)
+static size_t syslog_line(const struct log_line *line, char *out)
 {
-	for (const char *c = text; *c != '\0'; c++)
-		if ((unsigned char)*c <= ' ' || *c == '"' || *c == '=' || *c == '\\' || *c == 0x7f)
-			return true;
-	return *text == '\0';
+	char *at = log_record_syslog(out, log_line_priority(line->level), line->now.tv_sec, getpid());
+	size_t room = LOG_LINE_BYTES - (size_t)(at - out);
+
+	if (state.format == LOG_JSON)
+		return (size_t)(at - out) + log_line_json(line, at, room);
+	return (size_t)(at - out) + log_line_text(line, false, at, room);
 }
 
-static void put_field(struct line *line, const struct log_field *field)
+static size_t journal_record(const struct log_line *line, char *out)
 {
-	char number[24];
-
-	put_char(line, ' ');
-	put_text(line, field->key);
-	put_char(line, '=');
-	if (field->text == NULL) {
-		snprintf(number, sizeof(number), "%llu", (unsigned long long)field->number);
-		put_text(line, number);
-	} else if (needs_quotes(field->text)) {
-		put_char(line, '"');
-		for (const char *c = field->text; *c != '\0'; c++)
-			put_escaped(line, (unsigned char)*c);
-		put_char(line, '"');
-	} else {
-		put_text(line, field->text);
-	}
+	return log_line_journal(line, out);
 }
 
-static void put_head(struct line *line, enum log_level level)
+static void put_record(const struct log_line *line)
 {
-	struct timespec now = clock_wall();
-	char text[64], time[32];
-	struct tm parts;
+	static size_t (*const forms[])(const struct log_line *line, char *out) = {
+		[LOG_STREAM] = stream_line, [LOG_SYSLOG] = syslog_line, [LOG_JOURNAL] = journal_record,
+	};
+	size_t room = state.kind == LOG_JOURNAL ? LOG_LINE_RECORD_BYTES : LOG_LINE_BYTES;
+	char *out = log_writer_room(state.writer, room);
 
-	if (state.journal) {            /* which has the time already */
-		snprintf(text, sizeof(text), "<%d>", priorities[level]);
-		put_text(line, text);
-	} else {
-		gmtime_r(&now.tv_sec, &parts);
-		strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", &parts);
-		snprintf(text, sizeof(text), "%s.%03ldZ %s ", time, now.tv_nsec / 1000000,
-			 log_level_names[level]);
-		put_text(line, text);
-	}
-	put_text(line, state.role);
-	put_char(line, ' ');
+	if (out != NULL)                /* else it is counted by the writer */
+		log_writer_put(state.writer, forms[state.kind](line, out));
 }
 
 static void write_line(enum log_level level, const char *event, const struct log_field *fields)
 {
-	struct pollfd ready = { .fd = state.fd, .events = POLLOUT };
-	struct line line;
+	struct log_line line = { level, state.role, event, fields, clock_wall() };
+	char text[LOG_LINE_BYTES];
 
-	line.len = 0;
-	put_head(&line, level);
-	put_text(&line, event);
-	for (; fields->key != NULL; fields++)
-		put_field(&line, fields);
-	line.text[line.len++] = '\n';
-	/* POLLOUT of a pipe promises PIPE_BUF bytes of room, and a line is no longer: a reader that does not
-	 * read costs lines, never time */
-	if (poll(&ready, 1, 0) == 0 || write(state.fd, line.text, line.len) < 0)
-		state.dropped++;
+	if (state.writer != NULL)
+		put_record(&line);
+	else if (!write_at_once(text, stream_line(&line, text)))
+		drop_line();
+}
+
+static void say_dropped(uint64_t lines)
+{
+	write_line(LEVEL_WARNING, "log_lines_dropped",
+		   (const struct log_field[]){ log_number("lines", lines), { NULL, NULL, 0 } });
 }
 
 /* At most LOG_BURST lines a second; the first line of a new second says what the last one lost. */
@@ -137,13 +121,11 @@ static bool may_write(void)
 		state.lines = 0;
 		state.dropped = 0;
 		if (dropped > 0)
-			write_line(LEVEL_WARNING, "log_lines_dropped",
-				   (const struct log_field[]){ log_number("lines", dropped),
-							       { NULL, NULL, 0 } });
+			say_dropped(dropped);
 	}
 	if (++state.lines <= LOG_BURST)
 		return true;
-	state.dropped++;
+	drop_line();
 	return false;
 }
 
@@ -158,23 +140,115 @@ void log_role(const char *role)
 	snprintf(state.role, sizeof(state.role), "%s", role);
 }
 
+void log_count(uint64_t *counter)
+{
+	state.counter = counter;
+}
+
+/* ---- the target -------------------------------------------------------------------------------------- */
+
 /* systemd names the device and inode of the stream that it connected to the journal (systemd.exec(5)). */
-static bool is_journal(int fd)
+static bool is_journal(const struct stat *info)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
 	char mine[64];
-	struct stat info;
 
-	if (stream == NULL || fstat(fd, &info) < 0)
-		return false;
-	snprintf(mine, sizeof(mine), "%llu:%llu", (unsigned long long)info.st_dev,
-		 (unsigned long long)info.st_ino);
-	return strcmp(stream, mine) == 0;
+	snprintf(mine, sizeof(mine), "%llu:%llu", (unsigned long long)info->st_dev,
+		 (unsigned long long)info->st_ino);
+	return stream != NULL && strcmp(stream, mine) == 0;
 }
 
-void log_target(int fd, enum log_level least)
+static void write_direct(int fd, bool owned)
 {
+	struct stat info = { 0 };
+
+	fstat(fd, &info);
+	state.kind = LOG_STREAM;
 	state.fd = fd;
-	state.least = least;
-	state.journal = is_journal(fd);
+	state.owned = owned;
+	state.is_socket = S_ISSOCK(info.st_mode);
+	state.journal = is_journal(&info);
+}
+
+static void let_go(void)
+{
+	log_writer_retire(state.writer);
+	state.writer = NULL;
+	if (state.owned)
+		fd_close(&state.fd);
+	write_direct(STDERR_FILENO, false);
+}
+
+static void say_lost(struct log_owner *owner, struct log_writer *writer, uint64_t lines)
+{
+	(void)owner;
+	(void)writer;
+	say_dropped(lines);
+}
+
+/* The log cannot say what is wrong with itself: standard error is the next best place. */
+static void say_failed(struct log_owner *owner, int error)
+{
+	const struct log_field fields[] = { log_text("error", strerror(error)), { NULL, NULL, 0 } };
+	struct log_line line = { LEVEL_ERROR, state.role, "log_failed", fields, clock_wall() };
+	char text[LOG_LINE_BYTES];
+	struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
+	size_t len = log_line_text(&line, true, text, sizeof(text) - 1);
+
+	(void)owner;
+	text[len++] = '\n';
+	if (poll(&ready, 1, 0) == 1 && write(STDERR_FILENO, text, len) < 0)
+		return;                 /* that was the last resort */
+}
+
+static bool needs_writer(const struct log_target *target, int fd)
+{
+	struct stat info = { 0 };
+
+	return target->kind != LOG_STREAM || (fstat(fd, &info) == 0 && S_ISREG(info.st_mode));
+}
+
+/* A file may hang, and so may whoever reads a datagram socket that is full. */
+static bool open_writer(struct log_writers *writers, const struct log_target *target)
+{
+	static struct log_owner owner = { .say_lost = say_lost, .say_failed = say_failed };
+	struct log_target own = *target;
+
+	if (own.kind == LOG_STREAM && own.fd < 0)
+		own.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (own.kind == LOG_SYSLOG)
+		tzset();                /* reads the zone's file now, not in a turn of the loop */
+	owner.lost = state.counter;
+	state.writer = log_writer_open(writers, &own, &owner);
+	state.kind = own.kind;
+	state.journal = false;
+	return state.writer != NULL;
+}
+
+void log_open(struct log_writers *writers, const struct log_setup *setup)
+{
+	const struct log_target *target = &setup->target;
+	int fd = target->fd >= 0 ? target->fd : STDERR_FILENO;
+
+	let_go();
+	state.least = setup->least;
+	state.format = setup->format;
+	if (target->kind == LOG_STREAM && (writers == NULL || !needs_writer(target, fd)))
+		write_direct(fd, target->fd >= 0);
+	else if (writers == NULL || !open_writer(writers, target))
+		write_direct(STDERR_FILENO, false);
+}
+
+void log_close(void)
+{
+	let_go();
+}
+
+void log_forked(void)
+{
+	state.writer = NULL;
+	state.owned = false;
+	state.counter = NULL;
+	state.dropped = 0;
+	write_direct(STDERR_FILENO, false);
 }

@@ -392,6 +392,27 @@ static bool is_end(const char *at)
 	return at[0] == ';' && (at[1] == '\0' || (blanks >= 2 && strncmp(at + 1 + blanks, "# ", 2) == 0));
 }
 
+/* Where a setting was written: only of those that stand outside of lists, which is what a master can still
+ * complain about. */
+static bool load_origin(struct canonical_load *load, const struct setting *row, const char *end,
+			struct err *err)
+{
+	const struct canonical_frame *frame = top(load);
+	char *origin;
+
+	if (frame->schema != &config_schema || end[1] == '\0')
+		return true;
+	end += strspn(end, "; ");        /* see is_end */
+	end += strspn(end, "# ");
+	if (end[0] == '\0' || strcmp(end, "default") == 0)
+		return true;
+	origin = arena_copy(&load->generation->arena, str_of(end));
+	if (origin == NULL)
+		return err_set(err, "out of memory");
+	*setting_origin(frame->schema, frame->instance, (unsigned)(row - frame->schema->settings)) = origin;
+	return true;
+}
+
 static bool load_value(struct canonical_load *load, const char *name, const char *value, struct err *err)
 {
 	struct canonical_frame *frame = top(load);
@@ -402,7 +423,8 @@ static bool load_value(struct canonical_load *load, const char *name, const char
 		return err_set(err, "unknown setting \"%s\"", name);
 	if (!load_raw(&value, &raw, &load->generation->arena) || !is_end(value))
 		return err_set(err, "%s: unreadable value", name);
-	return setting_store(row, &raw, NULL, frame->instance, &load->generation->arena, err);
+	return setting_store(row, &raw, NULL, frame->instance, &load->generation->arena, err) &&
+	       load_origin(load, row, value, err);
 }
 
 static bool load_line(struct canonical_load *load, struct str line, struct err *err)

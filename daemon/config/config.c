@@ -8,6 +8,8 @@
 #include <limits.h>
 #include <string.h>
 
+enum { SOCKET_PATH_BYTES = 108 };       /* sun_path of unix(7) */
+
 #define ROWS(table) .settings = (table), .count = sizeof(table) / sizeof((table)[0])
 
 static bool check_address(const char *text, struct err *err)
@@ -106,10 +108,16 @@ static bool check_fd_name(const char *text, struct err *err)
 	return true;
 }
 
+static bool check_socket(const char *text, struct err *err)
+{
+	return strlen(text) < SOCKET_PATH_BYTES || err_set(err, "\"%s\" is too long for a socket", text);
+}
+
 static const char *const accept_modes[] = { "directed", "reuseport", "shared", NULL };
 static const char *const reload_modes[] = { "adopt", "replace", NULL };
-static const char *const error_words[] = { "stderr", NULL };
-static const char *const access_words[] = { "off", "stderr", NULL };
+static const char *const error_words[] = { "stderr", "syslog", "journal", NULL };
+static const char *const access_words[] = { "off", "stderr", "syslog", "journal", NULL };
+static const char *const access_formats[] = { "common", "combined", "json", NULL };
 
 static const struct setting listen_rows[] = {
 	{ "address", SETTING_STRING, .required = true, .check = check_address, .example = "\"[::]:80\"",
@@ -201,9 +209,27 @@ static const struct setting rows[] = {
 	{ "log.level", SETTING_CHOICE, .def = "info", .choices = log_level_names, AT(log_level),
 	  .help = "the least important events that are logged" },
 	{ "log.error", SETTING_PATH, .def = "stderr", .choices = error_words, AT(log_error),
-	  .help = "where events go: stderr (the journal, under systemd) or a file" },
+	  .help = "where events go: stderr (the journal, under systemd), syslog, journal (with fields of its "
+		  "own) or a file" },
+	{ "log.format", SETTING_CHOICE, .def = "text", .choices = log_format_names, AT(log_format),
+	  .help = "how events look in it: text (key=value) or json, an object a line" },
 	{ "log.access", SETTING_PATH, .def = "off", .choices = access_words, AT(log_access),
-	  .help = "where requests are logged, in the common log format: off, stderr or a file" },
+	  .help = "where requests are logged: off, stderr, syslog, journal (with fields of its own) or a "
+		  "file" },
+	{ "log.access_format", SETTING_CHOICE, .def = "common", .choices = access_formats, AT(access_format),
+	  .help = "how a request looks in it: common, combined (with Referer and User-Agent) or json, which "
+		  "has everything" },
+	{ "log.access_sample", SETTING_INTEGER, .def = "1", .min = "1", .max = "1000000", AT(access_sample),
+	  .help = "log one request in so many, per worker; those answered with 500 or more are always "
+		  "logged" },
+	{ "log.access_slow", SETTING_DURATION, .def = "0", .min = "0", .max = "1h", AT(access_slow_ns),
+	  .help = "log only requests that took at least so long, from the first byte of the head to the last "
+		  "of the answer; 0 is all. Those answered with 500 or more are always logged" },
+	{ "log.syslog_socket", SETTING_PATH, .def = "/dev/log", AT(syslog_socket), .check = check_socket,
+	  .help = "the datagram socket that syslog means" },
+	{ "log.journal_socket", SETTING_PATH, .def = "/run/systemd/journal/socket", AT(journal_socket),
+	  .check = check_socket,
+	  .help = "the datagram socket that journal means, in the journal's native protocol" },
 	{ "timeouts.request_head", SETTING_DURATION, .def = "10s", .min = "100ms", .max = "10m",
 	  AT(request_head_ns),
 	  .help = "from the first byte of a request to the end of its head; a slower client gets 408" },
@@ -241,3 +267,41 @@ const struct schema config_schema = {
 	.name = "drover.conf", ROWS(rows), .bytes = sizeof(struct config),
 	.help = "the settings",
 };
+
+struct log_target config_log_target(const struct config *config, const char *setting, int fd)
+{
+	const struct {
+		const char *word;
+		struct log_target target;
+	} words[] = {
+		{ "off", { LOG_OFF, -1, NULL } },
+		{ "syslog", { LOG_SYSLOG, -1, config->syslog_socket } },
+		{ "journal", { LOG_JOURNAL, -1, config->journal_socket } },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(setting, words[i].word) == 0)
+			return words[i].target;
+	return (struct log_target){ LOG_STREAM, fd, NULL };
+}
+
+const char *config_origin(const struct config *config, const char *name)
+{
+	for (unsigned i = 0; i < config_schema.count; i++) {
+		const char *origin = *setting_origin(&config_schema, (void *)(uintptr_t)config, i);
+
+		if (strcmp(config_schema.settings[i].name, name) == 0)
+			return origin != NULL ? origin : "";
+	}
+	return "";
+}
+
+/* FNV-1a, 64 bits. */
+uint64_t config_log_id(const char *setting)
+{
+	uint64_t id = UINT64_C(0xcbf29ce484222325);
+
+	for (; *setting != '\0'; setting++)
+		id = (id ^ (unsigned char)*setting) * UINT64_C(0x100000001b3);
+	return id;
+}

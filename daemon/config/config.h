@@ -6,6 +6,8 @@
 
 #include "setting.h"
 
+#include "base/log_writer.h"
+
 #include <stdint.h>
 
 enum {
@@ -15,6 +17,7 @@ enum {
 
 enum accept_mode { ACCEPT_DIRECTED, ACCEPT_REUSEPORT, ACCEPT_SHARED };
 enum reload_mode { RELOAD_ADOPT, RELOAD_REPLACE };
+enum access_format { ACCESS_COMMON, ACCESS_COMBINED, ACCESS_JSON, ACCESS_FORMATS };
 
 struct listen_config {
 	const char *address;
@@ -43,8 +46,13 @@ struct config {
 	const char *user, *group;       /* of the workers; NULL: nobody when root, else unchanged */
 	const char *control;            /* a path, "auto" or "off" */
 	unsigned log_level;             /* enum log_level */
-	const char *log_error;          /* "stderr" or a path */
-	const char *log_access;         /* "off", "stderr" or a path */
+	unsigned log_format;            /* enum log_format */
+	const char *log_error;          /* "stderr", "syslog", "journal" or a path */
+	const char *log_access;         /* the same, or "off" */
+	const char *syslog_socket, *journal_socket;
+	unsigned access_format;         /* enum access_format */
+	unsigned access_sample;
+	uint64_t access_slow_ns;
 	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_ns, prepare_ns;
 	uint64_t request_line_bytes, header_bytes;
 	unsigned headers, connections, open_files, max_generations, max_draining;
@@ -58,6 +66,15 @@ unsigned config_worker_count(const struct config *config);
 
 /* What "auto" means here. */
 unsigned config_cpu_count(void);
+
+/* What `setting` (log.error or log.access) means; `fd` is for a stream. */
+struct log_target config_log_target(const struct config *config, const char *setting, int fd);
+
+/* "drover.conf:12:3", where the setting of that name was written; "" when it has its default. */
+const char *config_origin(const struct config *config, const char *name);
+
+/* A number for `setting` that two processes agree on (log.error or log.access: is it the same target?). */
+uint64_t config_log_id(const char *setting);
 
 static inline struct listen_config *config_listen(const struct config *config, unsigned index)
 {

@@ -25,6 +25,7 @@ static const char usage[] =
 	"  status [--json]      slots, workers, generation, the last reload\n"
 	"  reload [--replace]   reload the configuration and wait for the outcome;\n"
 	"                       --replace: fresh workers, the old ones drain\n"
+	"  reopen               open the log files anew, after they were renamed\n"
 	"  check [FILE]         say what a reload would do, with FILE or with the file that\n"
 	"                       drover was started with; nothing changes\n"
 	"\n"
@@ -138,6 +139,16 @@ static int run_reload(const struct options *options)
 	return status;
 }
 
+static int run_reopen(const struct options *options)
+{
+	struct err err;
+	json_t *answer = control_ask(options->socket, json_pack("{s:s}", "command", "reopen"), 0, &err);
+	int status = answer != NULL ? show_answer(options, answer, show_text) : unreachable(&err);
+
+	json_decref(answer);
+	return status;
+}
+
 /* Prints what is good to read, and the rest as `drover -t` does. */
 static int run_check(const struct options *options)
 {
@@ -162,6 +173,7 @@ static const struct command {
 } commands[] = {
 	{ "status", run_status, false },
 	{ "reload", run_reload, false },
+	{ "reopen", run_reopen, false },
 	{ "check", run_check, true },
 	{ NULL, NULL, false },
 };

@@ -1,18 +1,27 @@
-/* The access log in the common log format: lines are collected during a turn and written at its end. It never
- * blocks: what a full disk or a stuck pipe does not take is dropped and counted. */
+/* The access log: a line for each finished exchange, in the format of the configuration that the exchange
+ * began under.
+ *
+ * A log belongs together with its target: an exchange pins the one that is current when it begins, and a
+ * reload that changes target, format or choice makes another, so that a file never has lines of two formats.
+ * Lines are written by the helper thread (base/log_writer.h); what it cannot get rid of is dropped and
+ * counted. */
 #ifndef HTTP_ACCESS_LOG_H
 #define HTTP_ACCESS_LOG_H
 
 #include "exchange.h"
 
-/* Writes to `fd` from now on; takes it over and closes the one before (its lines are written first). -1:
- * off. */
-void access_log_target(struct engine *engine, int fd);
+/* New exchanges are logged as `config` says, to `fd` where log.access is a file or stderr (taken over; else
+ * -1).  The same settings with another fd: all lines, those of exchanges under way too, go there from now on
+ * (a file was renamed).  NULL: off. */
+void access_log_open(struct engine *engine, const struct config *config, int fd);
 
-/* Writes what is left, closes the target and gives the memory back.  The loop must not run again. */
-void access_log_free(struct engine *engine);
+/* The log of a new exchange; NULL when it is off. */
+struct access_log *access_log_pin(struct engine *engine);
 
-/* One line for a finished exchange; harmless when the log is off. */
+/* NULL is ignored. */
+void access_log_unpin(struct access_log *log);
+
+/* One line for a finished exchange, if its log wants it. */
 void access_log_exchange(struct exchange *exchange);
 
 #endif

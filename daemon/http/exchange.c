@@ -4,6 +4,7 @@
  * fails: what goes wrong becomes an answer. */
 #include "exchange.h"
 
+#include "access_log.h"
 #include "route.h"
 #include "target.h"
 
@@ -71,6 +72,9 @@ void exchange_begin(struct exchange *exchange, struct conn *conn)
 	*exchange = (struct exchange){
 		.arena = arena, .conn = conn, .engine = conn->engine,
 		.generation = generation_pin(conn->engine->generation),
+		.generation_number = conn->engine->generation->number,
+		.log = access_log_pin(conn->engine),
+		.number = ++conn->engine->exchanges,
 		.started_ns = conn->engine->loop->now_ns,
 		.response.file_fd = -1,
 	};
@@ -116,8 +120,10 @@ static unsigned locate(struct exchange *exchange)
 
 enum answer exchange_start(struct exchange *exchange)
 {
-	unsigned status = locate(exchange);
+	unsigned status;
 
+	exchange->understood = true;
+	status = locate(exchange);
 	if (status != 0) {
 		exchange->last = status == 400; /* who sends nonsense may mean anything by the next bytes */
 		exchange_error(exchange, status);
@@ -136,6 +142,8 @@ void exchange_end(struct exchange *exchange)
 	if (exchange->conn != NULL)     /* a zeroed one has no file, but its descriptor reads as 0 */
 		fd_close(&exchange->response.file_fd);
 	exchange_unpin(exchange);
+	access_log_unpin(exchange->log);
+	exchange->log = NULL;
 	arena_reset(&exchange->arena);
 }
 

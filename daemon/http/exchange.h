@@ -51,8 +51,12 @@ struct exchange {
 	void *service_state;            /* the service's own */
 	struct timer timer;             /* the service's own; set fire, arm with exchange_timer */
 	struct response response;
+	struct access_log *log;         /* pinned, with its format; NULL: off */
+	uint64_t generation_number;     /* of the one that it began under */
+	uint64_t number;                /* of this exchange, in its engine */
 	uint64_t started_ns;
 	uint64_t sent_bytes;            /* of the body */
+	bool understood;                /* its head was parsed to the end */
 	bool answered;
 	bool last;                      /* the connection must not go on after it */
 	/* Set by the protocol: the response is there; more of a stream's body can be pulled. They only make a

@@ -21,6 +21,9 @@ static const struct {
 	[MESSAGE_PREPARE] = { sizeof(struct prepare_note), 1, sizeof(struct prepare_note) },
 	[MESSAGE_COVER] = { sizeof(struct slot_set), 1, sizeof(struct slot_set) },
 	[MESSAGE_DRAIN] = { sizeof(struct drain_note), 1, sizeof(struct drain_note) },
+	[MESSAGE_LOGS] = { sizeof(struct logs_note), 1, sizeof(struct logs_note) },
+	[MESSAGE_REOPEN] = { sizeof(struct logs_note), 1, sizeof(struct logs_note) },
+	[MESSAGE_REOPENED] = { sizeof(struct reopened_note), 1, sizeof(struct reopened_note) },
 	[MESSAGE_FAILED] = { 1, ERR_TEXT_BYTES, 1 },
 };
 

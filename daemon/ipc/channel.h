@@ -7,6 +7,7 @@
  *	PREPARE	g: build it, then vote
  *	GO	g
  *	ABORT	g
+ *	REOPEN	n, log files opened anew	REOPENED n, whether it writes to them now
  *	COVER	the slots without a worker
  *	DRAIN
  *
@@ -34,9 +35,11 @@ enum message_type {
 	MESSAGE_ABORT,
 	MESSAGE_COVER,
 	MESSAGE_DRAIN,
+	MESSAGE_REOPEN,
 	MESSAGE_READY,
 	MESSAGE_FAILED,
 	MESSAGE_ADOPTED,
+	MESSAGE_REOPENED,
 	MESSAGE_TYPES
 };
 
@@ -74,6 +77,16 @@ struct prepare_note {
 	struct listener_note listeners[CHANNEL_MAX_LISTENERS];
 };
 
+/* Which logs come with LOGS or REOPEN as descriptors, in this order; syslog and the journal have none. */
+struct logs_note {
+	uint64_t error_id, access_id;   /* config_log_id: an older generation may log elsewhere */
+	bool error, access;
+};
+
+struct reopened_note {
+	uint32_t good;                  /* 0: no */
+};
+
 struct drain_note {
 	uint64_t deadline_ns;           /* CLOCK_MONOTONIC: what is not finished then is cut */
 	bool close_idle;                /* the service stops: idle connections are closed now */
@@ -88,6 +101,8 @@ struct message {
 		struct prepare_note prepare;
 		struct slot_set cover;
 		struct drain_note drain;
+		struct logs_note logs;
+		struct reopened_note reopened;
 		char text[ERR_TEXT_BYTES];
 	} body;
 };

@@ -94,7 +94,7 @@ static bool check(const struct master *master, struct checker_result *result, in
 	return true;
 }
 
-static void run_child(const struct master *master)
+static void run_child(struct master *master)
 {
 	struct checker_result *result = master->checker.result;
 	int text = fcntl(master->checker.text, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -102,6 +102,7 @@ static void run_child(const struct master *master)
 	struct rlimit memory = { CHECK_MEMORY_BYTES, CHECK_MEMORY_BYTES };
 	struct problems problems = { 0 };
 
+	logs_forked(master, NULL);
 	alarm(CHECK_SECONDS + 1);       /* should the master be gone by then */
 	if (text < 0) {
 		problems_add(&problems, "the check could not begin: %s", strerror(errno));

@@ -123,7 +123,7 @@ static void reply_text(struct client *client, bool good, const char *text)
 	reply(client, object);
 }
 
-static void on_reloaded(struct asker *asker, const struct outcome *outcome)
+static void on_answer(struct asker *asker, const struct outcome *outcome)
 {
 	struct client *client = LIST_ENTRY(asker, struct client, asker);
 
@@ -171,13 +171,26 @@ static void command_status(struct client *client, const json_t *request)
 	reply(client, json_pack("{s:b, s:o}", "ok", 1, "status", status_json(client->control->master)));
 }
 
-static void command_reload(struct client *client, const json_t *request)
+/* What is asked for has deadlines of its own. */
+static void wait_for_answer(struct client *client)
 {
 	client->waiting = true;
-	client->asker.answer = on_reloaded;
-	timer_cancel(&client->deadline);        /* a reload has deadlines of its own */
+	client->asker.answer = on_answer;
+	timer_cancel(&client->deadline);
+}
+
+static void command_reload(struct client *client, const json_t *request)
+{
+	wait_for_answer(client);
 	reload_ask(client->control->master, &client->asker,
 		   json_is_true(json_object_get(request, "replace")));
+}
+
+static void command_reopen(struct client *client, const json_t *request)
+{
+	(void)request;
+	wait_for_answer(client);
+	reopen_ask(client->control->master, &client->asker);
 }
 
 static void command_check(struct client *client, const json_t *request)
@@ -206,6 +219,7 @@ static const struct {
 } commands[] = {
 	{ "status", command_status },
 	{ "reload", command_reload },
+	{ "reopen", command_reopen },
 	{ "check", command_check },
 };
 
@@ -236,7 +250,7 @@ static void run_line(struct client *client)
 			return;
 		}
 	}
-	if (request == NULL && error.text[0] == '\0')   /* jansson has nothing to say against the line */
+	if (request == NULL && error.text[0] == '\0')      /* jansson has nothing against the line */
 		reply_text(client, false, "out of memory");
 	else if (name != NULL)
 		refuse_unknown(client);

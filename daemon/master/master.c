@@ -43,6 +43,7 @@ void master_stop(struct master *master, bool at_once)
 				  log_text("how", at_once ? "at once" : "gracefully"));
 		notify_stopping(master);
 		reload_stop(master);
+		reopen_stop(master);
 		for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 			timer_cancel(&master->slots[i].respawn);
 	}
@@ -71,6 +72,11 @@ static void on_fast_signal(struct master *master)
 	master_stop(master, true);
 }
 
+static void on_reopen_signal(struct master *master)
+{
+	reopen_ask(master, NULL);
+}
+
 static void on_unused_signal(struct master *master)
 {
 	(void)master;
@@ -85,7 +91,7 @@ static const struct {
 	{ SIGTERM, on_stop_signal },
 	{ SIGQUIT, on_stop_signal },
 	{ SIGINT, on_fast_signal },
-	{ SIGUSR1, on_unused_signal },
+	{ SIGUSR1, on_reopen_signal },
 	{ SIGUSR2, on_unused_signal },
 };
 
@@ -185,14 +191,16 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	list_init(&master->transition.checks);
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 		master->slots[i].master = master;
+	list_init(&master->reopening.askers);
+	list_init(&master->reopening.later);
 	log_role("master");
-	log_target(STDERR_FILENO, LEVEL_INFO);
 	if (!inherit_take(master, err))
 		return false;
 	privilege_open_files(0);
 	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, err);
 	if (master->board == NULL || !loop_open(&master->loop, err))
 		return false;
+	logs_start(master);
 	master->sweep.run = free_dead;
 	loop_at_turn_end(&master->loop, &master->sweep);
 	notify_starting(master);
@@ -207,6 +215,7 @@ static void tear_down(struct master *master)
 	checker_forget(master);
 	sockets_close(master);
 	inherit_close(master);
+	logs_end(master);
 	verdict_release(&master->current);
 	free(master->findings);
 	free_dead(&master->sweep);

@@ -10,6 +10,7 @@
 #include "watch.h"
 
 #include "base/clock.h"
+#include "base/log_writer.h"
 #include "base/loop.h"
 #include "config/check.h"
 #include "config/preflight.h"
@@ -45,7 +46,7 @@ struct verdict {
 	int text;                       /* the sealed memfd */
 	struct config_identity identity;
 	unsigned slots;
-	int error_log, access_log;      /* -1: stderr, or off */
+	int error_log, access_log;      /* -1: what it is has no descriptor */
 	struct preflight *findings;     /* malloc'ed; NULL: none */
 };
 
@@ -80,6 +81,7 @@ struct child {
 	uint64_t generation;            /* it serves this one; 0: none yet */
 	uint64_t asked;                 /* the newest it was asked to prepare */
 	uint64_t sockets_sent;          /* the highest serial of a socket that it holds */
+	uint64_t reopening;             /* the reopening that it has not answered yet; 0: none */
 	uint64_t started_ns, served_ns;
 };
 
@@ -161,6 +163,15 @@ struct transition {
 	char why_replaced[96];
 };
 
+/* Log files are being opened anew: the workers have the descriptors and have to say so. */
+struct reopening {
+	uint64_t number;                /* of the one under way, or the last one */
+	bool open, again;               /* again: asked for meanwhile, or during a reload */
+	struct list askers, later;      /* as in struct transition */
+	struct timer deadline;
+	char failure[ERR_TEXT_BYTES];   /* of the first that could not; "": none */
+};
+
 struct checker {
 	struct config_input input;      /* what it reads */
 	pid_t pid;
@@ -174,6 +185,8 @@ struct checker {
 struct master {
 	const struct master_setup *setup;
 	struct loop loop;
+	struct offload offload;         /* for log files; its thread is made when there is one */
+	struct log_writers log_writers;
 	struct source signals;
 	struct board *board;
 	struct list children, dead;     /* dead: freed at the turn's end */
@@ -194,6 +207,7 @@ struct master {
 	uint64_t fresh_since;           /* workers forked for an older generation are replaced, not asked */
 	struct verdict current;         /* committed; generation NULL: none yet */
 	struct transition transition;
+	struct reopening reopening;
 	struct checker checker;
 	struct control *control;
 	struct asker starter;           /* waits for the first generation to serve */
@@ -232,6 +246,32 @@ void checker_kill(struct master *master);
 /* Gives back what the master holds of it; at the end. */
 void checker_forget(struct master *master);
 void verdict_release(struct verdict *verdict);
+
+/* ---- logs.c ---- */
+/* The master's own log, before there is a configuration and after it. */
+void logs_start(struct master *master);
+void logs_end(struct master *master);
+/* Opens the files that the verdict's configuration names.  False with `err`, which names the setting's place:
+ * nothing stays open.  A dry one tries it and leaves no trace. */
+bool logs_open(struct verdict *next, bool dry, struct err *err);
+/* The master's own log goes where the committed configuration says. */
+void logs_switch(struct master *master);
+/* Sends LOGS or REOPEN for the verdict. */
+bool logs_send(const struct child *child, enum message_type type, uint64_t number,
+	       const struct verdict *verdict, struct err *err);
+/* In a forked child, first of all. */
+void logs_forked(struct master *master, const struct config *config);
+
+/* ---- reopen.c ---- */
+/* Opens log files anew, here and in every worker.  `asker` (may be NULL) is answered when all have said so,
+ * or when one could not. */
+void reopen_ask(struct master *master, struct asker *asker);
+void reopen_child_answered(struct child *child, uint64_t number, bool good);
+/* It died, or cannot be reached: it does not write to any file any more. */
+void reopen_child_gone(struct child *child);
+/* A reload is over: one that waited for its end begins. */
+void reopen_continue(struct master *master);
+void reopen_stop(struct master *master);
 
 /* ---- spawn.c ---- */
 /* Forks a worker for `slot` and asks it to prepare `verdict`; it becomes slot->next, unless it is a trial.

@@ -18,7 +18,6 @@
 #include "config/probe.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +81,7 @@ static void next_in_line(struct master *master)
 	} else if (!list_empty(&transition->checks)) {
 		start_dry(master);
 	}
+	reopen_continue(master);
 }
 
 static void finish(struct master *master, const struct outcome *outcome)
@@ -253,14 +253,6 @@ static void vote(struct child *child, enum vote_event event, const char *step, c
 
 /* ---- the commit -------------------------------------------------------------------------------------- */
 
-static void switch_log(struct master *master)
-{
-	const struct verdict *current = &master->current;
-
-	log_target(current->error_log >= 0 ? current->error_log : STDERR_FILENO,
-		   current->generation->config->log_level);
-}
-
 /* Those that serve, were not asked (they began to serve meanwhile), are behind, and have no successor
  * coming. */
 static void catch_up(struct child *child)
@@ -316,7 +308,7 @@ static void commit(struct master *master)
 	master->slot_count = master->current.slots;
 	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
 	sockets_settle(master);
-	switch_log(master);
+	logs_switch(master);
 	verdict_release(&old);
 	mark_replacements(master);
 	FOR_EACH_CHILD(master, child)
@@ -428,33 +420,6 @@ void reload_child_late(struct child *child)
 
 /* ---- the plan ---------------------------------------------------------------------------------------- */
 
-static int open_log(const char *target, const char *none, bool dry, struct err *err)
-{
-	int fd;
-
-	if (strcmp(target, none) == 0)
-		return -1;
-	if (dry && strcmp(target, "stderr") != 0)
-		return probe_log(target, err), -1;
-	if (strcmp(target, "stderr") == 0)
-		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	else
-		fd = open(target, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0640);
-	if (fd < 0)
-		err_sys(err, errno, "open %s", target);
-	return fd;
-}
-
-static bool open_logs(struct verdict *next, bool dry, struct err *err)
-{
-	const struct config *config = next->generation->config;
-
-	err->text[0] = '\0';
-	next->error_log = open_log(config->log_error, "stderr", dry, err);
-	next->access_log = open_log(config->log_access, "off", dry, err);
-	return err->text[0] == '\0';
-}
-
 static bool must_replace(struct master *master, const struct verdict *next, const struct config_diff *diff)
 {
 	struct transition *transition = &master->transition;
@@ -543,7 +508,7 @@ static void prepare(struct master *master)
 		call_off(master, "check", err.text);
 		return;
 	}
-	if (!open_logs(next, transition->dry, &err)) {
+	if (!logs_open(next, transition->dry, &err)) {
 		call_off(master, "log", err.text);
 		return;
 	}

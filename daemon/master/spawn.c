@@ -37,16 +37,16 @@ static void ignore_signals(void)
 static void run_child(struct master *master, const struct child *child, int end,
 		      const struct verdict *verdict)
 {
-	int channel = fcntl(end, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	int channel = fcntl(end, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
 	int keep[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, channel };
 	const struct config_identity *who = &verdict->identity;
 	struct err err;
 
 	ignore_signals();
-	log_target(STDERR_FILENO, verdict->generation->config->log_level);
+	logs_forked(master, verdict->generation->config);
 	if (channel < 0) {
 		log_event(LEVEL_ERROR, "worker_failed", log_number("slot", child->slot),
-			  log_text("error", strerror(errno)));
+			  log_text("error", strerror(error)));
 		_exit(1);
 	}
 	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
@@ -69,6 +69,8 @@ static void on_message(struct child *child, const struct message *message)
 		reload_child_failed(child, message->generation, message->body.text);
 	else if (message->type == MESSAGE_ADOPTED)
 		reload_child_adopted(child, message->generation);
+	else if (message->type == MESSAGE_REOPENED)
+		reopen_child_answered(child, message->generation, message->body.reopened.good != 0);
 	else
 		log_event(LEVEL_WARNING, "worker_message_unknown", log_number("slot", child->slot));
 }
@@ -162,6 +164,7 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 	if (step.action != ACT_FORGET && !child->trial)
 		slot_respawn(slot, step.action == ACT_RESPAWN_NOW);
 	reload_child_died(child);
+	reopen_child_gone(child);
 	slots_cover(master);
 	bury(child);
 	master_check_end(master);
@@ -278,12 +281,9 @@ void spawn_kill_all(struct master *master)
 static bool send_config(const struct child *child, const struct verdict *verdict, struct err *err)
 {
 	struct message message = { .type = MESSAGE_CONFIG, .generation = verdict->generation->number };
-	int logs[2] = { verdict->error_log >= 0 ? verdict->error_log : STDERR_FILENO, verdict->access_log };
 
-	if (!channel_send(child->channel.fd, &message, &verdict->text, 1, err))
-		return false;
-	message.type = MESSAGE_LOGS;
-	return channel_send(child->channel.fd, &message, logs, verdict->access_log >= 0 ? 2 : 1, err);
+	return channel_send(child->channel.fd, &message, &verdict->text, 1, err) &&
+	       logs_send(child, MESSAGE_LOGS, verdict->generation->number, verdict, err);
 }
 
 bool spawn_ask(struct child *child, const struct verdict *verdict, struct err *err)

@@ -4,9 +4,12 @@
  * about, and is counted. */
 #include "conn.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 enum { CONN_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP };
 
@@ -22,6 +25,7 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_DRAIN_CUT] = "drain_cut",
 	[COUNT_FILE_SHRANK] = "file_shrank",
 	[COUNT_ACCESS_LOG_DROPPED] = "access_log_dropped",
+	[COUNT_ERROR_LOG_DROPPED] = "error_log_dropped",
 	[COUNT_STATUS_2XX] = "status_2xx",
 	[COUNT_STATUS_3XX] = "status_3xx",
 	[COUNT_STATUS_4XX] = "status_4xx",
@@ -148,6 +152,16 @@ static void sweep(struct turn_end *hook)
 		engine->closed_one(engine);
 }
 
+/* The one system call that the names of all its exchanges cost. */
+static void name_instance(struct engine *engine)
+{
+	uint64_t number = 0;
+
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != (ssize_t)sizeof(number))
+		number = clock_now_ns();        /* the machine has just been switched on */
+	snprintf(engine->instance, sizeof(engine->instance), "%016llx", (unsigned long long)number);
+}
+
 void engine_init(struct engine *engine, struct loop *loop, const struct protocol *protocol,
 		 uint64_t *counters)
 {
@@ -159,6 +173,8 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 	slab_init(&engine->states, protocol->state_bytes);
 	list_init(&engine->conns);
 	list_init(&engine->closed);
+	list_init(&engine->access_logs);
+	name_instance(engine);
 	loop_at_turn_end(loop, &engine->sweep);
 }
 

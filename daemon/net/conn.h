@@ -56,6 +56,7 @@ enum counter {
 	COUNT_DRAIN_CUT,
 	COUNT_FILE_SHRANK,
 	COUNT_ACCESS_LOG_DROPPED,
+	COUNT_ERROR_LOG_DROPPED,
 	COUNT_STATUS_2XX,
 	COUNT_STATUS_3XX,
 	COUNT_STATUS_4XX,
@@ -68,6 +69,9 @@ enum counter {
 extern const char *const counter_names[COUNTERS];
 
 struct access_log;
+struct log_writers;
+
+enum { ENGINE_INSTANCE_BYTES = 17 };
 
 struct engine {
 	struct loop *loop;
@@ -85,7 +89,11 @@ struct engine {
 	bool draining;                  /* the next answer of each connection is its last */
 	bool close_idle;                /* and a connection that gets idle is closed */
 	unsigned slot;
+	char instance[ENGINE_INSTANCE_BYTES];   /* random, in hexadecimal: no other engine has it */
+	uint64_t exchanges;             /* begun so far: with it, an exchange's own name */
 	struct access_log *access_log;  /* NULL: none */
+	struct list access_logs;        /* with those that exchanges under way still have */
+	struct log_writers *log_writers;        /* the owner's; NULL where nothing is logged */
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
 	void (*closed_one)(
 		struct engine *engine); /* after connections were freed: accept may go on; may be NULL */

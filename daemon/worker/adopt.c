@@ -158,19 +158,57 @@ void adopt_step(struct ready *ready)
 	}
 }
 
-/* The logs of the new generation replace the old ones; what was collected goes to the old one first. */
+/* Lines that were put before still go to the target of before. */
+static void open_error_log(struct worker *worker, const struct config *config, int fd)
+{
+	struct log_setup setup = { config->log_level, config->log_format,
+				   config_log_target(config, config->log_error, fd) };
+
+	log_open(&worker->log_writers, &setup);
+}
+
 static void switch_logs(struct worker *worker, const struct config *config)
 {
 	struct preparing *next = &worker->next;
-	int old AUTO_CLOSE = worker->error_log;
 
-	if (next->error_log >= 0) {
-		worker->error_log = fd_take(&next->error_log);
-		log_target(worker->error_log, config->log_level);
-	} else {
-		worker->error_log = fd_take(&old);
+	open_error_log(worker, config, fd_take(&next->error_log));
+	worker->access_log(&worker->engine, config, fd_take(&next->access_log));
+}
+
+/* Files that were opened anew.  They are for the generation that is being prepared, if there is one; a
+ * draining worker may serve an older one that logs elsewhere, and goes on with what it has. */
+static void take_logs(struct worker *worker, const struct logs_note *note, int *error_log, int *access_log)
+{
+	const struct generation *current = worker->engine.generation;
+	const struct config *config = current != NULL ? current->config : NULL;
+
+	if (worker->next.generation != NULL) {
+		adopt_logs(worker, worker->next.generation->number, fd_take(error_log), fd_take(access_log));
+		return;
 	}
-	worker->access_log(&worker->engine, fd_take(&next->access_log));
+	if (config != NULL && note->error_id == config_log_id(config->log_error))
+		open_error_log(worker, config, fd_take(error_log));
+	if (config != NULL && note->access_id == config_log_id(config->log_access))
+		worker->access_log(&worker->engine, config, fd_take(access_log));
+}
+
+void adopt_reopen(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	const struct logs_note *note = &message->body.logs;
+	struct message answer = { .type = MESSAGE_REOPENED, .generation = message->generation,
+				  .bytes = sizeof(struct reopened_note) };
+	unsigned error = note->error ? 1 : 0, access = note->access ? 1 : 0;
+	int error_log AUTO_CLOSE = -1, access_log AUTO_CLOSE = -1;
+	struct err err;
+
+	answer.body.reopened.good = fds->count == error + access;       /* else none were left here */
+	if (answer.body.reopened.good) {
+		error_log = error > 0 ? fd_take(&fds->at[0]) : -1;
+		access_log = access > 0 ? fd_take(&fds->at[error]) : -1;
+		take_logs(worker, note, &error_log, &access_log);
+	}
+	if (!channel_send(worker->channel.fd, &answer, NULL, 0, &err))
+		log_event(LEVEL_WARNING, "channel_failed", log_text("error", err.text));
 }
 
 void adopt_go(struct worker *worker, uint64_t generation)

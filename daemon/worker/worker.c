@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OFFLOAD_JOBS = 256 };            /* at a time; a log has one */
+
+#define LOG_FLUSH_NS CLOCK_S
+
 /* ---- messages ---------------------------------------------------------------------------------------- */
 
 static const char no_descriptors[] = "no file descriptors are left (limits.open_files)";
@@ -27,9 +31,12 @@ static void on_config(struct worker *worker, const struct message *message, stru
 
 static void on_logs(struct worker *worker, const struct message *message, struct message_fds *fds)
 {
-	if (fds->count == 1 || fds->count == 2)
-		adopt_logs(worker, message->generation, fd_take(&fds->at[0]),
-			   fds->count == 2 ? fd_take(&fds->at[1]) : -1);
+	const struct logs_note *note = &message->body.logs;
+	unsigned error = note->error ? 1 : 0, access = note->access ? 1 : 0;
+
+	if (fds->count == error + access)
+		adopt_logs(worker, message->generation, error > 0 ? fd_take(&fds->at[0]) : -1,
+			   access > 0 ? fd_take(&fds->at[error]) : -1);
 	else
 		adopt_refuse(worker, message->generation, no_descriptors);
 }
@@ -85,7 +92,7 @@ static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct messa
 					     struct message_fds *) = {
 	[MESSAGE_CONFIG] = on_config,   [MESSAGE_LOGS] = on_logs,   [MESSAGE_SOCKETS] = on_sockets,
 	[MESSAGE_PREPARE] = on_prepare, [MESSAGE_GO] = on_go,       [MESSAGE_ABORT] = on_abort,
-	[MESSAGE_COVER] = on_cover,     [MESSAGE_DRAIN] = on_drain,
+	[MESSAGE_COVER] = on_cover,     [MESSAGE_DRAIN] = on_drain, [MESSAGE_REOPEN] = adopt_reopen,
 };
 
 /* The master is gone (or broken): nobody will hand anything over, finish what there is and leave. */
@@ -139,7 +146,6 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->slot = start->slot;
 	worker->services = start->services;
 	worker->access_log = start->access_log;
-	worker->error_log = -1;
 	worker->next.error_log = worker->next.access_log = -1;
 	worker->open_files = (unsigned)privilege_open_files(0);
 	list_init(&worker->sockets);
@@ -150,6 +156,10 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->column = &start->board->column[start->column];
 	worker->loop.busy_since_ns = &worker->column->busy_since_ns;
 	engine_init(&worker->engine, &worker->loop, start->protocol, worker->column->counters);
+	offload_init(&worker->offload, &worker->loop, OFFLOAD_JOBS);
+	log_writers_init(&worker->log_writers, &worker->loop, &worker->offload);
+	log_count(&worker->engine.counters[COUNT_ERROR_LOG_DROPPED]);
+	worker->engine.log_writers = &worker->log_writers;
 	worker->engine.slot = start->slot;
 	worker->engine.board = start->board;
 	worker->engine.closed_one = on_closed;
@@ -162,19 +172,28 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	return true;
 }
 
+/* What is queued is written, within a deadline that the master's own allows for. */
+static void close_logs(struct worker *worker)
+{
+	uint64_t deadline_ns = clock_now_ns() + LOG_FLUSH_NS;
+
+	if (worker->access_log != NULL)
+		worker->access_log(&worker->engine, NULL, -1);
+	log_close();
+	log_writers_close(&worker->log_writers, deadline_ns);
+	offload_close(&worker->offload, deadline_ns);
+}
+
 static void tear_down(struct worker *worker)
 {
 	accept_end(worker, false);
 	accept_sweep(&worker->sweep);
 	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);
-	if (worker->access_log != NULL)
-		worker->access_log(&worker->engine, -1);
+	close_logs(worker);
 	generation_unpin(worker->engine.generation);
 	engine_free(&worker->engine);
 	loop_close(&worker->loop);
 	fd_close(&worker->channel.fd);
-	log_target(STDERR_FILENO, LEVEL_INFO);
-	fd_close(&worker->error_log);
 }
 
 int worker_run(const struct worker_start *start)

@@ -2,11 +2,15 @@
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
+#include "base/log_writer.h"
 #include "base/loop.h"
 #include "config/canonical.h"
 #include "ipc/board.h"
 #include "ipc/channel.h"
 #include "net/conn.h"
+
+/* New exchanges are logged as `config` says (NULL: not at all), to `fd`, which is taken over (-1: none). */
+typedef void (*access_log_opener)(struct engine *engine, const struct config *config, int fd);
 
 /* What the master's fork leaves to a worker. */
 struct worker_start {
@@ -16,7 +20,7 @@ struct worker_start {
 	unsigned column;                /* of the board: this worker's own */
 	const struct protocol *protocol;
 	const struct schema *const *services;
-	void (*access_log)(struct engine *engine, int fd);      /* takes fd over; -1: off */
+	access_log_opener access_log;
 };
 
 /* A listening socket that this worker holds; accepting from it is another question. */
@@ -42,6 +46,8 @@ struct preparing {
 struct worker {
 	struct loop loop;
 	struct engine engine;
+	struct offload offload;
+	struct log_writers log_writers;
 	struct source channel;
 	struct ready step;              /* preparing goes on */
 	struct list sockets;            /* of struct held_socket */
@@ -57,10 +63,9 @@ struct worker {
 	struct timer cut;               /* the drain's deadline */
 	struct board_column *column;    /* this worker's own */
 	unsigned slot;
-	int error_log;
 	bool serving, paused, full, draining;
 	const struct schema *const *services;
-	void (*access_log)(struct engine *engine, int fd);
+	access_log_opener access_log;
 };
 
 /* Runs until the worker has drained; returns its exit status. Called right after fork, signals and privileges
@@ -93,6 +98,7 @@ void accept_room(struct worker *worker);
 
 void adopt_config(struct worker *worker, uint64_t generation, int memfd);
 void adopt_logs(struct worker *worker, uint64_t generation, int error_log, int access_log);
+void adopt_reopen(struct worker *worker, const struct message *message, struct message_fds *fds);
 void adopt_prepare(struct worker *worker, const struct message *message);
 void adopt_go(struct worker *worker, uint64_t generation);
 void adopt_abort(struct worker *worker, uint64_t generation);

@@ -155,6 +155,10 @@ static void set_stage(struct stage *stage, uint8_t mode)
 	list_init(&master->listeners);
 	list_init(&master->transition.askers);
 	list_init(&master->transition.later);
+	list_init(&master->reopening.askers);
+	list_init(&master->reopening.later);
+	logs_start(master);
+	fuzz_no_log();
 	list_init(&master->transition.checks);
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 		master->slots[i].master = master;
@@ -173,6 +177,8 @@ static void clear_stage(struct stage *stage)
 	FUZZ_CHECK(list_empty(&master->children));
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 		timer_cancel(&master->slots[i].respawn);
+	logs_end(master);
+	fuzz_no_log();
 	verdict_release(&master->current);
 	verdict_release(&master->transition.next);
 	loop_close(&master->loop);

@@ -2,6 +2,7 @@
 """The installed unit under a real systemd.  Runs in the lab only (see test.py): it writes to /etc and starts
 services."""
 
+import json
 import os
 import pwd
 import re
@@ -343,6 +344,60 @@ class Unit(unittest.TestCase):
         self.assertEqual(systemctl("stop", UNIT).returncode, 0)
         with open("/var/log/drover/access.log", encoding="utf-8") as file:
             self.assertIn("GET /logged HTTP/1.1", file.read())
+
+    def entries(self, *words):
+        command("journalctl", "--sync")
+        text = command("journalctl", "--no-pager", "-o", "json", "-u", UNIT, *words).stdout
+        return [json.loads(line) for line in text.splitlines()]
+
+    def wait_entry(self, *words):
+        end = drover.deadline()
+        while True:
+            entries = self.entries(*words)
+            if entries:
+                return entries[-1]
+            drover.left(end)
+
+    def test_fields_of_the_journal(self):
+        self.configure("one", 'log = { error = "journal"; access = "journal"; access_format = "combined"; };\n')
+        self.start()
+        pid = self.main_pid()
+        event = self.wait_entry("DROVER_EVENT=serving", "_PID=%d" % pid)
+        self.assertEqual((event["PRIORITY"], event["SYSLOG_IDENTIFIER"], event["DROVER_ROLE"], event["DROVER_WORKERS"]),
+                         ("5", "drover", "master", "2"))
+        self.assertRegex(event["MESSAGE"], "^master serving generation=1 workers=2")
+        self.assertEqual(self.wait_entry("MESSAGE_ID=" + event["MESSAGE_ID"], "_PID=%d" % pid)["DROVER_EVENT"],
+                         "serving")
+        self.get("/no?injected=%0aPRIORITY=0")
+        entry = self.wait_entry("DROVER_EVENT=access", "DROVER_TARGET=/no?injected=%0aPRIORITY=0")
+        self.assertIn(int(entry["_PID"]), self.workers())
+        self.assertEqual((entry["DROVER_STATUS"], entry["DROVER_METHOD"], entry["PRIORITY"]), ("404", "GET", "6"))
+        self.assertRegex(entry["MESSAGE"], r'^127\.[\d.]+ - - \[[^]]+\] "GET /no\?injected=%0aPRIORITY=0 HTTP/1\.1" 404')
+        for name in ("PEER", "PORT", "HOST", "BYTES", "DURATION_US", "SLOT", "GENERATION", "REQUEST"):
+            self.assertIn("DROVER_" + name, entry)
+
+    def test_syslog_arrives_in_the_journal(self):
+        self.configure("one", 'log = { access = "syslog"; };\n')
+        self.start()
+        self.get("/by-syslog")
+        entry = self.wait_entry("_TRANSPORT=syslog", "SYSLOG_IDENTIFIER=drover")
+        self.assertIn('"GET /by-syslog HTTP/1.1" 404', entry["MESSAGE"])
+        self.assertEqual((entry["SYSLOG_FACILITY"], entry["PRIORITY"]), ("3", "6"))
+        self.assertIn(int(entry["SYSLOG_PID"]), self.workers())
+
+    def test_files_are_reopened(self):
+        path = "/var/log/drover/access.log"
+        self.configure("one", 'log = { access = "%s"; };\n' % path)
+        self.start()
+        self.get("/before")
+        os.rename(path, path + ".1")
+        result = command("droverctl", "reopen")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.get("/after")
+        self.assertEqual(systemctl("stop", UNIT).returncode, 0)
+        for name, target in ((path + ".1", "/before"), (path, "/after")):
+            with open(name, encoding="utf-8") as file:
+                self.assertIn("GET %s HTTP/1.1" % target, file.read())
 
     def test_stop_finishes_what_is_under_way(self):
         self.start()

@@ -32,6 +32,8 @@ static const char *const texts[] = {
 	LISTEN KETTLE,
 	"workers = 7; accept = \"shared\"; reload = \"replace\"; user = \"u\"; group = \"g\"; control = \"off\";" LISTEN KETTLE,
 	"log = { level = \"debug\"; error = \"e.log\"; access = \"/var/log/a\"; };" LISTEN KETTLE,
+	"log = { error = \"journal\"; format = \"json\"; access = \"syslog\"; access_format = \"combined\";"
+	" access_sample = 7; access_slow = \"250ms\"; syslog_socket = \"/l\"; journal_socket = \"j\"; };" LISTEN KETTLE,
 	"timeouts = { drain = \"0\"; send = \"1500ms\"; keep_alive = \"24h\"; };" LISTEN KETTLE,
 	"limits = { request_line = \"1023\"; header_bytes = \"64k\"; headers = 1000; open_files = 64; };" LISTEN KETTLE,
 	"listen = ( { address = \"*:1\"; backlog = 5; }, { address = \"unix:/x\"; }, { address = \"127.0.0.1:1\";"
@@ -83,7 +85,7 @@ static bool loaded(const char *text, size_t len, struct generation *generation, 
 	return good;
 }
 
-/* The values alone: after a load the origins are gone. */
+/* The values alone: after a load the origins of what stands in lists are gone. */
 static void strip_origins(char *text)
 {
 	char *out = text;
@@ -103,6 +105,21 @@ static void strip_origins(char *text)
 	}
 	*out = '\0';
 }
+
+START_TEST(a_loaded_text_knows_where_its_settings_were_written)
+{
+	struct generation *generation = fresh();
+	size_t len;
+	char *text = printed("log = {\n  error = \"e  # x\"; };" LISTEN KETTLE, &len);
+	bool done;
+
+	ck_assert(loaded(text, len, generation, &done));
+	ck_assert_str_eq(config_origin(generation->config, "log.error"), "/etc/t.conf:2:11");
+	ck_assert_str_eq(config_origin(generation->config, "log.access"), "");
+	generation_unpin(generation);
+	free(text);
+}
+END_TEST
 
 START_TEST(printing_what_was_loaded_gives_the_same_text)
 {
@@ -355,6 +372,7 @@ int main(void)
 			    sizeof(texts) / sizeof(texts[0]));
 	tcase_add_loop_test(tests, the_canonical_text_is_a_configuration_that_means_the_same, 0,
 			    sizeof(texts) / sizeof(texts[0]));
+	tcase_add_test(tests, a_loaded_text_knows_where_its_settings_were_written);
 	tcase_add_test(tests, the_length_is_that_of_the_text);
 	tcase_add_test(tests, every_value_says_where_it_comes_from);
 	tcase_add_loop_test(tests, a_text_that_is_cut_inside_of_brackets_is_refused, 0,

@@ -79,7 +79,7 @@ START_TEST(both_ends_are_closed_on_exec)
 END_TEST
 
 static const enum message_type bodiless[] = {
-	MESSAGE_CONFIG, MESSAGE_LOGS, MESSAGE_GO, MESSAGE_ABORT, MESSAGE_READY, MESSAGE_ADOPTED,
+	MESSAGE_CONFIG, MESSAGE_GO, MESSAGE_ABORT, MESSAGE_READY, MESSAGE_ADOPTED,
 };
 
 START_TEST(a_message_without_a_body_arrives_with_its_generation)
@@ -103,6 +103,9 @@ static const struct {
 	{ MESSAGE_PREPARE, sizeof(struct prepare_note) },
 	{ MESSAGE_COVER, sizeof(struct slot_set) },
 	{ MESSAGE_DRAIN, sizeof(struct drain_note) },
+	{ MESSAGE_LOGS, sizeof(struct logs_note) },
+	{ MESSAGE_REOPEN, sizeof(struct logs_note) },
+	{ MESSAGE_REOPENED, sizeof(struct reopened_note) },
 	{ MESSAGE_FAILED, 1 },
 	{ MESSAGE_FAILED, ERR_TEXT_BYTES },
 };
@@ -256,6 +259,7 @@ START_TEST(descriptors_arrive_open_and_closed_on_exec)
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	sent.type = MESSAGE_LOGS;
+	sent.bytes = sizeof(struct logs_note);
 	ck_assert(channel_send(ends[0], &sent, (int[]){ null, null }, 2, &err));
 	ck_assert_int_eq(receive(), CHANNEL_MESSAGE);
 	ck_assert_uint_eq(fds.count, 2);
@@ -273,6 +277,7 @@ START_TEST(without_free_descriptors_the_message_comes_without_any)
 	struct rlimit limit = { (rlim_t)null + 1, (rlim_t)null + 1 };
 
 	sent.type = MESSAGE_LOGS;
+	sent.bytes = sizeof(struct logs_note);
 	ck_assert(channel_send(ends[0], &sent, (int[]){ null, null }, 2, &err));
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);  /* this test's process alone */
 	ck_assert_int_eq(receive(), CHANNEL_MESSAGE);

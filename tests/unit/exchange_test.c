@@ -1,6 +1,8 @@
 /* Exchanges and the services that answer them: what answer a request gets; and its line in the access log. */
 #include "fake_server.h"
 
+#include "base/clock.h"
+#include "base/log_writer.h"
 #include "http/access_log.h"
 #include "http/date.h"
 
@@ -13,15 +15,24 @@
 
 static struct fake_server server;
 static struct fake_client client;
+static struct offload offload;
+static struct log_writers writers;
 
 static void set_up(void)
 {
 	fake_server_open(&server, &protocol_http1);
+	offload_init(&offload, &server.loop, 16);
+	log_writers_init(&writers, &server.loop, &offload);
+	server.engine.log_writers = &writers;
 }
 
 static void tear_down(void)
 {
-	access_log_free(&server.engine);
+	uint64_t deadline_ns = clock_now_ns() + 5 * CLOCK_S;
+
+	access_log_open(&server.engine, NULL, -1);
+	log_writers_close(&writers, deadline_ns);
+	ck_assert_uint_eq(offload_close(&offload, deadline_ns), 0);
 	fake_server_close(&server);
 }
 
@@ -284,25 +295,68 @@ END_TEST
 
 /* ---- the access log ------------------------ */
 
+static char log_text_read[64 * 1024];
+
 /* What the log holds. */
+static const char *read_log(const char *name)
+{
+	int fd = open(path_of(name), O_RDONLY | O_CLOEXEC);
+	ssize_t len = read(fd, log_text_read, sizeof(log_text_read) - 1);
+
+	close(fd);
+	log_text_read[len > 0 ? len : 0] = '\0';
+	return log_text_read;
+}
+
+static bool has_line(void *what)
+{
+	(void)what;
+	return strchr(read_log("log"), '\n') != NULL;
+}
+
+/* The same, once there is a line. */
 static const char *logged(void)
 {
-	static char text[4096];
-	int fd;
-	ssize_t len;
+	ck_assert(fake_until(&server, has_line, NULL));
+	return log_text_read;
+}
 
-	fake_turn(&server);
-	fd = open(path_of("log"), O_RDONLY | O_CLOEXEC);
-	len = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[len > 0 ? len : 0] = '\0';
-	return text;
+static int open_log(const char *name)
+{
+	return open(path_of(name), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+}
+
+static void rename_log(void)
+{
+	char from[256];
+
+	strcpy(from, path_of("log"));
+	ck_assert_int_eq(rename(from, path_of("old")), 0);
+}
+
+/* Several requests on one connection, `last` the last one. */
+static void ask_many(unsigned count, const char *target, const char *last)
+{
+	char requests[8192];
+	size_t len = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		len += (size_t)sprintf(requests + len, "%s HTTP/1.1\r\nHost: a\r\n\r\n", target);
+	sprintf(requests + len, "%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", last);
+	fake_connect(&server, &client, requests);
+	ck_assert(fake_until_eof(&client));
+}
+
+static void start_log_as(enum access_format format)
+{
+	server.config->log_access = "the log";
+	server.config->access_format = format;
+	access_log_open(&server.engine, server.config, open_log("log"));
 }
 
 static void start_log(void)
 {
-	access_log_target(&server.engine,
-			  open(path_of("log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+	start_log_as(ACCESS_COMMON);
 }
 
 START_TEST(a_request_is_a_line_in_the_common_log_format)
@@ -321,10 +375,12 @@ END_TEST
 START_TEST(a_log_that_is_switched_off_is_given_back)
 {
 	start_log();
-	access_log_target(&server.engine, -1);
+	access_log_open(&server.engine, NULL, -1);
 	ck_assert_ptr_null(server.engine.access_log);
+	ck_assert(list_empty(&server.engine.access_logs));
+	ck_assert(list_empty(&writers.all));
 	ask("GET", "/hello", "");
-	ck_assert_str_eq(logged(), "");
+	ck_assert_str_eq(read_log("log"), "");
 }
 END_TEST
 
@@ -345,20 +401,172 @@ START_TEST(an_answer_that_was_cut_is_logged_with_what_was_sent)
 }
 END_TEST
 
-START_TEST(a_stuck_pipe_drops_lines_and_counts_them)
+/* The value behind `"key":` in a line of JSON, as it is written. */
+static const char *member(const char *line, const char *key)
 {
-	int ends[2];
-	char fill[4096] = "";
+	static char value[4096];
+	char name[64];
+	const char *at;
 
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
-	while (write(ends[1], fill, sizeof(fill)) > 0)
-		;
-	fcntl(ends[1], F_SETFL, 0);             /* blocking, as a supervisor's pipe is */
-	access_log_target(&server.engine, ends[1]);
+	snprintf(name, sizeof(name), "\"%s\":", key);
+	at = strstr(line, name);
+	if (at == NULL)
+		return NULL;
+	at += strlen(name);
+	snprintf(value, sizeof(value), "%.*s",
+		 (int)(*at == '"' ? strcspn(at + 1, "\"") + 2 : strcspn(at, ",}")), at);
+	return value;
+}
+
+START_TEST(combined_has_referer_and_user_agent)
+{
+	start_log_as(ACCESS_COMBINED);
+	ask("GET", "/hello", "Referer: http://a/\"x\"\r\nUser-Agent: t\xc3\xa9\r\n");
+	ck_assert_ptr_nonnull(strstr(logged(), "] \"GET /hello HTTP/1.1\" 200 6 \"http://a/\\x22x\\x22\""
+					       " \"t\\xc3\\xa9\"\n"));
+}
+END_TEST
+
+START_TEST(combined_has_dashes_for_what_is_not_there)
+{
+	start_log_as(ACCESS_COMBINED);
 	ask("GET", "/hello", "");
-	fake_turn(&server);
-	ck_assert_uint_eq(server.counters[COUNT_ACCESS_LOG_DROPPED], 1);
-	close(ends[0]);
+	ck_assert_ptr_nonnull(strstr(logged(), " 200 6 \"-\" \"-\"\n"));
+}
+END_TEST
+
+START_TEST(json_has_everything)
+{
+	const char *line;
+	char id[64];
+
+	start_log_as(ACCESS_JSON);
+	ask("GET", "/hello?q", "Referer: r\r\nUser-Agent: u\r\n");
+	line = logged();
+	ck_assert_str_eq(member(line, "peer"), "\"unix:\"");
+	ck_assert_str_eq(member(line, "host"), "\"a\"");
+	ck_assert_str_eq(member(line, "method"), "\"GET\"");
+	ck_assert_str_eq(member(line, "target"), "\"/hello?q\"");
+	ck_assert_str_eq(member(line, "protocol"), "\"HTTP/1.1\"");
+	ck_assert_str_eq(member(line, "status"), "200");
+	ck_assert_str_eq(member(line, "bytes"), "6");
+	ck_assert_str_eq(member(line, "referer"), "\"r\"");
+	ck_assert_str_eq(member(line, "user_agent"), "\"u\"");
+	ck_assert_str_eq(member(line, "slot"), "0");
+	ck_assert_str_eq(member(line, "generation"), "1");
+	ck_assert_int_lt(strtoll(member(line, "duration_us"), NULL, 10), 5000000);
+	ck_assert_ptr_null(member(line, "cut"));
+	snprintf(id, sizeof(id), "\"%s-1\"", server.engine.instance);
+	ck_assert_str_eq(member(line, "id"), id);
+}
+END_TEST
+
+START_TEST(json_leaves_out_what_was_not_understood)
+{
+	const char *line;
+
+	start_log_as(ACCESS_JSON);
+	fake_connect(&server, &client, "non\"sense\r\n\r\n");
+	ck_assert(fake_until_eof(&client));
+	line = logged();
+	ck_assert_str_eq(member(line, "status"), "400");
+	ck_assert_ptr_null(member(line, "method"));
+	ck_assert_ptr_null(member(line, "host"));
+}
+END_TEST
+
+START_TEST(json_says_that_an_answer_was_cut)
+{
+	start_log_as(ACCESS_JSON);
+	ask("GET", "/breaks", "");
+	ck_assert_str_eq(member(logged(), "cut"), "true");
+}
+END_TEST
+
+START_TEST(what_is_too_long_is_cut)
+{
+	char header[4096], most[516];
+
+	memset(header, 'x', sizeof(header));
+	snprintf(header, sizeof(header), "User-Agent: %0600d\r\n", 0);
+	memset(most, '0', 512);
+	strcpy(most + 512, "...");
+	start_log_as(ACCESS_JSON);
+	ask("GET", "/hello", header);
+	ck_assert_int_eq(strncmp(member(logged(), "user_agent") + 1, most, 515), 0);
+}
+END_TEST
+
+START_TEST(one_in_so_many_is_logged)
+{
+	server.config->access_sample = 3;
+	start_log();
+	ask_many(7, "GET /hello", "GET /hello?last");
+	access_log_open(&server.engine, NULL, -1);      /* all is written that will be */
+	offload_wait(&offload, clock_now_ns() + 5 * CLOCK_S);
+	read_log("log");
+	ck_assert_ptr_nonnull(strchr(log_text_read, '\n'));
+	ck_assert_ptr_eq(strchr(strchr(log_text_read, '\n') + 1, '\n'), strrchr(log_text_read, '\n'));
+	ck_assert_ptr_null(strstr(log_text_read, "last"));
+}
+END_TEST
+
+START_TEST(a_server_error_is_logged_whatever_the_sample)
+{
+	server.config->access_sample = 1000000;
+	start_log();
+	ask_many(1, "GET /hello", "FROB /hello");
+	ck_assert_ptr_nonnull(strstr(logged(), " 501 "));
+	ck_assert_ptr_null(strstr(log_text_read, " 200 "));
+}
+END_TEST
+
+START_TEST(only_slow_ones_are_logged)
+{
+	server.config->access_slow_ns = 35 * CLOCK_MS;
+	start_log_as(ACCESS_JSON);
+	ask_many(20, "GET /hello", "GET /slow");        /* 40 ms */
+	ck_assert_ptr_nonnull(strstr(logged(), "/slow"));
+	for (const char *at = strstr(log_text_read, "duration_us"); at != NULL;
+	     at = strstr(at + 1, "duration_us"))        /* on a busy machine others may be slow too */
+		ck_assert_int_ge(strtoll(at + strlen("duration_us") + 2, NULL, 10), 35000);
+}
+END_TEST
+
+static bool slow_has_begun(void *what)
+{
+	(void)what;
+	return server.engine.exchanges == 1;
+}
+
+static bool old_has_line(void *what)
+{
+	(void)what;
+	return strchr(read_log("old"), '\n') != NULL;
+}
+
+START_TEST(an_exchange_under_way_is_logged_as_it_began)
+{
+	start_log();
+	rename_log();
+	fake_connect(&server, &client, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+	ck_assert(fake_until(&server, slow_has_begun, NULL));
+	start_log_as(ACCESS_JSON);
+	ck_assert(fake_until(&server, old_has_line, NULL));
+	ck_assert_ptr_nonnull(strstr(log_text_read, "\"GET /slow HTTP/1.1\" 200"));
+	ck_assert_str_eq(read_log("log"), "");
+}
+END_TEST
+
+START_TEST(the_same_log_opened_anew_takes_exchanges_under_way_too)
+{
+	start_log();
+	rename_log();
+	fake_connect(&server, &client, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+	ck_assert(fake_until(&server, slow_has_begun, NULL));
+	start_log();
+	ck_assert_ptr_nonnull(strstr(logged(), "\"GET /slow HTTP/1.1\" 200"));
+	ck_assert_str_eq(read_log("old"), "");
 }
 END_TEST
 
@@ -393,7 +601,17 @@ static Suite *suite(void)
 	tcase_add_test(log, a_log_that_is_switched_off_is_given_back);
 	tcase_add_test(log, a_request_line_that_was_not_understood_is_a_dash);
 	tcase_add_test(log, an_answer_that_was_cut_is_logged_with_what_was_sent);
-	tcase_add_test(log, a_stuck_pipe_drops_lines_and_counts_them);
+	tcase_add_test(log, combined_has_referer_and_user_agent);
+	tcase_add_test(log, combined_has_dashes_for_what_is_not_there);
+	tcase_add_test(log, json_has_everything);
+	tcase_add_test(log, json_leaves_out_what_was_not_understood);
+	tcase_add_test(log, json_says_that_an_answer_was_cut);
+	tcase_add_test(log, what_is_too_long_is_cut);
+	tcase_add_test(log, one_in_so_many_is_logged);
+	tcase_add_test(log, a_server_error_is_logged_whatever_the_sample);
+	tcase_add_test(log, only_slow_ones_are_logged);
+	tcase_add_test(log, an_exchange_under_way_is_logged_as_it_began);
+	tcase_add_test(log, the_same_log_opened_anew_takes_exchanges_under_way_too);
 	return all;
 }
 

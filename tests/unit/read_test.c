@@ -68,6 +68,15 @@ START_TEST(the_smallest_configuration_has_all_defaults)
 	ck_assert_uint_eq(config->reload, RELOAD_ADOPT);
 	ck_assert_str_eq(config->log_error, "stderr");
 	ck_assert_str_eq(config->log_access, "off");
+	ck_assert_uint_eq(config->access_format, ACCESS_COMMON);
+	ck_assert_uint_eq(config->access_sample, 1);
+	ck_assert_uint_eq(config->access_slow_ns, 0);
+	ck_assert_str_eq(config->syslog_socket, "/dev/log");
+	ck_assert_str_eq(config->journal_socket, "/run/systemd/journal/socket");
+	ck_assert_int_eq(config_log_target(config, "off", -1).kind, LOG_OFF);
+	ck_assert_int_eq(config_log_target(config, "syslog", -1).kind, LOG_SYSLOG);
+	ck_assert_str_eq(config_log_target(config, "journal", -1).socket, "/run/systemd/journal/socket");
+	ck_assert_int_eq(config_log_target(config, "stderr", 7).fd, 7);
 	ck_assert_uint_eq(config->request_head_ns, UINT64_C(10000000000));
 	ck_assert_uint_eq(config->header_bytes, 32768);
 	ck_assert_ptr_null(config->user);

@@ -1,0 +1,117 @@
+/* escape.c - escaping for log lines.  Pure; called for every line that is logged, by any thread. */
+#include "escape.h"
+
+static const char hex[] = "0123456789abcdef";
+
+/* What needs no look at all, in both forms. */
+static const bool plain[256] = {
+	[' ' ... '!'] = true, ['#' ... '['] = true, [']' ... '~'] = true,
+};
+
+/* Copies as many plain bytes as there are at the beginning; returns how many. */
+static size_t put_plain(char *out, struct str text)
+{
+	size_t len = 0;
+
+	while (len < text.len && plain[(unsigned char)text.at[len]])
+		len++;
+	memcpy(out, text.at, len);
+	return len;
+}
+
+static char *put_hex(char *out, unsigned char byte)
+{
+	*out++ = hex[byte >> 4];
+	*out++ = hex[byte & 15];
+	return out;
+}
+
+char *escape_text(char *out, struct str text)
+{
+	while (text.len > 0) {
+		size_t len = put_plain(out, text);
+
+		out += len;
+		if (len == text.len)
+			break;
+		*out++ = '\\';
+		*out++ = 'x';
+		out = put_hex(out, (unsigned char)text.at[len]);
+		text = (struct str){ text.at + len + 1, text.len - len - 1 };
+	}
+	return out;
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------------- */
+
+/* How many bytes the UTF-8 sequence at the beginning has; 0 when there is none (RFC 3629, 4). */
+static size_t utf8_len(struct str text)
+{
+	/* for each first byte: how long, and the range of the second byte */
+	static const struct {
+		unsigned char from, to, len, second_from, second_to;
+	} forms[] = {
+		{ 0xc2, 0xdf, 2, 0x80, 0xbf }, { 0xe0, 0xe0, 3, 0xa0, 0xbf }, { 0xe1, 0xec, 3, 0x80, 0xbf },
+		{ 0xed, 0xed, 3, 0x80, 0x9f }, { 0xee, 0xef, 3, 0x80, 0xbf }, { 0xf0, 0xf0, 4, 0x90, 0xbf },
+		{ 0xf1, 0xf3, 4, 0x80, 0xbf }, { 0xf4, 0xf4, 4, 0x80, 0x8f },
+	};
+	const unsigned char *at = (const unsigned char *)text.at;
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (at[0] < forms[i].from || at[0] > forms[i].to || text.len < forms[i].len)
+			continue;
+		if (at[1] < forms[i].second_from || at[1] > forms[i].second_to)
+			return 0;
+		for (size_t j = 2; j < forms[i].len; j++)
+			if ((at[j] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].len;
+	}
+	return 0;
+}
+
+/* U+0000 to U+00FF. */
+static char *put_code(char *out, unsigned char code)
+{
+	memcpy(out, "\\u00", 4);
+	return put_hex(out + 4, code);
+}
+
+/* One character that is not plain; `*taken` says how many bytes it had. */
+static char *put_special(char *out, struct str text, size_t *taken)
+{
+	unsigned char byte = (unsigned char)text.at[0];
+	size_t len = utf8_len(text);
+
+	*taken = len > 0 ? len : 1;
+	if (byte == '"' || byte == '\\') {
+		*out++ = '\\';
+		*out++ = (char)byte;
+	} else if (byte < 0x80) {               /* control characters and DEL */
+		out = put_code(out, byte);
+	} else if (len == 2 && byte == 0xc2 && (unsigned char)text.at[1] < 0xa0) {
+		out = put_code(out, (unsigned char)text.at[1]);
+	} else if (len > 0) {
+		memcpy(out, text.at, len);
+		out += len;
+	} else {
+		memcpy(out, "\\\\x", 3);
+		out = put_hex(out + 3, byte);
+	}
+	return out;
+}
+
+char *escape_json(char *out, struct str text)
+{
+	while (text.len > 0) {
+		size_t len = put_plain(out, text), taken;
+
+		out += len;
+		if (len == text.len)
+			break;
+		text = (struct str){ text.at + len, text.len - len };
+		out = put_special(out, text, &taken);
+		text = (struct str){ text.at + taken, text.len - taken };
+	}
+	return out;
+}

@@ -1,0 +1,309 @@
+/* log_output.c - writing to what may be slow, full, gone or stuck.  Called by log_writer.c, in the helper
+ * thread.
+ *
+ * Everything but a regular file is written without blocking.  Fails by leaving `written` behind `len`. */
+#include "log_output.h"
+
+#include "clock.h"
+#include "fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+enum { MOST_LOOKS = 4 };
+
+void log_output_open(struct log_output *output, const struct log_target *target)
+{
+	*output = (struct log_output){ .kind = target->kind, .fd = target->fd, .doubtful = true };
+	if (target->socket != NULL)
+		snprintf(output->socket, sizeof(output->socket), "%s", target->socket);
+}
+
+void log_output_close(struct log_output *output)
+{
+	fd_close(&output->fd);
+}
+
+/* ---- records ----------------------------------------------------------------------------------------- */
+
+static uint32_t datagram_len(const char *record)
+{
+	uint32_t len;
+
+	memcpy(&len, record, sizeof(len));
+	return len;
+}
+
+uint64_t log_output_count(const struct log_output *output, const char *bytes, size_t len)
+{
+	uint64_t count = 0;
+	size_t at = 0;
+
+	if (output->kind != LOG_STREAM) {
+		for (; at < len; count++)
+			at += LOG_OUTPUT_PREFIX + datagram_len(bytes + at);
+		return count;
+	}
+	for (const char *end; at < len; at = (size_t)(end - bytes) + 1, count++) {
+		end = memchr(bytes + at, '\n', len - at);
+		if (end == NULL)
+			return count;
+	}
+	return count;
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------------- */
+
+/* True when it can be written to, after waiting as long as this call may. */
+static bool wait_writable(const struct log_output *output)
+{
+	struct pollfd ready = { .fd = output->fd, .events = POLLOUT };
+	uint64_t now = clock_now_ns();
+	int wait_ms = output->wait_until_ns > now ? (int)((output->wait_until_ns - now) / CLOCK_MS) : 0;
+
+	return poll(&ready, 1, wait_ms) == 1 && (ready.revents & POLLOUT) != 0;
+}
+
+/* ---- streams ----------------------------------------------------------------------------------------- */
+
+/* A pipe or a terminal gets a description of its own: O_NONBLOCK on the one that we were given would be
+ * everybody's who has it. */
+static void prepare(struct log_output *output)
+{
+	struct stat info;
+	char path[32];
+	int own;
+
+	if (fstat(output->fd, &info) < 0 || S_ISREG(info.st_mode)) {
+		output->medium = MEDIUM_FILE;
+		return;
+	}
+	if (S_ISSOCK(info.st_mode)) {
+		output->medium = MEDIUM_SOCKET;
+		return;
+	}
+	output->medium = MEDIUM_SHARED_PIPE;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", output->fd);
+	own = open(path, O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY | O_CLOEXEC);
+	if (own < 0)
+		return;
+	fd_close(&output->fd);
+	output->fd = own;
+	output->medium = MEDIUM_NONBLOCKING;
+}
+
+/* At most PIPE_BUF bytes, whole lines if there is one: the kernel does not mix such writes with those of
+ * other processes (pipe(7)), and takes them or says EAGAIN. */
+static size_t pipe_piece(const char *bytes, size_t len)
+{
+	const char *end;
+
+	if (len <= PIPE_BUF)
+		return len;
+	end = memrchr(bytes, '\n', PIPE_BUF);
+	return end != NULL ? (size_t)(end - bytes) + 1 : PIPE_BUF;
+}
+
+/* POLLOUT of a pipe promises PIPE_BUF bytes of room: the only way not to block on a description that is not
+ * ours to change. */
+static ssize_t write_shared(const struct log_output *output, const char *bytes, size_t len)
+{
+	struct pollfd ready = { .fd = output->fd, .events = POLLOUT };
+
+	if (poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0)
+		return errno = EAGAIN, -1;
+	return write(output->fd, bytes, pipe_piece(bytes, len));
+}
+
+static ssize_t write_some(const struct log_output *output, const char *bytes, size_t len)
+{
+	switch (output->medium) {
+	case MEDIUM_SOCKET:
+		return send(output->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	case MEDIUM_NONBLOCKING:
+		return write(output->fd, bytes, pipe_piece(bytes, len));
+	case MEDIUM_SHARED_PIPE:
+		return write_shared(output, bytes, len);
+	default:
+		return write(output->fd, bytes, len);
+	}
+}
+
+/* True when the half of our line is still the last thing in the file. */
+static bool half_is_last(const struct log_output *output, off_t size)
+{
+	char bytes[LOG_HALF_BYTES];
+	size_t len = output->half_len;
+
+	return size >= (off_t)len && pread(output->fd, bytes, len, size - (off_t)len) == (ssize_t)len &&
+	       memcmp(bytes, output->half, len) == 0;
+}
+
+/* A file that only can be appended to is taken to be as we left it. */
+static bool ends_with_line(const struct log_output *output, off_t size)
+{
+	char last = output->torn ? '\0' : '\n';
+
+	if (size == 0)
+		return true;
+	if (pread(output->fd, &last, 1, size - 1) < 0)
+		return !output->torn;
+	return last == '\n';
+}
+
+/* The rest of a line whose half is somewhere else by now is of no use. */
+static void skip_rest(struct log_output *output)
+{
+	const char *end = memchr(output->bytes, '\n', output->len);
+
+	output->torn = false;
+	output->written = end != NULL ? (size_t)(end - output->bytes) + 1 : output->len;
+	output->lost = 1;
+}
+
+/* Behind a line that somebody tore comes a line end before anything else; our own is finished instead when
+ * nobody has written since.  Another process may just be in the middle of a write, so that is believed only
+ * when the file has not grown from one call to the next, a few times.  False: not now. */
+static bool heal(struct log_output *output)
+{
+	struct stat info;
+
+	if (fstat(output->fd, &info) < 0 || (output->torn && half_is_last(output, info.st_size)))
+		return true;
+	if (!ends_with_line(output, info.st_size)) {
+		output->looks = info.st_size == output->looked_at ? output->looks + 1 : 1;
+		output->looked_at = info.st_size;
+		if (output->looks < MOST_LOOKS)
+			return false;
+		if (write(output->fd, "\n", 1) != 1)
+			return output->error = errno, false;
+	}
+	output->looks = 0;
+	if (output->torn)
+		skip_rest(output);
+	return true;
+}
+
+/* Where it ended is kept as bytes: the position belongs to all who share the description. */
+static void note_tear(struct log_output *output, size_t from)
+{
+	const char *end = output->bytes + output->written, *begin;
+	size_t len = output->written - from;
+
+	output->doubtful = output->written < output->len;
+	if (len == 0)
+		return;
+	output->torn = end[-1] != '\n';
+	begin = memrchr(end - len, '\n', len);
+	output->half_len = begin != NULL ? (size_t)(end - begin) - 1 : len;
+	if (output->half_len > sizeof(output->half))
+		output->half_len = sizeof(output->half);
+	memcpy(output->half, end - output->half_len, output->half_len);
+}
+
+static void write_all(struct log_output *output)
+{
+	while (output->written < output->len) {
+		ssize_t n = write_some(output, output->bytes + output->written,
+				       output->len - output->written);
+
+		if (n > 0) {
+			output->written += (size_t)n;
+		} else if (n < 0 && errno == EAGAIN) {
+			if (!wait_writable(output))
+				return;
+		} else if (n == 0 || errno != EINTR) {
+			output->error = n == 0 ? EIO : errno;
+			return;
+		}
+	}
+}
+
+static void write_stream(struct log_output *output)
+{
+	size_t from;
+
+	if (output->medium == MEDIUM_UNKNOWN)
+		prepare(output);
+	if (output->medium != MEDIUM_FILE) {
+		write_all(output);
+		return;
+	}
+	if (output->doubtful && !heal(output))
+		return;
+	from = output->written;
+	write_all(output);
+	note_tear(output, from);
+}
+
+/* ---- datagrams --------------------------------------------------------------------------------------- */
+
+static bool connect_socket(struct log_output *output)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd AUTO_CLOSE = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	memcpy(address.sun_path, output->socket, sizeof(address.sun_path));
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return output->error = errno, false;
+	output->fd = fd_take(&fd);
+	return true;
+}
+
+enum sent { SENT, SENT_NEVER, SENT_LATER, SENT_GONE };
+
+static enum sent send_record(const struct log_output *output, const char *record, size_t len)
+{
+	if (send(output->fd, record, len, MSG_NOSIGNAL) >= 0)
+		return SENT;
+	if (errno == EMSGSIZE || errno == EINVAL)       /* and will be next time */
+		return SENT_NEVER;
+	return errno == EAGAIN || errno == ENOBUFS || errno == EINTR ? SENT_LATER : SENT_GONE;
+}
+
+/* Whoever reads may have been restarted: then there is another socket of the same name, tried once a call. */
+static void write_datagrams(struct log_output *output)
+{
+	bool again = true;
+
+	while (output->written < output->len) {
+		const char *record = output->bytes + output->written;
+		uint32_t len = datagram_len(record);
+		enum sent sent;
+
+		if (output->fd < 0 && !connect_socket(output))
+			return;
+		sent = send_record(output, record + LOG_OUTPUT_PREFIX, len);
+		if (sent == SENT_GONE) {
+			output->error = again ? 0 : errno;
+			fd_close(&output->fd);
+			if (!again)
+				return;
+			again = false;
+		} else if (sent == SENT_LATER) {
+			if (!wait_writable(output))
+				return;
+		} else {
+			output->lost += sent == SENT_NEVER ? 1 : 0;
+			output->written += LOG_OUTPUT_PREFIX + len;
+		}
+	}
+}
+
+void log_output_write(struct log_output *output)
+{
+	output->written = 0;
+	output->lost = 0;
+	output->error = 0;
+	if (output->kind == LOG_STREAM)
+		write_stream(output);
+	else
+		write_datagrams(output);
+}

@@ -1,0 +1,184 @@
+/* reopen.c - log files are opened anew, in the master and in every worker (SIGUSR1, droverctl reopen).
+ *
+ *	ask -> open the files -> REOPEN to all -> REOPENED from all -> answer
+ *
+ * The master opens them, because it has the rights.  When one cannot be opened, all go on with what they
+ * have. Lines that are on their way still go to the old file.  A reload opens the files too; so one that is
+ * asked for during a reload waits for its end. */
+#include "master.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void start(struct master *master);
+
+/* ---- the end ----------------------------------------------------------------------------------------- */
+
+static void answer_all(struct list *askers, bool good, const char *text)
+{
+	struct outcome outcome = { .good = good, .text = text };
+	struct list answered;
+
+	list_init(&answered);
+	list_move_all(&answered, askers);
+	for (struct list *link = list_pop_front(&answered); link != NULL; link = list_pop_front(&answered)) {
+		struct asker *asker = LIST_ENTRY(link, struct asker, link);
+
+		asker->answer(asker, &outcome);
+	}
+}
+
+static void finish(struct master *master)
+{
+	struct reopening *reopening = &master->reopening;
+	bool good = reopening->failure[0] == '\0';
+
+	timer_cancel(&reopening->deadline);
+	reopening->open = false;
+	if (good)
+		log_event(LEVEL_NOTICE, "reopened");
+	else
+		log_event(LEVEL_ERROR, "reopen_failed", log_text("error", reopening->failure));
+	answer_all(&reopening->askers, good, good ? "log files are open anew" : reopening->failure);
+	reopen_continue(master);
+}
+
+static void fail(struct reopening *reopening, const char *why)
+{
+	if (reopening->failure[0] == '\0')
+		snprintf(reopening->failure, sizeof(reopening->failure), "%s", why);
+}
+
+static void finish_if_all(struct master *master)
+{
+	for (const struct list *link = master->children.next; link != &master->children; link = link->next)
+		if (LIST_ENTRY(link, struct child, link)->reopening != 0)
+			return;
+	if (master->reopening.open)
+		finish(master);
+}
+
+/* ---- what children say ------------------------------------------------------------------------------- */
+
+void reopen_child_answered(struct child *child, uint64_t number, bool good)
+{
+	char why[128];
+
+	if (child->reopening == 0 || child->reopening != number)
+		return;
+	child->reopening = 0;
+	snprintf(why, sizeof(why), "slot %u: no file descriptors are left (limits.open_files)", child->slot);
+	if (!good)
+		fail(&child->master->reopening, why);
+	finish_if_all(child->master);
+}
+
+void reopen_child_gone(struct child *child)
+{
+	if (child->reopening == 0)
+		return;
+	child->reopening = 0;
+	finish_if_all(child->master);
+}
+
+static void too_late(struct timer *timer, uint64_t now_ns)
+{
+	struct master *master = LIST_ENTRY(timer, struct master, reopening.deadline);
+	char why[128];
+
+	(void)now_ns;
+	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
+		struct child *child = LIST_ENTRY(link, struct child, link);
+
+		if (child->reopening == 0)
+			continue;
+		child->reopening = 0;
+		snprintf(why, sizeof(why), "slot %u: no answer within timeouts.prepare", child->slot);
+		fail(&master->reopening, why);
+	}
+	finish(master);
+}
+
+/* ---- the beginning ----------------------------------------------------------------------------------- */
+
+/* All that live: one that is starting has the old files in its messages, one that drains still writes. */
+static void tell_all(struct master *master)
+{
+	struct err err;
+
+	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
+		struct child *child = LIST_ENTRY(link, struct child, link);
+
+		if (child->state == CHILD_KILLED || child->state == CHILD_GONE)
+			continue;
+		if (logs_send(child, MESSAGE_REOPEN, master->reopening.number, &master->current, &err)) {
+			child->reopening = master->reopening.number;
+			continue;
+		}
+		err_add(&err, "slot %u", child->slot);
+		fail(&master->reopening, err.text);
+	}
+}
+
+static void start(struct master *master)
+{
+	struct reopening *reopening = &master->reopening;
+	struct err err;
+
+	reopening->open = true;
+	reopening->number++;
+	reopening->failure[0] = '\0';
+	reopening->deadline.fire = too_late;
+	if (!logs_open(&master->current, false, &err)) {
+		fail(reopening, err.text);
+		finish(master);
+		return;
+	}
+	logs_switch(master);
+	loop_timer(&master->loop, &reopening->deadline, master->current.generation->config->prepare_ns);
+	tell_all(master);
+	finish_if_all(master);
+}
+
+void reopen_ask(struct master *master, struct asker *asker)
+{
+	struct reopening *reopening = &master->reopening;
+	bool wait = reopening->open || master->transition.phase != PHASE_IDLE;
+	struct outcome refused = { .text = "refused: drover is stopping" };
+
+	if (master_is_stopping(master)) {
+		if (asker != NULL)
+			asker->answer(asker, &refused);
+		return;
+	}
+	if (asker != NULL)
+		list_push_back(wait ? &reopening->later : &reopening->askers, &asker->link);
+	reopening->again |= wait;
+	if (!wait)
+		start(master);
+}
+
+void reopen_continue(struct master *master)
+{
+	struct reopening *reopening = &master->reopening;
+
+	if (!reopening->again || reopening->open || master->transition.phase != PHASE_IDLE ||
+	    master_is_stopping(master))
+		return;
+	reopening->again = false;
+	list_move_all(&reopening->askers, &reopening->later);
+	start(master);
+}
+
+void reopen_stop(struct master *master)
+{
+	struct reopening *reopening = &master->reopening;
+
+	timer_cancel(&reopening->deadline);
+	reopening->open = reopening->again = false;
+	answer_all(&reopening->askers, false, "refused: drover is stopping");
+	answer_all(&reopening->later, false, "refused: drover is stopping");
+}
