@@ -152,6 +152,8 @@ static bool check_as_worker(const struct config_input *input, struct generation 
 {
 	struct err err;
 
+	if (!config_owners(generation->config, NULL, problems))
+		return false;
 	if (config_identity(generation->config, identity, &err) &&
 	    privilege_drop(identity->change, identity->uid, identity->gid, &err))
 		return check_system(generation, problems);

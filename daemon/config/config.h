@@ -6,6 +6,8 @@
 
 #include "setting.h"
 
+#include "net/listener.h"
+
 #include <stdint.h>
 
 enum {
@@ -19,7 +21,9 @@ enum reload_mode { RELOAD_ADOPT, RELOAD_REPLACE };
 struct listen_config {
 	const char *address;
 	unsigned backlog;
-	bool v6only, defer_accept;
+	bool v6only, defer_accept, freebind;
+	const char *device;             /* of TCP; NULL: any */
+	const char *mode, *owner, *group;       /* of a unix socket's path; NULL: not set */
 };
 
 struct route_config {
@@ -50,6 +54,12 @@ struct config {
 };
 
 extern const struct schema config_schema;
+
+/* The permissions that listen.mode means; 0666 when it is not set. */
+unsigned config_mode(const struct listen_config *listen);
+
+/* How the address is to be opened; owner and group count once config_owners made them numbers. */
+struct listener_options config_listener_options(const struct listen_config *listen);
 
 /* The number of workers that `config` means: as set, or one per CPU that this process may use, the affinity
  * mask (sched_getaffinity(2)) and the cgroup's CPU quota considered. */

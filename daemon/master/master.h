@@ -101,6 +101,7 @@ struct listener {
 	struct list link;
 	uint32_t id;
 	struct addr addr;
+	struct listener_path path;
 	struct listener_options options;        /* in force */
 	struct listener_options wanted;         /* by the open transition */
 	bool keep;                      /* the open transition's generation has it */

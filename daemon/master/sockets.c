@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ static void drop(struct listener *listener)
 {
 	for (unsigned i = 0; i < listener->count; i++)
 		fd_close(&listener->sockets[i].fd);
-	listener_unlink(&listener->addr);
+	listener_unlink(&listener->addr, &listener->path);
 	list_remove(&listener->link);
 	free(listener->sockets);
 	free(listener);
@@ -42,7 +43,7 @@ static void drop(struct listener *listener)
 
 static bool add_socket(struct master *master, struct listener *listener, struct err *err)
 {
-	int fd AUTO_CLOSE = listener_bind(&listener->addr, listener->wanted.v6only, err);
+	int fd AUTO_CLOSE = listener_bind(&listener->addr, &listener->wanted, &listener->path, err);
 	struct listen_socket *grown;
 
 	if (fd < 0)
@@ -67,6 +68,7 @@ static unsigned sockets_wanted(const struct listener *listener, const struct ver
 static bool prepare_one(struct master *master, const struct verdict *next, const struct listen_config *config,
 			struct err *err)
 {
+	struct listener_options options = config_listener_options(config);
 	struct listener *listener;
 	struct addr addr;
 
@@ -74,9 +76,9 @@ static bool prepare_one(struct master *master, const struct verdict *next, const
 		return false;
 	listener = find(master, addr.text);
 	if (listener == NULL && master->transition.dry && addr_is_unix(&addr))
-		return listener_may_bind(&addr, false, err);   /* a path is there for everybody to see */
+		return listener_may_bind(&addr, &options, err);   /* a path is there for everybody to see */
 	if (listener == NULL) {
-		if (!own_overlap(master, &addr) && !listener_probe(&addr, config->v6only, err))
+		if (!own_overlap(master, &addr) && !listener_probe(&addr, &options, err))
 			return false;
 		listener = calloc(1, sizeof(*listener));
 		if (listener == NULL)
@@ -87,12 +89,7 @@ static bool prepare_one(struct master *master, const struct verdict *next, const
 		list_push_back(&master->listeners, &listener->link);
 	}
 	listener->keep = true;
-	listener->wanted = (struct listener_options){
-		.backlog = config->backlog,
-		.mode = 0666,
-		.v6only = config->v6only,
-		.defer_accept = config->defer_accept,
-	};
+	listener->wanted = options;
 	while (listener->count < sockets_wanted(listener, next))
 		if (!add_socket(master, listener, err))
 			return false;
@@ -117,7 +114,8 @@ bool sockets_prepare(struct master *master, const struct verdict *next, struct e
 static bool start_all(struct listener *listener, struct err *err)
 {
 	for (unsigned i = 0; i < listener->count; i++)
-		if (!listener_start(listener->sockets[i].fd, &listener->addr, &listener->wanted, err))
+		if (!listener_start(listener->sockets[i].fd, &listener->addr, &listener->path,
+				    &listener->wanted, err))
 			return false;
 	return true;
 }
@@ -161,7 +159,8 @@ void sockets_abort(struct master *master)
 			fd_close(&listener->sockets[--listener->count].fd);
 		/* a commit that failed half-way may have changed the backlog of those that serve */
 		for (unsigned i = 0; i < listener->count; i++)
-			listener_start(listener->sockets[i].fd, &listener->addr, &listener->options, &err);
+			listener_start(listener->sockets[i].fd, &listener->addr, &listener->path,
+				       &listener->options, &err);
 	}
 }
 
