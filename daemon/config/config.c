@@ -269,8 +269,8 @@ static const struct setting rows[] = {
 	  .help = "the most header fields in a request; more get 431" },
 	{ "limits.connections", SETTING_INTEGER, .def = "16384", .min = "1", .max = "1000000",
 	  AT(connections),
-	  .help = "the most connections of one worker, within what limits.open_files leaves;"
-		  " further ones wait in the backlog" },
+	  .help = "the most connections of one worker, within what limits.open_files leaves; idle ones make"
+		  " room for new ones, and when there are none, further ones wait in the backlog" },
 	{ "limits.open_files", SETTING_COUNT, .def = "auto", .min = "64", .max = "10000000", .when = REPLACE,
 	  AT(open_files),
 	  .help = "the most open files of one worker (RLIMIT_NOFILE); auto is the hard limit that drover was "

@@ -101,6 +101,7 @@ static enum step start_linger(struct http1 *http)
 	release_buffers(http);
 	http1_enter(http, STAGE_LINGER);
 	http->linger_left = LINGER_BYTES;
+	conn_leaves(http->conn);
 	if (!http->conn->ended)
 		http->conn->transport->shutdown(http->conn);
 	return STEP_ON;
@@ -348,7 +349,7 @@ static enum served run(struct http1 *http)
 {
 	enum step step = work(http);
 
-	if (step == STEP_WAIT && is_idle(http) && http->conn->engine->close_idle) {
+	if (step == STEP_WAIT && is_idle(http) && conn_is_spare(http->conn)) {
 		start_linger(http);
 		step = work(http);
 	}
@@ -421,11 +422,17 @@ static void http1_close(struct conn *conn)
 	state_free(http);
 }
 
-static bool http1_idle(const struct conn *conn)
+static enum doing http1_doing(const struct conn *conn)
 {
+	static const enum doing doings[STAGES] = {
+		[STAGE_HEAD] = DOING_HEAD,
+		[STAGE_WAITING] = DOING_WAITING,
+		[STAGE_SENDING] = DOING_SENDING,
+		[STAGE_LINGER] = DOING_LEAVING,
+	};
 	const struct http1 *http = conn->state;
 
-	return http == NULL || http->stage == STAGE_LINGER;
+	return http == NULL || is_idle(http) ? DOING_IDLE : doings[http->stage];
 }
 
 const struct protocol protocol_http1 = {
@@ -438,5 +445,5 @@ const struct protocol protocol_http1 = {
 	.adopt = http1_adopt,
 	.drain = http1_drain,
 	.close = http1_close,
-	.idle = http1_idle,
+	.doing = http1_doing,
 };

@@ -3,7 +3,8 @@
  * A worker holds every slot's sockets. It accepts from its own slot's, alone; from those that are everybody's
  * (mode shared, unix sockets, slots that are gone or have no worker) together with the other workers, by
  * EPOLLEXCLUSIVE. Sockets are level-triggered and emptied in bounded batches. When it must not take more, it
- * unregisters them: what waits stays in the backlog, and nothing spins. */
+ * unregisters them: what waits stays in the backlog, and nothing spins. At the limit of connections it closes
+ * idle ones first. */
 #include "worker.h"
 
 #include "base/clock.h"
@@ -11,13 +12,14 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 enum {
 	ACCEPT_BATCH = 64,              /* connections per socket and turn */
-	ACCEPT_PAUSE_MS = 100,          /* after running out of descriptors or memory */
+	ACCEPT_PAUSE_MS = 100,          /* after running out of descriptors, memory or idle connections */
 	ACCEPT_END_BATCH = 65536,       /* a bound on emptying a queue at the end */
 };
 
@@ -93,7 +95,14 @@ static void resume(struct timer *timer, uint64_t now_ns)
 	struct worker *worker = LIST_ENTRY(timer, struct worker, pause);
 
 	(void)now_ns;
-	worker->paused = false;
+	worker->paused = worker->full = false;
+	apply_all(worker);
+}
+
+static void look_again_later(struct worker *worker)
+{
+	worker->pause.fire = resume;
+	loop_timer(&worker->loop, &worker->pause, ACCEPT_PAUSE_MS * CLOCK_MS);
 	apply_all(worker);
 }
 
@@ -104,9 +113,7 @@ static void pause_accept(struct worker *worker, int error)
 	log_event(LEVEL_WARNING, "accept_paused", log_text("error", strerror(error)),
 		  log_number("connections", worker->engine.count));
 	worker->paused = true;
-	worker->pause.fire = resume;
-	loop_timer(&worker->loop, &worker->pause, ACCEPT_PAUSE_MS * CLOCK_MS);
-	apply_all(worker);
+	look_again_later(worker);
 }
 
 /* As configured, but never so many that no descriptor is left for files and for the next reload. */
@@ -120,29 +127,54 @@ static unsigned most_connections(const struct worker *worker)
 	return configured < worker->open_files - kept ? configured : worker->open_files - kept;
 }
 
-/* At the limit of connections: accept goes on when some have ended. */
-static bool at_limit(struct worker *worker)
+/* Nothing is closed, and nothing is said, for somebody who is not there. */
+static bool is_waiting(const struct held_socket *held)
+{
+	struct pollfd one = { .fd = held->source.fd, .events = POLLIN };
+
+	return poll(&one, 1, 0) > 0;
+}
+
+/* At the limit of connections an idle one makes room; when there is none, accept goes on when some connection
+ * has ended or become idle. */
+static bool at_limit(struct worker *worker, const struct held_socket *held)
 {
 	if (worker->engine.count < most_connections(worker))
 		return false;
-	if (!worker->full) {
-		engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
+	if (!is_waiting(held))
+		return true;
+	if (!worker->limit_told)
 		log_event(LEVEL_WARNING, "connection_limit", log_number("connections", worker->engine.count));
-	}
+	worker->limit_told = true;
+	if (engine_shed(&worker->engine))
+		return false;
+	engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
 	worker->full = true;
-	apply_all(worker);
+	look_again_later(worker);
 	return true;
 }
 
 enum accepted { ACCEPTED, ACCEPT_AGAIN, ACCEPT_STOPPED };
 
-static enum accepted failed(struct worker *worker, int error)
+/* A descriptor is taken before it is looked whether anybody waits (accept4 in the kernel). */
+static enum accepted no_descriptor(struct worker *worker, const struct held_socket *held, int error)
+{
+	if (!is_waiting(held))
+		return ACCEPT_AGAIN;
+	if (engine_shed(&worker->engine))
+		return ACCEPTED;        /* there is room for the next attempt */
+	pause_accept(worker, error);
+	return ACCEPT_STOPPED;
+}
+
+static enum accepted failed(struct worker *worker, const struct held_socket *held, int error)
 {
 	switch (error) {
 	case EAGAIN:
 		return ACCEPT_AGAIN;
 	case EMFILE:
 	case ENFILE:
+		return no_descriptor(worker, held, error);
 	case ENOBUFS:
 	case ENOMEM:
 		pause_accept(worker, error);
@@ -160,11 +192,11 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held)
 	int fd;
 
 	if (!engine_has_room(&worker->engine))
-		return failed(worker, ENOMEM);
+		return failed(worker, held, ENOMEM);
 	peer.ss_family = AF_UNIX;       /* an unnamed unix peer leaves it untouched */
 	fd = accept4(held->source.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
-		return failed(worker, errno);
+		return failed(worker, held, errno);
 	engine_accept(&worker->engine, fd, &peer);
 	return ACCEPTED;
 }
@@ -175,7 +207,7 @@ static void on_acceptable(struct source *source, uint32_t events)
 
 	(void)events;
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++)
-		if (at_limit(held->worker) || accept_one(held->worker, held) != ACCEPTED)
+		if (at_limit(held->worker, held) || accept_one(held->worker, held) != ACCEPTED)
 			return;
 }
 
@@ -250,7 +282,11 @@ void accept_end(struct worker *worker, bool empty_queues)
 
 void accept_room(struct worker *worker)
 {
-	if (!worker->full || worker->engine.count >= most_connections(worker))
+	unsigned most = worker->engine.generation != NULL ? most_connections(worker) : 0;
+
+	if (worker->engine.count < most - most / 8)     /* with a distance, or the log would flicker */
+		worker->limit_told = false;
+	if (!worker->full || worker->engine.count >= most)
 		return;
 	worker->full = false;
 	apply_all(worker);

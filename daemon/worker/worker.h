@@ -58,6 +58,7 @@ struct worker {
 	unsigned slot;
 	int error_log;
 	bool serving, paused, full, draining;
+	bool limit_told;                /* that the limit of connections is reached was logged */
 	const struct schema *const *services;
 	void (*access_log)(struct engine *engine, int fd);
 };

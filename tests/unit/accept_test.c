@@ -2,12 +2,14 @@
  * so that a forgotten EPOLL_CTL_DEL shows: the worker's epoll would go on reporting them. */
 #include "worker/worker.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 
 #include <arpa/inet.h>
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 enum { SLOTS = 3, LISTENER = 7, GENERATION = 1 };
@@ -18,6 +20,7 @@ static struct config config = { .connections = 2 };
 static uint64_t counters[COUNTERS];
 static int sockets[SLOTS];              /* the master's */
 static struct sockaddr_in addresses[SLOTS];
+static enum doing doing;                /* of every connection */
 
 /* A protocol that holds connections and does nothing. */
 static void open_nothing(struct conn *conn)
@@ -31,9 +34,16 @@ static enum served wait_for_ever(struct conn *conn)
 	return SERVED_WAIT;
 }
 
-static bool is_idle(const struct conn *conn)
+static enum doing doing_nothing(const struct conn *conn)
 {
-	return conn != NULL;
+	(void)conn;
+	return doing;
+}
+
+static enum served stay(struct conn *conn, bool close_idle)
+{
+	(void)conn, (void)close_idle;
+	return SERVED_WAIT;
 }
 
 static const struct protocol protocol_silent = {
@@ -43,7 +53,8 @@ static const struct protocol protocol_silent = {
 	.timeout = wait_for_ever,
 	.adopt = wait_for_ever,
 	.close = open_nothing,
-	.idle = is_idle,
+	.drain = stay,
+	.doing = doing_nothing,
 };
 
 static int listening_socket(struct sockaddr_in *address)
@@ -81,6 +92,7 @@ static void set_up(void)
 	worker.engine.generation = generation;
 	worker.note = (struct prepare_note){ .slots = 2, .listener_count = 1, .listeners = { LISTENER } };
 	worker.serving = true;
+	doing = DOING_WAITING;
 	worker.open_files = 1024;
 	for (unsigned i = 0; i < SLOTS; i++)
 		sockets[i] = listening_socket(&addresses[i]);
@@ -242,6 +254,73 @@ START_TEST(descriptors_are_kept_for_files_and_reloads)
 }
 END_TEST
 
+/* Accepts two, and lets `age_ns` pass. */
+static void fill_up(uint64_t age_ns)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	for (int i = 0; i < 2; i++)
+		connect_to(0);
+	accept_all();
+	worker.loop.now_ns += age_ns;
+}
+
+START_TEST(at_the_limit_an_idle_connection_makes_room)
+{
+	doing = DOING_IDLE;
+	fill_up(2 * CLOCK_S);
+	connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 3);
+	ck_assert_uint_eq(counters[COUNT_SHED], 1);
+	ck_assert_uint_eq(worker.engine.count, config.connections);
+	ck_assert(!worker.full);
+}
+END_TEST
+
+START_TEST(at_the_limit_a_busy_connection_does_not_make_room)
+{
+	fill_up(2 * CLOCK_S);
+	connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_SHED], 0);
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 2);
+	ck_assert(worker.full);
+}
+END_TEST
+
+START_TEST(at_the_limit_it_is_looked_for_idle_connections_again)
+{
+	fill_up(2 * CLOCK_S);
+	connect_to(0);
+	accept_all();
+	doing = DOING_IDLE;
+	ck_assert(timer_armed(&worker.pause));
+	worker.pause.fire(&worker.pause, worker.loop.now_ns);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 3);
+}
+END_TEST
+
+START_TEST(out_of_descriptors_an_idle_connection_makes_room)
+{
+	struct rlimit limit, few;
+
+	config.connections = 100;
+	doing = DOING_IDLE;
+	fill_up(2 * CLOCK_S);
+	connect_to(0);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	few = (struct rlimit){ (rlim_t)dup(0), limit.rlim_max };        /* the next one is over the limit */
+	close((int)few.rlim_cur);
+	setrlimit(RLIMIT_NOFILE, &few);
+	accept_all();
+	setrlimit(RLIMIT_NOFILE, &limit);
+	ck_assert_uint_eq(counters[COUNT_SHED], 1);
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 3);
+}
+END_TEST
+
 START_TEST(at_the_limit_nothing_spins)
 {
 	hold(0, GENERATION);
@@ -287,6 +366,10 @@ int main(void)
 	tcase_add_checked_fixture(limits, set_up, tear_down);
 	tcase_add_test(limits, at_the_limit_the_rest_stays_in_the_backlog);
 	tcase_add_test(limits, descriptors_are_kept_for_files_and_reloads);
+	tcase_add_test(limits, at_the_limit_an_idle_connection_makes_room);
+	tcase_add_test(limits, at_the_limit_a_busy_connection_does_not_make_room);
+	tcase_add_test(limits, at_the_limit_it_is_looked_for_idle_connections_again);
+	tcase_add_test(limits, out_of_descriptors_an_idle_connection_makes_room);
 	tcase_add_test(limits, at_the_limit_nothing_spins);
 	tcase_add_test(limits, accept_goes_on_when_connections_have_ended);
 	suite_add_tcase(suite, watching);
