@@ -2,7 +2,7 @@
  * things.
  *
  * Exit status: 0 as asked, 1 the service could not start or go on (or -t says that it would not), 2 wrong
- * usage or a wrong configuration. */
+ * usage or a wrong configuration, 3 stopped as asked, but the drain's deadline cut connections. */
 #include "base/privilege.h"
 #include "config/canonical.h"
 #include "config/check.h"

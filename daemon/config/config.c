@@ -258,6 +258,9 @@ static const struct setting rows[] = {
 	  .help = "how long a client may take nothing of an answer before its connection is cut" },
 	{ "timeouts.drain", SETTING_DURATION, .def = "30s", .min = "0", .max = "1d", AT(drain_ns),
 	  .help = "how long a worker that is leaving may finish what it has" },
+	{ "timeouts.drain_delay", SETTING_DURATION, .def = "0s", .min = "0", .max = "1d", AT(drain_delay_ns),
+	  .help = "how long a stop waits before it begins: everything is served as before, but health routes"
+		  " answer 503, so that a load balancer sends its clients elsewhere" },
 	{ "timeouts.prepare", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(prepare_ns),
 	  .help = "how long a worker may take to prepare a new configuration before the reload is called "
 		  "off" },

@@ -48,7 +48,7 @@ struct config {
 	unsigned log_level;             /* enum log_level */
 	const char *log_error;          /* "stderr" or a path */
 	const char *log_access;         /* "off", "stderr" or a path */
-	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_ns, prepare_ns;
+	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_delay_ns, drain_ns, prepare_ns;
 	uint64_t request_line_bytes, header_bytes;
 	unsigned headers, connections, open_files, max_generations, max_draining;
 };

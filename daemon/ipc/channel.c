@@ -21,6 +21,7 @@ static const struct {
 	[MESSAGE_PREPARE] = { sizeof(struct prepare_note), 1, sizeof(struct prepare_note) },
 	[MESSAGE_COVER] = { sizeof(struct slot_set), 1, sizeof(struct slot_set) },
 	[MESSAGE_DRAIN] = { sizeof(struct drain_note), 1, sizeof(struct drain_note) },
+	[MESSAGE_RELEASE] = { sizeof(struct release_note), 1, sizeof(struct release_note) },
 	[MESSAGE_FAILED] = { 1, ERR_TEXT_BYTES, 1 },
 };
 

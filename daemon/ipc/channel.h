@@ -7,8 +7,10 @@
  *	PREPARE	g: build it, then vote
  *	GO	g
  *	ABORT	g
- *	COVER	the slots without a worker
+ *	COVER	the slots without a worker	RELEASED r: none of those sockets is held any more
+ *	LEAVING	health checks shall fail	SPENT	all that it had when DRAIN came is done
  *	DRAIN
+ *	RELEASE	r, listeners: let their sockets go
  *
  * Only these change what a worker does; the channel's end makes it drain and leave. */
 #ifndef IPC_CHANNEL_H
@@ -21,7 +23,7 @@
 
 enum {
 	CHANNEL_MAX_FDS = 253,          /* SCM_MAX_FD of the kernel */
-	CHANNEL_MAX_LISTENERS = 128,
+	CHANNEL_MAX_LISTENERS = 256,    /* twice what a configuration may have: old and new ones */
 	CHANNEL_MAX_SLOTS = 1024,
 };
 
@@ -37,6 +39,10 @@ enum message_type {
 	MESSAGE_READY,
 	MESSAGE_FAILED,
 	MESSAGE_ADOPTED,
+	MESSAGE_LEAVING,
+	MESSAGE_RELEASE,
+	MESSAGE_RELEASED,
+	MESSAGE_SPENT,
 	MESSAGE_TYPES
 };
 
@@ -71,7 +77,15 @@ struct prepare_note {
 
 struct drain_note {
 	uint64_t deadline_ns;           /* CLOCK_MONOTONIC: what is not finished then is cut */
-	bool close_idle;                /* the service stops: idle connections are closed now */
+	bool close_idle;                /* the service stops: idle connections are closed at the end */
+	bool keep_sockets;              /* accept on until RELEASE */
+};
+
+struct release_note {
+	uint32_t listener_count;
+	uint32_t listeners[CHANNEL_MAX_LISTENERS];
+	bool all;                       /* whatever the list says */
+	bool empty;                     /* accept what waits there first */
 };
 
 struct message {
@@ -83,6 +97,7 @@ struct message {
 		struct prepare_note prepare;
 		struct slot_set cover;
 		struct drain_note drain;
+		struct release_note release;
 		char text[ERR_TEXT_BYTES];
 	} body;
 };

@@ -16,12 +16,16 @@
 #include "ipc/board.h"
 #include "ipc/channel.h"
 #include "ipc/control.h"
+#include "net/conn.h"
 #include "net/listener.h"
 
 #include <sys/types.h>
 
 /* A worker that has served for so long is healthy: its slot's back-off starts anew. */
 #define SLOT_HEALTHY_NS (10 * CLOCK_S)
+
+/* How long handshakes that had begun may take to be completed when a socket is let go: a long round trip. */
+#define RELEASE_SETTLE_NS (250 * CLOCK_MS)
 
 /* What main.c wires in. */
 struct master_setup {
@@ -80,6 +84,9 @@ struct child {
 	uint64_t asked;                 /* the newest it was asked to prepare */
 	uint64_t sockets_sent;          /* the highest serial of a socket that it holds */
 	uint64_t started_ns, served_ns;
+	bool releasing;                 /* it was told to let sockets go and has not said that it did */
+	bool spent;                     /* all that it had at the stop is done */
+	bool killed;                    /* SIGKILL was sent */
 };
 
 struct slot {
@@ -131,6 +138,27 @@ struct transition {
 	char why_replaced[96];
 };
 
+/* Listening sockets being let go: see release.c. */
+struct release {
+	uint64_t number;                /* of the last one */
+	bool all;                       /* the service stops; else what is not configured any more */
+	bool told;                      /* workers were */
+	struct timer timer;
+	void (*done)(struct master *master);    /* NULL: none is under way */
+};
+
+/* The end of the service: see stop.c. */
+struct stop {
+	bool draining;                  /* the delay is over */
+	bool settled;                   /* sockets that outlive the service may be let go */
+	bool at_once;
+	bool said;                      /* how it ended was logged */
+	struct timer timer;
+	uint64_t began_ns;
+	uint64_t before[COUNTERS];      /* the sums of all workers when the drain began */
+	uint64_t killed;                /* connections of workers that had to be killed */
+};
+
 struct checker {
 	struct config_input input;      /* what it reads */
 	pid_t pid;
@@ -162,7 +190,10 @@ struct master {
 	struct asker starter;           /* waits for the first generation to serve */
 	struct slot_set uncovered;      /* as it was last told to the workers */
 	int exit_status;
-	bool stopping;
+	bool stopping;                  /* from TERM on */
+	struct stop stop;
+	struct release release;
+	bool outlive; /* the listening sockets live on in systemd when this process ends */
 	char failure[PROBLEMS_MAX_BYTES];       /* why the start failed */
 	uint64_t reloads_good, reloads_bad;
 	char last_reload[ERR_TEXT_BYTES];
@@ -172,18 +203,42 @@ struct master {
 };
 
 /* Runs the service until it is stopped; returns the exit status: 0 stopped as asked, 1 the start failed, 2
- * the configuration is wrong (both said on stderr). */
+ * the configuration is wrong (both said on stderr), 3 the drain's deadline cut connections. */
 int master_run(const struct master_setup *setup);
-
-/* Graceful (drain, deadline) or at once. */
-void master_stop(struct master *master, bool at_once);
-
-/* Ends the loop when nothing is left to wait for. */
-void master_check_end(struct master *master);
 
 static inline bool master_is_stopping(const struct master *master)
 {
 	return master->stopping;
+}
+
+/* ---- stop.c ---- */
+/* Graceful (delay, drain, deadline) or at once. */
+void master_stop(struct master *master, bool at_once);
+/* Ends the loop when nothing is left to wait for. */
+void master_check_end(struct master *master);
+/* A worker that began to serve during the delay learns of it. */
+void stop_tell(struct child *child);
+void stop_child_spent(struct child *child);
+/* A worker is killed because its drain took too long. */
+void stop_child_killed(const struct child *child);
+
+static inline bool stop_is_draining(const struct master *master)
+{
+	return master->stop.draining;
+}
+
+/* ---- release.c ---- */
+/* Begins to let listening sockets go, all or those that are not configured any more: `done` is called when no
+ * worker holds them, at most some seconds later. One that is under way is replaced by it. */
+void release_begin(struct master *master, bool all, uint64_t settle_ns, void (*done)(struct master *master));
+void release_child_done(struct child *child, uint64_t number);
+/* It died: nobody waits for it. */
+void release_child_died(struct child *child);
+void release_cancel(struct master *master);
+
+static inline bool release_is_open(const struct master *master)
+{
+	return master->release.done != NULL;
 }
 
 /* ---- checker.c ---- */
@@ -233,12 +288,17 @@ bool sockets_prepare(struct master *master, const struct verdict *next, struct e
 /* listen(2) on all of it.  False with `err`: call sockets_abort. */
 bool sockets_commit(struct master *master, struct err *err);
 void sockets_abort(struct master *master);
-/* Closes the listeners that the committed generation has not. */
+/* Closes the listeners that the committed generation has not, and counts who waited there. */
 void sockets_sweep(struct master *master);
+/* True when there are such. */
+bool sockets_leave(const struct master *master);
+/* Calls `act` for each socket, of all listeners or of those. */
+void sockets_for_each(struct master *master, bool all, void (*act)(struct listener *listener, int fd));
 /* Sends the sockets of the verdict's listeners that the child has not yet. */
 bool sockets_send(struct child *child, const struct verdict *verdict, struct err *err);
 /* Fills in which listeners and how many slots the verdict has. */
 void sockets_note(struct master *master, const struct verdict *verdict, struct prepare_note *note);
+/* Closes all, and counts who waited there. */
 void sockets_close(struct master *master);
 
 /* ---- reload.c ---- */
@@ -275,6 +335,8 @@ void findings_explain(const struct preflight *findings, struct err *err);
 void notify_ready(const struct master *master);
 void notify_reloading(void);
 void notify_stopping(void);
+/* How the stop went, for the status line. */
+void notify_stopped(const char *text);
 
 /* ---- control.c ---- */
 /* Opens the control socket that `config` names; one that is "auto" and cannot be had is a warning, any other

@@ -28,3 +28,8 @@ void notify_stopping(void)
 {
 	sd_notify(0, "STOPPING=1\nSTATUS=finishing what is under way");
 }
+
+void notify_stopped(const char *text)
+{
+	sd_notifyf(0, "STATUS=%s", text);
+}

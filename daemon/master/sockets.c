@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static struct listener *find(struct master *master, const char *text)
 {
@@ -31,11 +32,12 @@ static bool own_overlap(struct master *master, const struct addr *addr)
 	return false;
 }
 
-static void drop(struct listener *listener)
+static void drop(struct listener *listener, bool lives_on)
 {
 	for (unsigned i = 0; i < listener->count; i++)
 		fd_close(&listener->sockets[i].fd);
-	listener_unlink(&listener->addr, &listener->path);
+	if (!lives_on)
+		listener_unlink(&listener->addr, &listener->path);
 	list_remove(&listener->link);
 	free(listener->sockets);
 	free(listener);
@@ -151,7 +153,7 @@ void sockets_abort(struct master *master)
 
 		next = link->next;
 		if (listener->fresh) {
-			drop(listener);
+			drop(listener, false);
 			continue;
 		}
 		listener->keep = true;
@@ -164,9 +166,37 @@ void sockets_abort(struct master *master)
 	}
 }
 
+/* What nobody accepted before the sockets go.  A unix socket cannot be asked: what is in its queue is taken
+ * out, which is the same to its clients. */
+static unsigned waiting_at(const struct listener *listener, int fd)
+{
+	unsigned count = 0;
+	int lost;
+
+	if (!addr_is_unix(&listener->addr))
+		return listener_queue(fd).waiting;
+	while (count < listener->options.backlog && (lost = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		count++;
+		fd_close(&lost);
+	}
+	return count;
+}
+
+static unsigned count_lost(struct master *master, const struct listener *listener, enum counter counter)
+{
+	unsigned lost = 0;
+
+	for (unsigned i = 0; i < listener->count; i++)
+		if (listener->sockets[i].listening)
+			lost += waiting_at(listener, listener->sockets[i].fd);
+	master->board->column[BOARD_RETIRED].counters[counter] += lost;
+	return lost;
+}
+
 void sockets_sweep(struct master *master)
 {
 	struct list *next;
+	unsigned lost;
 
 	for (struct list *link = master->listeners.next; link != &master->listeners; link = next) {
 		struct listener *listener = LIST_ENTRY(link, struct listener, link);
@@ -174,23 +204,49 @@ void sockets_sweep(struct master *master)
 		next = link->next;
 		if (listener->keep)
 			continue;
-		log_event(LEVEL_INFO, "listener_removed", log_text("address", listener->addr.text));
-		drop(listener);
+		lost = count_lost(master, listener, COUNT_LOST_ADDRESS_REMOVED);
+		log_event(lost > 0 ? LEVEL_WARNING : LEVEL_INFO, "listener_removed",
+			  log_text("address", listener->addr.text), log_number("lost", lost));
+		drop(listener, false);
 	}
 }
 
 void sockets_close(struct master *master)
 {
-	while (!list_empty(&master->listeners))
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop() takes it out of the list */
-		drop(LIST_ENTRY(master->listeners.next, struct listener, link));
+	while (!list_empty(&master->listeners)) {
+		struct listener *listener = LIST_ENTRY(master->listeners.next, struct listener, link);
+
+		/* else what waits there is the next process's */
+		if (!master->outlive) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop() unlinks it */
+			count_lost(master, listener, COUNT_LOST_STOP);
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the same */
+		drop(listener, master->outlive);
+	}
+}
+
+/* ---- letting go -------------------------------------------------------------------------------------- */
+
+bool sockets_leave(const struct master *master)
+{
+	for (const struct list *link = master->listeners.next; link != &master->listeners; link = link->next)
+		if (!LIST_ENTRY(link, struct listener, link)->keep)
+			return true;
+	return false;
+}
+
+void sockets_for_each(struct master *master, bool all, void (*act)(struct listener *listener, int fd))
+{
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
+		struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		for (unsigned i = 0; i < listener->count && (all || !listener->keep); i++)
+			act(listener, listener->sockets[i].fd);
+	}
 }
 
 /* ---- telling a worker -------------------------------------------------------------------------------- */
 
-/* True when the verdict's configuration has the address. (`keep` speaks of the newest one only: while a
- * transition is open, a worker may be respawned for the one before.) */
-static bool belongs(const struct listener *listener, const struct verdict *verdict)
+static bool is_configured(const struct listener *listener, const struct verdict *verdict)
 {
 	const struct config *config = verdict->generation->config;
 	struct addr addr;
@@ -201,6 +257,17 @@ static bool belongs(const struct listener *listener, const struct verdict *verdi
 		    strcmp(addr.text, listener->addr.text) == 0)
 			return true;
 	return false;
+}
+
+/* Does a worker that serves the verdict accept from the listener?  If the configuration has the address,
+ * and as long as it is being let go.  (`keep` speaks of the newest configuration only: while a transition
+ * is open, a worker may be respawned for the one before.) */
+static bool belongs(const struct master *master, const struct listener *listener,
+		    const struct verdict *verdict)
+{
+	if (!listener->keep)
+		return !master->release.told;
+	return is_configured(listener, verdict);
 }
 
 struct batch {
@@ -253,7 +320,7 @@ bool sockets_send(struct child *child, const struct verdict *verdict, struct err
 	for (struct list *link = listeners->next; link != listeners; link = link->next) {
 		struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
-		if (belongs(listener, verdict) && !send_listener(&batch, listener, err))
+		if (belongs(child->master, listener, verdict) && !send_listener(&batch, listener, err))
 			return false;
 	}
 	if (!flush(&batch, err))
@@ -270,7 +337,7 @@ void sockets_note(struct master *master, const struct verdict *verdict, struct p
 	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
 		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
-		if (belongs(listener, verdict) && note->listener_count < CHANNEL_MAX_LISTENERS)
+		if (belongs(master, listener, verdict) && note->listener_count < CHANNEL_MAX_LISTENERS)
 			note->listeners[note->listener_count++] = listener->id;
 	}
 }

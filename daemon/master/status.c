@@ -45,16 +45,28 @@ static json_t *slots_json(const struct master *master)
 	return slots;
 }
 
+static json_t *listener_json(const struct listener *listener)
+{
+	unsigned waiting = 0, dropped = 0;
+
+	for (unsigned i = 0; i < listener->count; i++) {
+		struct listener_queue queue = listener_queue(listener->sockets[i].fd);
+
+		waiting += queue.waiting;
+		dropped += queue.dropped;
+	}
+	return json_pack("{s:s, s:i, s:I, s:I}", "address", listener->addr.text, "sockets",
+			 (int)listener->count, "waiting", (json_int_t)waiting, "dropped",
+			 (json_int_t)dropped);
+}
+
 static json_t *listeners_json(const struct master *master)
 {
 	json_t *listeners = json_array();
 
 	for (const struct list *link = master->listeners.next; link != &master->listeners;
 	     link = link->next) {
-		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
-
-		json_array_append_new(listeners, json_pack("{s:s, s:i}", "address", listener->addr.text,
-							   "sockets", (int)listener->count));
+		json_array_append_new(listeners, listener_json(LIST_ENTRY(link, struct listener, link)));
 	}
 	return listeners;
 }

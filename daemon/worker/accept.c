@@ -35,7 +35,7 @@ static bool is_listed(const struct prepare_note *note, uint32_t listener)
 
 static enum want wanted(const struct worker *worker, const struct held_socket *held)
 {
-	if (!worker->serving || worker->draining || worker->paused || worker->full)
+	if (!worker->serving || (worker->draining && !worker->keeps) || worker->paused || worker->full)
 		return WANT_NOT;
 	if (!is_listed(&worker->note, held->note.listener))
 		return WANT_NOT;
@@ -171,6 +171,7 @@ static enum accepted failed(struct worker *worker, const struct held_socket *hel
 {
 	switch (error) {
 	case EAGAIN:
+	case EINVAL:                    /* a unix socket that was shut, and is empty */
 		return ACCEPT_AGAIN;
 	case EMFILE:
 	case ENFILE:
@@ -237,7 +238,34 @@ static void empty_queue(struct worker *worker, struct held_socket *held)
 			return;
 }
 
+/* The registration goes first: the one wake-up for a connection of a socket that workers share may have come
+ * here, and would be lost on the others (EPOLLEXCLUSIVE, epoll_ctl(2)); what comes from now on wakes them. */
+static void let_go(struct worker *worker, struct held_socket *held, enum emptying emptying)
+{
+	bool woken = held->source.added && held->exclusive;
+	bool listens = worker->serving && held->generation <= worker->engine.generation->number;
+
+	loop_remove(&worker->loop, &held->source);
+	if (listens && (emptying == EMPTY_ALL || (emptying == EMPTY_WOKEN && woken)))
+		empty_queue(worker, held);
+	release(worker, held);
+}
+
 void accept_apply(struct worker *worker)
+{
+	apply_all(worker);
+}
+
+static bool is_named(const struct release_note *note, uint32_t listener)
+{
+	bool found = note->all;
+
+	for (unsigned i = 0; i < note->listener_count && i < CHANNEL_MAX_LISTENERS && !found; i++)
+		found = note->listeners[i] == listener;
+	return found;
+}
+
+void accept_release(struct worker *worker, const struct release_note *note)
 {
 	struct list *next;
 
@@ -245,13 +273,8 @@ void accept_apply(struct worker *worker)
 		struct held_socket *held = LIST_ENTRY(link, struct held_socket, link);
 
 		next = link->next;
-		if (worker->serving && held->generation <= worker->engine.generation->number &&
-		    !is_listed(&worker->note, held->note.listener)) {
-			empty_queue(worker, held);
-			release(worker, held);
-			continue;
-		}
-		apply_one(worker, held);
+		if (is_named(note, held->note.listener))
+			let_go(worker, held, note->empty ? EMPTY_ALL : EMPTY_NOT);
 	}
 }
 
@@ -268,15 +291,10 @@ void accept_abort(struct worker *worker, uint64_t generation)
 	}
 }
 
-void accept_end(struct worker *worker, bool empty_queues)
+void accept_end(struct worker *worker, enum emptying emptying)
 {
-	while (!list_empty(&worker->sockets)) {
-		struct held_socket *held = LIST_ENTRY(worker->sockets.next, struct held_socket, link);
-
-		if (empty_queues && (held->source.added || worker->full))
-			empty_queue(worker, held);
-		release(worker, held);
-	}
+	while (!list_empty(&worker->sockets))
+		let_go(worker, LIST_ENTRY(worker->sockets.next, struct held_socket, link), emptying);
 	timer_cancel(&worker->pause);
 }
 
