@@ -2,7 +2,7 @@
  * things.
  *
  * Exit status: 0 as asked, 1 the service could not start or go on (or -t says that it would not), 2 wrong
- * usage or a wrong configuration. */
+ * usage or a wrong configuration, 3 stopped as asked, but the drain's deadline cut connections. */
 #include "base/privilege.h"
 #include "config/canonical.h"
 #include "config/check.h"
@@ -152,6 +152,8 @@ static bool check_as_worker(const struct config_input *input, struct generation 
 {
 	struct err err;
 
+	if (!config_owners(generation->config, NULL, problems))
+		return false;
 	if (config_identity(generation->config, identity, &err) &&
 	    privilege_drop(identity->change, identity->uid, identity->gid, &err))
 		return check_system(generation, problems);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { CHECK_MAX_LISTEN = 128 };        /* CHANNEL_MAX_LISTENERS: what a worker can be told of */
+enum { CHECK_MAX_LISTEN = 128 };        /* half of CHANNEL_MAX_LISTENERS: what a worker can be told of */
 
 static const char *origin_of(const struct schema *schema, const void *instance, const char *name)
 {
@@ -57,6 +57,27 @@ static void check_listen(const struct config *config, struct problems *problems)
 			     origin_of(&config_schema, config, "listen"), CHECK_MAX_LISTEN);
 	for (unsigned i = 0; i < config->listen.count && i < CHECK_MAX_LISTEN; i++)
 		check_address(config, i, problems);
+}
+
+/* Settings that mean something to the other kind of address only. */
+static void check_kind(struct listen_config *listen, struct problems *problems)
+{
+	const struct {
+		const char *name;
+		bool is_set, of_unix;
+	} rules[] = {
+		{ "v6only", listen->v6only, false },      { "defer_accept", listen->defer_accept, false },
+		{ "freebind", listen->freebind, false },  { "device", listen->device != NULL, false },
+		{ "mode", listen->mode != NULL, true },   { "owner", listen->owner != NULL, true },
+		{ "group", listen->group != NULL, true },
+	};
+	bool is_unix = strncmp(listen->address, "unix:", 5) == 0;
+
+	for (unsigned i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rules[i].is_set && rules[i].of_unix != is_unix)
+			problems_add(problems, "%s: %s is for %s, and %s is none",
+				     origin_of(schema_of("listen"), listen, rules[i].name), rules[i].name,
+				     rules[i].of_unix ? "a unix socket" : "a TCP address", listen->address);
 }
 
 static void out_of_memory(struct problems *problems)
@@ -208,6 +229,9 @@ static void check_sites(const struct config *config, struct problems *problems)
 void config_check(const struct config *config, struct problems *problems)
 {
 	check_listen(config, problems);
+	for (unsigned i = 0; i < config->listen.count; i++)
+		if (config_listen(config, i) != NULL && config_listen(config, i)->address != NULL)
+			check_kind(config_listen(config, i), problems);
 	check_sites(config, problems);
 	/* a user that is wrong is there all the same */
 	if (setting_origin_of(&config_schema, config, "user") == NULL && config->group != NULL)
@@ -224,6 +248,55 @@ static bool find_group(const char *name, unsigned *gid, struct err *err)
 		return err_set(err, "group \"%s\": %s", name, errno != 0 ? strerror(errno) : "no such group");
 	*gid = found->gr_gid;
 	return true;
+}
+
+/* ---- names of users and groups ----------------------------------------------------------------------- */
+
+static bool find_owner(const char *name, unsigned *uid, struct err *err)
+{
+	struct passwd *found;
+
+	errno = 0;
+	found = getpwnam(name);
+	if (found == NULL)
+		return err_set(err, "user \"%s\": %s", name, errno != 0 ? strerror(errno) : "no such user");
+	*uid = found->pw_uid;
+	return true;
+}
+
+/* A name becomes its number, as text; a number stays. */
+static bool number_of(const char **name, bool (*find)(const char *name, unsigned *id, struct err *err),
+		      struct arena *arena, struct err *err)
+{
+	uint64_t number;
+	unsigned id = 0;
+
+	if (*name == NULL || (str_to_u64(str_of(*name), &number) && number < UINT32_MAX))
+		return true;
+	if (!find(*name, &id, err))
+		return false;
+	if (arena == NULL)
+		return true;
+	*name = arena_printf(arena, "%u", id);
+	return *name != NULL || err_set(err, "out of memory");
+}
+
+bool config_owners(const struct config *config, struct arena *arena, struct problems *problems)
+{
+	unsigned before = problems->count;
+	struct err err;
+
+	for (unsigned i = 0; i < config->listen.count; i++) {
+		struct listen_config *listen = config_listen(config, i);
+
+		if (!number_of(&listen->owner, find_owner, arena, &err))
+			problems_add(problems, "%s: %s", origin_of(schema_of("listen"), listen, "owner"),
+				     err.text);
+		if (!number_of(&listen->group, find_group, arena, &err))
+			problems_add(problems, "%s: %s", origin_of(schema_of("listen"), listen, "group"),
+				     err.text);
+	}
+	return problems->count == before;
 }
 
 bool config_identity(const struct config *config, struct config_identity *identity, struct err *err)

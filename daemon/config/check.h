@@ -8,6 +8,11 @@
  * breaks. Pure: asks the system nothing. */
 void config_check(const struct config *config, struct problems *problems);
 
+/* Looks the names in listen.owner and listen.group up (getpwnam(3), which may block: in the checker and for
+ * `-t` only). With an arena they are replaced by their numbers, so that the canonical text has only these.
+ * False: a problem was added for each that is unknown. */
+bool config_owners(const struct config *config, struct arena *arena, struct problems *problems);
+
 /* Who workers will run as: what `user` and `group` mean on this machine. */
 struct config_identity {
 	bool change;                    /* false: workers stay who the master is */

@@ -3,9 +3,12 @@
 
 #include "base/log.h"
 #include "net/addr.h"
+#include "net/listener.h"
 
 #include <arpa/inet.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SOCKET_PATH_BYTES = 108 };       /* sun_path of unix(7) */
@@ -87,6 +90,50 @@ static bool check_name(const char *text, struct err *err)
 	return true;
 }
 
+static bool check_device(const char *text, struct err *err)
+{
+	if (text[0] == '\0' || strlen(text) > LISTENER_DEVICE_BYTES - 1 || strpbrk(text, "/: \t\n") != NULL)
+		return err_set(err, "\"%.64s\" is no name of a network device (at most 15 bytes)", text);
+	return true;
+}
+
+static bool check_mode(const char *text, struct err *err)
+{
+	size_t len = strlen(text);
+
+	if (len < 3 || len > 4 || strspn(text, "01234567") != len || (len == 4 && text[0] != '0'))
+		return err_set(err, "\"%.64s\" are no permissions; write them in octal, such as \"0660\"",
+			       text);
+	return true;
+}
+
+unsigned config_mode(const struct listen_config *listen)
+{
+	return listen->mode != NULL ? (unsigned)strtoul(listen->mode, NULL, 8) : 0666;
+}
+
+static uint32_t id_of(const char *number)
+{
+	return number != NULL ? (uint32_t)strtoul(number, NULL, 10) : LISTENER_AS_CREATED;
+}
+
+struct listener_options config_listener_options(const struct listen_config *config)
+{
+	struct listener_options options = {
+		.backlog = config->backlog,
+		.mode = config_mode(config),
+		.owner = id_of(config->owner),
+		.group = id_of(config->group), /* the checker made them numbers */
+		.v6only = config->v6only,
+		.defer_accept = config->defer_accept,
+		.freebind = config->freebind,
+	};
+
+	if (config->device != NULL)
+		snprintf(options.device, sizeof(options.device), "%s", config->device);
+	return options;
+}
+
 static bool check_control(const char *text, struct err *err)
 {
 	return strcmp(text, "auto") == 0 || strcmp(text, "off") == 0 || check_path(text, err);
@@ -141,6 +188,26 @@ static const struct setting listen_rows[] = {
 	  .help = "wake a worker only when the first bytes are there; a client that sends nothing is seen a "
 		  "second"
 		  " later, so leave it off behind health checks that only connect" },
+	{ "freebind", SETTING_BOOL, .def = "false", .when = RESTART,
+	  .offset = offsetof(struct listen_config, freebind),
+	  .help = "bind the address although this machine does not have it (yet)" },
+	{ "device", SETTING_STRING, .when = RESTART, .check = check_device, .example = "\"eth0\"",
+	  .offset = offsetof(struct listen_config, device),
+	  .help = "accept only what arrives at this network device; absent: at any" },
+	{ "mode", SETTING_STRING, .check = check_mode, .example = "\"0660\"",
+	  .offset = offsetof(struct listen_config, mode),
+	  .help = "the permissions of a unix socket's path, in octal: who may write may connect; absent:"
+		  " \"0666\", and the directory decides" },
+	{ "owner", SETTING_STRING, .check = check_name, .example = "\"www-data\"",
+	  .offset = offsetof(struct listen_config, owner),
+	  .help = "who owns a unix socket's path, a name or a number; another user than drover's own takes "
+		  "root;"
+		  " absent: whoever drover runs as" },
+	{ "group", SETTING_STRING, .check = check_name, .example = "\"www-data\"",
+	  .offset = offsetof(struct listen_config, group),
+	  .help = "the group of a unix socket's path, a name or a number; without root, one that drover is "
+		  "in;"
+		  " absent: as the directory gives it" },
 };
 
 static const struct schema listen_schema = {
@@ -239,6 +306,9 @@ static const struct setting rows[] = {
 	  .help = "how long a client may take nothing of an answer before its connection is cut" },
 	{ "timeouts.drain", SETTING_DURATION, .def = "30s", .min = "0", .max = "1d", AT(drain_ns),
 	  .help = "how long a worker that is leaving may finish what it has" },
+	{ "timeouts.drain_delay", SETTING_DURATION, .def = "0s", .min = "0", .max = "1d", AT(drain_delay_ns),
+	  .help = "how long a stop waits before it begins: everything is served as before, but health routes"
+		  " answer 503, so that a load balancer sends its clients elsewhere" },
 	{ "timeouts.prepare", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(prepare_ns),
 	  .help = "how long a worker may take to prepare a new configuration before the reload is called "
 		  "off" },
@@ -249,8 +319,9 @@ static const struct setting rows[] = {
 	{ "limits.headers", SETTING_INTEGER, .def = "100", .min = "1", .max = "1000", AT(headers),
 	  .help = "the most header fields in a request; more get 431" },
 	{ "limits.connections", SETTING_INTEGER, .def = "16384", .min = "1", .max = "1000000",
-	  AT(connections), .help = "the most connections of one worker, within what limits.open_files leaves;"
-		  " further ones wait in the backlog" },
+	  AT(connections),
+	  .help = "the most connections of one worker, within what limits.open_files leaves; idle ones make"
+		  " room for new ones, and when there are none, further ones wait in the backlog" },
 	{ "limits.open_files", SETTING_COUNT, .def = "auto", .min = "64", .max = "10000000", .when = REPLACE,
 	  AT(open_files),
 	  .help = "the most open files of one worker (RLIMIT_NOFILE); auto is the hard limit that drover was "

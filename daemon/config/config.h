@@ -7,6 +7,7 @@
 #include "setting.h"
 
 #include "base/log_writer.h"
+#include "net/listener.h"
 
 #include <stdint.h>
 
@@ -23,7 +24,9 @@ struct listen_config {
 	const char *address;
 	const char *name;               /* FileDescriptorName= of what systemd passes for it; NULL: any */
 	unsigned backlog;
-	bool v6only, defer_accept;
+	bool v6only, defer_accept, freebind;
+	const char *device;             /* of TCP; NULL: any */
+	const char *mode, *owner, *group;       /* of a unix socket's path; NULL: not set */
 };
 
 struct route_config {
@@ -53,12 +56,18 @@ struct config {
 	unsigned access_format;         /* enum access_format */
 	unsigned access_sample;
 	uint64_t access_slow_ns;
-	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_ns, prepare_ns;
+	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_delay_ns, drain_ns, prepare_ns;
 	uint64_t request_line_bytes, header_bytes;
 	unsigned headers, connections, open_files, max_generations, max_draining;
 };
 
 extern const struct schema config_schema;
+
+/* The permissions that listen.mode means; 0666 when it is not set. */
+unsigned config_mode(const struct listen_config *listen);
+
+/* How the address is to be opened; owner and group count once config_owners made them numbers. */
+struct listener_options config_listener_options(const struct listen_config *listen);
 
 /* The number of workers that `config` means: as set, or one per CPU that this process may use, the affinity
  * mask (sched_getaffinity(2)) and the cgroup's CPU quota considered. */

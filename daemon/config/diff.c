@@ -5,6 +5,7 @@
 #include "net/addr.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static bool is_scalar(const struct setting *row)
 {
@@ -25,7 +26,23 @@ static void compare_row(const struct setting *row, const struct config *old, con
 	}
 }
 
-/* IPV6_V6ONLY cannot change on a socket that is bound (ipv6(7)), and the socket must not be closed. */
+/* What decides how a socket is bound (IPV6_V6ONLY and IP_FREEBIND count at bind(2); another SO_BINDTODEVICE
+ * takes CAP_NET_RAW and cannot change for a whole group of sockets at once) cannot change while it is open,
+ * and the socket must not be closed. */
+static void compare_one(const struct listen_config *a, const struct listen_config *b,
+			struct config_diff *diff)
+{
+	static const char *const names[] = { "listen.v6only", "listen.freebind", "listen.device" };
+	const struct schema *schema = setting_find(&config_schema, NULL, "listen")->of;
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct setting *row = setting_find(schema, NULL, names[i] + strlen("listen."));
+
+		if (!setting_same(row, (void *)(uintptr_t)a, (void *)(uintptr_t)b))
+			diff->restart = names[i];
+	}
+}
+
 static void compare_listen(const struct config *old, const struct config *new, struct config_diff *diff)
 {
 	struct addr before, after;
@@ -35,9 +52,9 @@ static void compare_listen(const struct config *old, const struct config *new, s
 		for (unsigned j = 0; j < old->listen.count; j++) {
 			const struct listen_config *a = config_listen(old, j), *b = config_listen(new, i);
 
-			if (a->v6only != b->v6only && addr_parse(a->address, &before, &err) &&
-			    addr_parse(b->address, &after, &err) && strcmp(before.text, after.text) == 0)
-				diff->restart = "listen.v6only";
+			if (addr_parse(a->address, &before, &err) && addr_parse(b->address, &after, &err) &&
+			    strcmp(before.text, after.text) == 0)
+				compare_one(a, b, diff);
 		}
 	}
 }

@@ -58,11 +58,11 @@ void probe_addresses(const struct config *config, struct problems *problems)
 
 	for (unsigned i = 0; i < config->listen.count; i++) {
 		const struct listen_config *listen = config_listen(config, i);
+		struct listener_options options = config_listener_options(listen);
 		struct addr addr;
 		struct err err;
 
-		if (addr_parse(listen->address, &addr, &err) &&
-		    listener_may_bind(&addr, listen->v6only, &err))
+		if (addr_parse(listen->address, &addr, &err) && listener_may_bind(&addr, &options, &err))
 			continue;
 		problems_add(problems, "%s: listen on %s: %s",
 			     origin_or(setting_origin_of(schema, listen, "address")), listen->address,

@@ -101,6 +101,7 @@ static enum step start_linger(struct http1 *http)
 	release_buffers(http);
 	http1_enter(http, STAGE_LINGER);
 	http->linger_left = LINGER_BYTES;
+	conn_leaves(http->conn);
 	if (!http->conn->ended)
 		http->conn->transport->shutdown(http->conn);
 	return STEP_ON;
@@ -348,7 +349,7 @@ static enum served run(struct http1 *http)
 {
 	enum step step = work(http);
 
-	if (step == STEP_WAIT && is_idle(http) && http->conn->engine->close_idle) {
+	if (step == STEP_WAIT && is_idle(http) && conn_is_spare(http->conn)) {
 		start_linger(http);
 		step = work(http);
 	}
@@ -400,15 +401,9 @@ static enum served http1_adopt(struct conn *conn)
 }
 
 /* An idle connection is looked at once more: a request that came meanwhile is still answered. */
-/* Clients connect because they have a request: it is on its way. */
-static bool is_fresh(const struct conn *conn)
-{
-	return conn->served == 0 && conn->engine->loop->now_ns - conn->since_ns < CLOCK_S;
-}
-
 static enum served http1_drain(struct conn *conn, bool close_idle)
 {
-	if (!close_idle || conn->state != NULL || is_fresh(conn))
+	if (!close_idle || conn->state != NULL)
 		return SERVED_WAIT;
 	conn->readable = true;
 	return http1_ready(conn);
@@ -427,11 +422,17 @@ static void http1_close(struct conn *conn)
 	state_free(http);
 }
 
-static bool http1_idle(const struct conn *conn)
+static enum doing http1_doing(const struct conn *conn)
 {
+	static const enum doing doings[STAGES] = {
+		[STAGE_HEAD] = DOING_HEAD,
+		[STAGE_WAITING] = DOING_WAITING,
+		[STAGE_SENDING] = DOING_SENDING,
+		[STAGE_LINGER] = DOING_LEAVING,
+	};
 	const struct http1 *http = conn->state;
 
-	return http == NULL || http->stage == STAGE_LINGER;
+	return http == NULL || is_idle(http) ? DOING_IDLE : doings[http->stage];
 }
 
 const struct protocol protocol_http1 = {
@@ -444,5 +445,5 @@ const struct protocol protocol_http1 = {
 	.adopt = http1_adopt,
 	.drain = http1_drain,
 	.close = http1_close,
-	.idle = http1_idle,
+	.doing = http1_doing,
 };

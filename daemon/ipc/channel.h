@@ -8,8 +8,10 @@
  *	GO	g
  *	ABORT	g
  *	REOPEN	n, log files opened anew	REOPENED n, whether it writes to them now
- *	COVER	the slots without a worker
+ *	COVER	the slots without a worker	RELEASED r: none of those sockets is held any more
+ *	LEAVING	health checks shall fail	SPENT	all that it had when DRAIN came is done
  *	DRAIN
+ *	RELEASE	r, listeners: let their sockets go
  *
  * Only these change what a worker does; the channel's end makes it drain and leave. */
 #ifndef IPC_CHANNEL_H
@@ -22,7 +24,7 @@
 
 enum {
 	CHANNEL_MAX_FDS = 253,          /* SCM_MAX_FD of the kernel */
-	CHANNEL_MAX_LISTENERS = 128,
+	CHANNEL_MAX_LISTENERS = 256,    /* twice what a configuration may have: old and new ones */
 	CHANNEL_MAX_SLOTS = 1024,
 };
 
@@ -40,6 +42,10 @@ enum message_type {
 	MESSAGE_FAILED,
 	MESSAGE_ADOPTED,
 	MESSAGE_REOPENED,
+	MESSAGE_LEAVING,
+	MESSAGE_RELEASE,
+	MESSAGE_RELEASED,
+	MESSAGE_SPENT,
 	MESSAGE_TYPES
 };
 
@@ -89,7 +95,15 @@ struct reopened_note {
 
 struct drain_note {
 	uint64_t deadline_ns;           /* CLOCK_MONOTONIC: what is not finished then is cut */
-	bool close_idle;                /* the service stops: idle connections are closed now */
+	bool close_idle;                /* the service stops: idle connections are closed at the end */
+	bool keep_sockets;              /* accept on until RELEASE */
+};
+
+struct release_note {
+	uint32_t listener_count;
+	uint32_t listeners[CHANNEL_MAX_LISTENERS];
+	bool all;                       /* whatever the list says */
+	bool empty;                     /* accept what waits there first */
 };
 
 struct message {
@@ -103,6 +117,7 @@ struct message {
 		struct drain_note drain;
 		struct logs_note logs;
 		struct reopened_note reopened;
+		struct release_note release;
 		char text[ERR_TEXT_BYTES];
 	} body;
 };

@@ -83,6 +83,8 @@ static bool check(const struct master *master, struct checker_result *result, in
 	if (!read_config(input, generation, problems))
 		return false;
 	look_around(generation->config, &result->findings);
+	if (!config_owners(generation->config, &generation->arena, problems))
+		return false;
 	if (!config_identity(generation->config, &result->identity, &err) ||
 	    !privilege_drop(result->identity.change, result->identity.uid, result->identity.gid, &err))
 		return problems_add(problems, "%s: %s", input->path, err.text), false;

@@ -25,6 +25,7 @@ struct control {
 	struct master *master;
 	struct source source;
 	struct addr addr;
+	struct listener_path path;
 	struct list clients, gone;      /* gone: freed at the turn's end */
 	unsigned count;
 	bool full;                      /* not accepting until a client has gone */
@@ -341,7 +342,12 @@ static void on_connection(struct source *source, uint32_t events)
 
 static bool listen_at(struct control *control, const char *path, struct err *err)
 {
-	struct listener_options options = { .backlog = 128, .mode = 0600 };
+	struct listener_options options = {
+		.backlog = 128,
+		.mode = 0600,
+		.owner = LISTENER_AS_CREATED,
+		.group = LISTENER_AS_CREATED,
+	};
 	char text[CONTROL_PATH_BYTES + 8], directory[CONTROL_PATH_BYTES];
 	mode_t mask;
 
@@ -353,11 +359,11 @@ static bool listen_at(struct control *control, const char *path, struct err *err
 	if (!addr_parse(text, &control->addr, err))
 		return false;
 	mask = umask(0177);             /* never open to others, not even for a moment */
-	control->source.fd = listener_bind(&control->addr, false, err);
+	control->source.fd = listener_bind(&control->addr, &options, &control->path, err);
 	umask(mask);
 	if (control->source.fd < 0)
 		return false;
-	return listener_start(control->source.fd, &control->addr, &options, err);
+	return listener_start(control->source.fd, &control->addr, &control->path, &options, err);
 }
 
 bool control_open(struct master *master, const struct config *config, struct err *err)
@@ -382,7 +388,7 @@ bool control_open(struct master *master, const struct config *config, struct err
 		return true;
 	if (control->source.fd >= 0) {          /* it was bound: the path is ours */
 		fd_close(&control->source.fd);
-		listener_unlink(&control->addr);
+		listener_unlink(&control->addr, &control->path);
 	}
 	if (!is_auto)
 		return err_add(err, "control");
@@ -410,7 +416,7 @@ void control_close(struct master *master)
 	while (!list_empty(&control->clients))
 		client_free(LIST_ENTRY(control->clients.next, struct client, link));
 	if (control->source.fd >= 0)
-		listener_unlink(&control->addr);
+		listener_unlink(&control->addr, &control->path);
 	loop_remove(&master->loop, &control->source);
 	fd_close(&control->source.fd);
 	control_sweep(master);

@@ -234,20 +234,27 @@ void inherit_explain(const struct master *master, const struct addr *addr, struc
 				one->addr.text, one->name);
 }
 
-/* The name that it has in the store stands for all of its address: so it goes only with its address. */
-static bool is_stale(const struct inherited *one, const struct config *config)
+/* Why a stored one cannot be served on; NULL: it can. The name that it has in the store stands for all of its
+ * address: so it goes only with its address. */
+static const char *why_stale(const struct inherited *one, const struct config *config)
 {
 	const struct listen_config *entry = entry_at(config, one->addr.text);
+	struct listener_path path;
+	struct err err;
 
-	return one->keeper == KEEPER_STORE &&
-	       (one->flaw != NULL || entry == NULL || !has_v6only(one->fd, &one->addr, entry->v6only));
+	if (one->flaw != NULL)
+		return one->flaw;
+	if (entry == NULL)
+		return "it is not in the configuration any more";
+	if (!has_v6only(one->fd, &one->addr, entry->v6only))
+		return "its v6only is another one now";
+	return listener_identify(&one->addr, &path, &err) ? NULL : "its path is gone";
 }
 
 /* systemd lets its duplicate go a little later; after shutdown(2) the address is free at once. */
-static void let_go(struct master *master, struct inherited *one)
+static void let_go(struct master *master, struct inherited *one, const char *why)
 {
-	log_event(LEVEL_WARNING, "stored_socket_dropped", log_text("name", one->name),
-		  log_text("why", one->flaw != NULL ? one->flaw : "it is not in the configuration any more"));
+	log_event(LEVEL_WARNING, "stored_socket_dropped", log_text("name", one->name), log_text("why", why));
 	shutdown(one->fd, SHUT_RDWR);
 	notify_forget(master, one->name, 1);
 	list_remove(&one->link);
@@ -260,10 +267,11 @@ void inherit_drop_stale(struct master *master, const struct config *config)
 
 	for (struct list *link = master->inherited.next; link != &master->inherited; link = next) {
 		struct inherited *one = LIST_ENTRY(link, struct inherited, link);
+		const char *why = one->keeper == KEEPER_STORE ? why_stale(one, config) : NULL;
 
 		next = link->next;
-		if (is_stale(one, config))
-			let_go(master, one);
+		if (why != NULL)
+			let_go(master, one, why);
 	}
 }
 

@@ -1,4 +1,4 @@
-/* master.c - the master's life: start, signals, stop.
+/* master.c - the master's life: start and signals.
  *
  * Called by main.c. The start is the first reload, from nothing; a failure there ends the process, later ones
  * never do. */
@@ -15,46 +15,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-void master_check_end(struct master *master)
-{
-	if (master->stopping && list_empty(&master->children))
-		loop_stop(&master->loop);
-}
-
-static void retire_all(struct master *master)
-{
-	struct list *next;
-
-	for (struct list *link = master->children.next; link != &master->children; link = next) {
-		next = link->next;
-		child_happens(LIST_ENTRY(link, struct child, link), EV_RETIRE);
-	}
-}
-
-void master_stop(struct master *master, bool at_once)
-{
-	bool first = !master->stopping;
-
-	master->stopping = true;
-	if (first) {
-		if (master->current.generation != NULL) /* else the start failed, and that is what is said */
-			log_event(LEVEL_NOTICE, "stopping",
-				  log_text("how", at_once ? "at once" : "gracefully"));
-		notify_stopping(master);
-		reload_stop(master);
-		reopen_stop(master);
-		for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
-			timer_cancel(&master->slots[i].respawn);
-	}
-	if (at_once)
-		spawn_kill_all(master);
-	else if (first)
-		retire_all(master);
-	if (first) /* workers empty the queues that they hold; who comes later is refused at once */
-		sockets_close(master);
-	master_check_end(master);
-}
 
 static void on_reload_signal(struct master *master)
 {
@@ -256,9 +216,7 @@ int master_run(const struct master_setup *setup)
 	reload_ask(master, &master->starter, false);
 	if (!loop_run(&master->loop, &err))
 		snprintf(master->failure, sizeof(master->failure), "%s", err.text);
-	status = master->failure[0] != '\0' ? say_failure(master) : 0;
-	if (status == 0)
-		log_event(LEVEL_NOTICE, "stopped");
+	status = master->failure[0] != '\0' ? say_failure(master) : master->exit_status;
 	tear_down(master);
 	return status;
 }

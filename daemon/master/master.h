@@ -18,12 +18,16 @@
 #include "ipc/board.h"
 #include "ipc/channel.h"
 #include "ipc/control.h"
+#include "net/conn.h"
 #include "net/listener.h"
 
 #include <sys/types.h>
 
 /* A worker that has served for so long is healthy: its slot's back-off starts anew. */
 #define SLOT_HEALTHY_NS (10 * CLOCK_S)
+
+/* How long handshakes that had begun may take to be completed when a socket is let go: a long round trip. */
+#define RELEASE_SETTLE_NS (250 * CLOCK_MS)
 
 /* What main.c wires in. */
 struct master_setup {
@@ -83,6 +87,9 @@ struct child {
 	uint64_t sockets_sent;          /* the highest serial of a socket that it holds */
 	uint64_t reopening;             /* the reopening that it has not answered yet; 0: none */
 	uint64_t started_ns, served_ns;
+	bool releasing;                 /* it was told to let sockets go and has not said that it did */
+	bool spent;                     /* all that it had at the stop is done */
+	bool killed;                    /* SIGKILL was sent */
 };
 
 /* A slot at the watchdog's last look. */
@@ -131,6 +138,7 @@ struct listener {
 	struct list link;
 	uint32_t id;
 	struct addr addr;
+	struct listener_path path;
 	struct listener_options options;        /* in force */
 	struct listener_options wanted;         /* by the open transition */
 	bool keep;                      /* the open transition's generation has it */
@@ -170,6 +178,27 @@ struct reopening {
 	struct list askers, later;      /* as in struct transition */
 	struct timer deadline;
 	char failure[ERR_TEXT_BYTES];   /* of the first that could not; "": none */
+};
+
+/* Listening sockets being let go: see release.c. */
+struct release {
+	uint64_t number;                /* of the last one */
+	bool all;                       /* the service stops; else what is not configured any more */
+	bool told;                      /* workers were */
+	struct timer timer;
+	void (*done)(struct master *master);    /* NULL: none is under way */
+};
+
+/* The end of the service: see stop.c. */
+struct stop {
+	bool draining;                  /* the delay is over */
+	bool settled;                   /* sockets that outlive the service may be let go */
+	bool at_once;
+	bool said;                      /* how it ended was logged */
+	struct timer timer;
+	uint64_t began_ns;
+	uint64_t before[COUNTERS];      /* the sums of all workers when the drain began */
+	uint64_t killed;                /* connections of workers that had to be killed */
 };
 
 struct checker {
@@ -213,7 +242,9 @@ struct master {
 	struct asker starter;           /* waits for the first generation to serve */
 	struct slot_set uncovered;      /* as it was last told to the workers */
 	int exit_status;
-	bool stopping;
+	bool stopping;                  /* from TERM on */
+	struct stop stop;
+	struct release release;
 	char failure[PROBLEMS_MAX_BYTES];       /* why the start failed */
 	uint64_t reloads_good, reloads_bad;
 	char last_reload[ERR_TEXT_BYTES];
@@ -223,18 +254,42 @@ struct master {
 };
 
 /* Runs the service until it is stopped; returns the exit status: 0 stopped as asked, 1 the start failed, 2
- * the configuration is wrong (both said on stderr). */
+ * the configuration is wrong (both said on stderr), 3 the drain's deadline cut connections. */
 int master_run(const struct master_setup *setup);
-
-/* Graceful (drain, deadline) or at once. */
-void master_stop(struct master *master, bool at_once);
-
-/* Ends the loop when nothing is left to wait for. */
-void master_check_end(struct master *master);
 
 static inline bool master_is_stopping(const struct master *master)
 {
 	return master->stopping;
+}
+
+/* ---- stop.c ---- */
+/* Graceful (delay, drain, deadline) or at once. */
+void master_stop(struct master *master, bool at_once);
+/* Ends the loop when nothing is left to wait for. */
+void master_check_end(struct master *master);
+/* A worker that began to serve during the delay learns of it. */
+void stop_tell(struct child *child);
+void stop_child_spent(struct child *child);
+/* A worker is killed because its drain took too long. */
+void stop_child_killed(const struct child *child);
+
+static inline bool stop_is_draining(const struct master *master)
+{
+	return master->stop.draining;
+}
+
+/* ---- release.c ---- */
+/* Begins to let listening sockets go, all or those that are not configured any more: `done` is called when no
+ * worker holds them, at most some seconds later. One that is under way is replaced by it. */
+void release_begin(struct master *master, bool all, uint64_t settle_ns, void (*done)(struct master *master));
+void release_child_done(struct child *child, uint64_t number);
+/* It died: nobody waits for it. */
+void release_child_died(struct child *child);
+void release_cancel(struct master *master);
+
+static inline bool release_is_open(const struct master *master)
+{
+	return master->release.done != NULL;
 }
 
 /* ---- checker.c ---- */
@@ -312,8 +367,12 @@ bool sockets_commit(struct master *master, struct err *err);
 void sockets_abort(struct master *master);
 /* After the commit: who accepts from which socket now. */
 void sockets_settle(struct master *master);
-/* Closes the listeners that the committed generation has not. */
+/* Closes the listeners that the committed generation has not, and counts who waited there. */
 void sockets_sweep(struct master *master);
+/* True when there are such. */
+bool sockets_leave(const struct master *master);
+/* Calls `act` for each socket, of all listeners or of those. */
+void sockets_for_each(struct master *master, bool all, void (*act)(struct listener *listener, int fd));
 /* Sends the sockets of the verdict's listeners that the child has not yet. */
 bool sockets_send(struct child *child, const struct verdict *verdict, struct err *err);
 /* Fills in which listeners and how many slots the verdict has. */
@@ -321,7 +380,7 @@ void sockets_note(struct master *master, const struct verdict *verdict, struct p
 /* Are the listener's sockets held by systemd after we have let them go?  A unit's always, those in the store
  * unless the address was `removed`: then nothing may be done to them that outlasts us. */
 bool sockets_live_on(const struct listener *listener, bool removed);
-/* Closes all; what lives on in systemd keeps its path and its queue. */
+/* Closes all, and counts who waited there; what lives on in systemd keeps its path and its queue. */
 void sockets_close(struct master *master);
 
 /* ---- inherit.c: what systemd passes at the start ---- */
@@ -388,6 +447,8 @@ void notify_starting(struct master *master);
 void notify_ready(const struct master *master);
 void notify_reloading(struct master *master);
 void notify_stopping(struct master *master);
+/* How the stop went, for the status line. */
+void notify_stopped(const char *text);
 /* The status line alone, when nothing is under way that has one of its own. */
 void notify_status(const struct master *master);
 /* The period of the watchdog; 0: there is none. */

@@ -241,3 +241,8 @@ void notify_forget_listener(struct master *master, const struct listener *listen
 	if (count > 0 && store_name(&listener->addr, name))
 		notify_forget(master, name, count);
 }
+
+void notify_stopped(const char *text)
+{
+	sd_notifyf(0, "STATUS=%s", text);
+}

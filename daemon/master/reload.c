@@ -213,7 +213,8 @@ static void count_votes(struct master *master)
 		call_off(master, "prepare", "every worker that was asked died");
 		break;
 	case TRANSITION_DONE:
-		done(master);
+		if (!release_is_open(master))   /* removed addresses are let go first */
+			done(master);
 		break;
 	}
 }
@@ -287,6 +288,15 @@ static void mark_replacements(struct master *master)
 	}
 }
 
+/* The addresses that the reload removed have been let go by all workers. */
+static void removed(struct master *master)
+{
+	if (master->transition.phase == PHASE_GOING)
+		count_votes(master);
+	else
+		sockets_sweep(master);  /* a stop came between */
+}
+
 static void commit(struct master *master)
 {
 	struct transition *transition = &master->transition;
@@ -316,6 +326,8 @@ static void commit(struct master *master)
 			vote(child, VOTER_GO, "", "");
 	FOR_EACH_CHILD(master, child)
 		catch_up(child);
+	if (sockets_leave(master))
+		release_begin(master, false, RELEASE_SETTLE_NS, removed);
 	count_votes(master);
 }
 

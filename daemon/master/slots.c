@@ -19,7 +19,7 @@ static bool needs_worker(const struct slot *slot)
 {
 	const struct master *master = slot->master;
 
-	return !master_is_stopping(master) && master->current.generation != NULL && slot->next == NULL &&
+	return !stop_is_draining(master) && master->current.generation != NULL && slot->next == NULL &&
 	       index_of(slot) < master->slot_count && (slot->serving == NULL || slot->replace);
 }
 
@@ -125,7 +125,7 @@ void slots_cover(struct master *master)
 	for (unsigned i = 0; i < master->slot_count; i++)
 		if (master->slots[i].serving == NULL)
 			slot_set_add(&uncovered, i);
-	if (master_is_stopping(master) || memcmp(&uncovered, &master->uncovered, sizeof(uncovered)) == 0)
+	if (stop_is_draining(master) || memcmp(&uncovered, &master->uncovered, sizeof(uncovered)) == 0)
 		return;
 	master->uncovered = uncovered;
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -76,7 +77,7 @@ bool sockets_live_on(const struct listener *listener, bool removed)
 static void drop(struct master *master, struct listener *listener, enum drop why)
 {
 	if (listener->count > 0 && !sockets_live_on(listener, why == DROP_REMOVED))
-		listener_unlink(&listener->addr);       /* the path goes with the socket */
+		listener_unlink(&listener->addr, &listener->path);       /* the path goes with the socket */
 	if (why == DROP_REMOVED)
 		notify_forget_listener(master, listener);
 	for (unsigned i = 0; i < listener->count; i++)
@@ -101,7 +102,7 @@ static bool add(struct master *master, struct listener *listener, const struct l
 
 static bool add_fresh(struct master *master, struct listener *listener, struct err *err)
 {
-	int fd AUTO_CLOSE = listener_bind(&listener->addr, listener->wanted.v6only, err);
+	int fd AUTO_CLOSE = listener_bind(&listener->addr, &listener->wanted, &listener->path, err);
 
 	if (fd < 0)
 		return err_add(err, "slot %u", listener->count);
@@ -114,6 +115,8 @@ static bool add_fresh(struct master *master, struct listener *listener, struct e
 /* What systemd passed for this address. */
 static bool add_inherited(struct master *master, struct listener *listener, struct err *err)
 {
+	struct err gone;
+
 	for (struct inherited *one = inherit_claim(master, &listener->addr); one != NULL;
 	     one = inherit_claim(master, &listener->addr)) {
 		struct listen_socket socket = {
@@ -126,6 +129,8 @@ static bool add_inherited(struct master *master, struct listener *listener, stru
 		}
 		free(one);
 		listener->inherited = true;
+		/* a unit's path that is gone is the unit's to mend; until then there is none that is ours */
+		listener_identify(&listener->addr, &listener->path, &gone);
 	}
 	return true;
 }
@@ -171,8 +176,8 @@ static struct listener *new_listener(struct master *master, const struct addr *a
 }
 
 /* Sockets that systemd passed, or else the address must be free. */
-static struct listener *make_listener(struct master *master, const struct addr *addr, bool v6only,
-				      struct err *err)
+static struct listener *make_listener(struct master *master, const struct addr *addr,
+				      const struct listener_options *options, struct err *err)
 {
 	struct listener *listener = new_listener(master, addr);
 
@@ -180,7 +185,7 @@ static struct listener *make_listener(struct master *master, const struct addr *
 		return err_set(err, "out of memory"), NULL;
 	if (!add_inherited(master, listener, err))
 		return NULL;
-	if (listener->count > 0 || own_overlap(master, listener) || listener_probe(addr, v6only, err))
+	if (listener->count > 0 || own_overlap(master, listener) || listener_probe(addr, options, err))
 		return listener;
 	inherit_explain(master, addr, err);
 	return NULL;
@@ -189,6 +194,7 @@ static struct listener *make_listener(struct master *master, const struct addr *
 static bool prepare_one(struct master *master, const struct verdict *next, const struct listen_config *config,
 			struct err *err)
 {
+	struct listener_options options = config_listener_options(config);
 	struct listener *listener;
 	struct addr addr;
 
@@ -196,19 +202,14 @@ static bool prepare_one(struct master *master, const struct verdict *next, const
 		return false;
 	listener = find(master, addr.text);
 	if (listener == NULL && master->transition.dry && addr_is_unix(&addr) && !inherit_has(master, &addr))
-		return listener_may_bind(&addr, false, err);   /* a path is there for everybody to see */
+		return listener_may_bind(&addr, &options, err); /* a path is there for everybody to see */
 	if (listener == NULL)
-		listener = make_listener(master, &addr, config->v6only, err);
+		listener = make_listener(master, &addr, &options, err);
 	if (listener == NULL)
 		return false;
+	options.path_is_given = is_kept_by(listener, KEEPER_UNIT);
 	listener->keep = true;
-	listener->wanted = (struct listener_options){
-		.backlog = config->backlog,
-		.mode = 0666,
-		.v6only = config->v6only,
-		.defer_accept = config->defer_accept,
-		.path_is_given = is_kept_by(listener, KEEPER_UNIT),
-	};
+	listener->wanted = options;
 	return fill(master, listener, next, err);
 }
 
@@ -234,7 +235,8 @@ bool sockets_prepare(struct master *master, const struct verdict *next, struct e
 static bool start_all(struct listener *listener, struct err *err)
 {
 	for (unsigned i = 0; i < listener->count; i++)
-		if (!listener_start(listener->sockets[i].fd, &listener->addr, &listener->wanted, err))
+		if (!listener_start(listener->sockets[i].fd, &listener->addr, &listener->path,
+				    &listener->wanted, err))
 			return false;
 	return true;
 }
@@ -319,13 +321,42 @@ void sockets_abort(struct master *master)
 			fd_close(&listener->sockets[--listener->count].fd);
 		/* a commit that failed half-way may have changed the backlog of those that serve */
 		for (unsigned i = 0; i < listener->count; i++)
-			listener_start(listener->sockets[i].fd, &listener->addr, &listener->options, &err);
+			listener_start(listener->sockets[i].fd, &listener->addr, &listener->path,
+				       &listener->options, &err);
 	}
+}
+
+/* What nobody accepted before the sockets go.  A unix socket cannot be asked: what is in its queue is taken
+ * out, which is the same to its clients. */
+static unsigned waiting_at(const struct listener *listener, int fd)
+{
+	unsigned count = 0;
+	int lost;
+
+	if (!addr_is_unix(&listener->addr))
+		return listener_queue(fd).waiting;
+	while (count < listener->options.backlog && (lost = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		count++;
+		fd_close(&lost);
+	}
+	return count;
+}
+
+static unsigned count_lost(struct master *master, const struct listener *listener, enum counter counter)
+{
+	unsigned lost = 0;
+
+	for (unsigned i = 0; i < listener->count; i++)
+		if (listener->sockets[i].listening && listener->sockets[i].keeper != KEEPER_UNIT)
+			lost += waiting_at(listener, listener->sockets[i].fd);
+	master->board->column[BOARD_RETIRED].counters[counter] += lost;
+	return lost;
 }
 
 void sockets_sweep(struct master *master)
 {
 	struct list *next;
+	unsigned lost;
 
 	for (struct list *link = master->listeners.next; link != &master->listeners; link = next) {
 		struct listener *listener = LIST_ENTRY(link, struct listener, link);
@@ -333,7 +364,9 @@ void sockets_sweep(struct master *master)
 		next = link->next;
 		if (listener->keep)
 			continue;
-		log_event(LEVEL_INFO, "listener_removed", log_text("address", listener->addr.text));
+		lost = count_lost(master, listener, COUNT_LOST_ADDRESS_REMOVED);
+		log_event(lost > 0 ? LEVEL_WARNING : LEVEL_INFO, "listener_removed",
+			  log_text("address", listener->addr.text), log_number("lost", lost));
 		drop(master, listener, DROP_REMOVED);
 	}
 	master->outlive = all_outlive(master);
@@ -341,16 +374,42 @@ void sockets_sweep(struct master *master)
 
 void sockets_close(struct master *master)
 {
-	while (!list_empty(&master->listeners))
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop() takes it out of the list */
-		drop(master, LIST_ENTRY(master->listeners.next, struct listener, link), DROP_STOPPED);
+	while (!list_empty(&master->listeners)) {
+		struct listener *listener = LIST_ENTRY(master->listeners.next, struct listener, link);
+
+		/* else what waits there is the next process's */
+		if (!master->outlive) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop() unlinks it */
+			count_lost(master, listener, COUNT_LOST_STOP);
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the same */
+		drop(master, listener, DROP_STOPPED);
+	}
+}
+
+/* ---- letting go -------------------------------------------------------------------------------------- */
+
+bool sockets_leave(const struct master *master)
+{
+	for (const struct list *link = master->listeners.next; link != &master->listeners; link = link->next)
+		if (!LIST_ENTRY(link, struct listener, link)->keep)
+			return true;
+	return false;
+}
+
+void sockets_for_each(struct master *master, bool all, void (*act)(struct listener *listener, int fd))
+{
+	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
+		struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		for (unsigned i = 0; i < listener->count && (all || !listener->keep); i++)
+			if (listener->sockets[i].keeper == KEEPER_NONE ||
+			    (listener->sockets[i].keeper == KEEPER_STORE && !all))
+				act(listener, listener->sockets[i].fd);
+	}
 }
 
 /* ---- telling a worker -------------------------------------------------------------------------------- */
 
-/* True when the verdict's configuration has the address. (`keep` speaks of the newest one only: while a
- * transition is open, a worker may be respawned for the one before.) */
-static bool belongs(const struct listener *listener, const struct verdict *verdict)
+static bool is_configured(const struct listener *listener, const struct verdict *verdict)
 {
 	const struct config *config = verdict->generation->config;
 	struct addr addr;
@@ -361,6 +420,17 @@ static bool belongs(const struct listener *listener, const struct verdict *verdi
 		    strcmp(addr.text, listener->addr.text) == 0)
 			return true;
 	return false;
+}
+
+/* Does a worker that serves the verdict accept from the listener?  If the configuration has the address,
+ * and as long as it is being let go.  (`keep` speaks of the newest configuration only: while a transition
+ * is open, a worker may be respawned for the one before.) */
+static bool belongs(const struct master *master, const struct listener *listener,
+		    const struct verdict *verdict)
+{
+	if (!listener->keep)
+		return !master->release.told;
+	return is_configured(listener, verdict);
 }
 
 struct batch {
@@ -414,7 +484,7 @@ bool sockets_send(struct child *child, const struct verdict *verdict, struct err
 	for (struct list *link = listeners->next; link != listeners; link = link->next) {
 		struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
-		if (belongs(listener, verdict) && !send_listener(&batch, listener, err))
+		if (belongs(child->master, listener, verdict) && !send_listener(&batch, listener, err))
 			return false;
 	}
 	if (!flush(&batch, err))
@@ -429,7 +499,7 @@ void sockets_note(struct master *master, const struct verdict *verdict, struct p
 	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
 		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
-		if (belongs(listener, verdict) && note->listener_count < CHANNEL_MAX_LISTENERS)
+		if (belongs(master, listener, verdict) && note->listener_count < CHANNEL_MAX_LISTENERS)
 			note->listeners[note->listener_count++] = (struct listener_note){
 				.listener = listener->id,
 				.shared = is_shared(master, listener, verdict),

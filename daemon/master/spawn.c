@@ -71,6 +71,10 @@ static void on_message(struct child *child, const struct message *message)
 		reload_child_adopted(child, message->generation);
 	else if (message->type == MESSAGE_REOPENED)
 		reopen_child_answered(child, message->generation, message->body.reopened.good != 0);
+	else if (message->type == MESSAGE_RELEASED)
+		release_child_done(child, message->generation);
+	else if (message->type == MESSAGE_SPENT)
+		stop_child_spent(child);
 	else
 		log_event(LEVEL_WARNING, "worker_message_unknown", log_number("slot", child->slot));
 }
@@ -165,6 +169,7 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 		slot_respawn(slot, step.action == ACT_RESPAWN_NOW);
 	reload_child_died(child);
 	reopen_child_gone(child);
+	release_child_died(child);
 	slots_cover(master);
 	bury(child);
 	master_check_end(master);
@@ -185,6 +190,9 @@ static void on_deadline(struct timer *timer, uint64_t now_ns)
 
 static void send_signal(struct child *child, int signal_number)
 {
+	if (signal_number == SIGKILL && !child->killed)
+		stop_child_killed(child);
+	child->killed |= signal_number == SIGKILL;
 	log_event(child->trial ? LEVEL_DEBUG : LEVEL_NOTICE, "worker_killed", log_number("slot", child->slot),
 		  log_number("pid", (uint64_t)child->pid), log_text("signal", strsignal(signal_number)));
 	pidfd_send_signal(child->exit.fd, signal_number, NULL, 0);
@@ -208,8 +216,11 @@ static void send_drain(struct child *child)
 	struct message message = { .type = MESSAGE_DRAIN, .bytes = sizeof(struct drain_note) };
 	struct err err;
 
-	message.body.drain =
-		(struct drain_note){ master->loop.now_ns + drain_ns, master_is_stopping(master) };
+	message.body.drain = (struct drain_note){
+		.deadline_ns = master->loop.now_ns + drain_ns,
+		.close_idle = stop_is_draining(master),
+		.keep_sockets = stop_is_draining(master),
+	};
 	loop_timer(&master->loop, &child->deadline, drain_ns + DRAIN_GRACE_MS * CLOCK_MS);
 	if (!channel_send(child->channel.fd, &message, NULL, 0, &err))
 		unreachable(child, &err);
@@ -226,6 +237,7 @@ static void send_go(struct child *child)
 	if (!channel_send(child->channel.fd, &cover, NULL, 0, &err) ||
 	    !channel_tell(child->channel.fd, MESSAGE_GO, child->asked, &err))
 		unreachable(child, &err);
+	stop_tell(child);
 }
 
 static void bug(struct child *child, enum child_event event)

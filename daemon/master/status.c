@@ -52,6 +52,22 @@ static json_t *slots_json(const struct master *master)
 	return slots;
 }
 
+static json_t *listener_json(const struct listener *listener)
+{
+	unsigned waiting = 0, dropped = 0;
+
+	for (unsigned i = 0; i < listener->count; i++) {
+		struct listener_queue queue = listener_queue(listener->sockets[i].fd);
+
+		waiting += queue.waiting;
+		dropped += queue.dropped;
+	}
+	return json_pack("{s:s, s:i, s:s, s:b, s:I, s:I}", "address", listener->addr.text, "sockets",
+			 (int)listener->count, "keeper", keeper_names[listener->sockets[0].keeper], "shared",
+			 (int)listener->shared, "waiting", (json_int_t)waiting, "dropped",
+			 (json_int_t)dropped);
+}
+
 static json_t *listeners_json(const struct master *master)
 {
 	json_t *listeners = json_array();
@@ -60,13 +76,8 @@ static json_t *listeners_json(const struct master *master)
 	     link = link->next) {
 		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
-		if (listener->count == 0)       /* its first one is just being made */
-			continue;
-		json_array_append_new(listeners,
-				      json_pack("{s:s, s:i, s:s, s:b}", "address", listener->addr.text,
-						"sockets", (int)listener->count, "keeper",
-						keeper_names[listener->sockets[0].keeper], "shared",
-						(int)listener->shared));
+		if (listener->count > 0)        /* its first one is just being made */
+			json_array_append_new(listeners, listener_json(listener));
 	}
 	return listeners;
 }

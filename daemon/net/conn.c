@@ -11,7 +11,17 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { CONN_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP };
+enum {
+	CONN_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP,
+	SHED_LOOK = 32,                 /* connections that are compared for one that is shed */
+};
+
+/* How long a connection that was accepted may take to send something before it counts as idle: clients
+ * connect because they have a request. */
+#define FRESH_NS CLOCK_S
+
+/* What became idle just now is likely to go on, and its next request may be on its way. */
+#define PAUSE_NS (100 * CLOCK_MS)
 
 const char *const counter_names[COUNTERS] = {
 	[COUNT_ACCEPTED] = "accepted",
@@ -31,6 +41,12 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_STATUS_4XX] = "status_4xx",
 	[COUNT_STATUS_5XX] = "status_5xx",
 	[COUNT_OUT_OF_MEMORY] = "out_of_memory",
+	[COUNT_SHED] = "shed",
+	[COUNT_CUT_HEAD] = "cut_head",
+	[COUNT_CUT_WAITING] = "cut_waiting",
+	[COUNT_CUT_SENDING] = "cut_sending",
+	[COUNT_LOST_STOP] = "lost_stop",
+	[COUNT_LOST_ADDRESS_REMOVED] = "lost_address_removed",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */
@@ -109,6 +125,14 @@ void conn_close(struct conn *conn)
 	engine->counters[COUNT_OPEN]--;
 }
 
+void conn_leaves(struct conn *conn)
+{
+	if (conn->closed)
+		return;
+	list_remove(&conn->link);
+	list_push_back(&conn->engine->leaving, &conn->link);
+}
+
 /* The first time that it has to wait; ADD reports at once what is ready already. */
 static void wait_for_events(struct conn *conn)
 {
@@ -172,6 +196,7 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 	slab_init(&engine->slab, sizeof(struct conn));
 	slab_init(&engine->states, protocol->state_bytes);
 	list_init(&engine->conns);
+	list_init(&engine->leaving);
 	list_init(&engine->closed);
 	list_init(&engine->access_logs);
 	name_instance(engine);
@@ -241,6 +266,18 @@ struct generation *engine_adopt(struct engine *engine, struct generation *genera
 	return before;
 }
 
+/* ---- what is owed to whom --------------------------------------------------------------------------- */
+
+static bool is_younger(const struct conn *conn, uint64_t age_ns)
+{
+	return conn->engine->loop->now_ns - conn->since_ns < age_ns;
+}
+
+static bool is_fresh(const struct conn *conn)
+{
+	return conn->served == 0 && is_younger(conn, FRESH_NS);
+}
+
 void engine_drain(struct engine *engine, bool close_idle)
 {
 	engine->draining = true;
@@ -249,19 +286,99 @@ void engine_drain(struct engine *engine, bool close_idle)
 		struct conn *conn = LIST_ENTRY(link, struct conn, link);
 
 		next = link->next;
-		conn_after(conn, engine->protocol->drain(conn, close_idle));
+		conn_after(conn, engine->protocol->drain(conn, close_idle && !is_fresh(conn)));
+	}
+}
+
+bool conn_is_spare(const struct conn *conn)
+{
+	return conn->engine->close_idle && !is_fresh(conn);
+}
+
+bool engine_owes(const struct engine *engine, uint64_t until_ns)
+{
+	for (const struct list *link = engine->conns.next; link != &engine->conns; link = link->next) {
+		const struct conn *conn = LIST_ENTRY(link, struct conn, link);
+
+		if (conn->since_ns <= until_ns &&
+		    (engine->protocol->doing(conn) != DOING_IDLE || is_fresh(conn)))
+			return true;
+	}
+	return false;
+}
+
+/* Those that were looked at go to the end, so that the next look is at others. The list is in no order
+ * because keeping one would cost every request two cache misses; this costs only at the limit. */
+static struct conn *longest_idle(struct engine *engine)
+{
+	struct conn *found = NULL;
+
+	for (unsigned i = 0; i < SHED_LOOK && i < engine->count && !list_empty(&engine->conns); i++) {
+		struct conn *conn = LIST_ENTRY(engine->conns.next, struct conn, link);
+
+		list_remove(&conn->link);
+		list_push_back(&engine->conns, &conn->link);
+		if (engine->protocol->doing(conn) == DOING_IDLE && !is_fresh(conn) &&
+		    !is_younger(conn, PAUSE_NS) && (found == NULL || conn->since_ns < found->since_ns))
+			found = conn;
+	}
+	return found;
+}
+
+/* A last look for bytes: a request that came meanwhile is served, and the connection stays. */
+static bool is_busy_now(struct conn *conn)
+{
+	uint32_t served = conn->served;
+
+	conn_after(conn, conn->engine->protocol->drain(conn, true));
+	if (conn->closed)
+		return false;
+	return conn->served != served || (conn->engine->protocol->doing(conn) != DOING_IDLE &&
+					  conn->engine->protocol->doing(conn) != DOING_LEAVING);
+}
+
+bool engine_shed(struct engine *engine)
+{
+	bool announced = !list_empty(&engine->leaving);
+	struct conn *victim =
+		announced ? LIST_ENTRY(engine->leaving.next, struct conn, link) : longest_idle(engine);
+
+	if (victim == NULL || (!announced && is_busy_now(victim)))
+		return false;
+	if (!victim->closed)            /* else its client had gone just now */
+		engine_count(engine, COUNT_SHED);
+	conn_close(victim);
+	return true;
+}
+
+static void count_cut(struct engine *engine, enum doing doing)
+{
+	static const enum counter counters[] = {
+		[DOING_HEAD] = COUNT_CUT_HEAD,
+		[DOING_WAITING] = COUNT_CUT_WAITING,
+		[DOING_SENDING] = COUNT_CUT_SENDING,
+	};
+
+	if (doing == DOING_IDLE || doing == DOING_LEAVING)
+		return;
+	engine_count(engine, COUNT_DRAIN_CUT);
+	engine_count(engine, counters[doing]);
+}
+
+static void cut_all(struct engine *engine, struct list *conns)
+{
+	while (!list_empty(conns)) {
+		struct conn *conn = LIST_ENTRY(conns->next, struct conn, link);
+
+		count_cut(engine, engine->protocol->doing(conn));
+		conn_close(conn);
 	}
 }
 
 void engine_cut(struct engine *engine)
 {
-	while (!list_empty(&engine->conns)) {
-		struct conn *conn = LIST_ENTRY(engine->conns.next, struct conn, link);
-
-		if (!engine->protocol->idle(conn))
-			engine_count(engine, COUNT_DRAIN_CUT);
-		conn_close(conn);
-	}
+	cut_all(engine, &engine->conns);
+	cut_all(engine, &engine->leaving);
 }
 
 void engine_free(struct engine *engine)

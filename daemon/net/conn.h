@@ -35,7 +35,7 @@ struct conn {
 	uint64_t since_ns;              /* when it was accepted, or became idle */
 	struct ready ready;
 	struct timer timer;
-	struct list link;               /* in engine->conns, or engine->closed */
+	struct list link;               /* in engine->conns, engine->leaving or engine->closed */
 	struct engine *engine;
 	const struct transport *transport;
 	void *transport_state;          /* NULL at first; see transport.close */
@@ -62,6 +62,12 @@ enum counter {
 	COUNT_STATUS_4XX,
 	COUNT_STATUS_5XX,
 	COUNT_OUT_OF_MEMORY,
+	COUNT_SHED,
+	COUNT_CUT_HEAD,                 /* what COUNT_DRAIN_CUT consists of */
+	COUNT_CUT_WAITING,
+	COUNT_CUT_SENDING,
+	COUNT_LOST_STOP,                /* by the master: left in a queue when its socket was closed */
+	COUNT_LOST_ADDRESS_REMOVED,
 	COUNTERS
 };
 
@@ -83,11 +89,14 @@ struct engine {
 	struct pool pool;
 	struct slab slab;               /* of struct conn */
 	struct slab states;             /* of the protocol's state, protocol->state_bytes each */
-	struct list conns, closed;
-	unsigned count;                 /* open connections */
+	struct list conns;              /* the open ones, in no order: see engine_shed */
+	struct list leaving;            /* open until the client has seen the end; oldest first */
+	struct list closed;
+	unsigned count;                 /* of conns and leaving */
 	uint16_t next_tag;              /* a recycled struct conn begins with another one */
 	bool draining;                  /* the next answer of each connection is its last */
 	bool close_idle;                /* and a connection that gets idle is closed */
+	bool out_of_service;            /* the service stops: a health check shall say so */
 	unsigned slot;
 	char instance[ENGINE_INSTANCE_BYTES];   /* random, in hexadecimal: no other engine has it */
 	uint64_t exchanges;             /* begun so far: with it, an exchange's own name */
@@ -116,8 +125,20 @@ bool engine_has_room(struct engine *engine);
  * closed, counted). */
 bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer);
 
-/* Every connection ends after what it has in hand; see protocol.drain. */
+/* Every connection ends after what it has in hand; see protocol.drain. One that was accepted less than a
+ * second ago, and has sent nothing, is not idle: its request may be on its way. */
 void engine_drain(struct engine *engine, bool close_idle);
+
+/* Makes room by closing one connection to which nothing is owed: the first of those whose end was
+ * announced; else, of a bounded number that it looks at, the one that has been idle for the longest time,
+ * after a last look for bytes.  One that was just accepted has a second to send something first, one that
+ * just became idle a tenth of it.  False: none was found. */
+bool engine_shed(struct engine *engine);
+
+/* True while something is owed to a client whose connection was accepted (or was last idle) up to
+ * `until_ns`: a request under way, or a connection that is younger than a second, whose request may be on
+ * its way. */
+bool engine_owes(const struct engine *engine, uint64_t until_ns);
 
 /* Closes everything that is left; what was not idle is counted as cut. */
 void engine_cut(struct engine *engine);
@@ -139,6 +160,13 @@ void conn_wake(struct conn *conn);
 /* Marks it closed: takes it off the loop, lets the protocol give back what it holds, closes the socket; the
  * memory follows at the turn's end. Harmless on a closed one. */
 void conn_close(struct conn *conn);
+
+/* True when a connection that is idle is to be closed: its server leaves, and a request is not to be
+ * expected. */
+bool conn_is_spare(const struct conn *conn);
+
+/* Called by the protocol: the end was announced to the client, see DOING_LEAVING. */
+void conn_leaves(struct conn *conn);
 
 /* Arms the connection's one timer; 0 disarms. */
 void conn_timer(struct conn *conn, uint64_t after_ns);

@@ -1,16 +1,25 @@
-/* listener.c - opening listening sockets.  Called by the master only; fails by returning false or -1. */
+/* listener.c - opening listening sockets, and letting them go.  Called by the master only; fails by returning
+ * false or -1. */
 #include "listener.h"
+
+#include "holder.h"
 
 #include "base/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+
+enum { TCP_FLAGS_AT = 13, TCP_FLAG_SYN = 0x02 };        /* RFC 9293, 3.1 */
+
+/* ---- opening ----------------------------------------------------------------------------------------- */
 
 static const char *path_of(const struct addr *addr)
 {
@@ -24,60 +33,99 @@ static bool set_option(int fd, int level, int option, int value, struct err *err
 	return true;
 }
 
-static int open_socket(const struct addr *addr, bool v6only, bool reuse_port, struct err *err)
+/* What must be set before bind(2). */
+static bool set_tcp_options(int fd, int family, const struct listener_options *options, struct err *err)
+{
+	bool is_v6 = family == AF_INET6;
+
+	if (!set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1, err))
+		return false;
+	if (is_v6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->v6only, err))
+		return false;
+	/* an IPv6 socket can take IPv4 connections, but is bound by IPv6's rules alone */
+	if (options->freebind &&
+	    !set_option(fd, is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, is_v6 ? IPV6_FREEBIND : IP_FREEBIND, 1, err))
+		return err_add(err, "freebind");
+	if (options->device[0] != '\0' && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options->device,
+						     (socklen_t)strlen(options->device)) < 0)
+		return err_sys(err, errno, "device \"%s\"", options->device);
+	return true;
+}
+
+static int open_socket(const struct addr *addr, const struct listener_options *options, struct err *err)
 {
 	int family = addr->storage.ss_family;
 	int fd AUTO_CLOSE = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return err_sys(err, errno, "socket"), -1;
-	if (family == AF_UNIX)
-		return fd_take(&fd);
-	if (!set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1, err))
-		return -1;
-	if (reuse_port && !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, err))
-		return -1;
-	if (family == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only, err))
+	if (family != AF_UNIX && !set_tcp_options(fd, family, options, err))
 		return -1;
 	return fd_take(&fd);
+}
+
+static bool bind_socket(int fd, const struct addr *addr, struct err *err)
+{
+	char holder[HOLDER_TEXT_BYTES];
+	int error;
+
+	if (bind(fd, (const struct sockaddr *)&addr->storage, addr->len) == 0)
+		return true;
+	error = errno;
+	if (error != EADDRINUSE)
+		return err_sys(err, error, "bind");
+	holder_describe(addr, holder);
+	return err_set(err, "bind: %s (%s)", strerror(error), holder);
 }
 
 /* A path is busy when somebody accepts there, or when it is something else than a socket. */
 static bool probe_path(const struct addr *addr, struct err *err)
 {
-	int fd AUTO_CLOSE = open_socket(addr, false, false, err);
+	int fd AUTO_CLOSE = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char holder[HOLDER_TEXT_BYTES];
 	struct stat info;
 
 	if (fd < 0)
-		return false;
+		return err_sys(err, errno, "socket");
 	if (lstat(path_of(addr), &info) < 0)
 		return errno == ENOENT || err_sys(err, errno, "%s", addr->text);
 	if (!S_ISSOCK(info.st_mode))
 		return err_set(err, "%s: the path exists and is no socket", addr->text);
-	if (connect(fd, (const struct sockaddr *)&addr->storage, addr->len) == 0 || errno == EAGAIN)
-		return err_set(err, "%s: another program listens there", addr->text);
+	if (connect(fd, (const struct sockaddr *)&addr->storage, addr->len) == 0 || errno == EAGAIN) {
+		holder_describe(addr, holder);
+		return err_set(err, "%s: another program listens there (%s)", addr->text, holder);
+	}
 	return errno == ECONNREFUSED || err_sys(err, errno, "connect to %s", addr->text);
 }
 
-bool listener_probe(const struct addr *addr, bool v6only, struct err *err)
+bool listener_probe(const struct addr *addr, const struct listener_options *options, struct err *err)
 {
 	int fd AUTO_CLOSE = -1;
 
 	if (addr_is_unix(addr))
 		return probe_path(addr, err);
-	fd = open_socket(addr, v6only, false, err);
-	if (fd < 0)
-		return err_add(err, "%s", addr->text);
-	if (bind(fd, (const struct sockaddr *)&addr->storage, addr->len) < 0)
-		return err_sys(err, errno, "bind %s", addr->text);
+	fd = open_socket(addr, options, err);
+	return fd >= 0 && bind_socket(fd, addr, err);
+}
+
+bool listener_identify(const struct addr *addr, struct listener_path *path, struct err *err)
+{
+	struct stat info;
+
+	*path = (struct listener_path){ 0 };
+	if (!addr_is_unix(addr))
+		return true;
+	if (lstat(path_of(addr), &info) < 0)
+		return err_sys(err, errno, "%s", addr->text);
+	*path = (struct listener_path){ info.st_dev, info.st_ino, info.st_uid, info.st_gid };
 	return true;
 }
 
-bool listener_may_bind(const struct addr *addr, bool v6only, struct err *err)
+bool listener_may_bind(const struct addr *addr, const struct listener_options *options, struct err *err)
 {
 	char directory[sizeof(addr->text)];
 
-	if (!listener_probe(addr, v6only, err))
+	if (!listener_probe(addr, options, err))
 		return false;
 	if (!addr_is_unix(addr))
 		return true;
@@ -87,27 +135,54 @@ bool listener_may_bind(const struct addr *addr, bool v6only, struct err *err)
 	       err_sys(err, errno, "make a socket in %s", directory);
 }
 
-int listener_bind(const struct addr *addr, bool v6only, struct err *err)
+int listener_bind(const struct addr *addr, const struct listener_options *options, struct listener_path *path,
+		  struct err *err)
 {
-	int fd AUTO_CLOSE = open_socket(addr, v6only, true, err);
+	int fd AUTO_CLOSE = open_socket(addr, options, err);
 
 	if (fd < 0)
-		return err_add(err, "%s", addr->text), -1;
+		return -1;
 	if (addr_is_unix(addr)) {
 		if (!probe_path(addr, err))
 			return -1;
 		unlink(path_of(addr));  /* the probe found it stale, or there is none */
+	} else if (!set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, err)) {
+		return -1;
 	}
-	if (bind(fd, (const struct sockaddr *)&addr->storage, addr->len) < 0)
-		return err_sys(err, errno, "bind %s", addr->text), -1;
+	if (!bind_socket(fd, addr, err) || !listener_identify(addr, path, err))
+		return -1;
 	return fd_take(&fd);
 }
 
-bool listener_start(int fd, const struct addr *addr, const struct listener_options *options, struct err *err)
+/* ---- listening --------------------------------------------------------------------------------------- */
+
+static bool is_ours(const struct addr *addr, const struct listener_path *path, struct stat *info)
 {
-	/* whoever may reach the directory may connect, as with a TCP port; restrict the directory */
-	if (addr_is_unix(addr) && !options->path_is_given && chmod(path_of(addr), options->mode) < 0)
+	return lstat(path_of(addr), info) == 0 && info->st_dev == path->device && info->st_ino == path->inode;
+}
+
+/* Who may write to the path may connect. A path that another program has since made its own is left alone. */
+static bool set_rights(const struct addr *addr, const struct listener_path *path,
+		       const struct listener_options *options, struct err *err)
+{
+	uid_t owner = options->owner != LISTENER_AS_CREATED ? options->owner : path->owner;
+	gid_t group = options->group != LISTENER_AS_CREATED ? options->group : path->group;
+	struct stat info;
+
+	if (options->path_is_given || !is_ours(addr, path, &info))
+		return true;
+	if ((info.st_uid != owner || info.st_gid != group) && lchown(path_of(addr), owner, group) < 0)
+		return err_sys(err, errno, "change the owner of %s to %u:%u", addr->text, owner, group);
+	if ((info.st_mode & 07777) != options->mode && chmod(path_of(addr), options->mode) < 0)
 		return err_sys(err, errno, "chmod %s", addr->text);
+	return true;
+}
+
+bool listener_start(int fd, const struct addr *addr, const struct listener_path *path,
+		    const struct listener_options *options, struct err *err)
+{
+	if (addr_is_unix(addr) && !set_rights(addr, path, options, err))
+		return false;
 	if (listen(fd, (int)options->backlog) < 0)
 		return err_sys(err, errno, "listen on %s", addr->text);
 	if (addr_is_unix(addr))
@@ -119,8 +194,53 @@ bool listener_start(int fd, const struct addr *addr, const struct listener_optio
 	return true;
 }
 
-void listener_unlink(const struct addr *addr)
+/* ---- letting go -------------------------------------------------------------------------------------- */
+
+/* A filter that drops all would drop the last packet of handshakes under way too, and leave clients that
+ * believe that they are connected to nobody. */
+bool listener_refuse_new(int fd, struct err *err)
 {
-	if (addr_is_unix(addr))
+	static const struct sock_filter drop_syn[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS_AT),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, TCP_FLAG_SYN, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog program = {
+		.len = sizeof(drop_syn) / sizeof(drop_syn[0]),
+		.filter = (struct sock_filter *)(uintptr_t)drop_syn,
+	};
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+		return err_sys(err, errno, "attach a filter");
+	return true;
+}
+
+void listener_shut(int fd)
+{
+	shutdown(fd, SHUT_RD);
+}
+
+struct listener_queue listener_queue(int fd)
+{
+	struct listener_queue queue = { 0 };
+	uint32_t memory[SK_MEMINFO_VARS] = { 0 };
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	/* of a listening socket it is the length of its queue (tcp_get_info in the kernel) */
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		queue.waiting = info.tcpi_unacked;
+	len = sizeof(memory);
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) == 0)
+		queue.dropped = memory[SK_MEMINFO_DROPS];
+	return queue;
+}
+
+void listener_unlink(const struct addr *addr, const struct listener_path *path)
+{
+	struct stat info;
+
+	if (addr_is_unix(addr) && is_ours(addr, path, &info))
 		unlink(path_of(addr));
 }

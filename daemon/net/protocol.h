@@ -17,6 +17,10 @@ struct generation;
  * budget was used up, or bytes are buffered): it goes to the ready list. */
 enum served { SERVED_WAIT, SERVED_MORE, SERVED_CLOSE };
 
+/* What a connection is doing.  IDLE: nothing is owed to the client.  LEAVING: its last answer was sent and
+ * the end was announced; only the client's own end is waited for. */
+enum doing { DOING_IDLE, DOING_HEAD, DOING_WAITING, DOING_SENDING, DOING_LEAVING };
+
 struct protocol {
 	const char *name;
 	size_t state_bytes;             /* of what it keeps behind conn->state */
@@ -35,7 +39,7 @@ struct protocol {
 	bool (*freeze)(struct conn *conn);              /* for handover; NULL: cannot be moved */
 	void (*thaw)(struct conn *conn);
 	void (*close)(struct conn *conn); /* gives back what it holds; the engine closes the socket */
-	bool (*idle)(const struct conn *conn);          /* nothing is owed to the client */
+	enum doing (*doing)(const struct conn *conn);
 };
 
 #endif

@@ -2,9 +2,12 @@
 #include "registry.h"
 
 #include "files.h"
+#include "health.h"
 #include "respond.h"
 #include "status.h"
 
-const struct service *const services[] = { &service_files, &service_respond, &service_status, NULL };
+const struct service *const services[] = { &service_files, &service_respond, &service_status, &service_health,
+					   NULL };
 
-const struct schema *const service_schemas[] = { &files_schema, &respond_schema, &status_schema, NULL };
+const struct schema *const service_schemas[] = { &files_schema, &respond_schema, &status_schema,
+						 &health_schema, NULL };

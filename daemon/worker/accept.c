@@ -3,7 +3,8 @@
  * A worker holds every slot's sockets. It accepts from its own slot's, alone; from those that are everybody's
  * (mode shared, listeners with fewer sockets than slots, slots that are gone or have no worker) together with
  * the other workers, by EPOLLEXCLUSIVE. Sockets are level-triggered and emptied in bounded batches. When it
- * must not take more, it unregisters them: what waits stays in the backlog, and nothing spins. */
+ * must not take more, it unregisters them: what waits stays in the backlog, and nothing spins.
+ * At the limit of connections it closes idle ones first. */
 #include "worker.h"
 
 #include "base/clock.h"
@@ -11,13 +12,14 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 enum {
 	ACCEPT_BATCH = 64,              /* connections per socket and turn */
-	ACCEPT_PAUSE_MS = 100,          /* after running out of descriptors or memory */
+	ACCEPT_PAUSE_MS = 100,          /* after running out of descriptors, memory or idle connections */
 	ACCEPT_END_BATCH = 65536,       /* a bound on emptying a queue at the end */
 };
 
@@ -38,7 +40,9 @@ static enum want wanted(const struct worker *worker, const struct held_socket *h
 {
 	const struct listener_note *listener = listed(worker, held);
 
-	if (!worker->serving || worker->draining || worker->paused || worker->full || listener == NULL)
+	if (!worker->serving || (worker->draining && !worker->keeps) || worker->paused || worker->full)
+		return WANT_NOT;
+	if (listener == NULL)
 		return WANT_NOT;
 	if (held->generation > worker->engine.generation->number) /* does not listen before the commit */
 		return WANT_NOT;
@@ -97,7 +101,14 @@ static void resume(struct timer *timer, uint64_t now_ns)
 	struct worker *worker = LIST_ENTRY(timer, struct worker, pause);
 
 	(void)now_ns;
-	worker->paused = false;
+	worker->paused = worker->full = false;
+	apply_all(worker);
+}
+
+static void look_again_later(struct worker *worker)
+{
+	worker->pause.fire = resume;
+	loop_timer(&worker->loop, &worker->pause, ACCEPT_PAUSE_MS * CLOCK_MS);
 	apply_all(worker);
 }
 
@@ -108,9 +119,7 @@ static void pause_accept(struct worker *worker, int error)
 	log_event(LEVEL_WARNING, "accept_paused", log_text("error", strerror(error)),
 		  log_number("connections", worker->engine.count));
 	worker->paused = true;
-	worker->pause.fire = resume;
-	loop_timer(&worker->loop, &worker->pause, ACCEPT_PAUSE_MS * CLOCK_MS);
-	apply_all(worker);
+	look_again_later(worker);
 }
 
 /* As configured, but never so many that no descriptor is left for files and for the next reload. */
@@ -124,29 +133,55 @@ static unsigned most_connections(const struct worker *worker)
 	return configured < worker->open_files - kept ? configured : worker->open_files - kept;
 }
 
-/* At the limit of connections: accept goes on when some have ended. */
-static bool at_limit(struct worker *worker)
+/* Nothing is closed, and nothing is said, for somebody who is not there. */
+static bool is_waiting(const struct held_socket *held)
+{
+	struct pollfd one = { .fd = held->source.fd, .events = POLLIN };
+
+	return poll(&one, 1, 0) > 0;
+}
+
+/* At the limit of connections an idle one makes room; when there is none, accept goes on when some connection
+ * has ended or become idle. */
+static bool at_limit(struct worker *worker, const struct held_socket *held)
 {
 	if (worker->engine.count < most_connections(worker))
 		return false;
-	if (!worker->full) {
-		engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
+	if (!is_waiting(held))
+		return true;
+	if (!worker->limit_told)
 		log_event(LEVEL_WARNING, "connection_limit", log_number("connections", worker->engine.count));
-	}
+	worker->limit_told = true;
+	if (engine_shed(&worker->engine))
+		return false;
+	engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
 	worker->full = true;
-	apply_all(worker);
+	look_again_later(worker);
 	return true;
 }
 
 enum accepted { ACCEPTED, ACCEPT_AGAIN, ACCEPT_STOPPED };
 
-static enum accepted failed(struct worker *worker, int error)
+/* A descriptor is taken before it is looked whether anybody waits (accept4 in the kernel). */
+static enum accepted no_descriptor(struct worker *worker, const struct held_socket *held, int error)
+{
+	if (!is_waiting(held))
+		return ACCEPT_AGAIN;
+	if (engine_shed(&worker->engine))
+		return ACCEPTED;        /* there is room for the next attempt */
+	pause_accept(worker, error);
+	return ACCEPT_STOPPED;
+}
+
+static enum accepted failed(struct worker *worker, const struct held_socket *held, int error)
 {
 	switch (error) {
 	case EAGAIN:
+	case EINVAL:                    /* a unix socket that was shut, and is empty */
 		return ACCEPT_AGAIN;
 	case EMFILE:
 	case ENFILE:
+		return no_descriptor(worker, held, error);
 	case ENOBUFS:
 	case ENOMEM:
 		pause_accept(worker, error);
@@ -164,11 +199,11 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held)
 	int fd;
 
 	if (!engine_has_room(&worker->engine))
-		return failed(worker, ENOMEM);
+		return failed(worker, held, ENOMEM);
 	peer.ss_family = AF_UNIX;       /* an unnamed unix peer leaves it untouched */
 	fd = accept4(held->source.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
-		return failed(worker, errno);
+		return failed(worker, held, errno);
 	engine_accept(&worker->engine, fd, &peer);
 	return ACCEPTED;
 }
@@ -179,7 +214,7 @@ static void on_acceptable(struct source *source, uint32_t events)
 
 	(void)events;
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++)
-		if (at_limit(held->worker) || accept_one(held->worker, held) != ACCEPTED)
+		if (at_limit(held->worker, held) || accept_one(held->worker, held) != ACCEPTED)
 			return;
 }
 
@@ -209,7 +244,34 @@ static void empty_queue(struct worker *worker, struct held_socket *held)
 			return;
 }
 
+/* The registration goes first: the one wake-up for a connection of a socket that workers share may have come
+ * here, and would be lost on the others (EPOLLEXCLUSIVE, epoll_ctl(2)); what comes from now on wakes them. */
+static void let_go(struct worker *worker, struct held_socket *held, enum emptying emptying)
+{
+	bool woken = held->source.added && held->exclusive;
+	bool listens = worker->serving && held->generation <= worker->engine.generation->number;
+
+	loop_remove(&worker->loop, &held->source);
+	if (listens && (emptying == EMPTY_ALL || (emptying == EMPTY_WOKEN && woken)))
+		empty_queue(worker, held);
+	release(worker, held);
+}
+
 void accept_apply(struct worker *worker)
+{
+	apply_all(worker);
+}
+
+static bool is_named(const struct release_note *note, uint32_t listener)
+{
+	bool found = note->all;
+
+	for (unsigned i = 0; i < note->listener_count && i < CHANNEL_MAX_LISTENERS && !found; i++)
+		found = note->listeners[i] == listener;
+	return found;
+}
+
+void accept_release(struct worker *worker, const struct release_note *note)
 {
 	struct list *next;
 
@@ -217,13 +279,8 @@ void accept_apply(struct worker *worker)
 		struct held_socket *held = LIST_ENTRY(link, struct held_socket, link);
 
 		next = link->next;
-		if (worker->serving && held->generation <= worker->engine.generation->number &&
-		    listed(worker, held) == NULL) {
-			empty_queue(worker, held);
-			release(worker, held);
-			continue;
-		}
-		apply_one(worker, held);
+		if (is_named(note, held->note.listener))
+			let_go(worker, held, note->empty ? EMPTY_ALL : EMPTY_NOT);
 	}
 }
 
@@ -240,21 +297,20 @@ void accept_abort(struct worker *worker, uint64_t generation)
 	}
 }
 
-void accept_end(struct worker *worker, bool empty_queues)
+void accept_end(struct worker *worker, enum emptying emptying)
 {
-	while (!list_empty(&worker->sockets)) {
-		struct held_socket *held = LIST_ENTRY(worker->sockets.next, struct held_socket, link);
-
-		if (empty_queues && (held->source.added || worker->full))
-			empty_queue(worker, held);
-		release(worker, held);
-	}
+	while (!list_empty(&worker->sockets))
+		let_go(worker, LIST_ENTRY(worker->sockets.next, struct held_socket, link), emptying);
 	timer_cancel(&worker->pause);
 }
 
 void accept_room(struct worker *worker)
 {
-	if (!worker->full || worker->engine.count >= most_connections(worker))
+	unsigned most = worker->engine.generation != NULL ? most_connections(worker) : 0;
+
+	if (worker->engine.count < most - most / 8)     /* with a distance, or the log would flicker */
+		worker->limit_told = false;
+	if (!worker->full || worker->engine.count >= most)
 		return;
 	worker->full = false;
 	apply_all(worker);

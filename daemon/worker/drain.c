@@ -1,8 +1,17 @@
-/* drain.c - a worker's end: stop accepting, finish what is in hand, leave. Called on DRAIN and when the
- * channel ends. */
+/* drain.c - a worker's end: finish what is in hand, stop accepting, leave. Called on DRAIN, on RELEASE and
+ * when the channel ends.
+ *
+ * A worker that was replaced stops accepting at once and keeps idle connections until its deadline: each
+ * ends with the answer to its next request. When the service stops, it accepts on until RELEASE, and closes
+ * idle connections only when nothing else is left (or the deadline is near): a request that comes meanwhile
+ * is answered, and nothing can answer one that crosses our FIN. */
 #include "worker.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+
+#define LOOK_NS (20 * CLOCK_MS)
+#define LAST_CALL_NS CLOCK_S
 
 static void cut(struct timer *timer, uint64_t now_ns)
 {
@@ -10,29 +19,83 @@ static void cut(struct timer *timer, uint64_t now_ns)
 
 	(void)now_ns;
 	log_event(LEVEL_NOTICE, "drain_deadline", log_number("connections", worker->engine.count));
+	accept_end(worker, EMPTY_NOT);  /* nobody is left to answer; the master counts what waits there */
 	engine_cut(&worker->engine);
 	drain_check(worker);
 }
 
+/* The master waits for this word of all workers where sockets outlive the service. */
+static void tell_spent(struct worker *worker)
+{
+	struct err err;
+
+	if (worker->spent || engine_owes(&worker->engine, worker->drain_began_ns))
+		return;
+	worker->spent = true;
+	/* the channel's end is handled where it is read */
+	channel_tell(worker->channel.fd, MESSAGE_SPENT, 0, &err);
+}
+
+static void close_idle(struct worker *worker)
+{
+	bool is_late = worker->loop.now_ns >= worker->last_call_ns;
+
+	if (!is_late && (!list_empty(&worker->sockets) || engine_owes(&worker->engine, UINT64_MAX)))
+		return;
+	worker->closing_idle = true;
+	engine_drain(&worker->engine, true);    /* and again while there are some that were just accepted */
+}
+
 void drain_check(struct worker *worker)
 {
-	if (worker->draining && worker->engine.count == 0)
+	if (!worker->draining)
+		return;
+	if (worker->stops && worker->engine.generation != NULL) {
+		tell_spent(worker);
+		close_idle(worker);
+	}
+	if (worker->engine.count == 0 && list_empty(&worker->sockets))
 		loop_stop(&worker->loop);
+}
+
+static void look(struct timer *timer, uint64_t now_ns)
+{
+	struct worker *worker = LIST_ENTRY(timer, struct worker, look);
+
+	(void)now_ns;
+	loop_timer(&worker->loop, &worker->look, LOOK_NS);
+	drain_check(worker);
+}
+
+static void arm_deadline(struct worker *worker, uint64_t deadline_ns)
+{
+	uint64_t now_ns = worker->loop.now_ns, left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+
+	worker->cut.fire = cut;
+	if (!timer_armed(&worker->cut) || deadline_ns < worker->cut.due_ns)
+		timer_arm(&worker->loop.timers, &worker->cut, deadline_ns);
+	worker->last_call_ns = now_ns + left_ns - (left_ns / 4 < LAST_CALL_NS ? left_ns / 4 : LAST_CALL_NS);
+}
+
+static void begin_stop(struct worker *worker)
+{
+	worker->stops = worker->engine.out_of_service = true;
+	worker->drain_began_ns = worker->loop.now_ns;
+	worker->look.fire = look;
+	loop_timer(&worker->loop, &worker->look, LOOK_NS);
 }
 
 /* A second DRAIN (the service stops during a replacement) only tightens the first. */
 void drain_begin(struct worker *worker, const struct drain_note *note)
 {
-	bool first = !worker->draining;
-
-	if (first && worker->serving)
-		accept_end(worker, note->close_idle);
 	worker->draining = true;
-	accept_end(worker, false);
-	worker->cut.fire = cut;
-	if (!timer_armed(&worker->cut) || note->deadline_ns < worker->cut.due_ns)
-		timer_arm(&worker->loop.timers, &worker->cut, note->deadline_ns);
 	if (worker->engine.generation != NULL)
-		engine_drain(&worker->engine, note->close_idle);
+		engine_drain(&worker->engine, false);
+	arm_deadline(worker, note->deadline_ns);
+	if (note->close_idle && !worker->stops)
+		begin_stop(worker);
+	worker->keeps = note->keep_sockets;
+	if (!worker->keeps)
+		accept_end(worker, note->close_idle ? EMPTY_ALL : EMPTY_WOKEN);
 	drain_check(worker);
 }

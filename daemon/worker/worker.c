@@ -88,11 +88,29 @@ static void on_drain(struct worker *worker, const struct message *message, struc
 	drain_begin(worker, &message->body.drain);
 }
 
+static void on_leaving(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	(void)message, (void)fds;
+	worker->engine.out_of_service = true;
+}
+
+/* A channel that cannot be written has ended, and that is handled where it is read. */
+static void on_release(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	struct err err;
+
+	(void)fds;
+	accept_release(worker, &message->body.release);
+	channel_tell(worker->channel.fd, MESSAGE_RELEASED, message->generation, &err);
+	drain_check(worker);
+}
+
 static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct message *,
 					     struct message_fds *) = {
 	[MESSAGE_CONFIG] = on_config,   [MESSAGE_LOGS] = on_logs,   [MESSAGE_SOCKETS] = on_sockets,
 	[MESSAGE_PREPARE] = on_prepare, [MESSAGE_GO] = on_go,       [MESSAGE_ABORT] = on_abort,
 	[MESSAGE_COVER] = on_cover,     [MESSAGE_DRAIN] = on_drain, [MESSAGE_REOPEN] = adopt_reopen,
+	[MESSAGE_LEAVING] = on_leaving, [MESSAGE_RELEASE] = on_release,
 };
 
 /* The master is gone (or broken): nobody will hand anything over, finish what there is and leave. */
@@ -186,7 +204,7 @@ static void close_logs(struct worker *worker)
 
 static void tear_down(struct worker *worker)
 {
-	accept_end(worker, false);
+	accept_end(worker, EMPTY_NOT);
 	accept_sweep(&worker->sweep);
 	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);
 	close_logs(worker);

@@ -62,8 +62,15 @@ struct worker {
 	struct timer pause;             /* accept is paused for want of descriptors or memory */
 	struct timer cut;               /* the drain's deadline */
 	struct board_column *column;    /* this worker's own */
+	struct timer look;              /* for the end of a drain, see drain.c */
+	uint64_t drain_began_ns;
+	uint64_t last_call_ns;          /* idle connections are closed then, whatever else there is */
 	unsigned slot;
 	bool serving, paused, full, draining;
+	bool limit_told;                /* that the limit of connections is reached was logged */
+	bool stops;                     /* draining because the service stops */
+	bool keeps;                     /* draining, and accepts on until RELEASE */
+	bool closing_idle, spent;       /* steps of a drain */
 	const struct schema *const *services;
 	access_log_opener access_log;
 };
@@ -78,15 +85,24 @@ int worker_run(const struct worker_start *start);
  * was closed): the generation must be refused, for nobody would accept from the socket. */
 bool accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation);
 
-/* Registers exactly the sockets that this worker must accept from now, and closes those whose listener is
- * gone (after emptying their queue). */
+/* Registers exactly the sockets that this worker must accept from now. */
 void accept_apply(struct worker *worker);
 
 /* Gives back the sockets that came with an aborted generation. */
 void accept_abort(struct worker *worker, uint64_t generation);
 
-/* Empties every queue that is this worker's, once (the service stops), then closes all sockets. */
-void accept_end(struct worker *worker, bool empty_queues);
+/* What is still accepted from a socket that is let go. */
+enum emptying {
+	EMPTY_NOT,
+	EMPTY_WOKEN,                    /* where a wake-up may have been meant for this worker alone */
+	EMPTY_ALL,
+};
+
+/* Closes all sockets. */
+void accept_end(struct worker *worker, enum emptying emptying);
+
+/* Closes the sockets of the listeners that the note names. */
+void accept_release(struct worker *worker, const struct release_note *note);
 
 /* Frees what was released in this turn: a stale event of its batch may have looked at it. */
 void accept_sweep(struct turn_end *hook);
@@ -109,11 +125,11 @@ void adopt_refuse(struct worker *worker, uint64_t generation, const char *why);
 
 /* ---- drain.c ---- */
 
-/* Stops accepting, ends every connection after what it has in hand, cuts the rest at `deadline_ns`,
- * leaves. */
+/* The next answer of each connection is its last; stops accepting (now or at RELEASE), cuts what is left at
+ * `deadline_ns`, leaves. */
 void drain_begin(struct worker *worker, const struct drain_note *note);
 
-/* Leaves when nothing is left. */
+/* Takes the next step of a drain when it is time, and leaves when nothing is left. */
 void drain_check(struct worker *worker);
 
 #endif

@@ -84,8 +84,24 @@ static void small_cover(struct message *made, struct input *body)
 
 static void small_drain(struct message *made, struct input *body)
 {
+	unsigned flags = input_byte(body);
+
 	made->bytes = sizeof(made->body.drain);
-	made->body.drain = (struct drain_note){ UINT64_MAX / 2, input_byte(body) % 2 };
+	made->body.drain = (struct drain_note){
+		.deadline_ns = UINT64_MAX / 2, .close_idle = flags % 2, .keep_sockets = flags / 2 % 2,
+	};
+}
+
+static void small_release(struct message *made, struct input *body)
+{
+	struct release_note *note = &made->body.release;
+	unsigned flags = input_byte(body);
+
+	made->bytes = sizeof(*note);
+	*note = (struct release_note){ .all = flags % 2, .empty = flags / 2 % 2 };
+	note->listener_count = input_byte(body) % 4;
+	for (unsigned i = 0; i < note->listener_count; i++)
+		note->listeners[i] = input_byte(body) % 4;
 }
 
 static void small_text(struct message *made, struct input *body)
@@ -99,7 +115,7 @@ static void small_text(struct message *made, struct input *body)
 
 static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
 	[MESSAGE_SOCKETS] = small_sockets, [MESSAGE_PREPARE] = small_prepare, [MESSAGE_COVER] = small_cover,
-	[MESSAGE_DRAIN] = small_drain,     [MESSAGE_FAILED] = small_text,
+	[MESSAGE_DRAIN] = small_drain,     [MESSAGE_FAILED] = small_text,   [MESSAGE_RELEASE] = small_release,
 };
 
 /* A bool that is neither is nothing that a master can send, and nobody's to check. */
@@ -107,6 +123,12 @@ static void mend_bools(struct message *made)
 {
 	for (unsigned i = 0; i < CHANNEL_MAX_LISTENERS; i++)
 		*(uint8_t *)&made->body.prepare.listeners[i].shared &= 1;
+}
+
+static void mend_drain(struct message *made)
+{
+	*(uint8_t *)&made->body.drain.close_idle &= 1;
+	*(uint8_t *)&made->body.drain.keep_sockets &= 1;
 }
 
 static void fill_body(struct message *made, uint8_t flags, struct str body)
@@ -119,6 +141,8 @@ static void fill_body(struct message *made, uint8_t flags, struct str body)
 			memcpy(&made->body, body.at, body.len);
 		if (made->type == MESSAGE_PREPARE)
 			mend_bools(made);
+		else if (made->type == MESSAGE_DRAIN)
+			mend_drain(made);
 	} else if (made->type < MESSAGE_TYPES && bodies[made->type] != NULL) {
 		bodies[made->type](made, &input);
 	}

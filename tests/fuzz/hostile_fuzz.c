@@ -195,7 +195,9 @@ static void listen_to_master(struct puppet *puppet)
 	while (channel_receive(puppet->end, &message, &fds) == CHANNEL_MESSAGE) {
 		puppet->got_go |= message.type == MESSAGE_GO && message.generation == NEW;
 		puppet->got_abort |= message.type == MESSAGE_ABORT && message.generation == NEW;
-		FUZZ_CHECK(message.type < MESSAGE_READY);       /* a master does not speak as a worker */
+		/* a master does not speak as a worker */
+		FUZZ_CHECK(message.type < MESSAGE_READY || message.type == MESSAGE_LEAVING ||
+			   message.type == MESSAGE_RELEASE);
 		channel_drop(&fds);
 	}
 }

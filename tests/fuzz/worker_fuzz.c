@@ -40,7 +40,7 @@ static void check(const struct worker *worker)
 
 		/* a socket that does not listen before the commit is not watched before it */
 		FUZZ_CHECK(!held->source.added || held->generation <= current->number);
-		FUZZ_CHECK(!held->source.added || (worker->serving && !worker->draining));
+		FUZZ_CHECK(!held->source.added || (worker->serving && (!worker->draining || worker->keeps)));
 	}
 }
 
@@ -64,7 +64,8 @@ static void check_answers(int master)
 
 	while ((result = channel_receive(master, &message, &fds)) == CHANNEL_MESSAGE) {
 		FUZZ_CHECK(message.type == MESSAGE_READY || message.type == MESSAGE_FAILED ||
-			   message.type == MESSAGE_ADOPTED || message.type == MESSAGE_REOPENED);
+			   message.type == MESSAGE_ADOPTED || message.type == MESSAGE_REOPENED ||
+			   message.type == MESSAGE_RELEASED || message.type == MESSAGE_SPENT);
 		FUZZ_CHECK(fds.count == 0);
 	}
 }

@@ -8,7 +8,8 @@
 Two kinds of clients run side by side against the daemon while something disturbs it: a connection per request,
 and keep-alive connections with gaps that are shorter than timeouts.drain.  Every request is accounted for: it got
 its whole right answer, or it is lost, and why.  In the cells of adopted reloads there are idle connections too,
-which must all be open and answer afterwards.  Prints a Markdown table and "N passed, N failed, N skipped" (one
+which must all be open and answer afterwards.  In the cells where there is nobody to be reached any more (an address
+that was removed, a service that stopped), being refused is no loss; everything else is.  Prints a Markdown table and "N passed, N failed, N skipped" (one
 test is one cell); exit status 1 when anything was lost.
 """
 
@@ -38,8 +39,8 @@ GAP = 0.03                  # the longest between two requests of a keep-alive c
 DRAIN = "5s"                # much longer
 ANSWER_SECONDS = 20         # an answer that takes longer is a lost one
 INTERVAL = 0.1              # between two disturbances
-SHORT = {"seconds": 3, "requests": 30000}
-FULL = {"seconds": 20, "requests": 1000000}
+SHORT = {"seconds": 3, "requests": 30000, "stops": 3, "before": 300}
+FULL = {"seconds": 20, "requests": 1000000, "stops": 20, "before": 3000}
 
 
 def files():
@@ -318,11 +319,27 @@ def change_count(server, step):
         raise AssertionError(text)
 
 
+def change_mode(server, step):
+    server.configure({"accept": ("shared", "reuseport")[step % 2]})
+    status, text = server.reload()
+    if status != 0:
+        raise AssertionError(text)
+
+
+def change_address(server, step):
+    both = [{"address": drover.address_text(address)} for address in (server.address, server.second)]
+    server.configure({"listen": both[:1 + step % 2]})
+    status, text = server.reload()
+    if status != 0:
+        raise AssertionError(text)
+
+
 DISTURBANCES = {
     "nothing": ({}, undisturbed),
     "reload, adopted": ({}, reload_by_signal),
     "reload, replaced": ({"reload": "replace"}, reload_by_signal),
     "workers 2-4-1-3": ({}, change_count),
+    "shared - reuseport": ({}, change_mode),
 }
 
 
@@ -330,9 +347,11 @@ DISTURBANCES = {
 
 
 class Cell:
+    refusable = False           # to be refused is no loss: there is nobody to be reached any more
+
     def __init__(self, mode, disturbance, size):
         self.mode, self.name = mode, disturbance
-        self.settings, self.disturb = DISTURBANCES[disturbance]
+        self.settings, self.disturb = DISTURBANCES.get(disturbance, ({}, change_address))
         self.size = size
         self.contents = files()
         self.problems = []
@@ -347,8 +366,7 @@ class Cell:
             self.reloads = server.status()["last_reload"]["succeeded"] - before["succeeded"]
             self.check_reloads(server, before)
             self.check_end(server)
-        if self.counts["good"] + self.lost != self.counts["requests"]:
-            self.problems.append("%(requests)d requests, but %(good)d good" % self.counts)
+        self.check_sum()
         return self.lost == 0 and self.counts["idle_closed"] == 0 and self.idle_lost == 0 and not self.problems
 
     def prepare(self, server):
@@ -384,10 +402,18 @@ class Cell:
             client.close()
         return lost
 
+    def check_sum(self):
+        refused = self.counts["refused"] if self.refusable else 0
+        if self.counts["good"] + self.lost + refused != self.counts["requests"]:
+            self.problems.append("%(requests)d requests, but %(good)d good" % self.counts)
+
+    def clients(self, address):
+        common = {"address": address, "contents": self.contents, "limit": self.size["requests"]}
+        return [ClientProcess(keep_alive=False, count=8, **common),
+                ClientProcess(keep_alive=True, count=24, **common)]
+
     def load(self, server):
-        common = {"address": server.address, "contents": self.contents, "limit": self.size["requests"]}
-        processes = [ClientProcess(keep_alive=False, count=8, **common),
-                     ClientProcess(keep_alive=True, count=24, **common)]
+        processes = self.clients(server.address)
         watched = [process.report for process in processes]
         step, end = 0, drover.deadline(self.size["seconds"])
         try:
@@ -424,7 +450,7 @@ class Cell:
 
     @property
     def lost(self):
-        return sum(self.counts[reason] for reason in LOSSES)
+        return sum(self.counts[reason] for reason in LOSSES if reason != "refused" or not self.refusable)
 
     def row(self):
         reasons = ", ".join("%d %s" % (self.counts[reason], reason) for reason in LOSSES if self.counts[reason])
@@ -433,20 +459,83 @@ class Cell:
             self.counts["idle_closed"], "%d" % self.idle_lost if self.name in ("nothing", "reload, adopted") else "-")
 
 
+class AddressCell(Cell):
+    """Clients of an address that comes and goes."""
+
+    refusable = True
+
+    def prepare(self, server):
+        super().prepare(server)
+        server.second = drover.free_address()
+        change_address(server, 1)
+
+    def clients(self, address):
+        return super().clients(self.server.second)
+
+    def load(self, server):
+        self.server = server
+        counts = super().load(server)
+        self.counted = server.status()["totals"]["lost_address_removed"]
+        if self.counted:
+            self.problems.append("the daemon counts %d as lost" % self.counted)
+        removed = len(server.log.find("listener_removed"))
+        if removed < min(3, self.steps // 3):
+            self.problems.append("only %d times removed in %d steps" % (removed, self.steps))
+        return counts
+
+
+class StopCell(Cell):
+    """The service stops under load, several times: all that reached it is answered; what comes later is refused."""
+
+    refusable = True
+
+    def run(self):
+        self.counts, self.counted, self.requests, self.idle_lost, self.reloads = collections.Counter(), 0, [0, 0], 0, 0
+        for _ in range(self.size["stops"]):
+            with Drover({"accept": self.mode, "workers": 2, "timeouts": {"drain": DRAIN}}) as server:
+                self.prepare(server)
+                self.stop(server)
+        self.check_sum()
+        return self.lost == 0 and self.counted == 0 and not self.problems
+
+    def stop(self, server):
+        processes = self.clients(server.address)
+        try:
+            before = server.status()["totals"]["requests"]
+            server.wait_status(lambda status: status["totals"]["requests"] > before + self.size["before"])
+            status = server.stop()
+        finally:
+            for process in processes:
+                process.stop()
+            counts = [process.counts(ANSWER_SECONDS + 10) for process in processes]
+        for kind, count in enumerate(counts):
+            self.counts += count
+            self.requests[kind] += count["requests"] - count["refused"]
+        self.counted += int(server.log.wait("stopped").fields["lost"])
+        if status != 0 or server.log.find("drain_deadline"):
+            self.problems.append("status %d: %s" % (status, server.log.wait("stopped").line))
+
+
+def cells(size):
+    for mode in ("reuseport", "shared"):
+        for disturbance in DISTURBANCES:
+            yield Cell(mode, disturbance, size)
+        yield AddressCell(mode, "an address comes and goes", size)
+        yield StopCell(mode, "stops under load", size)
+
+
 def table(size):
     """(passed, failed)"""
     print("| mode | while | reloads | requests, one per connection | requests, keep-alive | lost | idle closed"
           " | of %d idle ones lost |" % IDLE)
     print("|---|---|---|---|---|---|---|---|", flush=True)
     passed = failed = 0
-    for mode in ("reuseport", "shared"):
-        for disturbance in DISTURBANCES:
-            cell = Cell(mode, disturbance, size)
-            good = cell.run()
-            print(cell.row(), flush=True)
-            for problem in cell.problems[:20]:
-                print("%s, %s: %s" % (mode, disturbance, problem), flush=True)
-            passed, failed = passed + good, failed + (not good)
+    for cell in cells(size):
+        good = cell.run()
+        print(cell.row(), flush=True)
+        for problem in cell.problems[:20]:
+            print("%s, %s: %s" % (cell.mode, cell.name, problem), flush=True)
+        passed, failed = passed + good, failed + (not good)
     return passed, failed
 
 

@@ -2,12 +2,14 @@
  * so that a forgotten EPOLL_CTL_DEL shows: the worker's epoll would go on reporting them. */
 #include "worker/worker.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 
 #include <arpa/inet.h>
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 enum { SLOTS = 3, LISTENER = 7, GENERATION = 1 };
@@ -19,6 +21,7 @@ static uint64_t counters[COUNTERS];
 static struct board_column column;
 static int sockets[SLOTS];              /* the master's */
 static struct sockaddr_in addresses[SLOTS];
+static enum doing doing;                /* of every connection */
 
 /* A protocol that holds connections and does nothing. */
 static void open_nothing(struct conn *conn)
@@ -32,9 +35,16 @@ static enum served wait_for_ever(struct conn *conn)
 	return SERVED_WAIT;
 }
 
-static bool is_idle(const struct conn *conn)
+static enum doing doing_nothing(const struct conn *conn)
 {
-	return conn != NULL;
+	(void)conn;
+	return doing;
+}
+
+static enum served stay(struct conn *conn, bool close_idle)
+{
+	(void)conn, (void)close_idle;
+	return SERVED_WAIT;
 }
 
 static const struct protocol protocol_silent = {
@@ -44,7 +54,8 @@ static const struct protocol protocol_silent = {
 	.timeout = wait_for_ever,
 	.adopt = wait_for_ever,
 	.close = open_nothing,
-	.idle = is_idle,
+	.drain = stay,
+	.doing = doing_nothing,
 };
 
 static int listening_socket(struct sockaddr_in *address)
@@ -85,6 +96,7 @@ static void set_up(void)
 					     .listeners = { { .listener = LISTENER } } };
 	worker.serving = true;
 	worker.column = &column;
+	doing = DOING_WAITING;
 	worker.open_files = 1024;
 	for (unsigned i = 0; i < SLOTS; i++)
 		sockets[i] = listening_socket(&addresses[i]);
@@ -92,7 +104,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	accept_end(&worker, false);
+	accept_end(&worker, EMPTY_NOT);
 	accept_sweep(&worker.sweep);
 	for (unsigned i = 0; i < SLOTS; i++)
 		fd_close(&sockets[i]);
@@ -205,7 +217,7 @@ START_TEST(nothing_is_watched_when_the_worker_leaves)
 	hold(0, GENERATION);
 	hold(2, GENERATION);
 	accept_apply(&worker);
-	accept_end(&worker, false);
+	accept_end(&worker, EMPTY_NOT);
 	connect_to(0);
 	connect_to(2);
 	ck_assert_int_eq(events_waiting(), 0);
@@ -258,6 +270,73 @@ START_TEST(descriptors_are_kept_for_files_and_reloads)
 }
 END_TEST
 
+/* Accepts two, and lets `age_ns` pass. */
+static void fill_up(uint64_t age_ns)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	for (int i = 0; i < 2; i++)
+		connect_to(0);
+	accept_all();
+	worker.loop.now_ns += age_ns;
+}
+
+START_TEST(at_the_limit_an_idle_connection_makes_room)
+{
+	doing = DOING_IDLE;
+	fill_up(2 * CLOCK_S);
+	connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 3);
+	ck_assert_uint_eq(counters[COUNT_SHED], 1);
+	ck_assert_uint_eq(worker.engine.count, config.connections);
+	ck_assert(!worker.full);
+}
+END_TEST
+
+START_TEST(at_the_limit_a_busy_connection_does_not_make_room)
+{
+	fill_up(2 * CLOCK_S);
+	connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_SHED], 0);
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 2);
+	ck_assert(worker.full);
+}
+END_TEST
+
+START_TEST(at_the_limit_it_is_looked_for_idle_connections_again)
+{
+	fill_up(2 * CLOCK_S);
+	connect_to(0);
+	accept_all();
+	doing = DOING_IDLE;
+	ck_assert(timer_armed(&worker.pause));
+	worker.pause.fire(&worker.pause, worker.loop.now_ns);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 3);
+}
+END_TEST
+
+START_TEST(out_of_descriptors_an_idle_connection_makes_room)
+{
+	struct rlimit limit, few;
+
+	config.connections = 100;
+	doing = DOING_IDLE;
+	fill_up(2 * CLOCK_S);
+	connect_to(0);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	few = (struct rlimit){ (rlim_t)dup(0), limit.rlim_max };        /* the next one is over the limit */
+	close((int)few.rlim_cur);
+	setrlimit(RLIMIT_NOFILE, &few);
+	accept_all();
+	setrlimit(RLIMIT_NOFILE, &limit);
+	ck_assert_uint_eq(counters[COUNT_SHED], 1);
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 3);
+}
+END_TEST
+
 START_TEST(at_the_limit_nothing_spins)
 {
 	hold(0, GENERATION);
@@ -300,10 +379,143 @@ START_TEST(accept_goes_on_when_connections_have_ended)
 }
 END_TEST
 
+/* ---- letting go ------------------------ */
+
+static void release(uint32_t listener, bool all, bool empty)
+{
+	struct release_note note = {
+		.listener_count = 1, .listeners = { listener }, .all = all, .empty = empty
+	};
+
+	accept_release(&worker, &note);
+}
+
+START_TEST(what_waits_at_a_released_socket_is_accepted_first)
+{
+	hold(1, GENERATION);            /* another slot's, whose worker may be gone */
+	accept_apply(&worker);
+	connect_to(1);
+	release(LISTENER, false, true);
+	ck_assert_uint_eq(worker.engine.count, 1);
+	ck_assert(list_empty(&worker.sockets));
+}
+END_TEST
+
+START_TEST(the_limit_of_connections_does_not_hold_for_a_last_queue)
+{
+	hold(0, GENERATION);
+	for (int i = 0; i < 5; i++)
+		connect_to(0);
+	release(LISTENER, false, true);
+	ck_assert_uint_eq(worker.engine.count, 5);
+}
+END_TEST
+
+START_TEST(a_socket_that_outlives_the_service_keeps_its_queue)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	connect_to(0);
+	release(LISTENER, true, false);
+	ck_assert_uint_eq(worker.engine.count, 0);
+	ck_assert_int_ge(accept(sockets[0], NULL, NULL), 0);
+}
+END_TEST
+
+START_TEST(other_listeners_sockets_stay)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	release(LISTENER + 1, false, true);
+	connect_to(0);
+	ck_assert_int_eq(events_waiting(), 1);
+}
+END_TEST
+
+/* The kernel wakes one of those that watch with EPOLLEXCLUSIVE: were it this one, nobody else would come. */
+START_TEST(who_leaves_takes_what_it_may_have_been_woken_for)
+{
+	worker.note.listeners[0].shared = true;
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	connect_to(0);
+	drain_begin(&worker, &(struct drain_note){ .deadline_ns = UINT64_MAX });
+	ck_assert_uint_eq(worker.engine.count, 1);
+}
+END_TEST
+
+START_TEST(who_leaves_does_not_take_what_others_are_woken_for_too)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	connect_to(0);
+	drain_begin(&worker, &(struct drain_note){ .deadline_ns = UINT64_MAX });
+	ck_assert_uint_eq(worker.engine.count, 0);
+}
+END_TEST
+
+START_TEST(when_the_service_stops_it_is_accepted_on)
+{
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	drain_begin(&worker, &(struct drain_note){
+				     .deadline_ns = UINT64_MAX, .close_idle = true, .keep_sockets = true });
+	connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(worker.engine.count, 1);
+	ck_assert(worker.engine.draining);
+	ck_assert(!worker.loop.stopped);
+}
+END_TEST
+
+START_TEST(a_worker_without_connections_leaves_when_its_sockets_are_released)
+{
+	struct drain_note note = { .deadline_ns = UINT64_MAX, .close_idle = true, .keep_sockets = true };
+
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	drain_begin(&worker, &note);
+	ck_assert(!worker.loop.stopped);
+	release(LISTENER, true, true);
+	drain_check(&worker);
+	ck_assert(worker.loop.stopped);
+}
+END_TEST
+
+START_TEST(idle_connections_are_closed_when_nothing_else_is_left)
+{
+	struct drain_note note = { .deadline_ns = UINT64_MAX, .close_idle = true };
+
+	fill_up(2 * CLOCK_S);
+	drain_begin(&worker, &note);
+	ck_assert(!worker.closing_idle);
+	doing = DOING_IDLE;
+	drain_check(&worker);
+	ck_assert(worker.closing_idle);
+}
+END_TEST
+
+START_TEST(idle_connections_are_closed_before_the_deadline)
+{
+	struct drain_note note = { .deadline_ns = 30 * CLOCK_S, .close_idle = true };
+
+	worker.loop.now_ns = 0;
+	fill_up(0);
+	drain_begin(&worker, &note);
+	worker.loop.now_ns = 28 * CLOCK_S;
+	drain_check(&worker);
+	ck_assert(!worker.closing_idle);
+	worker.loop.now_ns = 29 * CLOCK_S;
+	drain_check(&worker);
+	ck_assert(worker.closing_idle);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("accept");
 	TCase *watching = tcase_create("watching"), *limits = tcase_create("limits");
+	TCase *leaving = tcase_create("leaving");
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
@@ -321,11 +533,27 @@ int main(void)
 	tcase_add_checked_fixture(limits, set_up, tear_down);
 	tcase_add_test(limits, at_the_limit_the_rest_stays_in_the_backlog);
 	tcase_add_test(limits, descriptors_are_kept_for_files_and_reloads);
+	tcase_add_test(limits, at_the_limit_an_idle_connection_makes_room);
+	tcase_add_test(limits, at_the_limit_a_busy_connection_does_not_make_room);
+	tcase_add_test(limits, at_the_limit_it_is_looked_for_idle_connections_again);
+	tcase_add_test(limits, out_of_descriptors_an_idle_connection_makes_room);
 	tcase_add_test(limits, at_the_limit_nothing_spins);
 	tcase_add_test(limits, the_board_says_that_nothing_is_accepted_at_the_limit);
 	tcase_add_test(limits, accept_goes_on_when_connections_have_ended);
 	suite_add_tcase(suite, watching);
 	suite_add_tcase(suite, limits);
+	tcase_add_checked_fixture(leaving, set_up, tear_down);
+	tcase_add_test(leaving, what_waits_at_a_released_socket_is_accepted_first);
+	tcase_add_test(leaving, the_limit_of_connections_does_not_hold_for_a_last_queue);
+	tcase_add_test(leaving, a_socket_that_outlives_the_service_keeps_its_queue);
+	tcase_add_test(leaving, other_listeners_sockets_stay);
+	tcase_add_test(leaving, who_leaves_takes_what_it_may_have_been_woken_for);
+	tcase_add_test(leaving, who_leaves_does_not_take_what_others_are_woken_for_too);
+	tcase_add_test(leaving, when_the_service_stops_it_is_accepted_on);
+	tcase_add_test(leaving, a_worker_without_connections_leaves_when_its_sockets_are_released);
+	tcase_add_test(leaving, idle_connections_are_closed_when_nothing_else_is_left);
+	tcase_add_test(leaving, idle_connections_are_closed_before_the_deadline);
+	suite_add_tcase(suite, leaving);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -79,7 +79,8 @@ START_TEST(both_ends_are_closed_on_exec)
 END_TEST
 
 static const enum message_type bodiless[] = {
-	MESSAGE_CONFIG, MESSAGE_GO, MESSAGE_ABORT, MESSAGE_READY, MESSAGE_ADOPTED,
+	MESSAGE_CONFIG,  MESSAGE_GO,       MESSAGE_ABORT, MESSAGE_READY,
+	MESSAGE_ADOPTED, MESSAGE_LEAVING, MESSAGE_RELEASED, MESSAGE_SPENT,
 };
 
 START_TEST(a_message_without_a_body_arrives_with_its_generation)
@@ -106,6 +107,7 @@ static const struct {
 	{ MESSAGE_LOGS, sizeof(struct logs_note) },
 	{ MESSAGE_REOPEN, sizeof(struct logs_note) },
 	{ MESSAGE_REOPENED, sizeof(struct reopened_note) },
+	{ MESSAGE_RELEASE, sizeof(struct release_note) },
 	{ MESSAGE_FAILED, 1 },
 	{ MESSAGE_FAILED, ERR_TEXT_BYTES },
 };

@@ -2,6 +2,8 @@
 #include "fake_protocol.h"
 #include "fake_server.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -176,6 +178,116 @@ START_TEST(adopting_closes_nothing)
 }
 END_TEST
 
+/* ---- shedding ------------------------ */
+
+/* A connection that had its answer `age_ns` ago. */
+static struct conn *idle_one(struct fake_client *which, uint64_t age_ns)
+{
+	struct conn *conn;
+
+	fake_connect(&server, which, GET("/hello"));
+	ck_assert(fake_until_text(which, "hello\n"));
+	conn = LIST_ENTRY(server.engine.conns.prev, struct conn, link);
+	conn->since_ns -= age_ns;
+	return conn;
+}
+
+START_TEST(the_longest_idle_connection_is_shed)
+{
+	idle_one(&client, 2 * CLOCK_S);
+	idle_one(&other, 3 * CLOCK_S);
+	ck_assert(engine_shed(&server.engine));
+	ck_assert(fake_until_eof(&other));
+	ck_assert_int_eq(other.error, 0);
+	ck_assert(!client.eof);
+	ck_assert_uint_eq(server.engine.count, 1);
+	ck_assert_uint_eq(server.counters[COUNT_SHED], 1);
+}
+END_TEST
+
+START_TEST(a_busy_connection_is_not_shed)
+{
+	fake_connect(&server, &client, GET("/slow"));
+	LIST_ENTRY(server.engine.conns.next, struct conn, link)->since_ns -= 2 * CLOCK_S;
+	ck_assert(!engine_shed(&server.engine));
+	idle_one(&other, CLOCK_S);      /* younger */
+	ck_assert(engine_shed(&server.engine));
+	ck_assert(fake_until_eof(&other));
+	ck_assert(fake_until_text(&client, "slow"));
+	ck_assert_uint_eq(server.counters[COUNT_SHED], 1);
+}
+END_TEST
+
+START_TEST(a_request_that_came_before_it_was_shed_saves_a_connection)
+{
+	idle_one(&client, 2 * CLOCK_S);
+	fake_send(&client, GET("/hello"));
+	ck_assert(!engine_shed(&server.engine));
+	fake_turn(&server);
+	ck_assert_uint_eq(fake_count(&client, "hello\n"), 2);
+	ck_assert(!client.eof);
+}
+END_TEST
+
+START_TEST(a_connection_that_was_just_accepted_is_not_shed)
+{
+	fake_connect(&server, &client, "");
+	ck_assert(!engine_shed(&server.engine));
+	server.loop.now_ns += CLOCK_S;
+	ck_assert(engine_shed(&server.engine));
+}
+END_TEST
+
+START_TEST(a_connection_that_was_just_answered_is_not_shed)
+{
+	idle_one(&client, 0);
+	ck_assert(!engine_shed(&server.engine));
+}
+END_TEST
+
+START_TEST(a_connection_whose_end_was_announced_is_shed_first)
+{
+	idle_one(&client, 3 * CLOCK_S);
+	fake_connect(&server, &other, "GET /hello HTTP/1.0\r\n\r\nmore");
+	ck_assert(fake_until_text(&other, "hello\n"));
+	ck_assert_uint_eq(server.engine.count, 2);
+	ck_assert(engine_shed(&server.engine));
+	fake_turn(&server);
+	ck_assert(!client.eof);
+	ck_assert_uint_eq(server.engine.count, 1);
+}
+END_TEST
+
+START_TEST(what_is_owed_is_a_request_or_a_second_for_one)
+{
+	ck_assert(!engine_owes(&server.engine, UINT64_MAX));
+	idle_one(&client, 0);
+	ck_assert(!engine_owes(&server.engine, UINT64_MAX));
+	fake_send(&client, "GET");
+	fake_turn(&server);
+	ck_assert(engine_owes(&server.engine, UINT64_MAX));
+	ck_assert(!engine_owes(&server.engine, 1));
+	fake_hang_up(&client);
+	fake_turn(&server);
+	fake_connect(&server, &other, "");
+	ck_assert(engine_owes(&server.engine, UINT64_MAX));
+	server.loop.now_ns += CLOCK_S;
+	ck_assert(!engine_owes(&server.engine, UINT64_MAX));
+}
+END_TEST
+
+START_TEST(what_is_cut_is_counted_by_what_it_was_doing)
+{
+	fake_connect(&server, &client, "GET / HT");
+	fake_connect(&server, &other, GET("/slow"));
+	engine_cut(&server.engine);
+	ck_assert_uint_eq(server.counters[COUNT_DRAIN_CUT], 2);
+	ck_assert_uint_eq(server.counters[COUNT_CUT_HEAD], 1);
+	ck_assert_uint_eq(server.counters[COUNT_CUT_WAITING], 1);
+	ck_assert_uint_eq(server.counters[COUNT_CUT_SENDING], 0);
+}
+END_TEST
+
 /* ---- other protocols: small ones, made for one test ------------------------ */
 
 static struct conn *conns[2];
@@ -203,10 +315,10 @@ static void tiny_close(struct conn *conn)
 	(void)conn;
 }
 
-static bool tiny_idle(const struct conn *conn)
+static enum doing tiny_idle(const struct conn *conn)
 {
 	(void)conn;
-	return true;
+	return DOING_IDLE;
 }
 
 /* Has work for four turns each. */
@@ -222,8 +334,13 @@ static enum served busy_ready(struct conn *conn)
 }
 
 static const struct protocol busy = {
-	.name = "busy", .open = tiny_open, .ready = busy_ready, .timeout = tiny_wait, .adopt = tiny_wait,
-	.close = tiny_close, .idle = tiny_idle,
+	.name = "busy",
+	.open = tiny_open,
+	.ready = busy_ready,
+	.timeout = tiny_wait,
+	.adopt = tiny_wait,
+	.close = tiny_close,
+	.doing = tiny_idle,
 };
 
 /* Whoever is served first once there are two closes the other one. */
@@ -239,8 +356,13 @@ static enum served killer_ready(struct conn *conn)
 }
 
 static const struct protocol killer = {
-	.name = "killer", .open = tiny_open, .ready = killer_ready, .timeout = tiny_wait, .adopt = tiny_wait,
-	.close = tiny_close, .idle = tiny_idle,
+	.name = "killer",
+	.open = tiny_open,
+	.ready = killer_ready,
+	.timeout = tiny_wait,
+	.adopt = tiny_wait,
+	.close = tiny_close,
+	.doing = tiny_idle,
 };
 
 static void use_protocol(const struct protocol *protocol)
@@ -320,6 +442,14 @@ static Suite *suite(void)
 	tcase_add_test(engine, whoever_waits_for_room_is_told_when_a_connection_was_freed);
 	tcase_add_test(engine, only_what_is_owed_to_is_counted_as_cut);
 	tcase_add_test(engine, adopting_closes_nothing);
+	tcase_add_test(engine, the_longest_idle_connection_is_shed);
+	tcase_add_test(engine, a_busy_connection_is_not_shed);
+	tcase_add_test(engine, a_request_that_came_before_it_was_shed_saves_a_connection);
+	tcase_add_test(engine, a_connection_that_was_just_accepted_is_not_shed);
+	tcase_add_test(engine, a_connection_that_was_just_answered_is_not_shed);
+	tcase_add_test(engine, a_connection_whose_end_was_announced_is_shed_first);
+	tcase_add_test(engine, what_is_owed_is_a_request_or_a_second_for_one);
+	tcase_add_test(engine, what_is_cut_is_counted_by_what_it_was_doing);
 	tcase_add_test(engine, busy_connections_take_turns);
 	tcase_add_test(engine, an_event_for_a_connection_that_was_closed_in_the_same_batch_is_dropped);
 	tcase_add_test(lines, two_exchanges_of_a_connection_may_finish_in_the_other_order);

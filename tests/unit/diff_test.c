@@ -105,6 +105,32 @@ START_TEST(another_v6only_of_an_address_that_stays_needs_a_restart)
 }
 END_TEST
 
+static const struct {
+	const char *old, *new, *restart;
+} bound[] = {
+	{ "{ address = \"*:80\"; }", "{ address = \"*:80\"; freebind = true; }", "listen.freebind" },
+	{ "{ address = \"*:80\"; device = \"a\"; }", "{ address = \"[::]:80\"; }", "listen.device" },
+	{ "{ address = \"*:80\"; device = \"a\"; }", "{ address = \"*:80\"; device = \"b\"; }",
+	  "listen.device" },
+	{ "{ address = \"unix:/a\"; }",
+	  "{ address = \"unix:/a\"; mode = \"0600\"; owner = \"0\"; group = \"0\"; }", NULL },
+};
+
+START_TEST(what_a_socket_is_bound_with_needs_a_restart)
+{
+	char old[256], new[256];
+	struct config_diff diff;
+
+	snprintf(old, sizeof(old), "listen = ( %s );" SITES, bound[_i].old);
+	snprintf(new, sizeof(new), "listen = ( %s );" SITES, bound[_i].new);
+	diff = diff_of(old, new);
+	if (bound[_i].restart == NULL)
+		ck_assert_ptr_null(diff.restart);
+	else
+		ck_assert_str_eq(diff.restart, bound[_i].restart);
+}
+END_TEST
+
 START_TEST(another_v6only_of_another_address_is_live)
 {
 	struct config_diff diff = diff_of(LISTEN SITES, ON("{ address = \"[::]:81\"; v6only = true; }") SITES);
@@ -142,6 +168,8 @@ int main(void)
 	tcase_add_test(tests, the_same_value_spelled_otherwise_is_no_change);
 	tcase_add_test(tests, another_control_socket_needs_a_restart);
 	tcase_add_test(tests, another_v6only_of_an_address_that_stays_needs_a_restart);
+	tcase_add_loop_test(tests, what_a_socket_is_bound_with_needs_a_restart, 0,
+			    sizeof(bound) / sizeof(bound[0]));
 	tcase_add_test(tests, another_v6only_of_another_address_is_live);
 	tcase_add_test(tests, addresses_come_and_go_and_move_without_a_restart);
 	srunner_run_all(runner, CK_ENV);

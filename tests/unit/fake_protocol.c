@@ -120,11 +120,11 @@ static void lines_close(struct conn *conn)
 	conn->state = NULL;
 }
 
-static bool lines_idle(const struct conn *conn)
+static enum doing lines_doing(const struct conn *conn)
 {
 	const struct lines *lines = conn->state;
 
-	return !lines->ones[0].used && !lines->ones[1].used;
+	return lines->ones[0].used || lines->ones[1].used ? DOING_WAITING : DOING_IDLE;
 }
 
 const struct protocol protocol_lines = {
@@ -136,5 +136,5 @@ const struct protocol protocol_lines = {
 	.adopt = lines_wait,
 	.drain = lines_drain,
 	.close = lines_close,
-	.idle = lines_idle,
+	.doing = lines_doing,
 };

@@ -12,10 +12,11 @@
 #include <sys/stat.h>
 
 static const struct service *const table[] = {
-	&service_files, &service_respond, &service_status, &service_later, &service_trickle, NULL,
+	&service_files, &service_respond, &service_status, &service_health, &service_later, &service_trickle,
+	NULL,
 };
 
-enum { FILES, RESPOND, STATUS, LATER, TRICKLE };
+enum { FILES, RESPOND, STATUS, HEALTH, LATER, TRICKLE };
 
 static const struct later_settings soon = { 2 * CLOCK_MS, "soon" }, slow = { 40 * CLOCK_MS, "slow" };
 static const struct trickle_settings chunked = { .text = "trickle" };
@@ -65,6 +66,7 @@ static struct site_config *build_site(struct fake_server *server, struct generat
 	add_route(generation, site, "/", FILES, files);
 	add_route(generation, site, "/hello", RESPOND, respond);
 	add_route(generation, site, "/status", STATUS, defaults(service_schemas[STATUS], arena));
+	add_route(generation, site, "/health", HEALTH, defaults(service_schemas[HEALTH], arena));
 	add_route(generation, site, "/later", LATER, &soon);
 	add_route(generation, site, "/slow", LATER, &slow);
 	add_route(generation, site, "/trickle", TRICKLE, &chunked);

@@ -13,13 +13,14 @@
 #include "http/http1.h"
 #include "http/route.h"
 #include "service/files.h"
+#include "service/health.h"
 #include "service/registry.h"
 #include "service/respond.h"
 #include "service/status.h"
 
 #include <check.h>
 
-enum { FAKE_ROUTES = 9 };
+enum { FAKE_ROUTES = 10 };
 
 struct fake_client {
 	int fd;                         /* -1: closed */
@@ -47,7 +48,7 @@ struct fake_server {
 	char root[64];                  /* a directory for files, at "/" */
 };
 
-/* Routes: "/" files, "/hello" respond ("hello\n"), "/status" status, "/later" 2 ms, "/slow" 40 ms, "/trickle"
+/* Routes: "/" files, "/hello" respond ("hello\n"), "/status" status, "/health" health, "/later" 2 ms, "/slow" 40 ms, "/trickle"
  * chunked "trickle", "/known" the same with a length, "/breaks" the same that breaks off, "/stalls" "xy" with
  * 20 ms before each. */
 void fake_server_open(struct fake_server *server, const struct protocol *protocol);

@@ -12,7 +12,7 @@
 #define OLD(path) "GET " path " HTTP/1.0\r\n\r\n"
 
 static struct fake_server server;
-static struct fake_client client;
+static struct fake_client client, other;
 
 static void set_up(void)
 {
@@ -552,6 +552,55 @@ START_TEST(a_connection_that_gets_idle_while_its_server_leaves_is_closed)
 }
 END_TEST
 
+START_TEST(a_connection_that_was_just_accepted_has_a_second_for_its_request)
+{
+	fake_connect(&server, &client, "");
+	engine_drain(&server.engine, true);
+	fake_send(&client, GET("/hello"));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
+	fake_connect(&server, &other, "");      /* also when it comes later */
+	fake_turn(&server);
+	ck_assert(!other.eof);
+	server.loop.now_ns += CLOCK_S;
+	engine_drain(&server.engine, true);
+	ck_assert(fake_until_eof(&other));
+}
+END_TEST
+
+START_TEST(health_is_good_until_the_service_stops)
+{
+	fake_connect(&server, &client, GET("/health"));
+	ck_assert(fake_until_text(&client, "ok\n"));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 1);
+	server.engine.out_of_service = true;
+	fake_send(&client, GET("/health"));
+	ck_assert(fake_until_text(&client, "stopping\n"));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 503 Service Unavailable\r\n"), 1);
+	ck_assert_uint_eq(fake_count(&client, "Cache-Control: no-store\r\n"), 2);
+	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 0);
+}
+END_TEST
+
+START_TEST(what_a_connection_is_doing)
+{
+	fake_connect(&server, &client, "GET / HT");
+	ck_assert_int_eq(protocol_http1.doing(LIST_ENTRY(server.engine.conns.next, struct conn, link)),
+			 DOING_HEAD);
+	fake_connect(&server, &other, GET("/slow"));
+	ck_assert_int_eq(protocol_http1.doing(LIST_ENTRY(server.engine.conns.prev, struct conn, link)),
+			 DOING_WAITING);
+	ck_assert(fake_until_text(&other, "slow"));
+	ck_assert_int_eq(protocol_http1.doing(LIST_ENTRY(server.engine.conns.prev, struct conn, link)),
+			 DOING_IDLE);
+	fake_send(&other, GET("/hello"));
+	engine_drain(&server.engine, false);
+	ck_assert(fake_until_text(&other, "hello\n"));
+	ck_assert_int_eq(protocol_http1.doing(LIST_ENTRY(server.engine.leaving.next, struct conn, link)),
+			 DOING_LEAVING);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *all = suite_create("http1");
@@ -607,6 +656,9 @@ static Suite *suite(void)
 	tcase_add_test(change, a_request_under_way_pins_its_generation);
 	tcase_add_test(change, a_shorter_keep_alive_counts_for_connections_that_are_idle);
 	tcase_add_test(change, a_draining_server_says_that_an_answer_is_the_last);
+	tcase_add_test(change, a_connection_that_was_just_accepted_has_a_second_for_its_request);
+	tcase_add_test(change, health_is_good_until_the_service_stops);
+	tcase_add_test(change, what_a_connection_is_doing);
 	tcase_add_test(change, an_idle_connection_is_closed_when_its_server_leaves);
 	tcase_add_test(change, a_request_that_came_before_the_close_is_still_answered);
 	tcase_add_test(change, a_connection_that_gets_idle_while_its_server_leaves_is_closed);

@@ -1,4 +1,5 @@
 /* read_test.c - from a user's text to a configuration, or to all that is wrong with it. */
+#include "config/check.h"
 #include "config/read.h"
 
 #include <check.h>
@@ -236,6 +237,23 @@ static const char *const wrong[][2] = {
 	{ "control = \"\\n\\x1b[31m\\x7f\";\n" LISTEN SITES,
 	  AT "1:11: control: \"??[31m?\" is no absolute path\n" },
 	{ "group = \"www\";\n" LISTEN SITES, AT "1:9: group without user\n" },
+	{ "listen = ( { address = \"*:80\"; mode = \"0660\"; } );\n" SITES,
+	  AT "1:39: mode is for a unix socket, and *:80 is none\n" },
+	{ "listen = ( { address = \"*:80\"; owner = \"0\"; group = \"0\"; } );\n" SITES,
+	  AT "1:40: owner is for a unix socket, and *:80 is none\n" AT
+	     "1:53: group is for a unix socket, and *:80 is none\n" },
+	{ "listen = ( { address = \"unix:/a\"; freebind = true; device = \"lo\"; } );\n" SITES,
+	  AT "1:46: freebind is for a TCP address, and unix:/a is none\n" AT
+	     "1:61: device is for a TCP address, and unix:/a is none\n" },
+	{ "listen = ( { address = \"unix:/a\"; v6only = true; defer_accept = true; } );\n" SITES,
+	  AT "1:44: v6only is for a TCP address, and unix:/a is none\n" AT
+	     "1:65: defer_accept is for a TCP address, and unix:/a is none\n" },
+	{ "listen = ( { address = \"unix:/a\"; mode = \"660x\"; } );\n" SITES,
+	  AT "1:42: mode: \"660x\" are no permissions; write them in octal, such as \"0660\"\n" },
+	{ "listen = ( { address = \"unix:/a\"; mode = \"4755\"; } );\n" SITES,
+	  AT "1:42: mode: \"4755\" are no permissions; write them in octal, such as \"0660\"\n" },
+	{ "listen = ( { address = \"*:80\"; device = \"a-long-device-name\"; } );\n" SITES,
+	  AT "1:41: device: \"a-long-device-name\" is no name of a network device (at most 15 bytes)\n" },
 	/* all problems, in the order of the document */
 	{ "workers = 0;\naccpet = 1;\nlisten = ( { address = \"nowhere\"; } );\n" SITES, AT
 	  "1:11: workers: too small; allowed is \"auto\" or a whole number, from 1 to 1024\n" AT
@@ -247,6 +265,39 @@ static const char *const wrong[][2] = {
 START_TEST(what_is_wrong_is_reported_with_its_place)
 {
 	check_problems(wrong[_i][0], wrong[_i][1]);
+}
+END_TEST
+
+START_TEST(permissions_are_octal)
+{
+	const struct config *config = good("listen = ( { address = \"unix:/a\"; mode = \"0640\"; }, { "
+					   "address = \"unix:/b\"; } );" SITES);
+
+	ck_assert_uint_eq(config_mode(config_listen(config, 0)), 0640);
+	ck_assert_uint_eq(config_mode(config_listen(config, 1)), 0666);
+}
+END_TEST
+
+START_TEST(names_of_owners_become_numbers)
+{
+	const struct config *config =
+		good("listen = ( { address = \"unix:/a\"; owner = \"root\"; group = \"77\"; } );" SITES);
+
+	ck_assert(config_owners(config, NULL, &problems));
+	ck_assert_str_eq(config_listen(config, 0)->owner, "root");
+	ck_assert(config_owners(config, &generation->arena, &problems));
+	ck_assert_str_eq(config_listen(config, 0)->owner, "0");
+	ck_assert_str_eq(config_listen(config, 0)->group, "77");
+}
+END_TEST
+
+START_TEST(an_owner_that_nobody_knows_is_a_problem)
+{
+	const struct config *config =
+		good("listen = ( { address = \"unix:/a\"; owner = \"no-such-user\"; } );" SITES);
+
+	ck_assert(!config_owners(config, NULL, &problems));
+	ck_assert_str_eq(problems.text, AT "1:43: user \"no-such-user\": no such user\n");
 }
 END_TEST
 
@@ -399,6 +450,9 @@ int main(void)
 	tcase_add_test(tests, lists_keep_their_order);
 	tcase_add_loop_test(tests, what_is_wrong_is_reported_with_its_place, 0,
 			    sizeof(wrong) / sizeof(wrong[0]));
+	tcase_add_test(tests, permissions_are_octal);
+	tcase_add_test(tests, names_of_owners_become_numbers);
+	tcase_add_test(tests, an_owner_that_nobody_knows_is_a_problem);
 	tcase_add_test(tests, a_wrong_configuration_is_not_kept);
 	tcase_add_test(tests, places_are_right_behind_something_unknown);
 	tcase_add_test(tests, a_file_that_is_not_there_is_a_problem);

@@ -1,0 +1,255 @@
+/* stop.c - the end of the service.
+ *
+ *	TERM -> delay: health routes answer 503, all else is as before (timeouts.drain_delay)
+ *	    -> DRAIN to all workers, the listening sockets are let go (release.c)
+ *	    -> every worker has left, or was killed after the deadline (timeouts.drain) -> the end
+ *
+ * A second TERM, or INT, ends it at once from wherever it is. Called by master.c (signals), reload.c (a start
+ * that failed) and spawn.c (what becomes of the workers); cannot fail. */
+#include "master.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+
+/* Before the deadline, where sockets outlive the service: time to answer what was accepted last. */
+#define NEAR_NS CLOCK_S
+
+static void retire_all(struct master *master)
+{
+	struct list *next;
+
+	for (struct list *link = master->children.next; link != &master->children; link = next) {
+		next = link->next;
+		child_happens(LIST_ENTRY(link, struct child, link), EV_RETIRE);
+	}
+}
+
+static uint64_t drain_ns(const struct master *master)
+{
+	return master->current.generation != NULL ? master->current.generation->config->drain_ns : 0;
+}
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t settle_ns(const struct master *master)
+{
+	return less(RELEASE_SETTLE_NS, drain_ns(master) / 2);
+}
+
+/* ---- what it came to --------------------------------------------------------------------------------- */
+
+static uint64_t since_drain(const struct master *master, enum counter counter)
+{
+	uint64_t sum = board_sum(master->board, counter), before = master->stop.before[counter];
+
+	return sum > before ? sum - before : 0;
+}
+
+static uint64_t answered(const struct master *master)
+{
+	return since_drain(master, COUNT_STATUS_2XX) + since_drain(master, COUNT_STATUS_3XX) +
+	       since_drain(master, COUNT_STATUS_4XX) + since_drain(master, COUNT_STATUS_5XX);
+}
+
+/* Once, when all workers are gone: their sums are on the board. */
+static void say_end(struct master *master)
+{
+	struct stop *stop = &master->stop;
+	uint64_t cut = since_drain(master, COUNT_DRAIN_CUT), lost = since_drain(master, COUNT_LOST_STOP);
+	uint64_t took_ms = (master->loop.now_ns - stop->began_ns) / CLOCK_MS;
+	uint64_t all_cut = cut + stop->killed;
+	bool is_cut = !stop->at_once && all_cut > 0;
+	char text[128];
+
+	stop->said = true;
+	if (master->current.generation == NULL)         /* the start failed, and that is what is said */
+		return;
+	log_event(is_cut ? LEVEL_WARNING : LEVEL_NOTICE, "stopped", log_number("took_ms", took_ms),
+		  log_number("answered", answered(master)), log_number("cut", cut),
+		  log_number("cut_head", since_drain(master, COUNT_CUT_HEAD)),
+		  log_number("cut_waiting", since_drain(master, COUNT_CUT_WAITING)),
+		  log_number("cut_sending", since_drain(master, COUNT_CUT_SENDING)),
+		  log_number("killed", stop->killed), log_number("lost", lost));
+	snprintf(text, sizeof(text), "stopped after %llu ms; %llu connections cut",
+		 (unsigned long long)took_ms, (unsigned long long)all_cut);
+	notify_stopped(text);
+	if (is_cut)
+		master->exit_status = 3;
+}
+
+void stop_child_killed(const struct child *child)
+{
+	if (stop_is_draining(child->master) && !child->master->stop.at_once)
+		child->master->stop.killed +=
+			child->master->board->column[child->column].counters[COUNT_OPEN];
+}
+
+/* ---- the drain --------------------------------------------------------------------------------------- */
+
+/* No worker has a socket any more, or those that have do not answer. */
+static void released(struct master *master)
+{
+	sockets_close(master);
+}
+
+/* Sockets that outlive the service: its workers accept from them until what they had before is done, all of
+ * them together, or some queue would have nobody until the last is. */
+static bool all_are_spent(const struct master *master)
+{
+	for (const struct list *link = master->children.next; link != &master->children; link = link->next) {
+		const struct child *child = LIST_ENTRY(link, struct child, link);
+
+		if (child->state == CHILD_DRAINING && !child->spent)
+			return false;
+	}
+	return true;
+}
+
+static void look_for_spent(struct master *master)
+{
+	if (master->outlive && master->stop.settled && !list_empty(&master->listeners) &&
+	    !release_is_open(master) && all_are_spent(master))
+		release_begin(master, true, 0, released);
+}
+
+void stop_child_spent(struct child *child)
+{
+	child->spent = true;
+	if (stop_is_draining(child->master))
+		look_for_spent(child->master);
+}
+
+void master_check_end(struct master *master)
+{
+	if (!stop_is_draining(master))
+		return;
+	if (!list_empty(&master->children)) {
+		look_for_spent(master); /* the one that others waited for may just have died */
+		return;
+	}
+	release_cancel(master);
+	sockets_close(master);
+	if (!master->stop.said)
+		say_end(master);
+	loop_stop(&master->loop);
+}
+
+static void deadline_is_near(struct timer *timer, uint64_t now_ns)
+{
+	struct master *master = LIST_ENTRY(LIST_ENTRY(timer, struct stop, timer), struct master, stop);
+
+	(void)now_ns;
+	if (!release_is_open(master))
+		release_begin(master, true, 0, released);
+}
+
+/* Connections that are idle between two requests have had time for the next one. */
+static void settled(struct timer *timer, uint64_t now_ns)
+{
+	struct master *master = LIST_ENTRY(LIST_ENTRY(timer, struct stop, timer), struct master, stop);
+	uint64_t all_ns = drain_ns(master);
+
+	(void)now_ns;
+	master->stop.settled = true;
+	timer->fire = deadline_is_near;
+	loop_timer(&master->loop, timer, all_ns - less(all_ns / 2, NEAR_NS) - settle_ns(master));
+	look_for_spent(master);
+}
+
+static void let_sockets_go(struct master *master)
+{
+	if (!master->outlive) {
+		release_begin(master, true, settle_ns(master), released);
+		return;
+	}
+	release_cancel(master);
+	master->stop.timer.fire = settled;
+	loop_timer(&master->loop, &master->stop.timer, settle_ns(master));
+}
+
+static void drain(struct master *master)
+{
+	struct stop *stop = &master->stop;
+
+	stop->draining = true;
+	timer_cancel(&stop->timer);
+	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
+		timer_cancel(&master->slots[i].respawn);
+	for (unsigned i = 0; i < COUNTERS; i++)
+		stop->before[i] = board_sum(master->board, i);
+}
+
+static void begin_drain(struct timer *timer, uint64_t now_ns)
+{
+	struct master *master = LIST_ENTRY(LIST_ENTRY(timer, struct stop, timer), struct master, stop);
+
+	(void)now_ns;
+	drain(master);
+	retire_all(master);
+	let_sockets_go(master);
+	master_check_end(master);
+}
+
+/* ---- the beginning ----------------------------------------------------------------------------------- */
+
+void stop_tell(struct child *child)
+{
+	struct err err;
+
+	if (master_is_stopping(child->master) && !stop_is_draining(child->master) &&
+	    !channel_tell(child->channel.fd, MESSAGE_LEAVING, 0, &err))
+		log_event(LEVEL_WARNING, "worker_unreachable", log_number("slot", child->slot),
+			  log_text("error", err.text));
+}
+
+static void tell_all(struct master *master)
+{
+	for (struct list *link = master->children.next; link != &master->children; link = link->next)
+		if (LIST_ENTRY(link, struct child, link)->state == CHILD_SERVING)
+			stop_tell(LIST_ENTRY(link, struct child, link));
+}
+
+static void begin(struct master *master, bool at_once)
+{
+	master->stopping = true;
+	master->stop.began_ns = master->loop.now_ns;
+	if (master->current.generation != NULL)         /* else the start failed, and that is what is said */
+		log_event(LEVEL_NOTICE, "stopping", log_text("how", at_once ? "at once" : "gracefully"));
+	notify_stopping(master);
+	reload_stop(master);
+	reopen_stop(master);
+}
+
+static void end_at_once(struct master *master)
+{
+	if (!stop_is_draining(master))
+		drain(master);
+	master->stop.at_once = true;
+	spawn_kill_all(master);
+	release_cancel(master);
+	sockets_close(master);
+	master_check_end(master);
+}
+
+void master_stop(struct master *master, bool at_once)
+{
+	const struct generation *current = master->current.generation;
+	uint64_t delay_ns = current != NULL ? current->config->drain_delay_ns : 0;
+	bool first = !master->stopping;
+
+	if (first)
+		begin(master, at_once);
+	if (at_once) {
+		end_at_once(master);
+	} else if (first && delay_ns > 0) {
+		tell_all(master);
+		master->stop.timer.fire = begin_drain;
+		loop_timer(&master->loop, &master->stop.timer, delay_ns);
+	} else if (first) {
+		begin_drain(&master->stop.timer, master->loop.now_ns);
+	}
+}
