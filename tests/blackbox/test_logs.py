@@ -517,7 +517,8 @@ class FullDisk(Logs):
             lost += entry.get("lines", 0)
             requests += entry.get("event") is None
         self.assertLessEqual(torn, 2)               # at most one for each worker
-        self.assertEqual(requests + lost, asked)
+        # one that another worker ended while it was being finished is there, torn, and not counted as lost
+        self.assertTrue(0 <= asked - requests - lost <= torn, (asked, requests, lost, torn))
         self.assertGreater(lost, 0)
 
     def after_stop(self, server, path):
