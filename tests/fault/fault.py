@@ -544,11 +544,11 @@ class Stop(Scenario):
                     raise
                 lost.append("%s: %s" % (what, error))
 
-        attempt("idle", idle.at_end)
         half_rest = half.head("/small.txt")[20:]
         attempt("half", lambda: half.send(half_rest))
         attempt("half", lambda: expect(half.response(), 200, Target.FILES["small.txt"]))
         attempt("slow", lambda: expect(slow.hurry().response(), 200, Target.LARGE))
+        attempt("idle", idle.at_end)    # closed last: until then a request that comes is answered
         return lost
 
 

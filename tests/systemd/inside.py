@@ -676,7 +676,7 @@ class Time(Unit):
             # longer than the timeout and than what drover asks for at once: it has to ask again
             wait_until(lambda: time.monotonic() - begin > 13)
             self.assertEqual(show("ActiveState"), "deactivating")
-            self.assertRegex(show("StatusText"), r"^stopping: 1 connections of 1 workers")
+            self.assertRegex(show("StatusText"), r"^stopping: 1 connections of 2 workers")
             self.assertEqual(len(client.hurry().response().body), 20 << 20)
         self.assertEqual(systemctl("stop", UNIT).returncode, 0)
         self.assertEqual((show("Result"), show("ExecMainStatus")), ("success", "0"))
