@@ -29,11 +29,14 @@ void board_destroy(struct board *board)
 		munmap(board, sizeof(*board));
 }
 
-unsigned board_claim(struct board *board)
+unsigned board_claim(struct board *board, struct board_owners *owners)
 {
 	for (unsigned i = BOARD_RETIRED + 1; i < BOARD_COLUMNS; i++) {
-		if (board->column[i].pid != 0)
+		uint64_t bit = UINT64_C(1) << i % 64;
+
+		if ((owners->taken[i / 64] & bit) != 0)
 			continue;
+		owners->taken[i / 64] |= bit;
 		memset(&board->column[i], 0, sizeof(board->column[i]));
 		board->column[i].pid = UINT32_MAX;      /* until the pid is known */
 		return i;
@@ -41,16 +44,18 @@ unsigned board_claim(struct board *board)
 	return 0;
 }
 
-void board_retire(struct board *board, unsigned column)
+void board_retire(struct board *board, struct board_owners *owners, unsigned column)
 {
 	struct board_column *gone = &board->column[column], *kept = &board->column[BOARD_RETIRED];
 
+	if (column == BOARD_RETIRED)
+		return;
 	/* all that there is room for: a broken worker may have written board->counters */
-	for (unsigned i = 0; i < BOARD_COUNTERS && column != BOARD_RETIRED; i++)
+	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
 		if (i != board->gauge)
 			kept->counters[i] += gone->counters[i];
-	if (column != BOARD_RETIRED)
-		memset(gone, 0, sizeof(*gone));
+	memset(gone, 0, sizeof(*gone));
+	owners->taken[column / 64] &= ~(UINT64_C(1) << column % 64);
 }
 
 uint64_t board_sum(const struct board *board, unsigned counter)

@@ -34,16 +34,21 @@ struct board {
 	struct board_column column[BOARD_COLUMNS];
 };
 
+/* Which columns are owned: kept by the master for itself, because a worker can write all of the board. */
+struct board_owners {
+	uint64_t taken[BOARD_COLUMNS / 64];
+};
+
 /* A fresh, shared board; NULL with `err`. `gauge` is the counter that is a level rather than a sum: it is not
  * kept for a worker that is gone. */
 struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, struct err *err);
 void board_destroy(struct board *board);
 
 /* A free column, now owned; 0 when all are taken. */
-unsigned board_claim(struct board *board);
+unsigned board_claim(struct board *board, struct board_owners *owners);
 
 /* Adds the column's sums to BOARD_RETIRED and frees it. */
-void board_retire(struct board *board, unsigned column);
+void board_retire(struct board *board, struct board_owners *owners, unsigned column);
 
 /* The sum over all columns. */
 uint64_t board_sum(const struct board *board, unsigned counter);

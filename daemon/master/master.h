@@ -218,6 +218,7 @@ struct master {
 	struct log_writers log_writers;
 	struct source signals;
 	struct board *board;
+	struct board_owners owners;     /* of its columns */
 	struct list children, dead;     /* dead: freed at the turn's end */
 	struct turn_end sweep;
 	unsigned slot_count;            /* of the committed generation */

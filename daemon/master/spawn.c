@@ -133,7 +133,7 @@ static void release(struct child *child)
 	fd_close(&child->channel.fd);
 	fd_close(&child->exit.fd);
 	timer_cancel(&child->deadline);
-	board_retire(master->board, child->column);
+	board_retire(master->board, &master->owners, child->column);
 	list_remove(&child->link);
 }
 
@@ -338,7 +338,7 @@ static struct child *new_child(struct master *master, unsigned slot, const struc
 	child->started_ns = master->loop.now_ns;
 	child->trial = master->transition.dry && verdict == &master->transition.next;
 	child->born = verdict->generation->number;
-	child->column = board_claim(master->board);
+	child->column = board_claim(master->board, &master->owners);
 	if (child->column == 0) {
 		free(child);
 		return err_set(err, "more than %d workers at once", BOARD_COLUMNS - 1), NULL;

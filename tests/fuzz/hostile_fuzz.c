@@ -85,7 +85,7 @@ static struct child *add_child(struct stage *stage, unsigned slot, enum child_st
 	child->slot = slot;
 	child->state = state;
 	child->vote = vote;
-	child->column = board_claim(board);
+	child->column = board_claim(board, &master->owners);
 	child->channel = (struct source){ .fd = ends[0], .handle = on_channel };
 	child->exit.fd = -1;            /* signals go nowhere */
 	child->deadline.fire = on_deadline;

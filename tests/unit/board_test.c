@@ -12,12 +12,14 @@ enum { REQUESTS, OPEN, ERRORS, COUNTERS };
 static const char *const names[COUNTERS] = { "requests", "open", "errors" };
 
 static struct board *board;
+static struct board_owners owners;
 
 static void create(void)
 {
 	struct err err;
 
 	board = board_create(names, COUNTERS, OPEN, &err);
+	owners = (struct board_owners){ 0 };
 	ck_assert_ptr_nonnull(board);
 }
 
@@ -70,7 +72,7 @@ END_TEST
 
 START_TEST(every_claim_is_another_column_and_never_the_retired_one)
 {
-	unsigned first = board_claim(board), second = board_claim(board);
+	unsigned first = board_claim(board, &owners), second = board_claim(board, &owners);
 
 	ck_assert_uint_ne(first, BOARD_RETIRED);
 	ck_assert_uint_ne(second, BOARD_RETIRED);
@@ -80,14 +82,14 @@ END_TEST
 
 START_TEST(a_claimed_column_is_owned_before_its_pid_is_known)
 {
-	ck_assert_uint_ne(board->column[board_claim(board)].pid, 0);
+	ck_assert_uint_ne(board->column[board_claim(board, &owners)].pid, 0);
 }
 END_TEST
 
 START_TEST(a_claimed_column_starts_from_nothing)
 {
 	board->column[1].counters[REQUESTS] = 99;       /* what a former owner scribbled after its end */
-	ck_assert_uint_eq(board_claim(board), 1);
+	ck_assert_uint_eq(board_claim(board, &owners), 1);
 	ck_assert_uint_eq(board->column[1].counters[REQUESTS], 0);
 }
 END_TEST
@@ -95,29 +97,29 @@ END_TEST
 START_TEST(a_full_board_has_no_column_to_claim)
 {
 	for (unsigned i = 1; i < BOARD_COLUMNS; i++)
-		ck_assert_uint_ne(board_claim(board), 0);
-	ck_assert_uint_eq(board_claim(board), 0);
+		ck_assert_uint_ne(board_claim(board, &owners), 0);
+	ck_assert_uint_eq(board_claim(board, &owners), 0);
 }
 END_TEST
 
 START_TEST(a_retired_column_can_be_claimed_again)
 {
-	unsigned column = board_claim(board);
+	unsigned column = board_claim(board, &owners);
 
-	board_retire(board, column);
-	ck_assert_uint_eq(board_claim(board), column);
+	board_retire(board, &owners, column);
+	ck_assert_uint_eq(board_claim(board, &owners), column);
 }
 END_TEST
 
 START_TEST(a_head_that_a_worker_overwrote_harms_no_column)
 {
-	unsigned column = board_claim(board), next = board_claim(board);
+	unsigned column = board_claim(board, &owners), next = board_claim(board, &owners);
 
 	board->column[column].counters[REQUESTS] = 3;
 	board->column[next].counters[REQUESTS] = 4;
 	board->counters = UINT32_MAX;
 	board->gauge = UINT32_MAX;
-	board_retire(board, column);
+	board_retire(board, &owners, column);
 	ck_assert_uint_eq(board->column[BOARD_RETIRED].counters[REQUESTS], 3);
 	ck_assert_uint_eq(board->column[next].counters[REQUESTS], 4);
 	ck_assert_uint_ne(board->column[next].pid, 0);
@@ -126,8 +128,8 @@ END_TEST
 
 START_TEST(a_sum_counts_all_owned_columns)
 {
-	board->column[board_claim(board)].counters[REQUESTS] = 3;
-	board->column[board_claim(board)].counters[REQUESTS] = 4;
+	board->column[board_claim(board, &owners)].counters[REQUESTS] = 3;
+	board->column[board_claim(board, &owners)].counters[REQUESTS] = 4;
 	ck_assert_uint_eq(board_sum(board, REQUESTS), 7);
 }
 END_TEST
@@ -142,10 +144,10 @@ END_TEST
 START_TEST(what_a_worker_counted_outlives_it)
 {
 	for (unsigned round = 0; round < 3; round++) {
-		unsigned column = board_claim(board);
+		unsigned column = board_claim(board, &owners);
 
 		board->column[column].counters[REQUESTS] = 5;
-		board_retire(board, column);
+		board_retire(board, &owners, column);
 	}
 	ck_assert_uint_eq(board_sum(board, REQUESTS), 15);
 }
@@ -153,10 +155,10 @@ END_TEST
 
 START_TEST(a_level_goes_with_its_worker)
 {
-	unsigned column = board_claim(board);
+	unsigned column = board_claim(board, &owners);
 
 	board->column[column].counters[OPEN] = 5;
-	board_retire(board, column);
+	board_retire(board, &owners, column);
 	ck_assert_uint_eq(board_sum(board, OPEN), 0);
 }
 END_TEST
@@ -164,14 +166,31 @@ END_TEST
 START_TEST(retiring_the_retired_column_changes_nothing)
 {
 	board->column[BOARD_RETIRED].counters[REQUESTS] = 5;
-	board_retire(board, BOARD_RETIRED);
+	board_retire(board, &owners, BOARD_RETIRED);
 	ck_assert_uint_eq(board_sum(board, REQUESTS), 5);
+}
+END_TEST
+
+START_TEST(a_worker_that_writes_every_pid_takes_no_column)
+{
+	for (unsigned i = 0; i < BOARD_COLUMNS; i++)
+		board->column[i].pid = 1;
+	ck_assert_uint_ne(board_claim(board, &owners), 0);
+}
+END_TEST
+
+START_TEST(a_worker_that_wipes_its_pid_keeps_its_column)
+{
+	unsigned column = board_claim(board, &owners);
+
+	board->column[column].pid = 0;
+	ck_assert_uint_ne(board_claim(board, &owners), column);
 }
 END_TEST
 
 START_TEST(what_a_child_counts_the_parent_sees)
 {
-	unsigned column = board_claim(board);
+	unsigned column = board_claim(board, &owners);
 	pid_t pid = fork();
 
 	if (pid == 0) {
@@ -214,6 +233,8 @@ int main(void)
 	tcase_add_test(tests, what_a_worker_counted_outlives_it);
 	tcase_add_test(tests, a_level_goes_with_its_worker);
 	tcase_add_test(tests, retiring_the_retired_column_changes_nothing);
+	tcase_add_test(tests, a_worker_that_writes_every_pid_takes_no_column);
+	tcase_add_test(tests, a_worker_that_wipes_its_pid_keeps_its_column);
 	tcase_add_test(tests, what_a_child_counts_the_parent_sees);
 	tcase_add_test(tests, destroying_no_board_is_harmless);
 	srunner_run_all(runner, CK_ENV);

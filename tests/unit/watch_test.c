@@ -109,7 +109,7 @@ static void start_child(void)
 		for (;;)
 			pause();
 	child.exit.fd = pidfd_open(child.pid, 0);
-	child.column = board_claim(master->board);
+	child.column = board_claim(master->board, &master->owners);
 	column = &master->board->column[child.column];
 	column->pid = (uint32_t)child.pid;
 }
