@@ -45,9 +45,11 @@ static void send_raw(size_t len, unsigned count)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int) * CHANNEL_MAX_FDS)];
 	} control = { 0 };
-	struct iovec part = { &sent, len };
+	char bytes[sizeof(sent) + 1] = { 0 };   /* a byte more than any message has */
+	struct iovec part = { bytes, len };
 	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
 
+	memcpy(bytes, &sent, len < sizeof(sent) ? len : sizeof(sent));
 	if (count > 0) {
 		header.msg_control = control.bytes;
 		header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
