@@ -51,6 +51,8 @@ static const char usage[] =
 	"drover stays in the foreground.  HUP reloads the configuration, TERM stops\n"
 	"gracefully, INT at once.  See drover(8), drover.conf(5), droverctl(8).\n";
 
+static const char see_help[] = "drover --help lists what there is; see also drover(8)\n";
+
 struct options {
 	const char *config, *root, *listen;
 	bool test, print, offline;
@@ -289,13 +291,14 @@ static void put_quoted(FILE *out, const char *text)
 	fputc('"', out);
 }
 
-/* Started as root, workers run as the directory's owner: nobody else is sure to be able to read it. */
+/* Started as root, workers run as the directory's owner, who is sure to be able to read it.  Never as root: its
+ * uid alone writes most files of the machine, without any capability; they are nobody then, as without -r. */
 static void put_user(FILE *out, const char *root)
 {
 	struct stat info;
 	struct passwd *owner;
 
-	if (geteuid() != 0 || stat(root, &info) < 0)
+	if (geteuid() != 0 || stat(root, &info) < 0 || info.st_uid == 0)
 		return;
 	owner = getpwuid(info.st_uid);
 	if (owner == NULL)
@@ -369,7 +372,7 @@ static int take_option(int c, struct options *options)
 	case 'h':
 		return fputs(usage, stdout), STATUS_GOOD;
 	default:
-		return fprintf(stderr, "\n%s", usage), STATUS_WRONG;
+		return fputs(see_help, stderr), STATUS_WRONG;
 	}
 }
 
@@ -412,7 +415,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (!check_options(argc, argv, &options, &err)) {
-		fprintf(stderr, "drover: %s\n\n%s", err.text, usage);
+		fprintf(stderr, "drover: %s\n%s", err.text, see_help);
 		return STATUS_WRONG;
 	}
 	if (options.root != NULL) {

@@ -38,7 +38,8 @@ static const struct setting rows[] = {
 	  .help = "the files that answer for a directory; the first one that exists" },
 	{ "listing", SETTING_BOOL, .def = "false",
 	  .offset = offsetof(struct settings, listing),
-	  .help = "list a directory that has no index (not available in this version)" },
+	  .help = "true would list a directory that has no index; this version cannot do that yet and "
+		  "refuses it, and such a directory is 404" },
 };
 
 const struct schema files_schema = {
@@ -262,6 +263,15 @@ static enum answer files_start(struct exchange *exchange, const void *opaque)
 
 /* ---- before it is served ------------------------------------------------------------------------------ */
 
+/* Root who reads "permission denied" wants to know whose. */
+static bool cannot_open_root(const char *root, int error, struct err *err)
+{
+	if (error != EACCES)
+		return err_sys(err, error, "root %s", root);
+	return err_set(err, "root %s: %s (workers open it as uid %u: it and the directories above it must let "
+		       "them in)", root, strerror(error), geteuid());
+}
+
 static bool files_check(const void *opaque, const char **setting, struct err *err)
 {
 	const struct settings *settings = opaque;
@@ -269,7 +279,7 @@ static bool files_check(const void *opaque, const char **setting, struct err *er
 
 	*setting = "root";
 	if (root < 0 || faccessat(root, ".", X_OK, AT_EACCESS) < 0)
-		return err_sys(err, errno, "root %s", settings->root);
+		return cannot_open_root(settings->root, errno, err);
 	*setting = "listing";
 	if (settings->listing)
 		return err_set(err, "listing: directory listings are not available in this version");

@@ -203,6 +203,34 @@ class Directory(unittest.TestCase):
                     self.assertEqual((response.status, response.body), (200, b"<p>from a directory\n"))
                     self.assertEqual(server.stop(), 0)
 
+    def test_workers_are_never_root(self):
+        """As root, the owner of the directory; nobody for a directory of root's."""
+        if os.geteuid() != 0:
+            return  # workers are whoever started it
+        for owner, workers in ((0, 65534), (1, 1)):
+            address = drover.free_address()
+            directory = drover.temporary_directory()
+            self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+            os.chmod(directory, 0o755)
+            os.chown(directory, owner, -1)
+            with self.subTest(owner):
+                with Drover(args=["-r", directory, "-l", "%s:%d" % address],
+                            env={**os.environ, "RUNTIME_DIRECTORY": directory}) as server:
+                    server.control = os.path.join(directory, "control.sock")
+                    self.assertTrue(server.workers())
+                    for pid in server.workers().values():
+                        self.assertEqual(os.stat("/proc/%d" % pid).st_uid, workers)
+
+    def test_a_private_directory_of_root(self):
+        if os.geteuid() != 0:
+            return
+        directory = drover.temporary_directory()
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        os.chmod(directory, 0o700)
+        result = run("-r", directory, "-l", "%s:%d" % drover.free_address())
+        self.assertEqual(result.returncode, 2)
+        self.assertRegex(result.stderr, "Permission denied .*as uid 65534")
+
     def test_says_where_in_one_line(self):
         address = drover.free_address()
         with Drover(args=["-r", os.path.join(drover.TOP, "conf", "site"), "-l", "%s:%d" % address],
