@@ -254,11 +254,9 @@ static const struct setting rows[] = {
 	  .help = "worker processes; auto is one per CPU, within the affinity mask and the cgroup's CPU "
 		  "quota" },
 	{ "accept", SETTING_CHOICE, .def = "directed", .choices = accept_modes, AT(accept),
-	  .help = "who gets a new connection: directed (chosen in the kernel by the workers' state; where "
-		  "that is not"
-		  " available it falls back to reuseport and the log says why), reuseport (one socket per "
-		  "worker, the"
-		  " kernel's hash), shared (one socket, whoever wakes first)" },
+	  .help = "who gets a new connection: reuseport (one socket per worker, the kernel's hash), shared (one "
+		  "socket, whoever wakes first), or directed (chosen in the kernel by the workers' state). This "
+		  "version cannot do directed yet: it uses reuseport instead, and the log says so (accept_mode)" },
 	{ "reload", SETTING_CHOICE, .def = "adopt", .choices = reload_modes, AT(reload),
 	  .help = "what a reload does with the workers: adopt (they take over the new configuration in "
 		  "place, nothing is"

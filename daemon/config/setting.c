@@ -96,10 +96,12 @@ void setting_allowed(const struct setting *row, char *text, size_t bytes)
 
 static bool refuse(const struct setting *row, const char *what, struct err *err)
 {
+	bool has_example = row->type == SETTING_STRING && row->example != NULL;
 	char allowed[256];
 
 	setting_allowed(row, allowed, sizeof(allowed));
-	return err_set(err, "%s: %s; allowed is %s", row->name, what, allowed);
+	return err_set(err, "%s: %s; allowed is %s%s%s", row->name, what, allowed,
+		       has_example ? " such as " : "", has_example ? row->example : "");
 }
 
 /* ---- storing --------------------------------------------------------------------------------------- */

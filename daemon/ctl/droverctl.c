@@ -5,11 +5,13 @@
 #include "ipc/check.h"
 #include "ipc/control.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { STATUS_GOOD, STATUS_REFUSED, STATUS_USAGE, STATUS_UNREACHABLE };
 
@@ -37,6 +39,8 @@ static const char usage[] =
 	"\n"
 	"exit status: 0 done, 1 refused or failed (the text says why), 2 wrong usage,\n"
 	"3 no drover answers there\n";
+
+static const char see_help[] = "droverctl --help lists what there is; see also droverctl(8)\n";
 
 /* ---- showing ----------------------------------------------------------------------------------------- */
 
@@ -68,10 +72,39 @@ static void show_workers(const json_t *status)
 	}
 }
 
+static void show_listener(const json_t *listener)
+{
+	long long sockets = number_of(listener, "sockets"), waiting = number_of(listener, "waiting");
+
+	printf("listening on %s (%lld socket%s%s", text_of(listener, "address"), sockets,
+	       sockets == 1 ? "" : "s",
+	       strcmp(text_of(listener, "keeper"), "socket unit") == 0 ? " of a .socket unit" : "");
+	if (waiting > 0)
+		printf(", %lld connections waiting", waiting);
+	puts(")");
+}
+
+/* The start is the first one; it is not what a person means by a reload. */
+static void show_last_reload(const json_t *reload)
+{
+	bool good = json_is_true(json_object_get(reload, "good"));
+	bool is_start = good && number_of(reload, "succeeded") == 1;
+	time_t at = (time_t)number_of(reload, "at");
+	char when[sizeof("2026-11-23T11:40:31Z")] = "?";
+	struct tm utc;
+
+	if (gmtime_r(&at, &utc) != NULL)
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	printf("%s at %s: %s\n",
+	       is_start ? "started"
+	       : good   ? "last reload succeeded"
+		        : "last reload failed",
+	       when, text_of(reload, "text"));
+}
+
 static void show_status(const json_t *answer)
 {
 	const json_t *status = json_object_get(answer, "status"), *listener;
-	const json_t *reload = json_object_get(status, "last_reload");
 	size_t index;
 
 	printf("drover %s, pid %lld, generation %lld, %zu slots, accept %s%s\n", text_of(status, "version"),
@@ -79,11 +112,10 @@ static void show_status(const json_t *answer)
 	       json_array_size(json_object_get(status, "slots")), text_of(status, "accept"),
 	       json_is_true(json_object_get(status, "stopping")) ? ", stopping" : "");
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
-		printf("listening on %s (%lld socket%s%s)\n", text_of(listener, "address"),
-		       number_of(listener, "sockets"), number_of(listener, "sockets") == 1 ? "" : "s",
-		       strcmp(text_of(listener, "keeper"), "socket unit") == 0 ? " of a .socket unit" : "");
-	printf("last reload %s: %s\n", json_is_true(json_object_get(reload, "good")) ? "succeeded" : "failed",
-	       text_of(reload, "text"));
+		show_listener(listener);
+	show_last_reload(json_object_get(status, "last_reload"));
+	if (strcmp(text_of(status, "phase"), "idle") != 0)
+		printf("a reload or a check is under way: %s\n", text_of(status, "phase"));
 	show_workers(status);
 }
 
@@ -111,9 +143,16 @@ static int show_answer(const struct options *options, const json_t *answer,
 
 /* ---- commands ---------------------------------------------------------------------------------------- */
 
+/* Right after the failure: errno is still its. */
 static int unreachable(const struct err *err)
 {
-	fprintf(stderr, "droverctl: %s\n", err->text);
+	const char *hint = "";
+
+	if (errno == ENOENT || errno == ECONNREFUSED)
+		hint = " (no drover is running there; --socket and --instance name another one)";
+	if (errno == EACCES)
+		hint = " (it answers root and the user that drover was started as)";
+	fprintf(stderr, "droverctl: %s%s\n", err->text, hint);
 	return STATUS_UNREACHABLE;
 }
 
@@ -192,7 +231,7 @@ static const struct option long_options[] = {
 
 static int wrong_usage(const char *what, const char *which)
 {
-	fprintf(stderr, "droverctl: %s%s\n\n%s", what, which, usage);
+	fprintf(stderr, "droverctl: %s%s\n%s", what, which, see_help);
 	return STATUS_USAGE;
 }
 
@@ -219,7 +258,7 @@ static int read_options(int argc, char **argv, struct options *options)
 		options->json |= c == 'j';
 		options->replace |= c == 'r';
 		if (c == '?')
-			return fprintf(stderr, "\n%s", usage), STATUS_USAGE;
+			return fputs(see_help, stderr), STATUS_USAGE;
 	}
 	return -1;
 }
@@ -233,7 +272,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (optind == argc)
-		return wrong_usage("expected one command", "");
+		return wrong_usage("expected a command: status, reload, reopen or check", "");
 	while (command->name != NULL && strcmp(command->name, argv[optind]) != 0)
 		command++;
 	if (command->name == NULL)

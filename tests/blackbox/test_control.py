@@ -165,6 +165,13 @@ class Tool(unittest.TestCase):
                 result = self.server.ctl(*arguments)
                 self.assertEqual(result.returncode, 2)
                 self.assertEqual(result.stdout, "")
+                self.assertLessEqual(len(result.stderr.splitlines()), 2)       # the mistake stays in sight
+
+    def test_the_start_is_no_reload(self):
+        with Drover() as server:
+            self.assertRegex(server.ctl("status").stdout, r"(?m)^started at 2\d{3}-\S+Z: generation 1 ")
+            self.assertEqual(server.reload()[0], 0)
+            self.assertRegex(server.ctl("status").stdout, r"(?m)^last reload succeeded at \S+Z: generation 2 ")
 
     def test_status_for_people(self):
         result = self.server.ctl("status")
@@ -180,6 +187,7 @@ class Tool(unittest.TestCase):
                 result = server.ctl(command)
                 self.assertEqual(result.returncode, 3)
                 self.assertIn(server.control, result.stderr)
+                self.assertIn("no drover is running there", result.stderr)
 
 
 if __name__ == "__main__":
