@@ -108,7 +108,7 @@ static void put_default(const struct setting *row)
 	char text[512];
 
 	default_text(row, text, sizeof(text));
-	fputs("Default:\n.Ql \"", stdout);
+	fputs("Default:\n.Li \"", stdout);     /* .Ql would put quotes around quotes */
 	put_escaped(text, strlen(text));
 	fputs("\" .\n", stdout);
 }

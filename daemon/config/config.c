@@ -254,6 +254,7 @@ static const struct setting rows[] = {
 	  .help = "worker processes; auto is one per CPU, within the affinity mask and the cgroup's CPU "
 		  "quota" },
 	{ "accept", SETTING_CHOICE, .def = "directed", .choices = accept_modes, AT(accept),
+	  .example = "\"reuseport\"",
 	  .help = "who gets a new connection: reuseport (one socket per worker, the kernel's hash), shared (one "
 		  "socket, whoever wakes first), or directed (chosen in the kernel by the workers' state). This "
 		  "version cannot do directed yet: it uses reuseport instead, and the log says so (accept_mode)" },
@@ -274,20 +275,24 @@ static const struct setting rows[] = {
 	{ "log.level", SETTING_CHOICE, .def = "info", .choices = log_level_names, AT(log_level),
 	  .help = "the least important events that are logged" },
 	{ "log.error", SETTING_PATH, .def = "stderr", .choices = error_words, AT(log_error),
+	  .example = "\"journal\"",
 	  .help = "where events go: stderr (the journal, under systemd), syslog, journal (with fields of its "
 		  "own) or a file" },
 	{ "log.format", SETTING_CHOICE, .def = "text", .choices = log_format_names, AT(log_format),
 	  .help = "how events look in it: text (key=value) or json, an object a line" },
 	{ "log.access", SETTING_PATH, .def = "off", .choices = access_words, AT(log_access),
+	  .example = "\"/var/log/drover/access.log\"",
 	  .help = "where requests are logged: off, stderr, syslog, journal (with fields of its own) or a "
 		  "file" },
 	{ "log.access_format", SETTING_CHOICE, .def = "common", .choices = access_formats, AT(access_format),
+	  .example = "\"json\"",
 	  .help = "how a request looks in it: common, combined (with Referer and User-Agent) or json, which "
 		  "has everything" },
 	{ "log.access_sample", SETTING_INTEGER, .def = "1", .min = "1", .max = "1000000", AT(access_sample),
 	  .help = "log one request in so many, per worker; those answered with 500 or more are always "
 		  "logged" },
 	{ "log.access_slow", SETTING_DURATION, .def = "0", .min = "0", .max = "1h", AT(access_slow_ns),
+	  .example = "\"500ms\"",
 	  .help = "log only requests that took at least so long, from the first byte of the head to the last "
 		  "of the answer; 0 is all. Those answered with 500 or more are always logged" },
 	{ "log.syslog_socket", SETTING_PATH, .def = "/dev/log", AT(syslog_socket), .check = check_socket,
@@ -305,6 +310,7 @@ static const struct setting rows[] = {
 	{ "timeouts.drain", SETTING_DURATION, .def = "30s", .min = "0", .max = "1d", AT(drain_ns),
 	  .help = "how long a worker that is leaving may finish what it has" },
 	{ "timeouts.drain_delay", SETTING_DURATION, .def = "0s", .min = "0", .max = "1d", AT(drain_delay_ns),
+	  .example = "\"10s\"",
 	  .help = "how long a stop waits before it begins: everything is served as before, but health routes"
 		  " answer 503, so that a load balancer sends its clients elsewhere" },
 	{ "timeouts.prepare", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(prepare_ns),
