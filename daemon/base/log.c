@@ -158,6 +158,22 @@ static bool is_journal(const struct stat *info)
 	return stream != NULL && strcmp(stream, mine) == 0;
 }
 
+void log_plain(const char *program, const char *text)
+{
+	struct stat info = { 0 };
+	char mark[8] = "";
+
+	if (fstat(STDERR_FILENO, &info) == 0 && is_journal(&info))
+		snprintf(mark, sizeof(mark), "<%d>", log_line_priority(LEVEL_ERROR));
+	fprintf(stderr, "%s%s: ", mark, program);
+	for (const char *c = text; *c != '\0'; c++) {
+		fputc(*c, stderr);
+		if (*c == '\n' && c[1] != '\0')
+			fputs(mark, stderr);
+	}
+	fputc('\n', stderr);
+}
+
 static void write_direct(int fd, bool owned)
 {
 	struct stat info = { 0 };

@@ -61,6 +61,10 @@ void log_close(void);
 /* In a forked child, first of all: stderr, and nothing of what was inherited is touched. */
 void log_forked(void);
 
+/* Lines that are no event, for whoever typed the command that failed; `text` may be several.  On standard
+ * error, where each is an error if that is the journal. */
+void log_plain(const char *program, const char *text);
+
 /* Counts the lines that are lost in `*counter` too; NULL: no more. */
 void log_count(uint64_t *counter);
 

@@ -193,7 +193,7 @@ static int say_failure(const struct master *master)
 
 	if (strncmp(text, check, sizeof(check) - 1) == 0)
 		text += sizeof(check) - 1;
-	fprintf(stderr, "drover: %s\n", text);
+	log_plain("drover", text);
 	return master->exit_status != 0 ? master->exit_status : 1;
 }
 
@@ -207,7 +207,7 @@ int master_run(const struct master_setup *setup)
 	block_signals(&set);
 	master = calloc(1, sizeof(*master));
 	if (master == NULL || !set_up(master, setup, &err)) {
-		fprintf(stderr, "drover: %s\n", err.text);
+		log_plain("drover", err.text);
 		if (master != NULL)
 			tear_down(master);
 		return 1;

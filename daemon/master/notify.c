@@ -134,7 +134,10 @@ void notify_stopping(struct master *master)
 {
 	char text[STATUS_BYTES];
 
-	describe_stop(master, text);
+	if (master->failure[0] != '\0')        /* a start that came to nothing: this is what status shows then */
+		snprintf(text, sizeof(text), "%.*s", (int)strcspn(master->failure, "\n"), master->failure);
+	else
+		describe_stop(master, text);
 	sd_notifyf(0, "STOPPING=1\n" EXTEND "STATUS=%s", text);
 	begin(master);
 }

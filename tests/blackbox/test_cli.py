@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 import unittest
 
 import drover
@@ -185,6 +186,33 @@ limits = { request_line = "1000"; header_bytes = "16k"; headers = 17; connection
         result = run("-T", "-c", self.minimal("workers = 0;\n"))
         self.assertEqual(result.returncode, 2)
         self.assertEqual(result.stdout, "")
+
+
+class FailedStart(Files):
+    def start(self, env):
+        read, write = os.pipe()
+        info = os.fstat(write)
+        env = {key: value.format(info) for key, value in env.items()}
+        path = self.file("workers = 0;\nnonsense = 1;\n")
+        status = subprocess.run([drover.DROVER, "-c", path], stderr=write, env={**os.environ, **env},
+                                timeout=drover.DEADLINE).returncode
+        os.close(write)
+        with os.fdopen(read, encoding="utf-8") as file:
+            return status, file.read().splitlines()
+
+    def test_plain_lines_for_a_person(self):
+        status, lines = self.start({})
+        self.assertEqual(status, 2)
+        self.assertGreater(len(lines), 1)
+        self.assertTrue(lines[0].startswith("drover: "), lines)
+        self.assertEqual([line for line in lines if "<" in line], [])
+
+    def test_errors_for_the_journal(self):
+        """So that `journalctl -p warning` shows why a start failed."""
+        status, lines = self.start({"JOURNAL_STREAM": "{0.st_dev}:{0.st_ino}"})
+        self.assertEqual(status, 2)
+        self.assertGreater(len(lines), 1)
+        self.assertEqual([line for line in lines if not line.startswith("<3>")], [])
 
 
 class Directory(unittest.TestCase):

@@ -66,6 +66,7 @@ class States(Supervised):
         server = self.start({"nonsense": 1}, wait=False)
         self.assertEqual(server.wait_exit(), 2)
         self.assertNotIn("READY", self.supervisor.states())
+        self.assertRegex(self.supervisor.values("STATUS")[-1], "failed at check: .*nonsense")
 
     def test_a_good_reload(self):
         server = self.start_ready()
