@@ -35,7 +35,7 @@ static const char default_address[] = "127.0.0.1:8080";
 
 static const char usage[] =
 	"usage: drover [-c FILE] [-t [--offline] | -T]\n"
-	"       drover -r DIR [-l ADDR]\n"
+	"       drover -r DIR [-l ADDR] [-t | -T]\n"
 	"\n"
 	"  -c, --config FILE    the configuration (default /etc/drover/drover.conf)\n"
 	"  -t, --test           check the configuration and exit; a running drover is asked\n"

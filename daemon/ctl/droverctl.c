@@ -105,11 +105,11 @@ static void show_last_reload(const json_t *reload)
 static void show_status(const json_t *answer)
 {
 	const json_t *status = json_object_get(answer, "status"), *listener;
-	size_t index;
+	size_t slots = json_array_size(json_object_get(status, "slots")), index;
 
-	printf("drover %s, pid %lld, generation %lld, %zu slots, accept %s%s\n", text_of(status, "version"),
-	       number_of(status, "pid"), number_of(status, "generation"),
-	       json_array_size(json_object_get(status, "slots")), text_of(status, "accept"),
+	printf("drover %s, pid %lld, generation %lld, %zu slot%s, accept %s%s\n", text_of(status, "version"),
+	       number_of(status, "pid"), number_of(status, "generation"), slots, slots == 1 ? "" : "s",
+	       text_of(status, "accept"),
 	       json_is_true(json_object_get(status, "stopping")) ? ", stopping" : "");
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
 		show_listener(listener);

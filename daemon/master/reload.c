@@ -177,8 +177,9 @@ static void done(struct master *master)
 	for (unsigned i = 0; i < master->slot_count; i++)       /* who died meanwhile, or was never there */
 		if (!timer_armed(&master->slots[i].respawn))
 			slot_respawn(&master->slots[i], false);
-	snprintf(text, sizeof(text), "generation %llu with %u workers after %llu ms%s%s",
-		 (unsigned long long)transition->number, master->slot_count, (unsigned long long)took_ms,
+	snprintf(text, sizeof(text), "generation %llu with %u worker%s after %llu ms%s%s",
+		 (unsigned long long)transition->number, master->slot_count,
+		 master->slot_count == 1 ? "" : "s", (unsigned long long)took_ms,
 		 transition->notes[0] != '\0' ? "; " : "", transition->notes);
 	log_event(LEVEL_NOTICE, first ? "serving" : "reload_done",
 		  log_number("generation", transition->number), log_number("workers", master->slot_count),

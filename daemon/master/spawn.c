@@ -107,6 +107,14 @@ static void on_channel(struct source *source, uint32_t events)
 
 /* ---- the end of a child ------------------------------------------------------------------------------ */
 
+/* A word that can be searched for, without spaces: KILL, not "Killed". */
+static const char *signal_name(int number)
+{
+	const char *name = sigabbrev_np(number);
+
+	return name != NULL ? name : "unknown";
+}
+
 static void log_exit(const struct child *child, const siginfo_t *info)
 {
 	bool expected = child->state == CHILD_DRAINING || child->state == CHILD_KILLED;
@@ -119,7 +127,7 @@ static void log_exit(const struct child *child, const siginfo_t *info)
 				    : LEVEL_ERROR,
 		  "worker_exited", log_number("slot", child->slot), log_number("pid", (uint64_t)child->pid),
 		  log_text("state", child_state_names[child->state]),
-		  log_text("how", info->si_code == CLD_EXITED ? "exit" : strsignal(info->si_status)),
+		  log_text("how", info->si_code == CLD_EXITED ? "exit" : signal_name(info->si_status)),
 		  log_number("status", (uint64_t)info->si_status),
 		  log_number("generation", child->generation));
 }
@@ -193,8 +201,11 @@ static void send_signal(struct child *child, int signal_number)
 	if (signal_number == SIGKILL && !child->killed)
 		stop_child_killed(child);
 	child->killed |= signal_number == SIGKILL;
-	log_event(child->trial ? LEVEL_DEBUG : LEVEL_NOTICE, "worker_killed", log_number("slot", child->slot),
-		  log_number("pid", (uint64_t)child->pid), log_text("signal", strsignal(signal_number)));
+	log_event(child->trial               ? LEVEL_DEBUG
+		  : signal_number == SIGABRT ? LEVEL_WARNING    /* it served and hung */
+					     : LEVEL_NOTICE,
+		  "worker_killed", log_number("slot", child->slot),
+		  log_number("pid", (uint64_t)child->pid), log_text("signal", signal_name(signal_number)));
 	pidfd_send_signal(child->exit.fd, signal_number, NULL, 0);
 	loop_timer(&child->master->loop, &child->deadline, KILL_AGAIN_MS * CLOCK_MS);
 }

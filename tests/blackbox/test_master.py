@@ -603,7 +603,7 @@ class Workers(Master):
         server = self.start()
         clients = self.idle_elsewhere(server, 40)
         os.kill(server.workers()[0], signal.SIGKILL)
-        server.log.wait("worker_exited", slot=0)
+        server.log.wait("worker_exited", slot=0, how="KILL")
         alive = 0
         for client in clients:
             try:
