@@ -291,8 +291,9 @@ static void put_quoted(FILE *out, const char *text)
 	fputc('"', out);
 }
 
-/* Started as root, workers run as the directory's owner, who is sure to be able to read it.  Never as root: its
- * uid alone writes most files of the machine, without any capability; they are nobody then, as without -r. */
+/* Started as root, workers run as the directory's owner, who is sure to be able to read it.  Never as root:
+ * its uid alone writes most files of the machine, without any capability; they are nobody then, as without
+ * -r. */
 static void put_user(FILE *out, const char *root)
 {
 	struct stat info;

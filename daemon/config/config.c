@@ -255,9 +255,10 @@ static const struct setting rows[] = {
 		  "quota" },
 	{ "accept", SETTING_CHOICE, .def = "directed", .choices = accept_modes, AT(accept),
 	  .example = "\"reuseport\"",
-	  .help = "who gets a new connection: reuseport (one socket per worker, the kernel's hash), shared (one "
-		  "socket, whoever wakes first), or directed (chosen in the kernel by the workers' state). This "
-		  "version cannot do directed yet: it uses reuseport instead, and the log says so (accept_mode)" },
+	  .help = "who gets a new connection: reuseport (one socket per worker, the kernel's hash), shared "
+		  "(one socket, whoever wakes first), or directed (chosen in the kernel by the workers' "
+		  "state). This version cannot do directed yet: it uses reuseport instead, and the log says "
+		  "so (accept_mode)" },
 	{ "reload", SETTING_CHOICE, .def = "adopt", .choices = reload_modes, AT(reload),
 	  .help = "what a reload does with the workers: adopt (they take over the new configuration in "
 		  "place, nothing is"

@@ -134,8 +134,9 @@ void notify_stopping(struct master *master)
 {
 	char text[STATUS_BYTES];
 
-	if (master->failure[0] != '\0')        /* a start that came to nothing: this is what status shows then */
-		snprintf(text, sizeof(text), "%.*s", (int)strcspn(master->failure, "\n"), master->failure);
+	if (master->failure[0] != '\0')        /* a start that came to nothing; systemctl status shows it */
+		snprintf(text, sizeof(text), "%.*s", (int)strcspn(master->last_reload, "\n"),
+			 master->last_reload);
 	else
 		describe_stop(master, text);
 	sd_notifyf(0, "STOPPING=1\n" EXTEND "STATUS=%s", text);

@@ -268,8 +268,9 @@ static bool cannot_open_root(const char *root, int error, struct err *err)
 {
 	if (error != EACCES)
 		return err_sys(err, error, "root %s", root);
-	return err_set(err, "root %s: %s (workers open it as uid %u: it and the directories above it must let "
-		       "them in)", root, strerror(error), geteuid());
+	return err_set(err,
+		       "root %s: %s (workers open it as uid %u: it and the directories above it must let them in)",
+		       root, strerror(error), geteuid());
 }
 
 static bool files_check(const void *opaque, const char **setting, struct err *err)
