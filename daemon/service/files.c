@@ -38,8 +38,8 @@ static const struct setting rows[] = {
 	  .help = "the files that answer for a directory; the first one that exists" },
 	{ "listing", SETTING_BOOL, .def = "false",
 	  .offset = offsetof(struct settings, listing),
-	  .help = "true would list a directory that has no index; this version cannot do that yet and "
-		  "refuses it, and such a directory is 404" },
+	  .help = "list a directory that has no index. Not available in this version: true is refused, and "
+		  "such a directory is 404" },
 };
 
 const struct schema files_schema = {
@@ -269,7 +269,8 @@ static bool cannot_open_root(const char *root, int error, struct err *err)
 	if (error != EACCES)
 		return err_sys(err, error, "root %s", root);
 	return err_set(err,
-		       "root %s: %s (workers open it as uid %u: it and the directories above it must let them in)",
+		       "root %s: %s (workers open it as uid %u: it and the directories above it must let them"
+		       " in)",
 		       root, strerror(error), geteuid());
 }
 
