@@ -129,8 +129,10 @@ $(BUILD)/%.tidy: $(BUILD)/%.o .clang-tidy
 deps:
 	tests/tools/deps
 
+# Started by root, workers are nobody, who may not enter a checkout below /root: then a copy is served.
 run: all
-	$(BUILD)/drover -r conf/site -l 127.0.0.1:8080
+	@[ "$$(id -u)" -ne 0 ] || exec tests/tools/serve-copy conf/site $(BUILD)/drover -l 127.0.0.1:8080; \
+	exec $(BUILD)/drover -r conf/site -l 127.0.0.1:8080
 
 unit: $(TEST_PROGRAMS)
 	tests/tools/run unit
