@@ -60,6 +60,7 @@ class Connection:
         self.out = b""
         self.answer = bytearray()
         self.wanted = None          # name of the file
+        self.answers = 0            # on this connection
         self.since = 0.0
 
 
@@ -139,6 +140,7 @@ class Clients:
 
     def connect(self, number, connection):
         connection.socket = socket.socket()
+        connection.answers = 0
         connection.socket.setblocking(False)
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.local:  # many source addresses: ports never run out, and the kernel's hash has work to do
@@ -221,6 +223,7 @@ class Clients:
             self.lost(number, connection, "wrong")
             return
         self.counts["good"] += 1
+        connection.answers += 1
         if not self.keep_alive or self.CLOSE.search(connection.answer, 0, head.end()):
             self.drop(connection)
         self.again(number, connection)
@@ -243,6 +246,8 @@ class Clients:
 
     def lost(self, number, connection, reason):
         self.counts[reason] += 1
+        if connection.answers > 0 and reason in ("reset", "unanswered") and not connection.answer:
+            self.counts["crossed"] += 1     # the server's FIN: it had waited for a request and closed (RFC 9112, 9.3.1)
         self.drop(connection)
         self.again(number, connection)
 
