@@ -7,7 +7,9 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -86,6 +88,15 @@ bool channel_tell(int fd, enum message_type type, uint64_t generation, struct er
 	message.type = type;
 	message.generation = generation;
 	return channel_send(fd, &message, NULL, 0, err);
+}
+
+void channel_hint(int fd, enum message_type type)
+{
+	struct err err;
+	int unread = 0;
+
+	if (ioctl(fd, SIOCOUTQ, &unread) == 0 && unread == 0)
+		channel_tell(fd, type, 0, &err);
 }
 
 static bool is_valid(const struct message *message, size_t len)

@@ -10,6 +10,7 @@
  *	REOPEN	n, log files opened anew	REOPENED n, whether it writes to them now
  *	COVER	the slots without a worker	RELEASED r: none of those sockets is held any more
  *	LEAVING	health checks shall fail	SPENT	all that it had when DRAIN came is done
+ *	LOOK	at the sockets of all		WAITING	somebody waits at a socket of all, and it is full
  *	DRAIN
  *	RELEASE	r, listeners: let their sockets go
  *
@@ -46,6 +47,8 @@ enum message_type {
 	MESSAGE_RELEASE,
 	MESSAGE_RELEASED,
 	MESSAGE_SPENT,
+	MESSAGE_WAITING,
+	MESSAGE_LOOK,
 	MESSAGE_TYPES
 };
 
@@ -140,6 +143,10 @@ bool channel_send(int fd, const struct message *message, const int *fds, unsigne
 
 /* The same for a message without a body. */
 bool channel_tell(int fd, enum message_type type, uint64_t generation, struct err *err);
+
+/* Sends a message that is worth nothing beside an older one: only when the other side has read all there was.
+ * One that does not read must not have its channel filled by hints. */
+void channel_hint(int fd, enum message_type type);
 
 enum channel_result { CHANNEL_MESSAGE, CHANNEL_EMPTY, CHANNEL_END };
 

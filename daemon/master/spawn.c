@@ -61,6 +61,21 @@ static void run_child(struct master *master, const struct child *child, int end,
 
 /* ---- what a child says ------------------------------------------------------------------------------- */
 
+/* One of them may be idle, and is not woken again. Who is full too says so on the board; it does no harm if
+ * that is a lie. */
+static void tell_others_to_look(const struct child *full)
+{
+	const struct master *master = full->master;
+
+	for (const struct list *link = master->children.next; link != &master->children; link = link->next) {
+		const struct child *child = LIST_ENTRY(link, struct child, link);
+
+		if (child != full && (child->state == CHILD_SERVING || child->state == CHILD_DRAINING) &&
+		    master->board->column[child->column].holding == 0)
+			channel_hint(child->channel.fd, MESSAGE_LOOK);
+	}
+}
+
 static void on_message(struct child *child, const struct message *message)
 {
 	if (message->type == MESSAGE_READY)
@@ -75,6 +90,8 @@ static void on_message(struct child *child, const struct message *message)
 		release_child_done(child, message->generation);
 	else if (message->type == MESSAGE_SPENT)
 		stop_child_spent(child);
+	else if (message->type == MESSAGE_WAITING)
+		tell_others_to_look(child);
 	else
 		log_event(LEVEL_WARNING, "worker_message_unknown", log_number("slot", child->slot));
 }

@@ -2,7 +2,7 @@
  *
  * A worker holds every slot's sockets. It accepts from its own slot's, alone; from those that are everybody's
  * (mode shared, listeners with fewer sockets than slots, slots that are gone or have no worker) together with
- * the other workers, by EPOLLEXCLUSIVE. Sockets are level-triggered and emptied in bounded batches. When it
+ * the other workers, by EPOLLEXCLUSIVE; woken for one that it cannot take, it has them told. Sockets are level-triggered and emptied in bounded batches. When it
  * must not take more, it unregisters them: what waits stays in the backlog, and nothing spins.
  * At the limit of connections it closes idle ones first. */
 #include "worker.h"
@@ -105,21 +105,27 @@ static void resume(struct timer *timer, uint64_t now_ns)
 	apply_all(worker);
 }
 
-static void look_again_later(struct worker *worker)
+/* The one wake-up for who waits at a socket of all may have come here (EPOLLEXCLUSIVE, epoll_ctl(2)): the
+ * others are told, once a pause. */
+static void look_again_later(struct worker *worker, const struct held_socket *held)
 {
-	worker->pause.fire = resume;
-	loop_timer(&worker->loop, &worker->pause, ACCEPT_PAUSE_MS * CLOCK_MS);
+	if (!timer_armed(&worker->pause)) {
+		worker->pause.fire = resume;
+		loop_timer(&worker->loop, &worker->pause, ACCEPT_PAUSE_MS * CLOCK_MS);
+		if (held->exclusive)
+			channel_hint(worker->channel.fd, MESSAGE_WAITING);
+	}
 	apply_all(worker);
 }
 
 /* Out of descriptors or memory: leave the rest in the backlog and look again a little later. */
-static void pause_accept(struct worker *worker, int error)
+static void pause_accept(struct worker *worker, const struct held_socket *held, int error)
 {
 	engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
 	log_event(LEVEL_WARNING, "accept_paused", log_text("error", strerror(error)),
 		  log_number("connections", worker->engine.count));
 	worker->paused = true;
-	look_again_later(worker);
+	look_again_later(worker, held);
 }
 
 /* As configured, but never so many that no descriptor is left for files and for the next reload. */
@@ -156,7 +162,7 @@ static bool at_limit(struct worker *worker, const struct held_socket *held)
 		return false;
 	engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
 	worker->full = true;
-	look_again_later(worker);
+	look_again_later(worker, held);
 	return true;
 }
 
@@ -169,7 +175,7 @@ static enum accepted no_descriptor(struct worker *worker, const struct held_sock
 		return ACCEPT_AGAIN;
 	if (engine_shed(&worker->engine))
 		return ACCEPTED;        /* there is room for the next attempt */
-	pause_accept(worker, error);
+	pause_accept(worker, held, error);
 	return ACCEPT_STOPPED;
 }
 
@@ -177,14 +183,16 @@ static enum accepted failed(struct worker *worker, const struct held_socket *hel
 {
 	switch (error) {
 	case EAGAIN:
-	case EINVAL:                    /* a unix socket that was shut, and is empty */
+	case EINVAL:                    /* it was shut, and is empty */
+	case EBADF:
+	case ENOTSOCK:                  /* never; but trying again would be for ever */
 		return ACCEPT_AGAIN;
 	case EMFILE:
 	case ENFILE:
 		return no_descriptor(worker, held, error);
 	case ENOBUFS:
 	case ENOMEM:
-		pause_accept(worker, error);
+		pause_accept(worker, held, error);
 		return ACCEPT_STOPPED;
 	default:        /* ECONNABORTED and the network errors of accept(2): that one connection is gone */
 		engine_count(&worker->engine, COUNT_ACCEPT_ERRORS);
@@ -216,6 +224,16 @@ static void on_acceptable(struct source *source, uint32_t events)
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++)
 		if (at_limit(held->worker, held) || accept_one(held->worker, held) != ACCEPTED)
 			return;
+}
+
+void accept_look(struct worker *worker)
+{
+	for (struct list *link = worker->sockets.next; link != &worker->sockets; link = link->next) {
+		struct held_socket *held = LIST_ENTRY(link, struct held_socket, link);
+
+		if (held->source.added && held->exclusive)
+			on_acceptable(&held->source, EPOLLIN);
+	}
 }
 
 bool accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation)

@@ -88,6 +88,12 @@ static void on_drain(struct worker *worker, const struct message *message, struc
 	drain_begin(worker, &message->body.drain);
 }
 
+static void on_look(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	(void)message, (void)fds;
+	accept_look(worker);
+}
+
 static void on_leaving(struct worker *worker, const struct message *message, struct message_fds *fds)
 {
 	(void)message, (void)fds;
@@ -110,7 +116,7 @@ static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct messa
 	[MESSAGE_CONFIG] = on_config,   [MESSAGE_LOGS] = on_logs,   [MESSAGE_SOCKETS] = on_sockets,
 	[MESSAGE_PREPARE] = on_prepare, [MESSAGE_GO] = on_go,       [MESSAGE_ABORT] = on_abort,
 	[MESSAGE_COVER] = on_cover,     [MESSAGE_DRAIN] = on_drain, [MESSAGE_REOPEN] = adopt_reopen,
-	[MESSAGE_LEAVING] = on_leaving, [MESSAGE_RELEASE] = on_release,
+	[MESSAGE_LEAVING] = on_leaving, [MESSAGE_RELEASE] = on_release, [MESSAGE_LOOK] = on_look,
 };
 
 /* The master is gone (or broken): nobody will hand anything over, finish what there is and leave. */

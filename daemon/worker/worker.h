@@ -88,6 +88,9 @@ bool accept_hold(struct worker *worker, const struct socket_note *note, int fd, 
 /* Registers exactly the sockets that this worker must accept from now. */
 void accept_apply(struct worker *worker);
 
+/* Accepts what waits at sockets that are everybody's: whoever was woken for it cannot take it. */
+void accept_look(struct worker *worker);
+
 /* Gives back the sockets that came with an aborted generation. */
 void accept_abort(struct worker *worker, uint64_t generation);
 

@@ -243,6 +243,16 @@ class Watchdog(Supervised):
             one.close()
             self.assertEqual(two.response().status, 200)
 
+    def test_an_idle_worker_takes_what_a_full_one_was_woken_for(self):
+        server = self.start_watched({"workers": 2, "accept": "shared", "limits": {"connections": 1},
+                                     "timeouts": {"request_head": "1m"}})
+        with Client(server.address) as one:
+            one.send(b"GET / HTTP/1.1\r\nHo")
+            server.wait_status(lambda status: status["totals"]["accepted"] == 1)
+            with Client(server.address) as two:     # the kernel wakes the same worker again
+                self.assertEqual(two.request("/").status, 200)
+            self.assertEqual(server.log.find("watchdog_withheld"), [])
+
     def test_a_worker_that_finishes_does_not(self):
         """At a stop the workers drain, and nobody is asked for progress."""
         server = self.start_watched({"timeouts": {"drain": "1m"}})
@@ -380,6 +390,25 @@ class Store(Supervised):
             self.assertIn("path is gone", after.log.wait("stored_socket_dropped").fields["why"])
             self.assertEqual(after.get().status, 200)
             self.supervisor.wait(lambda: len(self.supervisor.stored()) == 1)
+
+    def test_what_waits_at_a_stored_one_beside_one_that_is_not(self):
+        """The store takes the first address alone; nothing is taken out of its queue, and nothing there is lost."""
+        with Drover() as scratch:
+            path = os.path.join(scratch.dir, "http.sock")
+            own = drover.free_address()
+            server = self.start_stored({"listen": [{"address": "unix:" + path},
+                                                   {"address": drover.address_text(own)}],
+                                        "workers": 1, "timeouts": {"drain": "200ms"}}, most=1)
+            server.log.wait("not_stored")
+            server.address = path
+            self.stop_worker(server.workers()[0])
+            with Client(path) as client, Client(own) as other:
+                client.send(client.head())
+                other.send(other.head())
+                self.assertEqual(server.stop(), 0)
+                self.assertEqual(server.log.wait("stopped").fields["lost"], "1")
+                self.next(server, most=1)
+                self.assertEqual(client.response().status, 200)
 
     def test_an_address_that_is_not_configured_any_more_is_dropped(self):
         server = self.start_stored()

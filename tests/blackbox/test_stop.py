@@ -352,6 +352,30 @@ class Listeners(Base):
         self.until_refused(second)
         self.assertTrue(kept.request("/").closes)
 
+    def test_an_address_comes_back_while_a_hung_worker_has_its_socket(self):
+        server = self.start({"reload": "replace"})
+        second = drover.free_address()
+        more = {"address": drover.address_text(second)}
+        self.listen(server, more)
+        self.reload(server)
+        kept = self.client(server.address)
+        self.assertFalse(kept.request("/").closes)
+        workers = server.workers().values()
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+            drover.wait_stopped(worker)
+        self.listen(server)
+        self.reload(server)
+        self.until_refused(second)
+        self.listen(server, more)
+        self.reload(server)
+        self.assertEqual(server.get(address=second).body, PAGE)
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+        for _ in range(20):
+            self.assertEqual(server.get(address=second).body, PAGE)
+        self.assertTrue(kept.request("/").closes)
+
     def test_a_stop_while_an_address_goes(self):
         server = self.start()
         second = drover.free_address()

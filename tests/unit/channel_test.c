@@ -83,6 +83,7 @@ END_TEST
 static const enum message_type bodiless[] = {
 	MESSAGE_CONFIG,  MESSAGE_GO,       MESSAGE_ABORT, MESSAGE_READY,
 	MESSAGE_ADOPTED, MESSAGE_LEAVING, MESSAGE_RELEASED, MESSAGE_SPENT,
+	MESSAGE_WAITING, MESSAGE_LOOK,
 };
 
 START_TEST(a_message_without_a_body_arrives_with_its_generation)
@@ -246,6 +247,18 @@ START_TEST(a_reader_that_does_not_read_is_an_error_and_no_hang)
 }
 END_TEST
 
+START_TEST(a_hint_is_sent_once_until_all_was_read)
+{
+	for (int i = 0; i < 3; i++)
+		channel_hint(ends[0], MESSAGE_LOOK);
+	ck_assert_int_eq(receive(), CHANNEL_MESSAGE);
+	ck_assert_int_eq(received.type, MESSAGE_LOOK);
+	ck_assert_int_eq(receive(), CHANNEL_EMPTY);
+	channel_hint(ends[0], MESSAGE_LOOK);
+	ck_assert_int_eq(receive(), CHANNEL_MESSAGE);
+}
+END_TEST
+
 START_TEST(a_text_is_terminated_whatever_was_sent)
 {
 	sent.type = MESSAGE_FAILED;
@@ -386,6 +399,7 @@ int main(void)
 	tcase_add_test(tests, what_was_sent_before_the_end_is_still_received);
 	tcase_add_test(tests, sending_to_nobody_says_why);
 	tcase_add_test(tests, a_reader_that_does_not_read_is_an_error_and_no_hang);
+	tcase_add_test(tests, a_hint_is_sent_once_until_all_was_read);
 	tcase_add_test(tests, a_text_is_terminated_whatever_was_sent);
 	tcase_add_test(tests, descriptors_arrive_open_and_closed_on_exec);
 	tcase_add_test(tests, without_free_descriptors_the_message_comes_without_any);
