@@ -372,7 +372,7 @@ void sockets_settle(struct master *master);
 void sockets_sweep(struct master *master);
 /* True when there are such. */
 bool sockets_leave(const struct master *master);
-/* Calls `act` for each socket, of all listeners or of those. */
+/* Calls `act` for each socket that ends with us, of all listeners or of those. */
 void sockets_for_each(struct master *master, bool all, void (*act)(struct listener *listener, int fd));
 /* Sends the sockets of the verdict's listeners that the child has not yet. */
 bool sockets_send(struct child *child, const struct verdict *verdict, struct err *err);

@@ -50,8 +50,14 @@ static bool is_kept_by(const struct listener *listener, enum keeper keeper)
 	return false;
 }
 
-/* systemd lets its duplicate of a stored one go a little later; after shutdown(2) nobody is queued there any
- * more, and the address is free at once. */
+/* Nobody else holds it, or lets it go as well.  (A unit's is the unit's; the store's goes with its address.) */
+static bool ends_with_us(const struct listen_socket *socket, bool removed)
+{
+	return socket->keeper == KEEPER_NONE || (removed && socket->keeper == KEEPER_STORE);
+}
+
+/* systemd lets its duplicate of a stored one go a little later, and a hung worker may have one too; after
+ * shutdown(2) nobody is queued there any more, and the address is free at once. */
 static void drop_socket(struct master *master, const struct listener *listener, struct listen_socket *socket,
 			enum drop why)
 {
@@ -63,7 +69,7 @@ static void drop_socket(struct master *master, const struct listener *listener, 
 		inherit_return(master, fd_take(&socket->fd), socket->name);
 		return;
 	}
-	if (socket->keeper == KEEPER_STORE && why == DROP_REMOVED)
+	if (why == DROP_REMOVED)
 		shutdown(socket->fd, SHUT_RDWR);
 	fd_close(&socket->fd);
 	free(socket->name);
@@ -342,12 +348,14 @@ static unsigned waiting_at(const struct listener *listener, int fd)
 	return count;
 }
 
-static unsigned count_lost(struct master *master, const struct listener *listener, enum counter counter)
+static unsigned count_lost(struct master *master, const struct listener *listener, bool removed)
 {
+	enum counter counter = removed ? COUNT_LOST_ADDRESS_REMOVED : COUNT_LOST_STOP;
 	unsigned lost = 0;
 
+	/* else what waits there is the next process's */
 	for (unsigned i = 0; i < listener->count; i++)
-		if (listener->sockets[i].listening && listener->sockets[i].keeper != KEEPER_UNIT)
+		if (listener->sockets[i].listening && ends_with_us(&listener->sockets[i], removed))
 			lost += waiting_at(listener, listener->sockets[i].fd);
 	master->board->column[BOARD_RETIRED].counters[counter] += lost;
 	return lost;
@@ -364,7 +372,7 @@ void sockets_sweep(struct master *master)
 		next = link->next;
 		if (listener->keep)
 			continue;
-		lost = count_lost(master, listener, COUNT_LOST_ADDRESS_REMOVED);
+		lost = count_lost(master, listener, true);
 		log_event(lost > 0 ? LEVEL_WARNING : LEVEL_INFO, "listener_removed",
 			  log_text("address", listener->addr.text), log_number("lost", lost));
 		drop(master, listener, DROP_REMOVED);
@@ -377,9 +385,8 @@ void sockets_close(struct master *master)
 	while (!list_empty(&master->listeners)) {
 		struct listener *listener = LIST_ENTRY(master->listeners.next, struct listener, link);
 
-		/* else what waits there is the next process's */
-		if (!master->outlive) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop() unlinks it */
-			count_lost(master, listener, COUNT_LOST_STOP);
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop() unlinks it */
+		count_lost(master, listener, false);
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the same */
 		drop(master, listener, DROP_STOPPED);
 	}
@@ -401,8 +408,7 @@ void sockets_for_each(struct master *master, bool all, void (*act)(struct listen
 		struct listener *listener = LIST_ENTRY(link, struct listener, link);
 
 		for (unsigned i = 0; i < listener->count && (all || !listener->keep); i++)
-			if (listener->sockets[i].keeper == KEEPER_NONE ||
-			    (listener->sockets[i].keeper == KEEPER_STORE && !all))
+			if (ends_with_us(&listener->sockets[i], !all))
 				act(listener, listener->sockets[i].fd);
 	}
 }
