@@ -184,7 +184,7 @@ struct reopening {
 struct release {
 	uint64_t number;                /* of the last one */
 	bool all;                       /* the service stops; else what is not configured any more */
-	bool told;                      /* workers were */
+	bool told;                      /* workers were; until the sockets are closed here */
 	struct timer timer;
 	void (*done)(struct master *master);    /* NULL: none is under way */
 };

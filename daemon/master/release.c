@@ -21,13 +21,21 @@ static void finish(struct master *master)
 	timer_cancel(&master->release.timer);
 	master->release.done = NULL;
 	done(master);
-	master->release.told = false;
 }
 
 static void too_late(struct timer *timer, uint64_t now_ns)
 {
+	struct master *master = LIST_ENTRY(LIST_ENTRY(timer, struct release, timer), struct master, release);
+
 	(void)now_ns;
-	finish(LIST_ENTRY(LIST_ENTRY(timer, struct release, timer), struct master, release));
+	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
+		const struct child *child = LIST_ENTRY(link, struct child, link);
+
+		if (child->releasing)
+			log_event(LEVEL_WARNING, "sockets_not_let_go", log_number("slot", child->slot),
+				  log_number("pid", (uint64_t)child->pid));
+	}
+	finish(master);
 }
 
 static void check(struct master *master)

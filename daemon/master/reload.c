@@ -668,6 +668,8 @@ void reload_stop(struct master *master)
 	checker_kill(master);
 	if (transition->phase == PHASE_CHECKING || transition->phase == PHASE_PREPARING)
 		call_off(master, "stop", "drover is stopping");
+	else if (transition->phase == PHASE_GOING && !release_is_open(master))
+		sockets_sweep(master);  /* else removed() does */
 	transition->phase = PHASE_IDLE;
 	transition->dry = false;
 	answer_all(&transition->askers, &refused);

@@ -377,6 +377,7 @@ void sockets_sweep(struct master *master)
 			  log_text("address", listener->addr.text), log_number("lost", lost));
 		drop(master, listener, DROP_REMOVED);
 	}
+	master->release.told = false;   /* of what goes next, workers have not been told */
 	master->outlive = all_outlive(master);
 }
 

@@ -376,6 +376,43 @@ class Listeners(Base):
             self.assertEqual(server.get(address=second).body, PAGE)
         self.assertTrue(kept.request("/").closes)
 
+    def sockets_held(self, pid):
+        links = (os.readlink("/proc/%d/fd/%s" % (pid, fd)) for fd in os.listdir("/proc/%d/fd" % pid))
+        return sum(link.startswith("socket:") for link in links)
+
+    def test_a_worker_that_follows_after_the_sockets_were_let_go(self):
+        """While another one has not adopted yet: it is not given what has gone."""
+        server = self.start({"timeouts": {"prepare": "1m"}})
+        second = drover.free_address()
+        wanted = {slot: self.sockets_held(pid) for slot, pid in server.workers().items()}
+        self.listen(server, {"address": drover.address_text(second)})
+        self.reload(server)
+        workers = server.workers()
+        kept = self.client(server.address)
+        self.assertEqual(kept.request("/").status, 200)
+        mine = next(worker["slot"] for worker in server.status()["workers"] if worker["counters"]["open"])
+        os.kill(workers[1 - mine], signal.SIGSTOP)
+        drover.wait_stopped(workers[1 - mine])
+        self.listen(server)
+        server.hup()
+        server.wait_status(lambda status: status["phase"] == "preparing")
+        for _ in range(20):             # turns of its loop: it has voted
+            self.assertEqual(kept.request("/").status, 200)
+        os.kill(workers[mine], signal.SIGSTOP)
+        drover.wait_stopped(workers[mine])
+        mark = server.log.mark()
+        os.kill(workers[1 - mine], signal.SIGCONT)
+        server.wait_status(lambda status: status["phase"] == "going")
+        server.log.wait("sockets_not_let_go", since=mark)
+        os.kill(workers[1 - mine], signal.SIGKILL)
+        after = server.wait_status(lambda status: server.workers(status).get(1 - mine, 0) not in
+                                   (0, workers[1 - mine]))
+        self.assertEqual(after["phase"], "going")
+        os.kill(workers[mine], signal.SIGCONT)
+        server.log.wait("reload_done", since=mark)
+        self.until_refused(second)
+        self.assertEqual(self.sockets_held(server.workers()[1 - mine]), wanted[1 - mine])
+
     def test_a_stop_while_an_address_goes(self):
         server = self.start()
         second = drover.free_address()
