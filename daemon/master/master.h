@@ -89,7 +89,6 @@ struct child {
 	uint64_t started_ns, served_ns;
 	bool releasing;                 /* it was told to let sockets go and has not said that it did */
 	bool spent;                     /* all that it had at the stop is done */
-	bool killed;                    /* SIGKILL was sent */
 };
 
 /* A slot at the watchdog's last look. */
@@ -198,7 +197,7 @@ struct stop {
 	struct timer timer;
 	uint64_t began_ns;
 	uint64_t before[COUNTERS];      /* the sums of all workers when the drain began */
-	uint64_t killed;                /* connections of workers that had to be killed */
+	uint64_t killed;                /* connections of workers that were killed or crashed */
 };
 
 struct checker {
@@ -255,7 +254,7 @@ struct master {
 };
 
 /* Runs the service until it is stopped; returns the exit status: 0 stopped as asked, 1 the start failed, 2
- * the configuration is wrong (both said on stderr), 3 the drain's deadline cut connections. */
+ * the configuration is wrong (both said on stderr), 3 the drain cut connections. */
 int master_run(const struct master_setup *setup);
 
 static inline bool master_is_stopping(const struct master *master)
@@ -271,8 +270,8 @@ void master_check_end(struct master *master);
 /* A worker that began to serve during the delay learns of it. */
 void stop_tell(struct child *child);
 void stop_child_spent(struct child *child);
-/* A worker is killed because its drain took too long. */
-void stop_child_killed(const struct child *child);
+/* A worker was killed, or crashed: while the service stops nobody follows, and what it had in hand is cut. */
+void stop_child_lost(const struct child *child);
 
 static inline bool stop_is_draining(const struct master *master)
 {

@@ -132,10 +132,15 @@ static const char *signal_name(int number)
 	return name != NULL ? name : "unknown";
 }
 
+static bool is_clean(const siginfo_t *info)
+{
+	return info->si_code == CLD_EXITED && info->si_status == 0;
+}
+
 static void log_exit(const struct child *child, const siginfo_t *info)
 {
 	bool expected = child->state == CHILD_DRAINING || child->state == CHILD_KILLED;
-	bool clean = info->si_code == CLD_EXITED && info->si_status == 0;
+	bool clean = is_clean(info);
 
 	if (child->trial && expected)
 		return;
@@ -180,6 +185,8 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
 		return;
 	log_exit(child, &info);
+	if (!is_clean(&info))
+		stop_child_lost(child);
 	step = child_next(child->state, EV_EXITED);
 	child->state = step.state;
 	release(child);
@@ -215,9 +222,6 @@ static void on_deadline(struct timer *timer, uint64_t now_ns)
 
 static void send_signal(struct child *child, int signal_number)
 {
-	if (signal_number == SIGKILL && !child->killed)
-		stop_child_killed(child);
-	child->killed |= signal_number == SIGKILL;
 	log_event(child->trial               ? LEVEL_DEBUG
 		  : signal_number == SIGABRT ? LEVEL_WARNING    /* it served and hung */
 					     : LEVEL_NOTICE,

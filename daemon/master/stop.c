@@ -81,7 +81,7 @@ static void say_end(struct master *master)
 		master->exit_status = 3;
 }
 
-void stop_child_killed(const struct child *child)
+void stop_child_lost(const struct child *child)
 {
 	if (stop_is_draining(child->master) && !child->master->stop.at_once)
 		child->master->stop.killed +=

@@ -355,6 +355,21 @@ class Store(Supervised):
             self.assertEqual(client.response().status, 200)
         self.assertEqual(server.wait_exit(), 0)
 
+    def test_a_hung_worker_does_not_hold_up_a_restart(self):
+        server = self.start_stored({"timeouts": {"drain": "300ms"}})
+        for worker in server.workers().values():
+            self.stop_worker(worker)
+        with Client(server.address) as client:
+            client.send(client.head())
+            self.assertEqual(server.stop(), 0)
+            fields = server.log.wait("stopped").fields
+            self.assertEqual((fields["killed"], fields["lost"]), ("0", "0"))
+            self.next(server)
+            self.assertEqual(client.response().status, 200)
+
+    def test_int_leaves_the_queues_to_the_next_process(self):
+        self.restart(self.start_stored(), signal.SIGINT)
+
     def test_a_killed_master_loses_nothing_that_waits(self):
         self.restart(self.start_stored(), signal.SIGKILL)
 

@@ -259,6 +259,29 @@ class Drain(Base):
         self.assertEqual(server.log.wait("stopped").fields["killed"], "1")
         client.close()
 
+    def test_the_connections_of_a_worker_that_dies_are_cut(self):
+        server = self.start({"workers": 1, "timeouts": {"drain": "1h"}})
+        clients = [self.begun(server) for _ in range(2)]
+        idle = self.client(server.address)
+        self.assertFalse(idle.request("/").closes)
+        self.draining(server)
+        os.kill(server.workers()[0], signal.SIGKILL)
+        self.assertEqual(server.wait_exit(), 3)
+        fields = server.log.wait("stopped").fields
+        self.assertEqual([fields[key] for key in ("cut", "killed", "lost")], ["0", "3", "0"])
+        del clients
+
+    def test_int_ends_a_drain_with_a_hung_worker(self):
+        server = self.start({"timeouts": {"drain": "1h"}})
+        client = self.begun(server)
+        worker = server.workers()[0]
+        os.kill(worker, signal.SIGSTOP)
+        drover.wait_stopped(worker)
+        self.draining(server)
+        self.assertEqual(server.stop(signal.SIGINT), 0)
+        self.assertEqual(server.log.wait("stopped").fields["killed"], "0")
+        client.close()
+
     def test_who_comes_later_is_refused_in_time(self):
         server = self.start({"timeouts": {"drain": "1h"}})
         client = self.download(server)
