@@ -239,16 +239,14 @@ void inherit_explain(const struct master *master, const struct addr *addr, struc
 static const char *why_stale(const struct inherited *one, const struct config *config)
 {
 	const struct listen_config *entry = entry_at(config, one->addr.text);
-	struct listener_path path;
-	struct err err;
 
 	if (one->flaw != NULL)
 		return one->flaw;
 	if (entry == NULL)
 		return "it is not in the configuration any more";
-	if (!has_v6only(one->fd, &one->addr, entry->v6only))
-		return "its v6only is another one now";
-	return listener_identify(&one->addr, &path, &err) ? NULL : "its path is gone";
+	if (addr_is_unix(&one->addr) && listener_is_elsewhere(one->fd, &one->addr))
+		return "its path leads to another socket now";
+	return has_v6only(one->fd, &one->addr, entry->v6only) ? NULL : "its v6only is another one now";
 }
 
 /* systemd lets its duplicate go a little later; after shutdown(2) the address is free at once. */

@@ -50,7 +50,7 @@ static bool is_kept_by(const struct listener *listener, enum keeper keeper)
 	return false;
 }
 
-/* Nobody else holds it, or lets it go as well.  (A unit's is the unit's; the store's goes with its address.) */
+/* A unit's is the unit's; the store's goes with its address. */
 static bool ends_with_us(const struct listen_socket *socket, bool removed)
 {
 	return socket->keeper == KEEPER_NONE || (removed && socket->keeper == KEEPER_STORE);
@@ -135,7 +135,7 @@ static bool add_inherited(struct master *master, struct listener *listener, stru
 		}
 		free(one);
 		listener->inherited = true;
-		/* a unit's path that is gone is the unit's to mend; until then there is none that is ours */
+		/* a path that went just now is nobody's to unlink */
 		listener_identify(&listener->addr, &listener->path, &gone);
 	}
 	return true;

@@ -121,6 +121,25 @@ bool listener_identify(const struct addr *addr, struct listener_path *path, stru
 	return true;
 }
 
+static pid_t who_listens(int fd)
+{
+	struct ucred listener = { 0 };
+	socklen_t len = sizeof(listener);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &len) == 0 ? listener.pid : 0;
+}
+
+bool listener_is_elsewhere(int fd, const struct addr *addr)
+{
+	int probe AUTO_CLOSE = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (probe < 0)
+		return false;
+	if (connect(probe, (const struct sockaddr *)&addr->storage, addr->len) < 0)
+		return errno == ECONNREFUSED || errno == ENOENT;
+	return who_listens(probe) != who_listens(fd);
+}
+
 bool listener_may_bind(const struct addr *addr, const struct listener_options *options, struct err *err)
 {
 	char directory[sizeof(addr->text)];

@@ -45,6 +45,10 @@ int listener_bind(const struct addr *addr, const struct listener_options *option
 /* Fills in `path` for a socket that was bound by somebody else, or before. */
 bool listener_identify(const struct addr *addr, struct listener_path *path, struct err *err);
 
+/* Does the path lead to another socket than the listening one `fd`, or to none?  Found out by connecting,
+ * told apart by who called listen(2) (unix(7), SO_PEERCRED); false where that cannot be done. */
+bool listener_is_elsewhere(int fd, const struct addr *addr);
+
 /* listen(2) with the options; also for a socket that listens already (changed options). */
 bool listener_start(int fd, const struct addr *addr, const struct listener_path *path,
 		    const struct listener_options *options, struct err *err);

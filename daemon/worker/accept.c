@@ -2,8 +2,9 @@
  *
  * A worker holds every slot's sockets. It accepts from its own slot's, alone; from those that are everybody's
  * (mode shared, listeners with fewer sockets than slots, slots that are gone or have no worker) together with
- * the other workers, by EPOLLEXCLUSIVE; woken for one that it cannot take, it has them told. Sockets are level-triggered and emptied in bounded batches. When it
- * must not take more, it unregisters them: what waits stays in the backlog, and nothing spins.
+ * the other workers, by EPOLLEXCLUSIVE; woken for one that it cannot take, it has the others told. Sockets
+ * are level-triggered and emptied in bounded batches. When it must not take more, it unregisters them: what
+ * waits stays in the backlog, and nothing spins.
  * At the limit of connections it closes idle ones first. */
 #include "worker.h"
 

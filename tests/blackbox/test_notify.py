@@ -406,6 +406,24 @@ class Store(Supervised):
             self.assertEqual(after.get().status, 200)
             self.supervisor.wait(lambda: len(self.supervisor.stored()) == 1)
 
+    def test_a_unix_socket_whose_path_is_anothers(self):
+        """Served on, nobody would reach it; and the path is not ours to remove."""
+        with Drover() as scratch:
+            path = os.path.join(scratch.dir, "http.sock")
+            server = self.start_stored({"listen": [{"address": "unix:" + path}]})
+            server.address = path
+            self.assertEqual(server.stop(), 0)
+            os.unlink(path)
+            with socket.socket(socket.AF_UNIX) as other:
+                other.bind(path)
+                other.listen()
+                failed = self.next(server, wait=False)
+                self.assertEqual(failed.wait_exit(), 1)
+                failed.log.thread.join(drover.DEADLINE)
+                self.assertIn("path leads to another", failed.log.text())
+                self.assertIn("another program listens there", failed.log.text())
+                self.assertTrue(drover.is_socket(path))
+
     def test_what_waits_at_a_stored_one_beside_one_that_is_not(self):
         """The store takes the first address alone; nothing is taken out of its queue, and nothing there is lost."""
         with Drover() as scratch:
