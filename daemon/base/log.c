@@ -104,6 +104,8 @@ static void write_line(enum log_level level, const char *event, const struct log
 		drop_line();
 }
 
+_Static_assert((int)LOG_LINE_RECORD_BYTES <= (int)LOG_NOTICE_BYTES, "a notice asks for no more room");
+
 static void say_dropped(uint64_t lines)
 {
 	write_line(LEVEL_WARNING, "log_lines_dropped",
@@ -174,27 +176,6 @@ void log_plain(const char *program, const char *text)
 	fputc('\n', stderr);
 }
 
-static void write_direct(int fd, bool owned)
-{
-	struct stat info = { 0 };
-
-	fstat(fd, &info);
-	state.kind = LOG_STREAM;
-	state.fd = fd;
-	state.owned = owned;
-	state.is_socket = S_ISSOCK(info.st_mode);
-	state.journal = is_journal(&info);
-}
-
-static void let_go(void)
-{
-	log_writer_retire(state.writer);
-	state.writer = NULL;
-	if (state.owned)
-		fd_close(&state.fd);
-	write_direct(STDERR_FILENO, false);
-}
-
 static void say_lost(struct log_owner *owner, struct log_writer *writer, uint64_t lines)
 {
 	(void)owner;
@@ -217,6 +198,32 @@ static void say_failed(struct log_owner *owner, int error)
 		return;                 /* that was the last resort */
 }
 
+static struct log_owner owner = { .say_lost = say_lost, .say_failed = say_failed };
+
+static void write_direct(int fd, bool owned)
+{
+	struct stat info = { 0 };
+
+	fstat(fd, &info);
+	state.kind = LOG_STREAM;
+	state.fd = fd;
+	state.owned = owned;
+	state.is_socket = S_ISSOCK(info.st_mode);
+	state.journal = is_journal(&info);
+}
+
+/* A gap that the writer did not come to say is said by the first line of the next second. */
+static void let_go(void)
+{
+	log_writer_retire(state.writer);
+	state.writer = NULL;
+	state.dropped += owner.gap;
+	owner.gap = 0;
+	if (state.owned)
+		fd_close(&state.fd);
+	write_direct(STDERR_FILENO, false);
+}
+
 static bool needs_writer(const struct log_target *target, int fd)
 {
 	struct stat info = { 0 };
@@ -227,7 +234,6 @@ static bool needs_writer(const struct log_target *target, int fd)
 /* A file may hang, and so may whoever reads a datagram socket that is full. */
 static bool open_writer(struct log_writers *writers, const struct log_target *target)
 {
-	static struct log_owner owner = { .say_lost = say_lost, .say_failed = say_failed };
 	struct log_target own = *target;
 
 	if (own.kind == LOG_STREAM && own.fd < 0)

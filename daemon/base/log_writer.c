@@ -14,7 +14,6 @@
 enum {
 	RING_BYTES = 256 * 1024,
 	BATCH_BYTES = 32 * 1024,        /* so much is worth a wake-up before the delay is over */
-	NOTICE_BYTES = 4096,            /* more than what an owner says about a gap */
 	RETRY_MS = 5,                   /* doubled while nothing is taken, up to MOST_RETRY_MS */
 	MOST_RETRY_MS = 200,
 	DATAGRAM_WAIT_MS = 20,
@@ -48,6 +47,11 @@ static void count_lost(struct log_writer *writer, uint64_t lines)
 }
 
 /* ---- the ring ---------------------------------------------------------------------------------------- */
+
+static size_t prefix_of(const struct log_writer *writer)
+{
+	return writer->out.kind == LOG_STREAM ? 0 : LOG_OUTPUT_PREFIX;
+}
 
 /* The bytes that can be written next, in one piece. */
 static size_t first_piece(const struct log_writer *writer)
@@ -179,7 +183,7 @@ static bool say_gap(struct log_writer *writer)
 
 	if (lines == 0 || writer->saying || owner == NULL || owner->say_lost == NULL)
 		return true;
-	if (!fits(writer, NOTICE_BYTES))
+	if (!fits(writer, LOG_NOTICE_BYTES + prefix_of(writer)))
 		return false;
 	writer->gap = 0;
 	writer->saying = true;
@@ -244,11 +248,6 @@ struct log_writer *log_writer_open(struct log_writers *writers, const struct log
 	fd_take(&fd);
 	list_push_back(&writers->all, &writer->link);
 	return writer;
-}
-
-static size_t prefix_of(const struct log_writer *writer)
-{
-	return writer->out.kind == LOG_STREAM ? 0 : LOG_OUTPUT_PREFIX;
 }
 
 char *log_writer_room(struct log_writer *writer, size_t bytes)

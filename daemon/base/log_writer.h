@@ -32,9 +32,11 @@ struct log_writers {
 
 struct log_writer;
 
+enum { LOG_NOTICE_BYTES = 32 * 1024 };
+
 struct log_owner {
-	/* There was a gap of `lines`, and there is room again: to put a record that says so.  NULL: nobody
-	 * asks. */
+	/* There was a gap of `lines`, and there is room again for LOG_NOTICE_BYTES: to put a record that says
+	 * so.  NULL: nobody asks. */
 	void (*say_lost)(struct log_owner *owner, struct log_writer *writer, uint64_t lines);
 	/* The target does not take anything, for another reason than that it is slow; once until it does
 	 * again.  NULL: nobody asks. */

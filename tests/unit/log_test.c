@@ -10,8 +10,11 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 /* ---- escaping ---------------------------------------------------------------------------------------- */
@@ -261,6 +264,126 @@ START_TEST(more_than_the_burst_is_counted)
 }
 END_TEST
 
+/* ---- what is lost ------------------------------------------------------------------------------------ */
+
+enum { BIG_EVENTS = 60, BIG_BYTES = 16000 };
+
+static uint64_t lost;
+
+/* More than a ring has room for, to a journal that is not there. */
+static void overflow_journal(const char *socket_path)
+{
+	struct log_setup setup = { .least = LEVEL_INFO, .target = { LOG_JOURNAL, -1, socket_path } };
+	static char value[BIG_BYTES + 1];
+
+	memset(value, 'x', BIG_BYTES);
+	lost = 0;
+	log_count(&lost);
+	log_open(&writers, &setup);
+	for (unsigned i = 0; i < BIG_EVENTS; i++)
+		log_event(LEVEL_INFO, "big", log_text("value", value));
+	ck_assert_uint_gt(lost, 0);
+	ck_assert_uint_lt(lost, BIG_EVENTS);
+}
+
+static int bind_journal(const char *socket_path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, socket_path);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void stop_loop(struct turn_end *hook)
+{
+	(void)hook;
+	loop_stop(&loop);
+}
+
+static void give_up(struct timer *timer, uint64_t now_ns)
+{
+	(void)timer, (void)now_ns;
+	ck_abort_msg("nothing happened for 10 seconds");
+}
+
+static void one_turn(void)
+{
+	static struct turn_end hook = { .run = stop_loop };
+	static struct timer guard = { .fire = give_up };
+	struct err err;
+
+	if (!list_linked(&hook.link))
+		loop_at_turn_end(&loop, &hook);
+	loop.stopped = false;
+	loop.now_ns = clock_now_ns();
+	loop_timer(&loop, &guard, 10 * CLOCK_S);
+	ck_assert(loop_run(&loop, &err));
+	timer_cancel(&guard);
+}
+
+static uint64_t number_behind(const char *name)
+{
+	const char *at = strstr(content, name);
+
+	return at != NULL ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+/* A record for the journal may be much longer than a line: the notice must find room all the same. */
+START_TEST(a_journal_that_comes_late_is_told_how_many_are_lost)
+{
+	uint64_t came = 0, said = 0;
+	char socket_path[80];
+	int fd;
+
+	snprintf(socket_path, sizeof(socket_path), "%s.socket", path);
+	overflow_journal(socket_path);
+	fd = bind_journal(socket_path);
+	while (came + said < BIG_EVENTS) {
+		struct pollfd ready = { .fd = fd, .events = POLLIN };
+		ssize_t len;
+
+		one_turn();
+		while (poll(&ready, 1, 0) == 1) {
+			len = recv(fd, content, sizeof(content) - 1, 0);
+			ck_assert_int_gt(len, 0);
+			content[len] = '\0';
+			came += strstr(content, "DROVER_EVENT=big\n") != NULL;
+			said += number_behind("DROVER_LINES=");
+		}
+	}
+	ck_assert_uint_eq(said, lost);
+	ck_assert_uint_eq(came + said, BIG_EVENTS);
+	log_count(NULL);
+	close(fd);
+	unlink(socket_path);
+}
+END_TEST
+
+/* A target without a writer says it too, with the first line of the next second. */
+START_TEST(what_was_lost_before_a_change_of_target_is_said_behind_it)
+{
+	struct log_setup setup = { .least = LEVEL_INFO, .target = { LOG_STREAM, -1, NULL } };
+	char socket_path[80];
+	uint64_t second;
+	int ends[2];
+
+	snprintf(socket_path, sizeof(socket_path), "%s.socket", path);
+	overflow_journal(socket_path);
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	setup.target.fd = ends[1];
+	log_open(&writers, &setup);
+	for (second = clock_now_ns() / CLOCK_S; clock_now_ns() / CLOCK_S == second;)
+		sched_yield();                  /* the second is what is tested */
+	log_event(LEVEL_INFO, "again");
+	content[read(ends[0], content, sizeof(content) - 1)] = '\0';
+	ck_assert_uint_eq(number_behind("log_lines_dropped lines="), lost);
+	log_count(NULL);
+	close(ends[0]);
+}
+END_TEST
+
 /* The helper has the lock, or a line half written, at the very moment of a fork; the child logs to stderr and
  * has a thread of its own if it wants one. */
 START_TEST(a_forked_child_touches_nothing_that_it_inherited)
@@ -324,6 +447,8 @@ static Suite *suite(void)
 	tcase_add_test(lines, a_syslog_head_is_that_of_the_c_library);
 	tcase_add_test(process, a_file_is_written_by_the_helper);
 	tcase_add_test(process, more_than_the_burst_is_counted);
+	tcase_add_test(process, a_journal_that_comes_late_is_told_how_many_are_lost);
+	tcase_add_test(process, what_was_lost_before_a_change_of_target_is_said_behind_it);
 	tcase_add_test(process, a_forked_child_touches_nothing_that_it_inherited);
 	return all;
 }
