@@ -352,8 +352,13 @@ void log_writers_close(struct log_writers *writers, uint64_t deadline_ns)
 		end(LIST_ENTRY(link, struct log_writer, link));
 }
 
+/* The thread may just have been closing a descriptor: its number could be another file's by now. */
 void log_writers_forget(struct log_writers *writers)
 {
-	FOR_EACH_LINK(writers, link, next)
-		release(LIST_ENTRY(link, struct log_writer, link));
+	FOR_EACH_LINK(writers, link, next) {
+		struct log_writer *writer = LIST_ENTRY(link, struct log_writer, link);
+
+		writer->out.fd = -1;
+		release(writer);
+	}
 }
