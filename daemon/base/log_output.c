@@ -127,92 +127,18 @@ static ssize_t write_some(const struct log_output *output, const char *bytes, si
 	switch (output->medium) {
 	case MEDIUM_SOCKET:
 		return send(output->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	case MEDIUM_NONBLOCKING:
-		return write(output->fd, bytes, pipe_piece(bytes, len));
 	case MEDIUM_SHARED_PIPE:
 		return write_shared(output, bytes, len);
 	default:
-		return write(output->fd, bytes, len);
+		return write(output->fd, bytes, pipe_piece(bytes, len));
 	}
-}
-
-/* True when the half of our line is still the last thing in the file. */
-static bool half_is_last(const struct log_output *output, off_t size)
-{
-	char bytes[LOG_HALF_BYTES];
-	size_t len = output->half_len;
-
-	return size >= (off_t)len && pread(output->fd, bytes, len, size - (off_t)len) == (ssize_t)len &&
-	       memcmp(bytes, output->half, len) == 0;
-}
-
-/* A file that only can be appended to is taken to be as we left it. */
-static bool ends_with_line(const struct log_output *output, off_t size)
-{
-	char last = output->torn ? '\0' : '\n';
-
-	if (size == 0)
-		return true;
-	if (pread(output->fd, &last, 1, size - 1) < 0)
-		return !output->torn;
-	return last == '\n';
-}
-
-/* The rest of a line whose half is somewhere else by now is of no use. */
-static void skip_rest(struct log_output *output)
-{
-	const char *end = memchr(output->bytes, '\n', output->len);
-
-	output->torn = false;
-	output->written = end != NULL ? (size_t)(end - output->bytes) + 1 : output->len;
-	output->lost = 1;
-}
-
-/* Behind a line that somebody tore comes a line end before anything else; our own is finished instead when
- * nobody has written since.  Another process may just be in the middle of a write, so that is believed only
- * when the file has not grown from one call to the next, a few times.  False: not now. */
-static bool heal(struct log_output *output)
-{
-	struct stat info;
-
-	if (fstat(output->fd, &info) < 0 || (output->torn && half_is_last(output, info.st_size)))
-		return true;
-	if (!ends_with_line(output, info.st_size)) {
-		output->looks = info.st_size == output->looked_at ? output->looks + 1 : 1;
-		output->looked_at = info.st_size;
-		if (output->looks < MOST_LOOKS)
-			return false;
-		if (write(output->fd, "\n", 1) != 1)
-			return output->error = errno, false;
-	}
-	output->looks = 0;
-	if (output->torn)
-		skip_rest(output);
-	return true;
-}
-
-/* Where it ended is kept as bytes: the position belongs to all who share the description. */
-static void note_tear(struct log_output *output, size_t from)
-{
-	const char *end = output->bytes + output->written, *begin;
-	size_t len = output->written - from;
-
-	output->doubtful = output->written < output->len;
-	if (len == 0)
-		return;
-	output->torn = end[-1] != '\n';
-	begin = memrchr(end - len, '\n', len);
-	output->half_len = begin != NULL ? (size_t)(end - begin) - 1 : len;
-	if (output->half_len > sizeof(output->half))
-		output->half_len = sizeof(output->half);
-	memcpy(output->half, end - output->half_len, output->half_len);
 }
 
 static void write_all(struct log_output *output)
 {
 	while (output->written < output->len) {
-		ssize_t n = write_some(output, output->bytes + output->written,
-				       output->len - output->written);
+		ssize_t n =
+			write_some(output, output->bytes + output->written, output->len - output->written);
 
 		if (n > 0) {
 			output->written += (size_t)n;
@@ -226,21 +152,68 @@ static void write_all(struct log_output *output)
 	}
 }
 
-static void write_stream(struct log_output *output)
-{
-	size_t from;
+/* ---- files ------------------------------------------------------------------------------------------- */
 
-	if (output->medium == MEDIUM_UNKNOWN)
-		prepare(output);
-	if (output->medium != MEDIUM_FILE) {
-		write_all(output);
-		return;
+/* A file that only can be appended to is taken to be as we left it. */
+static bool ends_with_line(const struct log_output *output, off_t size)
+{
+	char last;
+
+	if (size == 0)
+		return true;
+	return pread(output->fd, &last, 1, size - 1) == 1 ? last == '\n' : !output->torn;
+}
+
+/* Behind a line that somebody tore comes a line end before anything else.  Another process may just be in the
+ * middle of a write, so it is believed only when the file has not grown from one call to the next, a few
+ * times; two that believe it at once make an empty line, and no harm.  False: not now. */
+static bool heal(struct log_output *output)
+{
+	struct stat info;
+
+	if (fstat(output->fd, &info) == 0 && !ends_with_line(output, info.st_size)) {
+		output->looks = info.st_size == output->looked_at ? output->looks + 1 : 1;
+		output->looked_at = info.st_size;
+		if (output->looks < MOST_LOOKS)
+			return false;
+		if (write(output->fd, "\n", 1) != 1)
+			return output->error = errno, false;
 	}
+	output->looks = 0;
+	output->torn = false;
+	return true;
+}
+
+/* Whole lines.  One that was cut is written again from its beginning, behind a line end: its rest would be
+ * right only if nobody wrote in between, and nobody can know that. */
+static void write_file(struct log_output *output)
+{
+	const char *end;
+	ssize_t n;
+
 	if (output->doubtful && !heal(output))
 		return;
-	from = output->written;
-	write_all(output);
-	note_tear(output, from);
+	do
+		n = write(output->fd, output->bytes, output->len);
+	while (n < 0 && errno == EINTR);
+	output->doubtful = n != (ssize_t)output->len;
+	if (n <= 0) {
+		output->error = n == 0 ? EIO : errno;
+		return;
+	}
+	end = memrchr(output->bytes, '\n', (size_t)n);
+	output->written = end != NULL ? (size_t)(end - output->bytes) + 1 : 0;
+	output->torn = output->written < (size_t)n;
+}
+
+static void write_stream(struct log_output *output)
+{
+	if (output->medium == MEDIUM_UNKNOWN)
+		prepare(output);
+	if (output->medium == MEDIUM_FILE)
+		write_file(output);
+	else
+		write_all(output);
 }
 
 /* ---- datagrams --------------------------------------------------------------------------------------- */

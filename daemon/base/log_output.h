@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-enum { LOG_OUTPUT_PREFIX = sizeof(uint32_t), LOG_SOCKET_BYTES = 108, LOG_HALF_BYTES = 128 };
+enum { LOG_OUTPUT_PREFIX = sizeof(uint32_t), LOG_SOCKET_BYTES = 108 };
 
 /* How to write without waiting.  A regular file cannot promise it, which is why there is a thread. */
 enum log_medium { MEDIUM_UNKNOWN, MEDIUM_FILE, MEDIUM_SOCKET, MEDIUM_NONBLOCKING, MEDIUM_SHARED_PIPE };
@@ -29,9 +29,7 @@ struct log_output {
 	int error;
 	/* of a file, from one call to the next */
 	bool doubtful;                  /* its last byte may not be a line's end */
-	bool torn;                      /* by us: what comes next is the rest of a line */
-	char half[LOG_HALF_BYTES];      /* the end of what we wrote of it */
-	size_t half_len;
+	bool torn;                      /* by us, as far as we know */
 	off_t looked_at;                /* how long the file was when its end was no line's */
 	unsigned looks;                 /* so often in a row */
 };

@@ -6,8 +6,8 @@
  *
  * A record is a whole line (with its line end) for a stream, a datagram for syslog and the journal.  Lines of
  * several processes do not mix: a file is appended to by whole batches, a pipe gets at most PIPE_BUF bytes at
- * a time, ending with a line where possible.  A line that a full disk tore is finished when there is room,
- * or, if others wrote behind it, ended and counted as lost. */
+ * a time, ending with a line where possible.  A line that a full disk tore is ended when there is room, and
+ * written again whole. */
 #ifndef BASE_LOG_WRITER_H
 #define BASE_LOG_WRITER_H
 
