@@ -36,6 +36,7 @@ struct log_writer {
 	uint64_t retry_ns;
 	size_t head, tail, end, record;
 	bool wrapped, busy, failed, closing, saying;
+	bool ended;                     /* all is over, but for the thread, which has it still */
 	char ring[RING_BYTES];
 };
 
@@ -202,6 +203,10 @@ static void done(struct offload_job *job)
 	struct log_writer *writer = LIST_ENTRY(job, struct log_writer, job);
 	bool stuck = is_stuck(writer), is_retired = writer->give_up_ns != 0;
 
+	if (writer->ended) {
+		release(writer);
+		return;
+	}
 	writer->busy = false;
 	consume(writer, writer->out.written);
 	count_lost(writer, writer->out.lost);
@@ -326,8 +331,7 @@ void log_writers_init(struct log_writers *writers, struct loop *loop, struct off
 	for (struct list *link = (writers)->all.next, *next = link->next; link != &(writers)->all; \
 	     link = next, next = link->next)
 
-/* What could not be written is counted; one whose job cannot be stopped keeps its memory, because the thread
- * has it still. */
+/* What could not be written is counted.  One whose job cannot be stopped is freed when that is done, or never. */
 static void end(struct log_writer *writer)
 {
 	if (drop(writer))
@@ -335,6 +339,7 @@ static void end(struct log_writer *writer)
 	give_up(writer);
 	timer_cancel(&writer->timer);
 	list_remove(&writer->link);
+	writer->ended = true;
 }
 
 void log_writers_close(struct log_writers *writers, uint64_t deadline_ns)
