@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -536,10 +537,17 @@ START_TEST(a_reader_that_is_gone_is_a_failure)
 }
 END_TEST
 
-START_TEST(retired_writers_do_not_pile_up)
+static unsigned count_writers(void)
 {
 	unsigned count = 0;
 
+	for (const struct list *link = writers.all.next; link != &writers.all; link = link->next)
+		count++;
+	return count;
+}
+
+START_TEST(retired_writers_do_not_pile_up)
+{
 	for (unsigned i = 0; i < 50; i++) {
 		open_pipe();            /* its other end stays open, and full */
 		for (unsigned j = 0; j < 200; j++)
@@ -547,11 +555,51 @@ START_TEST(retired_writers_do_not_pile_up)
 		run_until(is_quiet);
 		log_writer_retire(writer);
 	}
-	for (const struct list *link = writers.all.next; link != &writers.all; link = link->next)
-		count++;
-	ck_assert_uint_lt(count, 12);
+	ck_assert_uint_lt(count_writers(), 12);
 	ck_assert_uint_gt(lost, 0);
 	log_writers_close(&writers, clock_now_ns());
+}
+END_TEST
+
+static sem_t gate;
+
+static void hold_thread(struct offload_job *job)
+{
+	(void)job;
+	sem_wait(&gate);
+}
+
+static void held_done(struct offload_job *job)
+{
+	(void)job;
+}
+
+static bool one_writer_is_left(void)
+{
+	return count_writers() == 1;
+}
+
+/* Reloads in a row while the disk hangs: what is kept is bounded, each line is written or counted. */
+START_TEST(nor_do_they_while_the_thread_hangs)
+{
+	struct offload_job held = { .work = hold_thread, .done = held_done };
+	unsigned lines = 0;
+
+	sem_init(&gate, 0, 0);
+	ck_assert(offload_submit(&offload, &held));
+	for (unsigned i = 0; i < 50; i++) {
+		open_writer(LOG_STREAM, open_file(path), NULL);
+		put("line\n");
+		log_writer_retire(writer);
+	}
+	ck_assert_uint_lt(count_writers(), 12);
+	ck_assert_uint_gt(lost, 30);
+	open_writer(LOG_STREAM, open_file(path), NULL);
+	sem_post(&gate);
+	run_until(one_writer_is_left);
+	for (const char *at = content(path); *at != '\0'; at = strchr(at, '\n') + 1)
+		lines++;
+	ck_assert_uint_eq(lines + lost, 50);
 }
 END_TEST
 
@@ -668,6 +716,7 @@ static Suite *suite(void)
 		a_close_does_not_wait_for_a_reader_that_does_not_come,
 		a_reader_that_is_gone_is_a_failure,
 		retired_writers_do_not_pile_up,
+		nor_do_they_while_the_thread_hangs,
 		each_record_is_a_datagram,
 		a_reader_that_comes_late_or_comes_back_misses_nothing,
 		a_record_that_is_too_long_for_a_datagram_is_lost_and_counted,
