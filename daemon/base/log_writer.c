@@ -331,7 +331,8 @@ void log_writers_init(struct log_writers *writers, struct loop *loop, struct off
 	for (struct list *link = (writers)->all.next, *next = link->next; link != &(writers)->all; \
 	     link = next, next = link->next)
 
-/* What could not be written is counted.  One whose job cannot be stopped is freed when that is done, or never. */
+/* What could not be written is counted.  One whose job cannot be stopped is freed when that is done, or
+ * never. */
 static void end(struct log_writer *writer)
 {
 	if (drop(writer))

@@ -52,8 +52,8 @@ void log_writers_init(struct log_writers *writers, struct loop *loop, struct off
  * rest as lost and frees every writer.  The loop must not run any more. */
 void log_writers_close(struct log_writers *writers, uint64_t deadline_ns);
 
-/* In a forked child: frees the copies (before offload_forget); nothing is written, and descriptors are left to
- * fd_close_others. */
+/* In a forked child: frees the copies (before offload_forget); nothing is written, and descriptors are left
+ * to fd_close_others. */
 void log_writers_forget(struct log_writers *writers);
 
 /* A writer to `target`, whose fd it takes over (also on failure); NULL when out of memory.  `owner` must stay
