@@ -104,6 +104,16 @@ static void small_release(struct message *made, struct input *body)
 		note->listeners[i] = input_byte(body) % 4;
 }
 
+/* Without a body: both logs have a descriptor. */
+static void small_logs(struct message *made, struct input *body)
+{
+	unsigned flags = input_byte(body);
+
+	made->bytes = sizeof(made->body.logs);
+	made->body.logs.error = flags % 2 == 0;
+	made->body.logs.access = flags / 2 % 2 == 0;
+}
+
 static void small_text(struct message *made, struct input *body)
 {
 	struct str text = input_take(body, sizeof(made->body.text) - 1);
@@ -114,8 +124,10 @@ static void small_text(struct message *made, struct input *body)
 }
 
 static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
-	[MESSAGE_SOCKETS] = small_sockets, [MESSAGE_PREPARE] = small_prepare, [MESSAGE_COVER] = small_cover,
-	[MESSAGE_DRAIN] = small_drain,     [MESSAGE_FAILED] = small_text,   [MESSAGE_RELEASE] = small_release,
+	[MESSAGE_LOGS] = small_logs,       [MESSAGE_REOPEN] = small_logs,
+	[MESSAGE_SOCKETS] = small_sockets, [MESSAGE_PREPARE] = small_prepare,
+	[MESSAGE_COVER] = small_cover,     [MESSAGE_DRAIN] = small_drain,
+	[MESSAGE_FAILED] = small_text,     [MESSAGE_RELEASE] = small_release,
 };
 
 /* A bool that is neither is nothing that a master can send, and nobody's to check. */
@@ -131,6 +143,12 @@ static void mend_drain(struct message *made)
 	*(uint8_t *)&made->body.drain.keep_sockets &= 1;
 }
 
+static void mend_logs(struct message *made)
+{
+	*(uint8_t *)&made->body.logs.error &= 1;
+	*(uint8_t *)&made->body.logs.access &= 1;
+}
+
 static void fill_body(struct message *made, uint8_t flags, struct str body)
 {
 	struct input input = { (const uint8_t *)body.at, body.len };
@@ -143,6 +161,8 @@ static void fill_body(struct message *made, uint8_t flags, struct str body)
 			mend_bools(made);
 		else if (made->type == MESSAGE_DRAIN)
 			mend_drain(made);
+		else if (made->type == MESSAGE_LOGS || made->type == MESSAGE_REOPEN)
+			mend_logs(made);
 	} else if (made->type < MESSAGE_TYPES && bodies[made->type] != NULL) {
 		bodies[made->type](made, &input);
 	}
