@@ -1,30 +1,9 @@
-/* dry.c - what is different in a dry transition: how its workers are asked, and what is said when all have
- * voted.  Called by reload.c; fails as the step would. */
+/* dry.c - what is said of a dry transition when all have voted.  Called by reload.c; cannot fail. */
 #include "master.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-/* ---- asking ------------------------------------------------------------------------------------------ */
-
-bool dry_plan_slot(struct master *master, unsigned slot, bool replace, struct err *err)
-{
-	const struct slot *seat = &master->slots[slot];
-	struct child *trial;
-
-	if (seat->serving != NULL && !replace)
-		return reload_ask_child(seat->serving, err);
-	if (seat->serving == NULL && slot < master->slot_count)
-		return true;
-	trial = spawn_child(master, slot, &master->transition.next, err);
-	if (trial == NULL)
-		return err_add(err, "slot %u", slot);
-	trial->vote = VOTE_CALLED;
-	return true;
-}
-
-/* ---- saying ------------------------------------------------------------------------------------------ */
 
 struct text {
 	char *at;

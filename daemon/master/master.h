@@ -262,6 +262,12 @@ static inline bool master_is_stopping(const struct master *master)
 	return master->stopping;
 }
 
+/* The first transition is the start of the service: without it there is nothing to go on with. */
+static inline bool master_was_start(const struct master *master)
+{
+	return master->current.generation == NULL;
+}
+
 /* ---- stop.c ---- */
 /* Graceful (delay, drain, deadline) or at once. */
 void master_stop(struct master *master, bool at_once);
@@ -414,8 +420,6 @@ void reload_ask(struct master *master, struct asker *asker, bool replace);
 /* The same up to the commit, and then it is called off: what would a reload do? Waits for its turn behind
  * reloads. `asker->path` must stay until the answer. */
 void reload_check(struct master *master, struct asker *asker);
-/* Asks a serving worker for its vote; one that has died meanwhile has none. */
-bool reload_ask_child(struct child *child, struct err *err);
 void reload_child_ready(struct child *child, uint64_t generation);
 void reload_child_failed(struct child *child, uint64_t generation, const char *why);
 void reload_child_adopted(struct child *child, uint64_t generation);
@@ -425,9 +429,12 @@ void reload_child_left(struct child *child);
 void reload_child_late(struct child *child);
 void reload_stop(struct master *master);
 
+/* ---- plan.c ---- */
+/* Opens what the open transition's verdict needs and asks everybody for a vote: the worker of each slot, or a
+ * fresh one.  NULL, or with `err` the step that failed; what was begun by then is for the caller to undo. */
+const char *plan_carry_out(struct master *master, struct err *err);
+
 /* ---- dry.c ---- */
-/* Asks the slot's worker, or a fresh one that takes no seat; nobody is overtaken. */
-bool dry_plan_slot(struct master *master, unsigned slot, bool replace, struct err *err);
 /* "would adopt it in place (2 workers) ...": what the open transition, all of whose voters are ready, would
  * do. */
 void dry_describe(const struct master *master, char *text, size_t bytes);

@@ -14,8 +14,6 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "config/diff.h"
-#include "config/probe.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -59,12 +57,6 @@ static void record(struct master *master, const struct outcome *outcome)
 		master->reloads_bad++;
 }
 
-/* The first transition is the start of the service: without it there is nothing to go on with. */
-static bool was_start(const struct master *master)
-{
-	return master->current.generation == NULL;
-}
-
 /* Reloads first: who only asks can wait. */
 static void next_in_line(struct master *master)
 {
@@ -95,10 +87,10 @@ static void finish(struct master *master, const struct outcome *outcome)
 		child->vote = VOTE_NONE;
 	if (!dry)
 		record(master, outcome);
-	if (!dry && !master_is_stopping(master) && !was_start(master))
+	if (!dry && !master_is_stopping(master) && !master_was_start(master))
 		notify_ready(master);
 	answer_all(&transition->askers, outcome);
-	if (!outcome->good && was_start(master) && !master_is_stopping(master)) {
+	if (!outcome->good && master_was_start(master) && !master_is_stopping(master)) {
 		snprintf(master->failure, sizeof(master->failure), "%s", outcome->text);
 		master_stop(master, true);
 	}
@@ -131,7 +123,8 @@ static void back_out(struct master *master, struct outcome *outcome)
 	sockets_abort(master);
 	transition->next.findings = NULL;
 	verdict_release(&transition->next);
-	if (!was_start(master) && !master_is_stopping(master))  /* it may have overtaken an older question */
+	/* it may have overtaken an older question */
+	if (!master_was_start(master) && !master_is_stopping(master))
 		FOR_EACH_CHILD(master, child)
 			catch_up(child);
 	outcome->findings = findings;
@@ -148,7 +141,7 @@ static void call_off(struct master *master, const char *step, const char *why)
 	snprintf(text, sizeof(text), "%s at %s: %s", transition->dry ? "would fail" : "failed", step, why);
 	if (transition->dry)
 		log_event(LEVEL_INFO, "check_done", log_text("verdict", text));
-	else if (!was_start(master))    /* a start that failed is said to whoever typed it, by master.c */
+	else if (!master_was_start(master))     /* a failed start is said to whoever typed it, by master.c */
 		log_event(LEVEL_ERROR, "reload_failed", log_text("step", step), log_text("error", why));
 	back_out(master, &outcome);
 }
@@ -431,115 +424,20 @@ void reload_child_late(struct child *child)
 		child_happens(child, EV_DEADLINE);
 }
 
-/* ---- the plan ---------------------------------------------------------------------------------------- */
-
-static bool must_replace(struct master *master, const struct verdict *next, const struct config_diff *diff)
-{
-	struct transition *transition = &master->transition;
-	bool other_user = next->identity.change != master->current.identity.change ||
-			  next->identity.uid != master->current.identity.uid ||
-			  next->identity.gid != master->current.identity.gid;
-
-	snprintf(transition->why_replaced, sizeof(transition->why_replaced), "reload = \"replace\"");
-	if (diff->replace || other_user) {
-		snprintf(transition->why_replaced, sizeof(transition->why_replaced), "%s changed",
-			 diff->replace ? diff->why : "user");
-		snprintf(transition->notes, sizeof(transition->notes), "workers are replaced because %s",
-			 transition->why_replaced);
-	}
-	return diff->replace || other_user || transition->replace ||
-	       next->generation->config->reload == RELOAD_REPLACE;
-}
-
-/* Whoever is starting in the slot with an older generation is overtaken. */
-static void overtake(struct master *master, unsigned slot)
-{
-	struct child *before = master->slots[slot].next;
-
-	timer_cancel(&master->slots[slot].respawn);
-	master->slots[slot].next = NULL;
-	if (before != NULL)
-		child_happens(before, EV_RETIRE);
-}
-
-static bool call_fresh(struct master *master, unsigned slot, struct err *err)
-{
-	struct child *fresh;
-
-	overtake(master, slot);
-	fresh = spawn_child(master, slot, &master->transition.next, err);
-	if (fresh == NULL)
-		return err_add(err, "slot %u", slot);
-	fresh->vote = VOTE_CALLED;
-	return true;
-}
-
-/* A channel that is broken is a worker that has died: it loses its vote when its end is seen. */
-bool reload_ask_child(struct child *child, struct err *err)
-{
-	child->vote = VOTE_ASKED;
-	return spawn_ask(child, &child->master->transition.next, err) || errno == EPIPE ||
-	       errno == ECONNRESET || err_add(err, "slot %u", child->slot);
-}
-
-/* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks
- * nobody); those above the new count are retired when all others have adopted. */
-static bool plan_slot(struct master *master, unsigned slot, bool replace, struct err *err)
-{
-	struct child *serving = master->slots[slot].serving;
-
-	if (serving != NULL && !replace) {
-		overtake(master, slot);
-		return reload_ask_child(serving, err);
-	}
-	if (serving != NULL || slot >= master->slot_count)
-		return call_fresh(master, slot, err);
-	return true;
-}
-
-static bool plan(struct master *master, struct err *err)
-{
-	const struct transition *transition = &master->transition;
-
-	for (unsigned slot = 0; slot < transition->next.slots; slot++)
-		if (!(transition->dry ? dry_plan_slot : plan_slot)(master, slot, transition->replaces, err))
-			return false;
-	return true;
-}
+/* ---- the beginning ----------------------------------------------------------------------------------- */
 
 static void prepare(struct master *master)
 {
-	struct transition *transition = &master->transition;
-	struct verdict *next = &transition->next;
-	struct config_diff diff = { 0 };
+	const char *step;
 	struct err err;
 
-	if (!was_start(master))
-		diff = config_compare(master->current.generation->config, next->generation->config);
-	if (diff.restart != NULL) {
-		err_set(&err, "%s cannot change while drover runs; restart it for that", diff.restart);
-		call_off(master, "check", err.text);
+	step = plan_carry_out(master, &err);
+	if (step != NULL) {
+		call_off(master, step, err.text);
 		return;
 	}
-	if (!logs_open(next, transition->dry, &err)) {
-		call_off(master, "log", err.text);
-		return;
-	}
-	if (!sockets_prepare(master, next, &err)) {
-		findings_explain(next->findings, &err);
-		call_off(master, "bind", err.text);
-		return;
-	}
-	if (was_start(master) && !control_open(master, next->generation->config, &err)) {
-		call_off(master, "control", err.text);
-		return;
-	}
-	transition->phase = PHASE_PREPARING;
-	transition->replaces = !was_start(master) && must_replace(master, next, &diff);
-	if (plan(master, &err))
-		count_votes(master);
-	else
-		call_off(master, "fork", err.text);
+	master->transition.phase = PHASE_PREPARING;
+	count_votes(master);
 }
 
 static void checked(struct master *master, struct verdict *verdict, struct problems *problems)
@@ -550,7 +448,7 @@ static void checked(struct master *master, struct verdict *verdict, struct probl
 		return;
 	if (verdict == NULL) {
 		transition->wrong = true;
-		if (was_start(master))
+		if (master_was_start(master))
 			master->exit_status = 2;
 		if (problems->len > 0)          /* without the last line's end */
 			problems->text[problems->len - 1] = '\0';
@@ -562,8 +460,6 @@ static void checked(struct master *master, struct verdict *verdict, struct probl
 	transition->next.generation->number = transition->number;
 	prepare(master);
 }
-
-/* ---- the beginning ----------------------------------------------------------------------------------- */
 
 /* Dry transitions have numbers of their own, above all others: workers take a socket that came with one for
  * uncommitted, no stale READY is taken for a vote, and the generations that people see have no gaps. */
@@ -589,7 +485,7 @@ static void begin(struct master *master, uint64_t number, const struct config_in
 
 static void start(struct master *master)
 {
-	if (!was_start(master))
+	if (!master_was_start(master))
 		notify_reloading(master);
 	begin(master, ++master->generation_numbers, &master->setup->input);
 }

@@ -1,0 +1,137 @@
+/* plan.c - what an open transition needs before its votes are counted: log files, sockets, and in each slot a
+ * worker that is asked, a fresh one, or nobody.
+ *
+ * Called by reload.c, which calls the transition off when a step fails; a dry one is planned here too. */
+#include "master.h"
+
+#include "config/diff.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* ---- who votes --------------------------------------------------------------------------------------- */
+
+/* Whoever is starting in the slot with an older generation is overtaken. */
+static void overtake(struct master *master, unsigned slot)
+{
+	struct child *before = master->slots[slot].next;
+
+	timer_cancel(&master->slots[slot].respawn);
+	master->slots[slot].next = NULL;
+	if (before != NULL)
+		child_happens(before, EV_RETIRE);
+}
+
+static bool call_fresh(struct master *master, unsigned slot, struct err *err)
+{
+	struct child *fresh;
+
+	overtake(master, slot);
+	fresh = spawn_child(master, slot, &master->transition.next, err);
+	if (fresh == NULL)
+		return err_add(err, "slot %u", slot);
+	fresh->vote = VOTE_CALLED;
+	return true;
+}
+
+/* A channel that is broken is a worker that has died: it loses its vote when its end is seen. */
+static bool ask(struct child *child, struct err *err)
+{
+	child->vote = VOTE_ASKED;
+	return spawn_ask(child, &child->master->transition.next, err) || errno == EPIPE ||
+	       errno == ECONNRESET || err_add(err, "slot %u", child->slot);
+}
+
+/* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks
+ * nobody); those above the new count are retired when all others have adopted. */
+static bool plan_slot(struct master *master, unsigned slot, bool replace, struct err *err)
+{
+	struct child *serving = master->slots[slot].serving;
+
+	if (serving != NULL && !replace) {
+		overtake(master, slot);
+		return ask(serving, err);
+	}
+	if (serving != NULL || slot >= master->slot_count)
+		return call_fresh(master, slot, err);
+	return true;
+}
+
+/* Of a dry one: the fresh ones take no seat, and nobody is overtaken. */
+static bool plan_slot_dry(struct master *master, unsigned slot, bool replace, struct err *err)
+{
+	const struct slot *seat = &master->slots[slot];
+	struct child *trial;
+
+	if (seat->serving != NULL && !replace)
+		return ask(seat->serving, err);
+	if (seat->serving == NULL && slot < master->slot_count)
+		return true;
+	trial = spawn_child(master, slot, &master->transition.next, err);
+	if (trial == NULL)
+		return err_add(err, "slot %u", slot);
+	trial->vote = VOTE_CALLED;
+	return true;
+}
+
+static bool plan_slots(struct master *master, struct err *err)
+{
+	const struct transition *transition = &master->transition;
+
+	for (unsigned slot = 0; slot < transition->next.slots; slot++)
+		if (!(transition->dry ? plan_slot_dry : plan_slot)(master, slot, transition->replaces, err))
+			return false;
+	return true;
+}
+
+/* ---- all of it --------------------------------------------------------------------------------------- */
+
+static bool must_replace(struct master *master, const struct verdict *next, const struct config_diff *diff)
+{
+	struct transition *transition = &master->transition;
+	bool other_user = next->identity.change != master->current.identity.change ||
+			  next->identity.uid != master->current.identity.uid ||
+			  next->identity.gid != master->current.identity.gid;
+
+	snprintf(transition->why_replaced, sizeof(transition->why_replaced), "reload = \"replace\"");
+	if (diff->replace || other_user) {
+		snprintf(transition->why_replaced, sizeof(transition->why_replaced), "%s changed",
+			 diff->replace ? diff->why : "user");
+		snprintf(transition->notes, sizeof(transition->notes), "workers are replaced because %s",
+			 transition->why_replaced);
+	}
+	return diff->replace || other_user || transition->replace ||
+	       next->generation->config->reload == RELOAD_REPLACE;
+}
+
+static bool find_changes(const struct master *master, struct config_diff *diff, struct err *err)
+{
+	const struct verdict *current = &master->current;
+
+	*diff = (struct config_diff){ 0 };
+	if (!master_was_start(master))
+		*diff = config_compare(current->generation->config,
+				       master->transition.next.generation->config);
+	return diff->restart == NULL ||
+	       err_set(err, "%s cannot change while drover runs; restart it for that", diff->restart);
+}
+
+const char *plan_carry_out(struct master *master, struct err *err)
+{
+	struct transition *transition = &master->transition;
+	struct verdict *next = &transition->next;
+	struct config_diff diff;
+
+	if (!find_changes(master, &diff, err))
+		return "check";
+	if (!logs_open(next, transition->dry, err))
+		return "log";
+	if (!sockets_prepare(master, next, err)) {
+		findings_explain(next->findings, err);
+		return "bind";
+	}
+	if (master_was_start(master) && !control_open(master, next->generation->config, err))
+		return "control";
+	transition->replaces = !master_was_start(master) && must_replace(master, next, &diff);
+	return plan_slots(master, err) ? NULL : "fork";
+}
