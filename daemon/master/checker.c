@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHECK_SECONDS = 10, CHECK_MEMORY_BYTES = 1 << 30 };
+enum { CHECK_SECONDS = 10, KILL_SECONDS = 2, CHECK_MEMORY_BYTES = 1 << 30 };
 
 /* What the child leaves: plain data, bounded, and not trusted beyond that. */
 struct checker_result {
@@ -223,13 +223,86 @@ static void on_exit_of_checker(struct source *source, uint32_t events)
 		judge(master, &info);
 }
 
+/* ---- one that does not end --------------------------------------------------------------------------- */
+
+static void forget_stuck(struct stuck_checker *stuck)
+{
+	loop_remove(&stuck->master->loop, &stuck->exit);
+	fd_close(&stuck->exit.fd);
+	*stuck = (struct stuck_checker){ .exit.fd = -1 };
+}
+
+static void on_exit_of_stuck(struct source *source, uint32_t events)
+{
+	struct stuck_checker *stuck = LIST_ENTRY(source, struct stuck_checker, exit);
+	siginfo_t info = { 0 };
+
+	(void)events;
+	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+		return;
+	log_event(LEVEL_NOTICE, "checker_ended", log_number("pid", (uint64_t)info.si_pid));
+	forget_stuck(stuck);
+}
+
+/* NULL: all are taken. */
+static struct stuck_checker *free_place(struct checker *checker)
+{
+	for (unsigned i = 0; i < CHECKER_MOST_STUCK; i++)
+		if (checker->stuck[i].master == NULL)
+			return &checker->stuck[i];
+	return NULL;
+}
+
+/* It is reaped whenever it ends.  False: that cannot be watched for. */
+static bool set_aside(struct master *master)
+{
+	struct stuck_checker *stuck = free_place(&master->checker);
+
+	if (stuck == NULL)
+		return false;
+	stuck->master = master;
+	stuck->exit = (struct source){ .fd = pidfd_open(master->checker.pid, 0), .handle = on_exit_of_stuck };
+	if (stuck->exit.fd >= 0 && loop_add(&master->loop, &stuck->exit, EPOLLIN) == 0)
+		return true;
+	forget_stuck(stuck);
+	return false;
+}
+
+/* It was killed, but a call on a dead file system takes no signal.  Reloads go on without it. */
+static void give_up(struct timer *timer, uint64_t now_ns)
+{
+	struct checker *checker = LIST_ENTRY(timer, struct checker, deadline);
+	struct master *master = LIST_ENTRY(checker, struct master, checker);
+	struct problems problems = { 0 };
+
+	(void)now_ns;
+	if (!set_aside(master)) {
+		loop_timer(&master->loop, &checker->deadline, KILL_SECONDS * CLOCK_S);
+		return;
+	}
+	log_event(LEVEL_ERROR, "checker_stuck", log_number("pid", (uint64_t)checker->pid));
+	problems_add(
+		&problems,
+		"%s: the check does not end although it was killed after %d s (pid %d; is it stuck in the"
+		" kernel, on a file system that is gone?)",
+		checker->input.path, CHECK_SECONDS, (int)checker->pid);
+	release(master);
+	checker->done(master, NULL, &problems);
+	problems_release(&problems);
+}
+
 static void too_late(struct timer *timer, uint64_t now_ns)
 {
 	struct checker *checker = LIST_ENTRY(timer, struct checker, deadline);
+	struct master *master = LIST_ENTRY(checker, struct master, checker);
 
 	(void)now_ns;
 	kill(checker->pid, SIGKILL);    /* its end is reported by the pidfd */
+	checker->deadline.fire = give_up;
+	loop_timer(&master->loop, &checker->deadline, KILL_SECONDS * CLOCK_S);
 }
+
+/* ---- its beginning and end --------------------------------------------------------------------------- */
 
 static bool watch(struct master *master, struct err *err)
 {
@@ -251,6 +324,12 @@ bool checker_start(struct master *master, struct err *err)
 	struct checker *checker = &master->checker;
 
 	checker->exit.fd = -1;
+	if (free_place(checker) == NULL)
+		return err_set(
+			err,
+			"%d checks before it were killed and do not end (stuck in the kernel, on a file"
+			" system that is gone?); a further one begins when one of them has ended",
+			CHECKER_MOST_STUCK);
 	checker->text = memfd_create("drover-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	checker->result = mmap(NULL, sizeof(*checker->result), PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -283,5 +362,8 @@ void checker_kill(struct master *master)
 
 void checker_forget(struct master *master)
 {
+	for (unsigned i = 0; i < CHECKER_MOST_STUCK; i++)
+		if (master->checker.stuck[i].master != NULL)
+			forget_stuck(&master->checker.stuck[i]);
 	release(master);
 }

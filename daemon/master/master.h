@@ -200,6 +200,14 @@ struct stop {
 	uint64_t killed;                /* connections of workers that were killed or crashed */
 };
 
+/* Checkers that were killed, have not ended, and are not waited for any more: the kernel holds them. */
+enum { CHECKER_MOST_STUCK = 4 };
+
+struct stuck_checker {
+	struct source exit;             /* its pidfd */
+	struct master *master;          /* NULL: a free place */
+};
+
 struct checker {
 	struct config_input input;      /* what it reads */
 	pid_t pid;
@@ -207,6 +215,7 @@ struct checker {
 	struct timer deadline;
 	int text;                       /* the memfd it writes to */
 	struct checker_result *result;  /* shared memory */
+	struct stuck_checker stuck[CHECKER_MOST_STUCK]; /* earlier ones */
 	void (*done)(struct master *master, struct verdict *verdict, struct problems *problems);
 };
 

@@ -1,5 +1,6 @@
 """The master: reloads that nobody notices, reloads that fail, workers that come and go, the end."""
 
+import ctypes
 import fcntl
 import os
 import pwd
@@ -75,6 +76,42 @@ class Master(unittest.TestCase):
         while b"\r\n\r\n" not in client.buffer:
             client.buffer += client.socket.recv(1024)
         return client
+
+
+class Tracer:
+    """Holds the next process that a process forks where it begins, and where it ends: nobody else's signal, SIGKILL
+    included, makes it go then, as nothing ends a call on a file system that is gone (ptrace(2), PTRACE_EVENT_EXIT)."""
+
+    SEIZE, CONT, DETACH, EVENT_MESSAGE = 0x4206, 7, 17, 0x4201
+    TRACE_FORK, TRACE_EXIT, WALL = 0x2, 0x40, 0x40000000
+    EVENT_FORK = 1
+
+    def __init__(self, parent):
+        self.parent = parent
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        self.ptrace(self.SEIZE, parent, self.TRACE_FORK | self.TRACE_EXIT)
+
+    def ptrace(self, request, pid, data=None):
+        if self.libc.ptrace(request, pid, None, data) < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def catch(self):
+        """Waits for the fork, holds the child, lets the parent go and returns the child's pid."""
+        child = ctypes.c_ulong()
+        while True:
+            _, status = os.waitpid(self.parent, self.WALL)
+            if status >> 16 == self.EVENT_FORK:
+                break
+            self.ptrace(self.CONT, self.parent, 0 if status >> 16 else os.WSTOPSIG(status))
+        self.ptrace(self.EVENT_MESSAGE, self.parent, ctypes.addressof(child))
+        self.ptrace(self.DETACH, self.parent)
+        os.waitpid(child.value, self.WALL)
+        return child.value
+
+    def let_go(self, child):
+        os.waitpid(child, self.WALL)  # it stands at its end
+        self.ptrace(self.DETACH, child)
 
 
 class Reload(Master):
@@ -794,6 +831,23 @@ class Limits(Master):
         for client in clients:
             client.close()
         self.assertEqual(server.get().status, 200)
+
+    def test_a_checker_that_cannot_be_killed(self):
+        """It is left behind: the reload fails, further ones go on, and it is reaped when it ends after all."""
+        server = self.start()
+        before = set(server.children())
+        tracer = Tracer(server.pid)
+        server.hup()
+        checker = tracer.catch()
+        server.log.wait("checker_stuck", pid=str(checker), seconds=60)
+        self.assertIn("does not end", server.log.wait("reload_failed").fields["error"])
+        self.assertIn(checker, server.children())
+        self.reload(server)
+        self.assertEqual(server.status()["phase"], "idle")
+        tracer.let_go(checker)
+        server.log.wait("checker_ended", pid=str(checker))
+        self.assertEqual(set(server.children()), before)
+        self.reload(server)
 
 
 class Stop(Master):
