@@ -154,10 +154,10 @@ static bool check_as_worker(const struct config_input *input, struct generation 
 {
 	struct err err;
 
-	if (!config_owners(generation->config, NULL, problems))
+	if (!config_owners(generation->config, NULL, problems) ||
+	    !config_identity(generation->config, identity, problems))
 		return false;
-	if (config_identity(generation->config, identity, &err) &&
-	    privilege_drop(identity->change, identity->uid, identity->gid, &err))
+	if (privilege_drop(identity->change, identity->uid, identity->gid, &err))
 		return check_system(generation, problems);
 	problems_add(problems, "%s: %s", input->path, err.text);
 	return false;

@@ -148,12 +148,21 @@ static void check_default(const struct site_config *site, struct seen *seen, str
 		seen->default_site = site;
 }
 
+/* [ ] could be meant for nobody or for everybody. One that is wrong has no memory. */
+static bool is_empty(const struct strings *strings)
+{
+	return strings->at != NULL && strings->count == 0;
+}
+
 /* A host in two sites, the same. */
 static void check_hosts(const struct config *config, const struct site_config *site, struct seen *seen,
 			struct problems *problems)
 {
 	const struct schema *schema = schema_of("sites");
 
+	if (is_empty(&site->hosts))
+		problems_add(problems, "%s: hosts is empty; name some, or leave it out for the default site",
+			     origin_of(schema, site, "hosts"));
 	for (unsigned i = 0; i < site->hosts.count; i++)
 		if (names_has(&seen->hosts, lower_case(seen, site->hosts.at[i])))
 			problems_add(problems, "%s: host \"%s\" belongs to another site already, at %s",
@@ -198,6 +207,11 @@ static void check_routes(const struct site_config *site, struct problems *proble
 	for (unsigned i = 0; i < site->routes.count && result != NAMES_NO_MEMORY; i++) {
 		struct route_config *route = config_route(site, i);
 
+		if (route != NULL && is_empty(&route->allow))
+			problems_add(problems,
+				     "%s: allow is empty; name who may use the route, or leave it out for"
+				     " everybody",
+				     origin_of(schema, route, "allow"));
 		if (!has_match(route))
 			continue;
 		result = names_add(&matches, match_of(route));
@@ -238,6 +252,8 @@ void config_check(const struct config *config, struct problems *problems)
 		problems_add(problems, "%s: group without user", origin_of(&config_schema, config, "group"));
 }
 
+/* ---- names of users and groups ----------------------------------------------------------------------- */
+
 static bool find_group(const char *name, unsigned *gid, struct err *err)
 {
 	struct group *found;
@@ -249,8 +265,6 @@ static bool find_group(const char *name, unsigned *gid, struct err *err)
 	*gid = found->gr_gid;
 	return true;
 }
-
-/* ---- names of users and groups ----------------------------------------------------------------------- */
 
 static bool find_owner(const char *name, unsigned *uid, struct err *err)
 {
@@ -299,31 +313,42 @@ bool config_owners(const struct config *config, struct arena *arena, struct prob
 	return problems->count == before;
 }
 
-bool config_identity(const struct config *config, struct config_identity *identity, struct err *err)
+static bool identity_problem(const struct config *config, const char *setting, const char *text,
+			     struct problems *problems)
+{
+	problems_add(problems, "%s: %s", origin_of(&config_schema, config, setting), text);
+	return false;
+}
+
+bool config_identity(const struct config *config, struct config_identity *identity, struct problems *problems)
 {
 	const char *name = config->user != NULL ? config->user : "nobody";
 	struct config_identity found = { .change = true };
 	struct passwd *user;
+	struct err err;
 
-	if (geteuid() != 0 && config->user != NULL)
-		return err_set(
-			err,
+	if (geteuid() != 0 && config->user != NULL) {
+		err_set(&err,
 			"user \"%s\": workers can change their user only when drover is started as root;"
 			" leave user and group out",
 			name);
+		return identity_problem(config, "user", err.text, problems);
+	}
 	if (geteuid() != 0) {
 		*identity = (struct config_identity){ .uid = geteuid(), .gid = getegid() };
 		return true;
 	}
 	errno = 0;
 	user = getpwnam(name);
-	if (user == NULL)
-		return err_set(err, "user \"%s\": %s", name, errno != 0 ? strerror(errno) : "no such user");
+	if (user == NULL) {
+		err_set(&err, "user \"%s\": %s", name, errno != 0 ? strerror(errno) : "no such user");
+		return identity_problem(config, "user", err.text, problems);
+	}
 	found.uid = user->pw_uid;
 	found.gid = user->pw_gid;
 	snprintf(found.name, sizeof(found.name), "%s", name);
-	if (config->group != NULL && !find_group(config->group, &found.gid, err))
-		return false;
+	if (config->group != NULL && !find_group(config->group, &found.gid, &err))
+		return identity_problem(config, "group", err.text, problems);
 	*identity = found;
 	return true;
 }

@@ -20,8 +20,9 @@ struct config_identity {
 	char name[64];
 };
 
-/* Resolves it (getpwnam(3), which may block: call it in the checker and at start only). False with `err`: no
- * such user, or a user is set although drover was not started as root. */
-bool config_identity(const struct config *config, struct config_identity *identity, struct err *err);
+/* Resolves it (getpwnam(3), which may block: in the checker and for `-t` only). False: a problem was added,
+ * no such user, or a user is set although drover was not started as root. */
+bool config_identity(const struct config *config, struct config_identity *identity,
+		     struct problems *problems);
 
 #endif

@@ -136,7 +136,20 @@ struct listener_options config_listener_options(const struct listen_config *conf
 
 static bool check_control(const char *text, struct err *err)
 {
-	return strcmp(text, "auto") == 0 || strcmp(text, "off") == 0 || check_path(text, err);
+	char address[SETTING_MAX_STRING + sizeof("unix:")];
+	struct addr addr;
+
+	if (strcmp(text, "auto") == 0 || strcmp(text, "off") == 0)
+		return true;
+	snprintf(address, sizeof(address), "unix:%s", text);
+	return check_path(text, err) && addr_parse(address, &addr, err);
+}
+
+/* It is no word here, and nobody means a file of that name. */
+static bool check_error_log(const char *text, struct err *err)
+{
+	return strcmp(text, "off") != 0 ||
+	       err_set(err, "events cannot be turned off; log.level says which are logged");
 }
 
 /* As systemd sees it: fdname_is_valid(), which FileDescriptorName= of systemd.socket(5) describes. */
@@ -277,6 +290,7 @@ static const struct setting rows[] = {
 	  .help = "the least important events that are logged" },
 	{ "log.error", SETTING_PATH, .def = "stderr", .choices = error_words, AT(log_error),
 	  .example = "\"journal\"",
+	  .check = check_error_log,
 	  .help = "where events go: stderr (the journal, under systemd), syslog, journal (with fields of its "
 		  "own) or a file" },
 	{ "log.format", SETTING_CHOICE, .def = "text", .choices = log_format_names, AT(log_format),

@@ -152,6 +152,11 @@ static bool fail_at(struct scanner *s, const struct token *token, const char *wh
 		s->error_column = s->comment_column;
 		return err_set(s->err, "the comment that begins here with /* never ends");
 	}
+	if (token->kind == TOKEN_BROKEN && (unsigned char)token->text.at[0] >= 0x80)
+		return err_set(s->err,
+			       "%s, found the byte 0x%02x (only strings and comments may hold others"
+			       " than ASCII)",
+			       what, (unsigned char)token->text.at[0]);
 	return err_set(s->err, "%s, found \"%.*s\"", what, len, token->text.at);
 }
 
@@ -278,6 +283,9 @@ static bool one_setting(struct scanner *s, struct names *names, unsigned depth)
 	if (!remember(s, names))
 		return false;
 	next(s);
+	if (s->token.text.len > 0 && s->token.text.at[0] == '.')
+		return fail(s, "expected \"=\" behind the name (what belongs to a group is written in it:"
+			       " group = { name = value; })");
 	if (!is(s, '=') && !is(s, ':'))
 		return fail(s, "expected \"=\" behind the name");
 	next(s);

@@ -85,8 +85,9 @@ static bool check(const struct master *master, struct checker_result *result, in
 	look_around(generation->config, &result->findings);
 	if (!config_owners(generation->config, &generation->arena, problems))
 		return false;
-	if (!config_identity(generation->config, &result->identity, &err) ||
-	    !privilege_drop(result->identity.change, result->identity.uid, result->identity.gid, &err))
+	if (!config_identity(generation->config, &result->identity, problems))
+		return false;
+	if (!privilege_drop(result->identity.change, result->identity.uid, result->identity.gid, &err))
 		return problems_add(problems, "%s: %s", input->path, err.text), false;
 	if (!setup->check_system(generation, problems))
 		return false;

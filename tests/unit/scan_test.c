@@ -66,6 +66,16 @@ static const struct {
 	{ "a", 1, 2, "expected \"=\" behind the name, but the file ends here" },
 	{ "a =", 1, 4, "expected a value, but the file ends here" },
 	{ "a = 1;\nb 2;", 2, 3, "expected \"=\" behind the name, found \"2\"" },
+	{ "a.b = 1;", 1, 2,
+	  "expected \"=\" behind the name (what belongs to a group is written in it: group = { name = value; "
+	  "}),"
+	  " found \".b\"" },
+	{ "\xef\xbb\xbf"
+	  "a = 1;",
+	  1, 1,
+	  "expected the name of a setting, found the byte 0xef (only strings and comments may hold others "
+	  "than"
+	  " ASCII)" },
 	{ "= 1;", 1, 1, "expected the name of a setting, found \"=\"" },
 	{ "a = 1;;", 1, 7, "expected the name of a setting, found \";\"" },
 	{ "a = foo;", 1, 5, "expected a value: a string in quotes" },
