@@ -427,7 +427,7 @@ void watch_start(struct master *master);
 /* Starts a reload, or has one follow the open one.  `asker` (may be NULL) is answered in any case. */
 void reload_ask(struct master *master, struct asker *asker, bool replace);
 /* The same up to the commit, and then it is called off: what would a reload do? Waits for its turn behind
- * reloads. `asker->path` must stay until the answer. */
+ * reloads, also those that come while it waits for votes. `asker->path` must stay until the answer. */
 void reload_check(struct master *master, struct asker *asker);
 void reload_child_ready(struct child *child, uint64_t generation);
 void reload_child_failed(struct child *child, uint64_t generation, const char *why);

@@ -533,6 +533,16 @@ void reload_check(struct master *master, struct asker *asker)
 		start_dry(master);
 }
 
+/* A reload does not wait for the votes of a dry transition, whose configuration may allow them ten minutes:
+ * that one begins anew behind it. */
+static void put_off(struct master *master)
+{
+	struct transition *transition = &master->transition;
+
+	list_move_all(&transition->checks, &transition->askers);
+	back_out(master, &(struct outcome){ .good = true });    /* nobody is left to be told */
+}
+
 void reload_ask(struct master *master, struct asker *asker, bool replace)
 {
 	struct transition *transition = &master->transition;
@@ -548,6 +558,8 @@ void reload_ask(struct master *master, struct asker *asker, bool replace)
 		transition->again_replace |= replace;
 		if (asker != NULL)
 			list_push_back(&transition->later, &asker->link);
+		if (transition->dry && transition->phase == PHASE_PREPARING)
+			put_off(master);
 		return;
 	}
 	if (asker != NULL)

@@ -251,6 +251,29 @@ class Dry(Master):
         server.log.wait("reload_done")
         self.assertEqual(server.generation(), before + 1)
 
+    def test_a_reload_does_not_wait_for_the_votes_of_a_check(self):
+        """Which begins anew behind it."""
+        server = self.start({"timeouts": {"prepare": "1s"}})
+        other = os.path.join(server.dir, "other.conf")
+        with open(server.config, encoding="utf-8") as file:
+            text = file.read()
+        with open(other, "w", encoding="utf-8") as file:
+            file.write(text.replace('prepare = "1s"', 'prepare = "10m"'))
+        worker = server.workers()[0]
+        self.stop(worker)
+        answers = []
+        asker = threading.Thread(target=lambda: answers.append(self.ask(server, other)))
+        asker.start()
+        server.wait_status(lambda status: status["phase"] == "preparing")
+        self.assertEqual(server.reload()[0], 1)
+        self.assertIn("READY within 1000 ms", server.log.wait("reload_failed").fields["error"])
+        server.wait_status(lambda status: status["phase"] == "preparing")
+        os.kill(worker, signal.SIGCONT)
+        asker.join()
+        self.assertEqual(answers[0][0], 0, answers)
+        self.assertIn("would adopt", answers[0][1])
+        self.reload(server)
+
     def test_a_worker_that_dies_meanwhile_is_respawned_at_once(self):
         server = self.start({"timeouts": {"prepare": "20s"}})
         first, second = server.workers()[0], server.workers()[1]
