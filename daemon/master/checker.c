@@ -189,7 +189,8 @@ static void judge(struct master *master, const siginfo_t *info)
 	struct err err;
 
 	checker->result->problems[sizeof(checker->result->problems) - 1] = '\0';
-	if (info->si_code != CLD_EXITED)
+	checker->cut = info->si_code != CLD_EXITED;
+	if (checker->cut)
 		problems_add(&problems, "%s: the check was ended by signal %d (%s)", checker->input.path,
 			     info->si_status,
 			     info->si_status == SIGKILL ? "its deadline of 10 s, or out of memory"
@@ -281,6 +282,7 @@ static void give_up(struct timer *timer, uint64_t now_ns)
 		loop_timer(&master->loop, &checker->deadline, KILL_SECONDS * CLOCK_S);
 		return;
 	}
+	checker->cut = true;
 	log_event(LEVEL_ERROR, "checker_stuck", log_number("pid", (uint64_t)checker->pid));
 	problems_add(
 		&problems,

@@ -215,6 +215,7 @@ struct checker {
 	struct timer deadline;
 	int text;                       /* the memfd it writes to */
 	struct checker_result *result;  /* shared memory */
+	bool cut;                       /* it was killed: nobody knows whether the configuration is wrong */
 	struct stuck_checker stuck[CHECKER_MOST_STUCK]; /* earlier ones */
 	void (*done)(struct master *master, struct verdict *verdict, struct problems *problems);
 };

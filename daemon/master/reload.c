@@ -447,8 +447,8 @@ static void checked(struct master *master, struct verdict *verdict, struct probl
 	if (transition->phase != PHASE_CHECKING)
 		return;
 	if (verdict == NULL) {
-		transition->wrong = true;
-		if (master_was_start(master))
+		transition->wrong = !master->checker.cut;
+		if (master_was_start(master) && transition->wrong)
 			master->exit_status = 2;
 		if (problems->len > 0)          /* without the last line's end */
 			problems->text[problems->len - 1] = '\0';

@@ -11,7 +11,7 @@ import unittest
 import drover
 from drover import Drover, run
 from test_cli import Files
-from test_master import Master
+from test_master import Master, Tracer
 
 
 class Dry(Master):
@@ -84,6 +84,20 @@ class Dry(Master):
         server = self.start()
         server.configure("workers = 0;\n")
         self.would(server, r"drover\.conf:1:11: workers: too small", status=2)
+
+    def test_a_check_that_is_killed_is_no_wrong_configuration(self):
+        server = self.start()
+        answers = []
+        tracer = Tracer(server.pid)
+        asker = threading.Thread(target=lambda: answers.append(self.ask(server)))
+        asker.start()
+        checker = tracer.catch()
+        os.kill(checker, signal.SIGKILL)
+        tracer.let_go(checker)
+        asker.join()
+        self.assertEqual(answers[0][0], 1, answers)
+        self.assertIn("a reload would fail at check: ", answers[0][1])
+        self.assertIn("ended by signal 9", answers[0][1])
 
     def test_a_port_that_another_program_has(self):
         server = self.start()
