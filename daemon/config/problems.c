@@ -28,9 +28,7 @@ static bool append(struct problems *problems, const char *line, size_t len)
 	return true;
 }
 
-/* What a message quotes may hold anything: a line feed would begin a line without a place, an escape would
- * speak to the terminal. */
-static void blank_control_bytes(char *text)
+void problems_blank(char *text)
 {
 	for (; *text != '\0'; text++)
 		if ((unsigned char)*text < 0x20 || *text == 0x7f)
@@ -51,7 +49,7 @@ void problems_add(struct problems *problems, const char *format, ...)
 		return;
 	if ((size_t)len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
-	blank_control_bytes(line);
+	problems_blank(line);
 	line[len] = '\n';
 	if (problems->len + (size_t)len + 1 + LAST_LINE_BYTES <= PROBLEMS_MAX_BYTES &&
 	    append(problems, line, (size_t)len + 1))

@@ -16,6 +16,10 @@ struct problems {
 	unsigned kept;                  /* within the bounds: lines of the text */
 };
 
+/* What is quoted may hold anything: a line feed would begin a line of its own, an escape would speak to the
+ * terminal. Puts '?' in place of control bytes. */
+void problems_blank(char *text);
+
 void problems_add(struct problems *problems, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts them in the order of their places, and says behind them how many were not kept. Files stay in the

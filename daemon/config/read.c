@@ -61,12 +61,16 @@ static void skip_inside(struct reader *reader, const config_setting_t *setting)
 	}
 }
 
+/* It becomes a comment in the canonical text. */
 static char *origin_text(struct reader *reader, const struct scan_place *place)
 {
 	struct source_line where = source_where(&reader->source, place->value_line);
+	char *text = arena_printf(&reader->generation->arena, "%s:%u:%u", where.file, where.line,
+				  place->value_column);
 
-	return arena_printf(&reader->generation->arena, "%s:%u:%u", where.file, where.line,
-			    place->value_column);
+	if (text != NULL)
+		problems_blank(text);
+	return text;
 }
 
 /* ---- values ------------------------------------------------------------------------------------------ */

@@ -131,6 +131,19 @@ START_TEST(a_message_with_a_body_arrives_whole)
 }
 END_TEST
 
+START_TEST(every_type_is_in_one_of_the_two_tables)
+{
+	unsigned found[MESSAGE_TYPES] = { 0 };
+
+	for (size_t i = 0; i < sizeof(bodiless) / sizeof(bodiless[0]); i++)
+		found[bodiless[i]] = 1;
+	for (size_t i = 0; i < sizeof(bodied) / sizeof(bodied[0]); i++)
+		found[bodied[i].type] |= 2;
+	for (unsigned type = 1; type < MESSAGE_TYPES; type++)
+		ck_assert_msg(found[type] == 1 || found[type] == 2, "type %u", type);
+}
+END_TEST
+
 START_TEST(a_body_that_is_a_byte_longer_counts_as_the_end)
 {
 	sent.type = bodied[_i].type;
@@ -384,6 +397,7 @@ int main(void)
 			    sizeof(bodiless) / sizeof(bodiless[0]));
 	tcase_add_loop_test(tests, a_message_with_a_body_arrives_whole, 0,
 			    sizeof(bodied) / sizeof(bodied[0]));
+	tcase_add_test(tests, every_type_is_in_one_of_the_two_tables);
 	tcase_add_loop_test(tests, a_body_that_is_a_byte_longer_counts_as_the_end, 0,
 			    sizeof(bodied) / sizeof(bodied[0]));
 	tcase_add_loop_test(tests, a_body_that_is_a_byte_shorter_counts_as_the_end, 0,

@@ -111,6 +111,15 @@ START_TEST(a_service_gets_its_own_settings_and_defaults)
 }
 END_TEST
 
+START_TEST(a_place_is_one_line_whatever_the_file_is_called)
+{
+	struct config_input input = { .path = "a\nworkers = 9;\x1b#", .text = "workers = 3;" LISTEN SITES };
+
+	ck_assert(read_config(&input, generation, &problems));
+	ck_assert_str_eq(config_origin(generation->config, "workers"), "a?workers = 9;?#:1:11");
+}
+END_TEST
+
 START_TEST(the_second_service_has_the_second_index)
 {
 	const struct config *config =
@@ -459,6 +468,7 @@ int main(void)
 	tcase_add_test(tests, the_smallest_configuration_has_all_defaults);
 	tcase_add_test(tests, what_is_written_counts);
 	tcase_add_test(tests, a_service_gets_its_own_settings_and_defaults);
+	tcase_add_test(tests, a_place_is_one_line_whatever_the_file_is_called);
 	tcase_add_test(tests, the_second_service_has_the_second_index);
 	tcase_add_test(tests, a_written_value_knows_its_place_and_a_default_none);
 	tcase_add_test(tests, a_relative_path_is_put_behind_the_files_directory);
