@@ -57,7 +57,7 @@ static void record(struct master *master, const struct outcome *outcome)
 		master->reloads_bad++;
 }
 
-/* Reloads first: who only asks can wait. */
+/* Reloads first, then log files: who only asks can wait. */
 static void next_in_line(struct master *master)
 {
 	struct transition *transition = &master->transition;
@@ -70,10 +70,11 @@ static void next_in_line(struct master *master)
 		transition->replace = transition->again_replace;
 		transition->again_replace = false;
 		start(master);
-	} else if (!list_empty(&transition->checks)) {
-		start_dry(master);
+		return;
 	}
 	reopen_continue(master);
+	if (!list_empty(&transition->checks))
+		start_dry(master);
 }
 
 static void finish(struct master *master, const struct outcome *outcome)

@@ -1,5 +1,6 @@
 """drover -t with a daemon and without: what a reload would do, and that asking changes nothing."""
 
+import json
 import os
 import re
 import resource
@@ -287,6 +288,24 @@ class Dry(Master):
         self.assertEqual(answers[0][0], 0, answers)
         self.assertIn("would adopt", answers[0][1])
         self.reload(server)
+
+    def test_log_files_do_not_wait_for_further_checks(self):
+        server = self.start({"timeouts": {"prepare": "20s"}})
+        worker = server.workers()[0]
+        self.stop(worker)
+        for request in ({"command": "check"}, {"command": "check", "config": server.config}):
+            asker = socket.socket(socket.AF_UNIX)
+            self.addCleanup(asker.close)
+            asker.connect(server.control)
+            asker.sendall(json.dumps(request).encode() + b"\n")
+            server.wait_status(lambda status: status["phase"] == "preparing")
+        os.kill(server.pid, signal.SIGUSR1)
+        server.status()  # by now it knows of all three
+        os.kill(worker, signal.SIGCONT)
+        server.log.wait("check_done", count=2)
+        server.log.wait("reopened")
+        names = [event.name for event in server.log.events if event.name in ("check_done", "reopened")]
+        self.assertEqual(names, ["check_done", "reopened", "check_done"])
 
     def test_a_worker_that_dies_meanwhile_is_respawned_at_once(self):
         server = self.start({"timeouts": {"prepare": "20s"}})
