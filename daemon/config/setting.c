@@ -408,7 +408,7 @@ static bool same_strings(const struct strings *a, const struct strings *b)
 {
 	if (a->count != b->count || (a->at == NULL) != (b->at == NULL))
 		return false;
-	for (unsigned i = 0; i < a->count; i++)
+	for (unsigned i = 0; a->at != NULL && i < a->count; i++)
 		if (strcmp(a->at[i], b->at[i]) != 0)
 			return false;
 	return true;
