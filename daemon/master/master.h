@@ -87,6 +87,7 @@ struct child {
 	uint64_t sockets_sent;          /* the highest serial of a socket that it holds */
 	uint64_t reopening;             /* the reopening that it has not answered yet; 0: none */
 	uint64_t started_ns, served_ns;
+	unsigned kills;                 /* SIGKILLs that it was sent */
 	bool releasing;                 /* it was told to let sockets go and has not said that it did */
 	bool spent;                     /* all that it had at the stop is done */
 };
@@ -355,6 +356,9 @@ bool spawn_ask(struct child *child, const struct verdict *verdict, struct err *e
 
 /* Feeds `event` to the child's table and carries the action out. */
 void child_happens(struct child *child, enum child_event event);
+
+/* A child that does not read its channel is hung for good, as there is no other way to reach it: kills it. */
+void child_unreachable(struct child *child, const struct err *err);
 
 /* Sends GO for the generation that the child was asked to prepare last. */
 void child_go(struct child *child);

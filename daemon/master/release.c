@@ -106,9 +106,11 @@ static void tell_all(struct timer *timer, uint64_t now_ns)
 	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
 		struct child *child = LIST_ENTRY(link, struct child, link);
 
-		/* whoever cannot be told is killed by its deadline, or dies just now */
-		child->releasing = child->state != CHILD_KILLED &&
-				   channel_send(child->channel.fd, &message, NULL, 0, &err);
+		if (child->state == CHILD_KILLED)
+			continue;
+		child->releasing = channel_send(child->channel.fd, &message, NULL, 0, &err);
+		if (!child->releasing)
+			child_unreachable(child, &err);
 	}
 	check(master);
 }

@@ -17,7 +17,7 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
-enum { KILL_AGAIN_MS = 1000, DRAIN_GRACE_MS = 2000 };
+enum { KILL_AGAIN_MS = 1000, KILL_TRIES = 5, DRAIN_GRACE_MS = 2000 };
 
 /* ---- in the child ------------------------------------------------------------------------------------ */
 
@@ -173,21 +173,13 @@ static void bury(struct child *child)
 	list_push_back(&child->master->dead, &child->link);
 }
 
-static void on_exit_of_child(struct source *source, uint32_t events)
+/* The child is no more, or counts as that: whoever waited for it goes on. */
+static void let_go(struct child *child)
 {
-	struct child *child = LIST_ENTRY(source, struct child, exit);
+	struct step step = child_next(child->state, EV_EXITED);
 	struct master *master = child->master;
 	struct slot *slot = &master->slots[child->slot];
-	siginfo_t info = { 0 };
-	struct step step;
 
-	(void)events;
-	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
-		return;
-	log_exit(child, &info);
-	if (!is_clean(&info))
-		stop_child_lost(child);
-	step = child_next(child->state, EV_EXITED);
 	child->state = step.state;
 	release(child);
 	if (slot->serving == child)
@@ -207,6 +199,30 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 	master_check_end(master);
 }
 
+static void on_exit_of_child(struct source *source, uint32_t events)
+{
+	struct child *child = LIST_ENTRY(source, struct child, exit);
+	siginfo_t info = { 0 };
+
+	(void)events;
+	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+		return;
+	log_exit(child, &info);
+	if (!is_clean(&info))
+		stop_child_lost(child);
+	let_go(child);
+}
+
+/* Not even SIGKILL ends a process that waits in the kernel for a disk that is gone; the stop does not wait
+ * with it. */
+static void leave_behind(struct child *child)
+{
+	log_event(LEVEL_ERROR, "worker_unkillable", log_number("slot", child->slot),
+		  log_number("pid", (uint64_t)child->pid));
+	stop_child_lost(child);
+	let_go(child);
+}
+
 /* ---- what is done to a child ------------------------------------------------------------------------- */
 
 static void on_deadline(struct timer *timer, uint64_t now_ns)
@@ -214,7 +230,9 @@ static void on_deadline(struct timer *timer, uint64_t now_ns)
 	struct child *child = LIST_ENTRY(timer, struct child, deadline);
 
 	(void)now_ns;
-	if (child->state == CHILD_DRAINING || child->state == CHILD_KILLED)
+	if (child->kills >= KILL_TRIES && master_is_stopping(child->master))
+		leave_behind(child);
+	else if (child->state == CHILD_DRAINING || child->state == CHILD_KILLED)
 		child_happens(child, EV_DEADLINE);
 	else
 		reload_child_late(child);
@@ -227,12 +245,12 @@ static void send_signal(struct child *child, int signal_number)
 					     : LEVEL_NOTICE,
 		  "worker_killed", log_number("slot", child->slot),
 		  log_number("pid", (uint64_t)child->pid), log_text("signal", signal_name(signal_number)));
+	child->kills += signal_number == SIGKILL;
 	pidfd_send_signal(child->exit.fd, signal_number, NULL, 0);
 	loop_timer(&child->master->loop, &child->deadline, KILL_AGAIN_MS * CLOCK_MS);
 }
 
-/* A child that does not read its channel is hung for good: there is no other way to reach it. */
-static void unreachable(struct child *child, const struct err *err)
+void child_unreachable(struct child *child, const struct err *err)
 {
 	log_event(LEVEL_ERROR, "worker_unreachable", log_number("slot", child->slot),
 		  log_text("error", err->text));
@@ -255,7 +273,7 @@ static void send_drain(struct child *child)
 	};
 	loop_timer(&master->loop, &child->deadline, drain_ns + DRAIN_GRACE_MS * CLOCK_MS);
 	if (!channel_send(child->channel.fd, &message, NULL, 0, &err))
-		unreachable(child, &err);
+		child_unreachable(child, &err);
 }
 
 static void send_go(struct child *child)
@@ -268,7 +286,7 @@ static void send_go(struct child *child)
 	loop_timer(&master->loop, &child->deadline, master->current.generation->config->prepare_ns);
 	if (!channel_send(child->channel.fd, &cover, NULL, 0, &err) ||
 	    !channel_tell(child->channel.fd, MESSAGE_GO, child->asked, &err))
-		unreachable(child, &err);
+		child_unreachable(child, &err);
 	stop_tell(child);
 }
 

@@ -86,11 +86,12 @@ class Tracer:
     TRACE_FORK, TRACE_EXIT, WALL = 0x2, 0x40, 0x40000000
     EVENT_FORK = 1
 
-    def __init__(self, parent):
+    def __init__(self, parent=None, child=None):
+        """Catches what `parent` forks, or holds `child` where it ends."""
         self.parent = parent
         self.libc = ctypes.CDLL(None, use_errno=True)
         self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-        self.ptrace(self.SEIZE, parent, self.TRACE_FORK | self.TRACE_EXIT)
+        self.ptrace(self.SEIZE, child or parent, self.TRACE_EXIT | (0 if child else self.TRACE_FORK))
 
     def ptrace(self, request, pid, data=None):
         if self.libc.ptrace(request, pid, None, data) < 0:
@@ -860,6 +861,16 @@ class Stop(Master):
                 server.log.wait("stopping")
                 self.assertTrue(client.hurry().response().body == pattern(LARGE))
                 self.assertEqual(server.wait_exit(), 0)
+
+    def test_a_worker_that_cannot_be_killed(self):
+        """It is left behind, and the stop ends."""
+        server = self.start()
+        worker = server.workers()[0]
+        tracer = Tracer(child=worker)
+        self.assertEqual(server.stop(signal.SIGINT), 0)
+        server.log.wait("worker_unkillable", pid=str(worker))
+        self.assertNotEqual(drover.process_state(worker), "")
+        tracer.let_go(worker)
 
     def test_term_answers_a_request_under_way(self):
         server = self.start({"workers": 1})

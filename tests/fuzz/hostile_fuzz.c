@@ -11,6 +11,7 @@
 #define spawn_kill_all fuzz_spawn_kill_all
 #define child_happens fuzz_child_happens
 #define child_go fuzz_child_go
+#define child_unreachable fuzz_child_unreachable
 #include "master/spawn.c"
 #undef spawn_child
 #undef spawn_ask
