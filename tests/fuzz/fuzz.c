@@ -18,6 +18,8 @@ void fuzz_failed(const char *file, int line, const char *what)
 
 /* ---- the fakes of the unit tests assert by check's macros, whose runner is not here ---- */
 
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): check's names */
+
 void _mark_point(const char *file, int line);
 void _ck_assert_failed(const char *file, int line, const char *expression, const char *text, ...)
 	__attribute__((noreturn, format(printf, 4, 5)));
@@ -37,6 +39,8 @@ void _ck_assert_failed(const char *file, int line, const char *expression, const
 	va_end(args);
 	fuzz_failed(file, line, expression);
 }
+
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 /* ---- input ---- */
 

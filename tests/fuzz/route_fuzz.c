@@ -83,7 +83,7 @@ static const struct site_config *site_by_rule(const struct config *config, struc
 	for (unsigned i = 0; i < config->sites.count; i++) {
 		const struct site_config *site = config_site(config, i);
 
-		if (site->hosts.at == NULL && best == NULL)
+		if (site->hosts.count == 0 && best == NULL)
 			best = site;
 		for (unsigned j = 0; j < site->hosts.count; j++) {
 			size_t one = fit(str_of(site->hosts.at[j]), host);

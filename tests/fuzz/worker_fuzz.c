@@ -39,7 +39,7 @@ static void check(const struct worker *worker)
 		const struct held_socket *held = LIST_ENTRY(link, struct held_socket, link);
 
 		/* a socket that does not listen before the commit is not watched before it */
-		FUZZ_CHECK(!held->source.added || held->generation <= current->number);
+		FUZZ_CHECK(!held->source.added || (current != NULL && held->generation <= current->number));
 		FUZZ_CHECK(!held->source.added || (worker->serving && (!worker->draining || worker->keeps)));
 	}
 }
@@ -58,11 +58,10 @@ static void obey(struct worker *worker, int master, struct input *input)
 /* Nothing of what the worker answered may have been lost or be no message. */
 static void check_answers(int master)
 {
-	enum channel_result result;
 	struct message message;
 	struct message_fds fds;
 
-	while ((result = channel_receive(master, &message, &fds)) == CHANNEL_MESSAGE) {
+	while (channel_receive(master, &message, &fds) == CHANNEL_MESSAGE) {
 		FUZZ_CHECK(message.type == MESSAGE_READY || message.type == MESSAGE_FAILED ||
 			   message.type == MESSAGE_ADOPTED || message.type == MESSAGE_REOPENED ||
 			   message.type == MESSAGE_RELEASED || message.type == MESSAGE_SPENT ||
