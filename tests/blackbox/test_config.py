@@ -202,7 +202,7 @@ class Traps(Files):
                 path = self.file(text)
                 result = run("-t", "-c", path)
                 self.assertEqual(result.returncode, 2)
-                self.assertRegex(result.stderr, r"^%s: there are no settings in it; .*drover\.conf\(5\)\n$"
+                self.assertRegex(result.stderr, r"^%s:1:1: there are no settings in it; .*drover\.conf\(5\)\n$"
                                  % re.escape(path))
 
     def test_a_comment_without_an_end_is_found_where_it_begins(self):

@@ -524,12 +524,19 @@ class Stop(Scenario):
             lost = self.lost(idle, half, slow)
         status = target.wait_exit(SECONDS)
         fired = self.page.disarm()
-        target.ended(status, (0,))
         at_once = fault.action == SIGNAL and fault.argument in ENDING
+        target.ended(status, (3,) if self.cut(fault) and not at_once else (0,))
         assert len(lost) <= (1 if fired else 0) or at_once or fault.action == KILL_CHILD, "lost %s" % lost
         assert fired or not lost
         self.discard()
         return fired
+
+    def cut(self, fault):
+        """Were connections of a worker cut?  Only those of one that was killed may be."""
+        self.target.log.thread.join(5)
+        cut = any(int(event.fields["cut"]) + int(event.fields["killed"]) for event in self.target.log.find("stopped"))
+        assert not cut or fault.action == KILL_CHILD or self.target.log.find("worker_killed"), "cut without a kill"
+        return cut
 
     def lost(self, idle, half, slow):
         lost = []

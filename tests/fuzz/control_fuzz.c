@@ -36,6 +36,8 @@ static void set_up(void)
 	list_init(&master->transition.askers);
 	list_init(&master->transition.later);
 	list_init(&master->transition.checks);
+	list_init(&master->reopening.askers);
+	list_init(&master->reopening.later);
 	master->transition.phase = PHASE_PREPARING;     /* callers of reload and check wait */
 	master->board = board_create(setup.counter_names, setup.counters, setup.gauge, &err);
 	FUZZ_CHECK(master->board != NULL && loop_open(&master->loop, &err));
@@ -91,6 +93,7 @@ static struct str converse(struct str bytes, struct cuts cuts, uint8_t mode, str
 		turn();
 	answer_all(&master->transition.later, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->transition.checks, (mode & RELOAD_GOES_WELL) != 0);
+	answer_all(&master->reopening.later, (mode & RELOAD_GOES_WELL) != 0);
 	shutdown(fd, SHUT_WR);
 	for (unsigned i = 0; i < ANSWERED_TURNS; i++)
 		turn();

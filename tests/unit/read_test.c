@@ -188,10 +188,10 @@ static const char *const wrong[][2] = {
 	     " to 1h\n" },
 	{ SITES, AT "1:1: listen is missing\n" },
 	{ LISTEN, AT "1:1: sites is missing\n" },
-	{ "", "/etc/d/t.conf: there are no settings in it; what serves needs at least listen and sites, see"
+	{ "", "/etc/d/t.conf:1:1: there are no settings in it; what serves needs at least listen and sites, see"
 	      " drover.conf(5)\n" },
 	{ "# workers = 1;\n/* nor\nthis */\n",
-	  "/etc/d/t.conf: there are no settings in it; what serves needs at"
+	  "/etc/d/t.conf:1:1: there are no settings in it; what serves needs at"
 	  " least listen and sites, see drover.conf(5)\n" },
 	/* the right name in the wrong place, and what resembles nothing */
 	{ "timeouts = 5;\n" LISTEN SITES, AT "1:12: timeouts is a group of settings: timeouts = { ... };\n" },
