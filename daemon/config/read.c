@@ -352,8 +352,8 @@ static void read_tree(struct reader *reader, const config_t *tree)
 	if (config_setting_length(config_root_setting(tree)) == 0) {
 		problems_add(
 			reader->problems,
-			"%s:1:1: there are no settings in it; what serves needs at least listen and sites, see"
-			" drover.conf(5)",
+			"%s:1:1: there are no settings in it; what serves needs at least listen and sites,"
+			" see drover.conf(5)",
 			reader->path);
 		return;
 	}

@@ -29,6 +29,7 @@ enum {
 	CHANNEL_MAX_SLOTS = 1024,
 };
 
+/* New ones go to the end: inputs of the fuzz targets are made of these numbers. */
 enum message_type {
 	MESSAGE_CONFIG = 1,
 	MESSAGE_LOGS,
@@ -38,10 +39,10 @@ enum message_type {
 	MESSAGE_ABORT,
 	MESSAGE_COVER,
 	MESSAGE_DRAIN,
-	MESSAGE_REOPEN,
 	MESSAGE_READY,
 	MESSAGE_FAILED,
 	MESSAGE_ADOPTED,
+	MESSAGE_REOPEN,
 	MESSAGE_REOPENED,
 	MESSAGE_LEAVING,
 	MESSAGE_RELEASE,

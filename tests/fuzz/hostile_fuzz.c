@@ -197,8 +197,9 @@ static void listen_to_master(struct puppet *puppet)
 		puppet->got_go |= message.type == MESSAGE_GO && message.generation == NEW;
 		puppet->got_abort |= message.type == MESSAGE_ABORT && message.generation == NEW;
 		/* a master does not speak as a worker */
-		FUZZ_CHECK(message.type < MESSAGE_READY || message.type == MESSAGE_LEAVING ||
-			   message.type == MESSAGE_RELEASE || message.type == MESSAGE_LOOK);
+		FUZZ_CHECK(message.type < MESSAGE_READY || message.type == MESSAGE_REOPEN ||
+			   message.type == MESSAGE_LEAVING || message.type == MESSAGE_RELEASE ||
+			   message.type == MESSAGE_LOOK);
 		channel_drop(&fds);
 	}
 }
