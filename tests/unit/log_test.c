@@ -5,6 +5,7 @@
 #include "base/log_record.h"
 
 #include "base/clock.h"
+#include "one_turn.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -296,33 +297,6 @@ static int bind_journal(const char *socket_path)
 	return fd;
 }
 
-static void stop_loop(struct turn_end *hook)
-{
-	(void)hook;
-	loop_stop(&loop);
-}
-
-static void give_up(struct timer *timer, uint64_t now_ns)
-{
-	(void)timer, (void)now_ns;
-	ck_abort_msg("nothing happened for 10 seconds");
-}
-
-static void one_turn(void)
-{
-	static struct turn_end hook = { .run = stop_loop };
-	static struct timer guard = { .fire = give_up };
-	struct err err;
-
-	if (!list_linked(&hook.link))
-		loop_at_turn_end(&loop, &hook);
-	loop.stopped = false;
-	loop.now_ns = clock_now_ns();
-	loop_timer(&loop, &guard, 10 * CLOCK_S);
-	ck_assert(loop_run(&loop, &err));
-	timer_cancel(&guard);
-}
-
 static uint64_t number_behind(const char *name)
 {
 	const char *at = strstr(content, name);
@@ -344,7 +318,7 @@ START_TEST(a_journal_that_comes_late_is_told_how_many_are_lost)
 		struct pollfd ready = { .fd = fd, .events = POLLIN };
 		ssize_t len;
 
-		one_turn();
+		one_turn(&loop);
 		while (poll(&ready, 1, 0) == 1) {
 			len = recv(fd, content, sizeof(content) - 1, 0);
 			ck_assert_int_gt(len, 0);

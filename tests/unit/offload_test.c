@@ -3,6 +3,7 @@
 #include "base/offload.h"
 
 #include "base/clock.h"
+#include "one_turn.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -113,34 +114,6 @@ static void hold(struct probe *probe)
 	sem_wait(&begun);
 }
 
-static void stop_loop(struct turn_end *hook)
-{
-	(void)hook;
-	loop_stop(&loop);
-}
-
-static void give_up(struct timer *timer, uint64_t now_ns)
-{
-	(void)timer;
-	(void)now_ns;
-	ck_abort_msg("nothing happened for ten seconds");
-}
-
-static void one_turn(void)
-{
-	static struct turn_end hook = { .run = stop_loop };
-	static struct timer guard = { .fire = give_up };
-	struct err err;
-
-	if (!list_linked(&hook.link))
-		loop_at_turn_end(&loop, &hook);
-	loop.stopped = false;
-	loop.now_ns = clock_now_ns();
-	loop_timer(&loop, &guard, 10 * CLOCK_S);
-	ck_assert(loop_run(&loop, &err));
-	timer_cancel(&guard);
-}
-
 START_TEST(nothing_is_made_before_the_first_job)
 {
 	struct probe probe = probe_of('a');
@@ -162,7 +135,7 @@ START_TEST(a_job_is_worked_on_elsewhere_and_done_on_the_loop)
 
 	ck_assert(offload_submit(&offload, &probe.job));
 	while (probe.done == 0)
-		one_turn();
+		one_turn(&loop);
 	ck_assert_uint_eq(probe.worked, 1);
 	ck_assert(!pthread_equal(probe.worked_by, pthread_self()));
 }
@@ -261,7 +234,7 @@ START_TEST(done_may_submit_it_again)
 	probe.again = 5;
 	ck_assert(offload_submit(&offload, &probe.job));
 	while (probe.done < 6)
-		one_turn();
+		one_turn(&loop);
 	ck_assert_uint_eq(probe.worked, 6);
 }
 END_TEST
@@ -404,7 +377,7 @@ static void step(unsigned random)
 		break;
 	case 4:
 		if (out_count > 0)
-			one_turn();
+			one_turn(&loop);
 		break;
 	case 5:
 		offload_wait(&offload, clock_now_ns() + random / 64 % 50 * 1000);
