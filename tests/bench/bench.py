@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a request costs: server CPU per request of drover, of other web servers, and of a floor.
 
-    bench.py [--seconds S] [--rounds N] [--scenario NAME ...] [--server NAME ...] [--cpus 1|2]
+    bench.py [--seconds S] [--rounds N] [--scenario NAME ...] [--server NAME ...] [--cpus 1|2] [--before DROVER]
 
 The figure is the scheduler's run time of all of a server's tasks (/proc/PID/task/*/schedstat, in nanoseconds) over
 the requests that load.c counted as answered whole and right.  All servers run at once and idle; in each round each
@@ -369,7 +369,7 @@ class Drover(Server):
 
     @classmethod
     def version(cls):
-        done = subprocess.run([DROVER, "-V"], capture_output=True, text=True, check=False)
+        done = subprocess.run([cls.program, "-V"], capture_output=True, text=True, check=False)
         return (done.stdout + done.stderr).split("\n")[0]
 
     def command(self):
@@ -382,7 +382,13 @@ class Drover(Server):
         }
         if self.scenario.log:
             settings["log"] = {"access": self.log}
-        return [DROVER, "-c", self.write(render(settings))]
+        return [self.program, "-c", self.write(render(settings))]
+
+
+class Before(Drover):
+    """Another build of drover: what a change costs is the ratio of both within a round."""
+
+    name = "before"
 
 
 SERVERS = [Floor, Nginx, Lighttpd, H2o, Drover]
@@ -466,6 +472,8 @@ def table_row(title, figures, names, calls):
             cell += ", " + spread(ratios(figures, name, "nginx"))
         cells.append(cell)
     cells.append(spread(ratios(figures, "drover", "floor")))
+    if "before" in figures:
+        cells.append(spread(ratios(figures, "drover", "before")))
     cells.append("-" if calls is None else "%.2f" % calls)
     return "| %s |" % " | ".join(cells)
 
@@ -520,6 +528,7 @@ def parse_options():
     parser.add_argument("--server", action="append", choices=[cls.name for cls in SERVERS],
                         help="default: all; the floor and drover are always there")
     parser.add_argument("--cpus", type=int, choices=(1, 2), help="default: both")
+    parser.add_argument("--before", metavar="DROVER", help="another build of drover to compare with")
     return parser.parse_args()
 
 
@@ -540,6 +549,9 @@ def choose_servers(options):
                 yield cls
             else:
                 print("%s is not installed and left out." % cls.name)
+    if options.before is not None:
+        Before.program = os.path.abspath(options.before)
+        yield Before
 
 
 def main():
@@ -558,8 +570,9 @@ def main():
     for mode in modes:
         print("\nServer CPU in us per request, ratio to nginx (least-greatest of %d rounds of %.1f s): %s\n" % (
             options.rounds, options.seconds, mode))
-        print("| scenario | %s | drover to floor | drover's system calls |" % " | ".join(names))
-        print("|" + "---|" * (len(names) + 3))
+        columns = ["scenario", *names, "drover to floor"] + ["drover to before"] * ("before" in names)
+        print("| %s | drover's system calls |" % " | ".join(columns))
+        print("|" + "---|" * (len(columns) + 1))
         for name, (figures, calls, _) in results.items():
             print(table_row(SCENARIOS[name].title, figures[mode], names, calls))
             remarks += outliers("%s, %s" % (SCENARIOS[name].title, mode), figures[mode])
