@@ -7,21 +7,17 @@
 #include "files.h"
 
 #include "beneath.h"
+#include "files_answer.h"
 
-#include "http/date.h"
 #include "http/exchange.h"
-#include "http/mime.h"
-#include "http/response.h"
 #include "http/route.h"
 #include "http/target.h"
 
-#include "base/clock.h"
 #include "base/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 struct settings {
 	const char *root;
@@ -69,13 +65,6 @@ static unsigned status_of(int error)
 			return statuses[i].status;
 	return 404;
 }
-
-/* An opened file, and the name that tells its type. */
-struct file {
-	int fd;
-	struct stat stat;
-	struct str name;
-};
 
 static struct str last_segment(const char *path)
 {
@@ -152,93 +141,11 @@ static unsigned find_file(struct exchange *exchange, const struct settings *sett
 	return S_ISREG(file->stat.st_mode) ? 0 : 404;
 }
 
-/* ---- validators (RFC 9110, 8.8 and 13.1) ------------------------------------------------------------ */
-
-static const char *etag_of(const struct stat *stat, struct arena *arena)
-{
-	unsigned long long mtime = (unsigned long long)stat->st_mtim.tv_sec * CLOCK_S +
-				   (unsigned long long)stat->st_mtim.tv_nsec;
-
-	return arena_printf(arena, "\"%llx-%llx\"", (unsigned long long)stat->st_size, mtime);
-}
-
-/* The weak comparison: W/"x" equals "x". */
-static bool list_has_etag(struct str list, struct str etag)
-{
-	struct str element;
-
-	while (str_next_element(&list, &element)) {
-		if (str_has_prefix(element, str_of("W/")))
-			element = (struct str){ element.at + 2, element.len - 2 };
-		if (str_equal(element, etag) || str_equal(element, str_of("*")))
-			return true;
-	}
-	return false;
-}
-
-/* If-None-Match; `*present` says whether there was one at all. */
-static bool none_match(const struct exchange *exchange, struct str etag, bool *present)
-{
-	struct header header;
-	unsigned index = 0;
-
-	while (request_next(&exchange->request, HEADER_IF_NONE_MATCH, &index, &header)) {
-		*present = true;
-		if (list_has_etag(span_str(header.value, exchange->head), etag))
-			return true;
-	}
-	return false;
-}
-
-static bool unmodified_since(const struct exchange *exchange, time_t modified, time_t now)
-{
-	struct header header;
-	unsigned index = 0;
-	time_t since;
-
-	return request_next(&exchange->request, HEADER_IF_MODIFIED_SINCE, &index, &header) &&
-	       date_parse(span_str(header.value, exchange->head), now, &since) && modified <= since;
-}
-
-/* True when the client has it already. */
-static bool is_fresh(const struct exchange *exchange, struct str etag, time_t modified, time_t now)
-{
-	bool present = false, match = none_match(exchange, etag, &present);
-
-	return present ? match : unmodified_since(exchange, modified, now);
-}
-
-/* ---- answering ---------------------------------------------------------------------------------------- */
+/* ---- starting ----------------------------------------------------------------------------------------- */
 
 static enum answer fail(struct exchange *exchange, unsigned status)
 {
 	exchange_error(exchange, status);
-	return ANSWERED;
-}
-
-/* Takes the file over. */
-static enum answer answer_file(struct exchange *exchange, struct file *file)
-{
-	time_t now = wall_clock(exchange->engine->loop)->now;
-	time_t modified = file->stat.st_mtim.tv_sec < now ? file->stat.st_mtim.tv_sec : now;
-	struct str etag = str_of(etag_of(&file->stat, &exchange->arena));
-
-	if (etag.at == NULL)
-		return fail(exchange, 500);
-	exchange->response = (struct response){
-		.status = 200,
-		.content_type = mime_type(file->name),
-		.etag = etag, .last_modified = modified > 0 ? modified : 0,
-		.length_known = true, .length = (uint64_t)file->stat.st_size,
-		.body = file->stat.st_size > 0 ? BODY_FILE : BODY_NONE,
-		.file_fd = -1,
-	};
-	if (!is_fresh(exchange, etag, modified, now)) {
-		exchange->response.file_fd = fd_take(&file->fd);
-		return ANSWERED;
-	}
-	exchange->response.status = 304;
-	exchange->response.body = BODY_NONE;
 	return ANSWERED;
 }
 
@@ -254,7 +161,7 @@ static enum answer files_start(struct exchange *exchange, const void *opaque)
 		return fail(exchange, status_of(errno));
 	status = find_file(exchange, settings, root, &file);
 	if (status == 0)
-		answer = answer_file(exchange, &file);
+		answer = files_answer(exchange, &file);
 	else if (status != 301)
 		answer = fail(exchange, status);
 	fd_close(&file.fd);

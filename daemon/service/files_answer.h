@@ -1,0 +1,24 @@
+/* The answer that an opened file gives: its validators, the conditions, the body. */
+#ifndef SERVICE_FILES_ANSWER_H
+#define SERVICE_FILES_ANSWER_H
+
+#include "http/service.h"
+
+#include "base/str.h"
+
+#include <sys/stat.h>
+
+/* An opened regular file, as it was found. */
+struct file {
+	int fd;
+	struct stat stat;               /* of the descriptor */
+	struct str name;                /* tells the type */
+	struct str coding;              /* Content-Encoding of the bytes: "gzip" ...; absent: none */
+	bool negotiable;                /* Accept-Encoding may have had a say: the answer varies by it */
+};
+
+/* Fills in the answer.  Takes file->fd over, which is -1 then, when the body comes from it; otherwise it
+ * stays the caller's. */
+enum answer files_answer(struct exchange *exchange, struct file *file);
+
+#endif
