@@ -33,10 +33,14 @@ static const struct reason {
 	{ 403, "Forbidden", "You are not allowed to see this." },
 	{ 404, "Not Found", "There is nothing at this address." },
 	{ 405, "Method Not Allowed", "This address can be read only." },
+	{ 406, "Not Acceptable", "There is no form of this that your program accepts." },
 	{ 408, "Request Timeout", "The request took too long to arrive." },
 	{ 410, "Gone", "There is nothing at this address any more." },
+	{ 412, "Precondition Failed", "What is here is not what the request asked for." },
 	{ 413, "Content Too Large", "" },
 	{ 414, "URI Too Long", "The address is longer than this server accepts." },
+	{ 416, "Range Not Satisfiable", "What is here is shorter than that." },
+	{ 417, "Expectation Failed", "This server does not know what the request expects of it." },
 	{ 429, "Too Many Requests", "" },
 	{ 431, "Request Header Fields Too Large",
 	  "The request's header is larger than this server accepts." },
@@ -112,6 +116,8 @@ static unsigned locate(struct exchange *exchange)
 {
 	unsigned status = check_method(exchange->request.method);
 
+	if (exchange->request.expects_other)
+		return 417;
 	if (status == 0)
 		status = target_resolve(span_str(exchange->request.path, exchange->head), &exchange->arena,
 					&exchange->path);

@@ -54,22 +54,31 @@ static const struct {
 	{ "PATCH", METHOD_PATCH },     { "TRACE", METHOD_TRACE }, { "CONNECT", METHOD_CONNECT },
 };
 
-/* The length is looked at first: it tells most names apart without looking at a letter. */
 #define KNOWN(name, id) { { name, sizeof(name) - 1 }, id }
 
-static const struct {
+enum { LONGEST_KNOWN = 19, KNOWN_OF_A_LENGTH = 3 };
+
+/* By length, which tells most names apart without looking at a letter. */
+static const struct known {
 	struct str name;
 	enum header_id id;
-} known_headers[] = {
-	KNOWN("Host", HEADER_HOST),
-	KNOWN("Connection", HEADER_CONNECTION),
-	KNOWN("Content-Length", HEADER_CONTENT_LENGTH),
-	KNOWN("Transfer-Encoding", HEADER_TRANSFER_ENCODING),
-	KNOWN("Expect", HEADER_EXPECT),
-	KNOWN("If-None-Match", HEADER_IF_NONE_MATCH),
-	KNOWN("If-Modified-Since", HEADER_IF_MODIFIED_SINCE),
-	KNOWN("Referer", HEADER_REFERER),
-	KNOWN("User-Agent", HEADER_USER_AGENT),
+} known_headers[LONGEST_KNOWN + 1][KNOWN_OF_A_LENGTH] = {
+	[4] = { KNOWN("Host", HEADER_HOST) },
+	[5] = { KNOWN("Range", HEADER_RANGE) },
+	[6] = { KNOWN("Accept", HEADER_ACCEPT), KNOWN("Expect", HEADER_EXPECT) },
+	[7] = { KNOWN("Referer", HEADER_REFERER) },
+	[8] = { KNOWN("If-Match", HEADER_IF_MATCH), KNOWN("If-Range", HEADER_IF_RANGE) },
+	[9] = { KNOWN("Forwarded", HEADER_FORWARDED) },
+	[10] = { KNOWN("User-Agent", HEADER_USER_AGENT), KNOWN("Connection", HEADER_CONNECTION),
+		 KNOWN("Keep-Alive", HEADER_KEEP_ALIVE) },
+	[13] = { KNOWN("If-None-Match", HEADER_IF_NONE_MATCH), KNOWN("Authorization", HEADER_AUTHORIZATION) },
+	[14] = { KNOWN("Content-Length", HEADER_CONTENT_LENGTH) },
+	[15] = { KNOWN("Accept-Encoding", HEADER_ACCEPT_ENCODING),
+		 KNOWN("X-Forwarded-For", HEADER_X_FORWARDED_FOR) },
+	[17] = { KNOWN("If-Modified-Since", HEADER_IF_MODIFIED_SINCE),
+		 KNOWN("Transfer-Encoding", HEADER_TRANSFER_ENCODING),
+		 KNOWN("X-Forwarded-Proto", HEADER_X_FORWARDED_PROTO) },
+	[19] = { KNOWN("If-Unmodified-Since", HEADER_IF_UNMODIFIED_SINCE) },
 };
 
 #undef KNOWN
@@ -255,9 +264,14 @@ static unsigned take_request_line(const struct head *head, struct span line)
 
 static enum header_id header_id_of(struct str name)
 {
-	for (size_t i = 0; i < sizeof(known_headers) / sizeof(known_headers[0]); i++)
-		if (name.len == known_headers[i].name.len && str_equal_nocase(name, known_headers[i].name))
-			return known_headers[i].id;
+	const struct known *known;
+
+	if (name.len > LONGEST_KNOWN)
+		return HEADER_OTHER;
+	known = known_headers[name.len];
+	for (size_t i = 0; i < KNOWN_OF_A_LENGTH && known[i].name.len != 0; i++)
+		if (str_equal_nocase(name, known[i].name))
+			return known[i].id;
 	return HEADER_OTHER;
 }
 
@@ -411,11 +425,23 @@ static unsigned check_connection(const struct head *head)
 	return 0;
 }
 
-/* RFC 9110, 10.1.1: from an HTTP/1.0 client it must be ignored, and any other expectation may be. */
+/* RFC 9110, 10.1.1: from an HTTP/1.0 client it must be ignored; what else somebody may expect is not known. */
 static unsigned check_expect(const struct head *head)
 {
-	head->request->expects_continue = head->request->minor == 1 &&
-					  lists(head, HEADER_EXPECT, "100-continue");
+	struct request *request = head->request;
+	struct header header;
+	unsigned index = 0;
+
+	while (request->minor > 0 && request_next(request, HEADER_EXPECT, &index, &header)) {
+		struct str rest = text_of(head, header.value), element;
+
+		while (str_next_element(&rest, &element)) {
+			if (str_equal_nocase(element, str_of("100-continue")))
+				request->expects_continue = true;
+			else
+				request->expects_other = true;
+		}
+	}
 	return 0;
 }
 

@@ -16,8 +16,19 @@ enum header_id {
 	HEADER_CONTENT_LENGTH,
 	HEADER_TRANSFER_ENCODING,
 	HEADER_EXPECT,
+	HEADER_IF_MATCH,
 	HEADER_IF_NONE_MATCH,
 	HEADER_IF_MODIFIED_SINCE,
+	HEADER_IF_UNMODIFIED_SINCE,
+	HEADER_IF_RANGE,
+	HEADER_RANGE,
+	HEADER_ACCEPT,
+	HEADER_ACCEPT_ENCODING,
+	HEADER_AUTHORIZATION,
+	HEADER_FORWARDED,
+	HEADER_X_FORWARDED_FOR,
+	HEADER_X_FORWARDED_PROTO,
+	HEADER_KEEP_ALIVE,
 	HEADER_REFERER,
 	HEADER_USER_AGENT,
 	HEADER_IDS
@@ -48,7 +59,8 @@ struct request {
 	struct header *headers;         /* header_count, in the order they came */
 	bool keep_alive;                /* the client wants the connection to go on (RFC 9112, 9.3) */
 	bool has_body;                  /* Content-Length over 0, or Transfer-Encoding */
-	bool expects_continue;          /* Expect: 100-continue, in HTTP/1.1; nothing else sets anything */
+	bool expects_continue;          /* Expect: 100-continue, in HTTP/1.1 */
+	bool expects_other;             /* Expect has something else, in HTTP/1.1: 417 */
 };
 
 static inline struct str span_str(struct span span, const char *head)

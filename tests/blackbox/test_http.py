@@ -514,6 +514,12 @@ class Bodies(Http):
         self.assertEqual(client.response().status, 405)  # and no 100: nobody wants the body
         self.assertEqual(client.rest(), b"")
 
+    def test_what_nobody_can_fulfil(self):
+        client = self.client()
+        for value in ("200-ok", "100-continue;x", "y=1"):
+            self.assertEqual(client.request("/", {"Expect": value}).status, 417, value)
+        self.assertEqual(client.request("/", {"Expect": ""}).status, 200)
+
 
 class Connections(Http):
     def test_keep_alive(self):

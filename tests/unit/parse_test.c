@@ -69,7 +69,7 @@ static void assert_text(const char *what, struct span span, const char *bytes, c
 
 /* --- what is accepted --- */
 
-enum { KEEPS = 1, HAS_BODY = 2, EXPECTS = 4 };
+enum { KEEPS = 1, HAS_BODY = 2, EXPECTS = 4, EXPECTS_OTHER = 8 };
 
 struct good {
 	const char *bytes;
@@ -164,16 +164,22 @@ static const struct good good[] = {
 	{ BYTES(F("Expect: 100-continue\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | EXPECTS },
 	{ BYTES(F("EXPECT: 100-CONTINUE\r\nContent-Length: 1\r\n")), METHOD_GET, "h", "/", "", 1, 3,
 	  KEEPS | EXPECTS | HAS_BODY },
-	{ BYTES(F("Expect: x, 100-continue\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | EXPECTS },
-	{ BYTES(F("Expect: 100-continued\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS },
-	{ BYTES(F("Expect: 200-ok\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS },
+	{ BYTES(F("Expect: x, 100-continue\r\n")), METHOD_GET, "h", "/", "", 1, 2,
+	  KEEPS | EXPECTS | EXPECTS_OTHER },
+	{ BYTES(F("Expect: 100-continue\r\nExpect: y=\"a,b\"\r\n")), METHOD_GET, "h", "/", "", 1, 3,
+	  KEEPS | EXPECTS | EXPECTS_OTHER },
+	{ BYTES(F("Expect: 100-continued\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | EXPECTS_OTHER },
+	{ BYTES(F("Expect: 200-ok\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | EXPECTS_OTHER },
+	{ BYTES(F("Expect: 100-continue;x\r\n")), METHOD_GET, "h", "/", "", 1, 2, KEEPS | EXPECTS_OTHER },
+	{ BYTES(F("Expect:\r\nExpect: ,\r\n")), METHOD_GET, "h", "/", "", 1, 3, KEEPS },
 	{ BYTES(F10("Expect: 100-continue\r\n")), METHOD_GET, "", "/", "", 0, 1, 0 },
+	{ BYTES(F10("Expect: x\r\n")), METHOD_GET, "", "/", "", 0, 1, 0 },
 };
 
 static unsigned flags_of(const struct request *request)
 {
 	return (request->keep_alive ? KEEPS : 0u) | (request->has_body ? HAS_BODY : 0u) |
-	       (request->expects_continue ? EXPECTS : 0u);
+	       (request->expects_continue ? EXPECTS : 0u) | (request->expects_other ? EXPECTS_OTHER : 0u);
 }
 
 START_TEST(a_good_head_says_what_its_row_says)
@@ -517,11 +523,34 @@ static const struct {
 	const char *name;
 	enum header_id id;
 } ids[] = {
-	{ "Host", HEADER_HOST }, { "CONNECTION", HEADER_CONNECTION },
+	{ "Host", HEADER_HOST },
+	{ "CONNECTION", HEADER_CONNECTION },
 	{ "content-length", HEADER_CONTENT_LENGTH },
-	{ "Transfer-encoding", HEADER_TRANSFER_ENCODING }, { "eXpect", HEADER_EXPECT },
-	{ "If-None-Match", HEADER_IF_NONE_MATCH }, { "if-modified-since", HEADER_IF_MODIFIED_SINCE },
-	{ "Hos", HEADER_OTHER }, { "Host-", HEADER_OTHER }, { "Range", HEADER_OTHER },
+	{ "Transfer-encoding", HEADER_TRANSFER_ENCODING },
+	{ "eXpect", HEADER_EXPECT },
+	{ "If-None-Match", HEADER_IF_NONE_MATCH },
+	{ "if-modified-since", HEADER_IF_MODIFIED_SINCE },
+	{ "If-Match", HEADER_IF_MATCH },
+	{ "if-unmodified-since", HEADER_IF_UNMODIFIED_SINCE },
+	{ "if-range", HEADER_IF_RANGE },
+	{ "RANGE", HEADER_RANGE },
+	{ "Accept", HEADER_ACCEPT },
+	{ "accept-Encoding", HEADER_ACCEPT_ENCODING },
+	{ "Authorization", HEADER_AUTHORIZATION },
+	{ "forwarded", HEADER_FORWARDED },
+	{ "X-Forwarded-For", HEADER_X_FORWARDED_FOR },
+	{ "x-forwarded-proto", HEADER_X_FORWARDED_PROTO },
+	{ "keep-alive", HEADER_KEEP_ALIVE },
+	{ "referer", HEADER_REFERER },
+	{ "user-agent", HEADER_USER_AGENT },
+	{ "Hos", HEADER_OTHER },
+	{ "Host-", HEADER_OTHER },
+	{ "Ranges", HEADER_OTHER },
+	{ "Cookie", HEADER_OTHER },
+	{ "If-Unmodified-Sinc", HEADER_OTHER },
+	{ "If-Unmodified-Since-", HEADER_OTHER },
+	{ "X-Forwarded-Proto-And-More", HEADER_OTHER },
+	{ "a", HEADER_OTHER },
 };
 
 START_TEST(a_field_has_its_id)
