@@ -208,7 +208,7 @@ static char *put_common(char *out, const struct access_style *style, const struc
 			const struct timespec *now)
 {
 	(void)now;
-	out = put_peer(out, &entry->exchange->conn->peer);
+	out = put_peer(out, &entry->exchange->client);
 	out = put(out, " - - [");
 	out = put(out, style->clf);
 	out = put(out, "] ");

@@ -80,6 +80,7 @@ void exchange_begin(struct exchange *exchange, struct conn *conn)
 		.log = access_log_pin(conn->engine),
 		.number = ++conn->engine->exchanges,
 		.started_ns = conn->engine->loop->now_ns,
+		.client = conn->peer,
 		.response.file_fd = -1,
 	};
 }
@@ -108,7 +109,7 @@ static unsigned find_route(struct exchange *exchange)
 	exchange->route = route_find(exchange->generation, str_of(host), exchange->path);
 	if (exchange->route == NULL)
 		return 404;
-	return route_allows(exchange->route, &exchange->conn->peer) ? 0 : 403;
+	return route_allows(exchange->route, &exchange->client) ? 0 : 403;
 }
 
 /* 0, or the status that says why not. */

@@ -46,6 +46,8 @@ struct exchange {
 	const char *head;               /* the bytes that request's spans point into */
 	struct request request;
 	struct str path;                /* decoded and resolved (target.h) */
+	union peer client;              /* who is served, behind whatever forwards it: for rules and logs */
+	bool secure;                    /* the client speaks https, to us or to what forwards it */
 	const struct route *route;
 	const struct service *service;  /* NULL: the protocol answers itself */
 	void *service_state;            /* the service's own */

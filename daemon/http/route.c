@@ -115,13 +115,13 @@ const struct route *route_find(const struct generation *generation, struct str h
 	return NULL;
 }
 
-bool route_allows(const struct route *route, const union peer *peer)
+bool route_allows(const struct route *route, const union peer *client)
 {
 	struct sockaddr_storage address = { 0 };
 
 	if (route->allow == NULL)
 		return true;
-	memcpy(&address, peer, sizeof(*peer));
+	memcpy(&address, client, sizeof(*client));
 	for (unsigned i = 0; i < route->allow_count; i++)
 		if (cidr_contains(&route->allow[i], &address))
 			return true;

@@ -33,7 +33,7 @@ bool route_prepare_with(struct generation *generation, const struct service *con
  * segments. */
 const struct route *route_find(const struct generation *generation, struct str host, struct str path);
 
-/* False when the route has an allow list that the peer is not in. */
-bool route_allows(const struct route *route, const union peer *peer);
+/* False when the route has an allow list that the client is not in. */
+bool route_allows(const struct route *route, const union peer *client);
 
 #endif
