@@ -88,56 +88,121 @@ void exchange_begin(struct exchange *exchange, struct conn *conn)
 void exchange_unpin(struct exchange *exchange)
 {
 	exchange->route = NULL;
+	exchange->site = NULL;
 	generation_unpin(exchange->generation);
 	exchange->generation = NULL;
 }
 
-static unsigned check_method(enum method method)
-{
-	if (method == METHOD_GET || method == METHOD_HEAD)
-		return 0;
-	return method == METHOD_OTHER ? 501 : 405;
-}
+/* ---- from the request to its service ------------------------------------------------------------------- */
 
-static unsigned find_route(struct exchange *exchange)
+/* Goes before everything else, so that an error has the site's face. */
+static unsigned find_site(struct exchange *exchange)
 {
 	struct str authority = span_str(exchange->request.authority, exchange->head);
 	char host[HOST_BYTES] = "";
 
 	if (authority.len > 0 && !target_host(authority, host, sizeof(host)))
 		return 400;
-	exchange->route = route_find(exchange->generation, str_of(host), exchange->path);
-	if (exchange->route == NULL)
-		return 404;
-	return route_allows(exchange->route, &exchange->client) ? 0 : 403;
+	exchange->site = route_site(exchange->generation, str_of(host));
+	return 0;
 }
 
-/* 0, or the status that says why not. */
-static unsigned locate(struct exchange *exchange)
+/* CONNECT has no path, so no service could say anything about it (RFC 9110, 9.3.6). */
+static unsigned know_request(struct exchange *exchange)
 {
-	unsigned status = check_method(exchange->request.method);
-
 	if (exchange->request.expects_other)
 		return 417;
-	if (status == 0)
-		status = target_resolve(span_str(exchange->request.path, exchange->head), &exchange->arena,
-					&exchange->path);
-	return status != 0 ? status : find_route(exchange);
+	if (exchange->request.method == METHOD_OTHER)
+		return 501;
+	return exchange->request.method == METHOD_CONNECT ? 405 : 0;
 }
 
-enum answer exchange_start(struct exchange *exchange)
+static unsigned resolve_target(struct exchange *exchange)
 {
-	unsigned status;
+	struct str path = span_str(exchange->request.path, exchange->head);
 
-	exchange->understood = true;
-	status = locate(exchange);
-	if (status != 0) {
-		exchange->last = status == 400; /* who sends nonsense may mean anything by the next bytes */
-		exchange_error(exchange, status);
+	if (exchange->request.method == METHOD_OPTIONS && str_equal(path, str_of("*")))
+		return 0;               /* of the server as a whole (RFC 9112, 3.2.4): there is no route */
+	return target_resolve(path, &exchange->arena, &exchange->path);
+}
+
+static unsigned find_route(struct exchange *exchange)
+{
+	if (exchange->path.at == NULL)
+		return 0;
+	exchange->route = route_find(exchange->site, exchange->path);
+	return exchange->route != NULL ? 0 : 404;
+}
+
+static unsigned check_client(struct exchange *exchange)
+{
+	return exchange->route == NULL || route_allows(exchange->route, &exchange->client) ? 0 : 403;
+}
+
+static unsigned check_method(struct exchange *exchange)
+{
+	if (exchange->route == NULL || exchange->request.method == METHOD_OPTIONS)
+		return 0;
+	return service_takes(exchange->route->service, exchange->request.method) ? 0 : 405;
+}
+
+/* What a request goes through before its service sees it, in this order: each says 0, the status of the
+ * answer that ends it here, or STAGE_WAITS: exchange_go_on will be called. */
+static unsigned (*const stages[])(struct exchange *exchange) = {
+	find_site, know_request, resolve_target, find_route, check_client, check_method,
+};
+
+enum { STAGE_COUNT = sizeof(stages) / sizeof(stages[0]) };
+
+static struct str allowed_methods(const struct exchange *exchange)
+{
+	return service_allow(exchange->route != NULL ? exchange->route->service : NULL);
+}
+
+/* RFC 9110, 9.3.7: what can be done, and nothing is. */
+static void answer_options(struct exchange *exchange)
+{
+	exchange->response = (struct response){
+		.status = 200, .allow = allowed_methods(exchange), .length_known = true, .file_fd = -1,
+	};
+}
+
+static enum answer start_service(struct exchange *exchange)
+{
+	if (exchange->request.method == METHOD_OPTIONS) {
+		answer_options(exchange);
 		return ANSWERED;
 	}
 	exchange->service = exchange->route->service;
 	return exchange->service->start(exchange, exchange->route->settings);
+}
+
+/* The stages from `exchange->stage` on. */
+static enum answer go_on(struct exchange *exchange)
+{
+	unsigned status = 0;
+
+	while (status == 0 && exchange->stage < STAGE_COUNT)
+		status = stages[exchange->stage++](exchange);
+	if (status == STAGE_WAITS)
+		return ANSWER_LATER;
+	if (status == 0)
+		return start_service(exchange);
+	exchange->last = status == 400; /* who sends nonsense may mean anything by the next bytes */
+	exchange_error(exchange, status);
+	return ANSWERED;
+}
+
+enum answer exchange_start(struct exchange *exchange)
+{
+	exchange->understood = true;
+	return go_on(exchange);
+}
+
+void exchange_go_on(struct exchange *exchange)
+{
+	if (go_on(exchange) == ANSWERED)
+		exchange_answer(exchange);
 }
 
 void exchange_end(struct exchange *exchange)
@@ -192,5 +257,5 @@ void exchange_error(struct exchange *exchange, unsigned status)
 	exchange->response.length_known = true;
 	exchange->response.length = exchange->response.memory.len;
 	if (status == 405)
-		exchange->response.allow = str_of("GET, HEAD");
+		exchange->response.allow = allowed_methods(exchange);
 }

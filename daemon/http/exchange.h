@@ -48,7 +48,9 @@ struct exchange {
 	struct str path;                /* decoded and resolved (target.h) */
 	union peer client;              /* who is served, behind whatever forwards it: for rules and logs */
 	bool secure;                    /* the client speaks https, to us or to what forwards it */
-	const struct route *route;
+	const struct site *site;        /* NULL: none was found (yet) */
+	const struct route *route;      /* the same */
+	unsigned stage;                 /* the next one on the way to the service, see exchange.c */
 	const struct service *service;  /* NULL: the protocol answers itself */
 	void *service_state;            /* the service's own */
 	struct timer timer;             /* the service's own; set fire, arm with exchange_timer */
@@ -76,6 +78,13 @@ void exchange_unpin(struct exchange *exchange);
 /* Finds site, route and service for the parsed request and starts the service, or fills in the error answer.
  * ANSWERED: response is filled.  ANSWER_LATER: on_answer will be called. */
 enum answer exchange_start(struct exchange *exchange);
+
+/* What a stage says that has to wait. */
+enum { STAGE_WAITS = 1 };
+
+/* Called once for a stage that said STAGE_WAITS, when it is done and nothing speaks against the request
+ * (otherwise: exchange_error and exchange_answer): the stages behind it follow. */
+void exchange_go_on(struct exchange *exchange);
 
 /* Called by a service that said LATER, once the response is filled. */
 void exchange_answer(struct exchange *exchange);

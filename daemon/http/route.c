@@ -105,10 +105,13 @@ static bool matches(const struct route *route, struct str path)
 	return str_has_prefix(path, route->match) && (path.len == len || path.at[len] == '/');
 }
 
-const struct route *route_find(const struct generation *generation, struct str host, struct str path)
+const struct site *route_site(const struct generation *generation, struct str host)
 {
-	const struct site *site = site_find(generation->routes, host);
+	return site_find(generation->routes, host);
+}
 
+const struct route *route_find(const struct site *site, struct str path)
+{
 	for (unsigned i = 0; site != NULL && i < site->count; i++)
 		if (matches(&site->routes[i], path))
 			return &site->routes[i];

@@ -17,6 +17,8 @@ struct route {
 	const struct cidr *allow;
 };
 
+struct site;
+
 /* The services that exist, in the order of their schemas; NULL-terminated.  Defined in service/registry.c. */
 extern const struct service *const services[];
 
@@ -28,10 +30,13 @@ bool route_prepare(struct generation *generation, uint64_t budget_ns, bool *done
 bool route_prepare_with(struct generation *generation, const struct service *const *table, uint64_t budget_ns,
 			bool *done, struct err *err);
 
-/* The route for a host (lower case, without port; empty: none) and a resolved path; NULL when no site or no
- * route matches. Exact host, then the longest wildcard, then the default site; the longest match in whole
- * segments. */
-const struct route *route_find(const struct generation *generation, struct str host, struct str path);
+/* The site for a host (lower case, without port; empty: none): exact, then the longest wildcard, then the
+ * default site; NULL when there is none. */
+const struct site *route_site(const struct generation *generation, struct str host);
+
+/* Its route for a resolved path: the longest match in whole segments; NULL when none matches (or `site` is
+ * NULL). */
+const struct route *route_find(const struct site *site, struct str path);
 
 /* False when the route has an allow list that the client is not in. */
 bool route_allows(const struct route *route, const union peer *client);

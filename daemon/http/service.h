@@ -3,6 +3,8 @@
 #ifndef HTTP_SERVICE_H
 #define HTTP_SERVICE_H
 
+#include "request.h"
+
 #include "config/setting.h"
 
 struct exchange;
@@ -13,6 +15,7 @@ enum answer { ANSWERED, ANSWER_LATER };
 struct service {
 	const char *name;               /* the group in a route that chooses it */
 	const struct schema *settings;
+	bool any_method;                /* takes requests of every method; else GET and HEAD alone */
 	/* Checks what only the worker can, with its rights, at PREPARE and in the checker; NULL: nothing to
 	 * check. On false `*setting` is the name of the row that is wrong and `err` begins with it. */
 	bool (*check)(const void *settings, const char **setting, struct err *err);
@@ -23,5 +26,19 @@ struct service {
 	/* The exchange ended, or the client is gone: called once for each start; NULL: nothing to undo. */
 	void (*cancel)(struct exchange *exchange);
 };
+
+/* False: 405. OPTIONS is answered for the service, and TRACE by nobody. */
+static inline bool service_takes(const struct service *service, enum method method)
+{
+	return method == METHOD_GET || method == METHOD_HEAD ||
+	       (service->any_method && method != METHOD_TRACE);
+}
+
+/* The value of Allow; NULL: of the server as a whole. */
+static inline struct str service_allow(const struct service *service)
+{
+	return str_of(service != NULL && service->any_method ? "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+							     : "GET, HEAD, OPTIONS");
+}
 
 #endif

@@ -140,7 +140,7 @@ static void ask(const struct generation *generation, struct str line)
 
 	if ((authority.len == 0 || target_host(authority, host, sizeof(host))) &&
 	    target_resolve(input_take(&input, input.len), &arena, &path) == 0) {
-		found = route_find(generation, str_of(host), path);
+		found = route_find(route_site(generation, str_of(host)), path);
 		expected = route_by_rule(generation->config, str_of(host), path);
 		FUZZ_CHECK((found == NULL) == (expected == NULL));
 		FUZZ_CHECK(found == NULL || found->settings == expected->service.settings);

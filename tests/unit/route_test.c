@@ -87,7 +87,7 @@ static void prepare(void)
 /* The match of the route found, "(none)" without one; the root is "". */
 static const char *find(const char *host, const char *path)
 {
-	const struct route *route = route_find(generation, str_of(host), str_of(path));
+	const struct route *route = route_find(route_site(generation, str_of(host)), str_of(path));
 
 	return route == NULL ? "(none)" : arena_copy(&generation->arena, route->match);
 }
@@ -209,7 +209,7 @@ static const struct route *allowing_route(void)
 
 	add_route(add_site(NULL, NULL), "/")->allow = (struct strings){ 2, networks };
 	prepare();
-	return route_find(generation, str_of(""), str_of("/"));
+	return route_find(route_site(generation, str_of("")), str_of("/"));
 }
 
 START_TEST(an_allow_list_lets_its_networks_in)
@@ -236,7 +236,7 @@ START_TEST(without_an_allow_list_everybody_may)
 
 	add_route(add_site(NULL, NULL), "/");
 	prepare();
-	ck_assert(route_allows(route_find(generation, str_of(""), str_of("/")), &peer));
+	ck_assert(route_allows(route_find(route_site(generation, str_of("")), str_of("/")), &peer));
 }
 END_TEST
 
