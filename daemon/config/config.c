@@ -221,6 +221,15 @@ static const struct setting listen_rows[] = {
 	  .help = "the group of a unix socket's path, a name or a number; without root, one that drover is "
 		  "in;"
 		  " absent: as the directory gives it" },
+	{ "request_head", SETTING_DURATION, .min = "100ms", .max = "10m", .example = "\"5s\"",
+	  .offset = offsetof(struct listen_config, request_head_ns),
+	  .help = "timeouts.request_head for what comes in here; absent: as that says" },
+	{ "keep_alive", SETTING_DURATION, .min = "100ms", .max = "1d", .example = "\"1h\"",
+	  .offset = offsetof(struct listen_config, keep_alive_ns),
+	  .help = "timeouts.keep_alive for what comes in here; absent: as that says" },
+	{ "send", SETTING_DURATION, .min = "100ms", .max = "1h", .example = "\"10s\"",
+	  .offset = offsetof(struct listen_config, send_ns),
+	  .help = "timeouts.send for what comes in here; absent: as that says" },
 };
 
 static const struct schema listen_schema = {

@@ -9,6 +9,8 @@
 
 #include "base/list.h"
 
+struct listener_rules;
+
 struct generation {
 	uint64_t number;
 	struct list link;               /* in its holder's list of generations */
@@ -17,6 +19,7 @@ struct generation {
 	const struct config *config;
 	const struct schema *const *services;   /* NULL-terminated */
 	void *routes;                   /* what the protocol built from the sites; in the arena */
+	struct listener_rules *listeners;       /* of config->listen, in its order; see listeners.h */
 };
 
 /* An empty generation with one pin; NULL when out of memory. */

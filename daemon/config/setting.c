@@ -361,14 +361,17 @@ bool setting_absent(const struct setting *row, void *instance)
 
 	if (row->type == SETTING_STRING || row->type == SETTING_PATH)
 		return *(const char **)field == NULL;
+	if (row->type == SETTING_SIZE || row->type == SETTING_DURATION)
+		return row->def == NULL && *(uint64_t *)field == 0;
 	return row->type == SETTING_STRINGS && ((struct strings *)field)->at == NULL;
 }
 
 const char *setting_text(const struct setting *row, void *instance, struct arena *arena)
 {
 	void *field = setting_field(row, instance);
-	const char *text;
 
+	if (setting_absent(row, instance))
+		return NULL;
 	switch (row->type) {
 	case SETTING_BOOL:
 		return *(bool *)field ? "true" : "false";
@@ -386,11 +389,8 @@ const char *setting_text(const struct setting *row, void *instance, struct arena
 		return quoted(row->choices[*(unsigned *)field], arena);
 	case SETTING_STRING:
 	case SETTING_PATH:
-		text = *(const char **)field;
-		return text == NULL ? NULL : quoted(text, arena);
+		return quoted(*(const char **)field, arena);
 	case SETTING_STRINGS:
-		if (((struct strings *)field)->at == NULL)
-			return NULL;
 		return quoted_strings(field, arena);
 	case SETTING_LIST:
 	case SETTING_SERVICE:

@@ -78,18 +78,28 @@ static const char *search_services(const struct search *for_it, const char *pref
 	return found;
 }
 
-static const char *search(const struct search *for_it, const struct schema *schema, const char *prefix)
+static const char *search_rows(const struct search *for_it, const struct schema *schema, const char *prefix)
 {
-	const char *found = NULL;
-
-	for (unsigned i = 0; prefix != NULL && i < schema->count && found == NULL; i++) {
+	for (unsigned i = 0; i < schema->count; i++) {
 		const struct setting *row = &schema->settings[i];
 		const char *dot = strchr(row->name, '.');
 
+		if (row->type != SETTING_SERVICE && strcmp(dot != NULL ? dot + 1 : row->name, for_it->name) == 0)
+			return arena_printf(for_it->arena, "%s%s", prefix, row->name);
+	}
+	return NULL;
+}
+
+/* What is for all is more likely meant than what is for one element of a list. */
+static const char *search(const struct search *for_it, const struct schema *schema, const char *prefix)
+{
+	const char *found = prefix != NULL ? search_rows(for_it, schema, prefix) : NULL;
+
+	for (unsigned i = 0; prefix != NULL && i < schema->count && found == NULL; i++) {
+		const struct setting *row = &schema->settings[i];
+
 		if (row->type == SETTING_SERVICE)
 			found = search_services(for_it, prefix);
-		else if (strcmp(dot != NULL ? dot + 1 : row->name, for_it->name) == 0)
-			found = arena_printf(for_it->arena, "%s%s", prefix, row->name);
 		else if (row->type == SETTING_LIST)
 			found = search(for_it, row->of,
 				       arena_printf(for_it->arena, "%s%s[].", prefix, row->name));

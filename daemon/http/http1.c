@@ -79,12 +79,23 @@ static void arm_if_not(struct conn *conn, uint64_t after_ns)
 		conn_timer(conn, after_ns);
 }
 
+/* What the connection's listener says goes before what is said of all. */
+static uint64_t own_or(uint64_t own_ns, uint64_t common_ns)
+{
+	return own_ns != 0 ? own_ns : common_ns;
+}
+
 /* An idle connection's deadline by the current generation: a new one must send a request, an old one may. */
 static void arm_idle(struct conn *conn)
 {
 	const struct config *config = conn->engine->generation->config;
-	uint64_t due = conn->since_ns + (conn->served > 0 ? config->keep_alive_ns : config->request_head_ns);
-	uint64_t now = conn->engine->loop->now_ns;
+	const struct listener_rules *rules = conn->listener->rules;
+	uint64_t due = conn->since_ns, now = conn->engine->loop->now_ns;
+
+	if (conn->served > 0)
+		due += own_or(rules->keep_alive_ns, config->keep_alive_ns);
+	else
+		due += own_or(rules->request_head_ns, config->request_head_ns);
 
 	conn_timer(conn, due > now ? due - now : 1);
 }
@@ -157,6 +168,8 @@ static void begin_exchange(struct http1 *http)
 		.header_bytes = (uint32_t)config->header_bytes,
 		.headers = config->headers,
 	};
+	http->head_ns = own_or(http->conn->listener->rules->request_head_ns, config->request_head_ns);
+	http->send_ns = own_or(http->conn->listener->rules->send_ns, config->send_ns);
 	http->begun = true;
 	http->failed = false;
 }
@@ -334,7 +347,7 @@ static enum served settle(struct http1 *http)
 	else if (http->stage == STAGE_SENDING)
 		wait_to_send(http);
 	else if (http->stage == STAGE_HEAD && http->begun)
-		arm_if_not(conn, http->exchange.generation->config->request_head_ns);
+		arm_if_not(conn, http->head_ns);
 	else if (http->stage == STAGE_HEAD)
 		wait_idle(http);
 	return SERVED_WAIT;

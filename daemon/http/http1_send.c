@@ -72,7 +72,6 @@ enum step http1_answer(struct http1 *http)
 		return http1_no_memory(http);
 	http->out_len = response_head(exchange, framing, http->out);
 	http->keep = framing.keep_alive;
-	http->send_ns = exchange->generation->config->send_ns;
 	begin_body(http, framing);
 	count_status(exchange->engine, exchange->response.status);
 	exchange_unpin(exchange);

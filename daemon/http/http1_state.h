@@ -37,7 +37,7 @@ struct http1 {
 	struct str memory;              /* what is left of a BODY_MEMORY */
 	off_t file_at;
 	uint64_t left;                  /* of a BODY_FILE, or of a stream of known length */
-	uint64_t send_ns;               /* the exchange's own copy: its generation may be gone */
+	uint64_t head_ns, send_ns;      /* the exchange's own copies: its generation may be gone */
 
 	struct exchange exchange;
 };

@@ -198,3 +198,16 @@ bool cidr_contains(const struct cidr *cidr, const struct sockaddr_storage *peer)
 	}
 	return family == cidr->family && same_bits(bytes, cidr->bytes, cidr->bits);
 }
+
+bool networks_have(const struct networks *networks, const union peer *peer)
+{
+	struct sockaddr_storage address = { 0 };
+
+	if (peer->family != AF_INET && peer->family != AF_INET6)
+		return networks->local;
+	memcpy(&address, peer, sizeof(*peer));
+	for (unsigned i = 0; i < networks->count; i++)
+		if (cidr_contains(&networks->at[i], &address))
+			return true;
+	return false;
+}

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 
+#include <netinet/in.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -16,11 +17,25 @@ struct addr {
 	char text[ADDR_TEXT_BYTES];
 };
 
+/* Whom a connection comes from, in as few bytes as it takes; a unix socket has family AF_UNIX only. */
+union peer {
+	sa_family_t family;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
 /* An IPv4 or IPv6 network. */
 struct cidr {
 	int family;
 	unsigned bits;
 	uint8_t bytes[16];
+};
+
+/* Networks whom something is allowed or believed; `local` stands for the clients of unix sockets. */
+struct networks {
+	unsigned count;
+	const struct cidr *at;
+	bool local;
 };
 
 /* Reads "127.0.0.1:80", "[::]:80", "*:80" (the IPv6 wildcard) or "unix:/path".  No name is looked up.  On
@@ -45,5 +60,8 @@ bool cidr_parse(const char *text, struct cidr *cidr, struct err *err);
 
 /* True when the peer is in the network; an IPv4 peer of an IPv6 socket (::ffff:a.b.c.d) counts as IPv4. */
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr_storage *peer);
+
+/* True when one of the networks has the peer in it; false when there are none. */
+bool networks_have(const struct networks *networks, const union peer *peer);
 
 #endif

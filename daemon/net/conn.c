@@ -8,6 +8,7 @@
 #include "base/fd.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -121,6 +122,8 @@ void conn_close(struct conn *conn)
 	fd_close(&conn->source.fd);
 	list_remove(&conn->link);
 	list_push_back(&engine->closed, &conn->link);
+	conn->listener->conns--;
+	engine_listener_settle(conn->listener);
 	engine->count--;
 	engine->counters[COUNT_OPEN]--;
 }
@@ -198,9 +201,41 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 	list_init(&engine->conns);
 	list_init(&engine->leaving);
 	list_init(&engine->closed);
+	list_init(&engine->listeners);
 	list_init(&engine->access_logs);
+	engine->nowhere.rules = &listener_without_rules;
 	name_instance(engine);
 	loop_at_turn_end(loop, &engine->sweep);
+}
+
+/* ---- where connections come in ----------------------------------------------------------------------- */
+
+const struct listener_rules listener_without_rules = { .address = "" };
+
+struct engine_listener *engine_listener_find(struct engine *engine, const char *address)
+{
+	struct engine_listener *listener;
+
+	for (struct list *link = engine->listeners.next; link != &engine->listeners; link = link->next) {
+		listener = LIST_ENTRY(link, struct engine_listener, link);
+		if (strcmp(listener->address, address) == 0)
+			return listener;
+	}
+	listener = calloc(1, sizeof(*listener));
+	if (listener == NULL)
+		return NULL;
+	listener->rules = &listener_without_rules;
+	snprintf(listener->address, sizeof(listener->address), "%s", address);
+	list_push_back(&engine->listeners, &listener->link);
+	return listener;
+}
+
+void engine_listener_settle(struct engine_listener *listener)
+{
+	if (listener->sockets > 0 || listener->conns > 0 || !list_linked(&listener->link))
+		return;
+	list_remove(&listener->link);
+	free(listener);
 }
 
 static union peer peer_of(const struct sockaddr_storage *address)
@@ -214,7 +249,8 @@ static union peer peer_of(const struct sockaddr_storage *address)
 	return peer;
 }
 
-static void conn_init(struct conn *conn, struct engine *engine, int fd, const struct sockaddr_storage *peer)
+static void conn_init(struct conn *conn, struct engine *engine, int fd, const struct sockaddr_storage *peer,
+		      struct engine_listener *listener)
 {
 	*conn = (struct conn){
 		.source = { .fd = fd, .tag = engine->next_tag++, .handle = handle_events },
@@ -223,6 +259,7 @@ static void conn_init(struct conn *conn, struct engine *engine, int fd, const st
 		.ready.serve = serve_ready,
 		.timer.fire = fire_timer,
 		.engine = engine,
+		.listener = listener,
 		.transport = engine->transport,
 		.peer = peer_of(peer),
 	};
@@ -233,7 +270,8 @@ bool engine_has_room(struct engine *engine)
 	return slab_reserve(&engine->slab);
 }
 
-bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer)
+bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer,
+		   struct engine_listener *listener)
 {
 	struct conn *conn = slab_alloc(&engine->slab);
 
@@ -242,7 +280,8 @@ bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage 
 		engine_count(engine, COUNT_OUT_OF_MEMORY);
 		return false;
 	}
-	conn_init(conn, engine, fd, peer);
+	conn_init(conn, engine, fd, peer, listener != NULL ? listener : &engine->nowhere);
+	conn->listener->conns++;
 	list_push_back(&engine->conns, &conn->link);
 	engine->count++;
 	engine_count(engine, COUNT_ACCEPTED);

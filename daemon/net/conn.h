@@ -8,6 +8,7 @@
 #ifndef NET_CONN_H
 #define NET_CONN_H
 
+#include "addr.h"
 #include "protocol.h"
 #include "transport.h"
 
@@ -15,13 +16,21 @@
 #include "base/pool.h"
 #include "base/slab.h"
 
-#include <netinet/in.h>
+/* What a generation says of one listener's connections; 0: what it says of all of them. */
+struct listener_rules {
+	const char *address;            /* in its canonical spelling */
+	uint64_t request_head_ns, keep_alive_ns, send_ns;
+};
 
-/* The peer, in as few bytes as it takes; a unix socket has family AF_UNIX only. */
-union peer {
-	sa_family_t family;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
+/* An address that connections came in at. It is known by its text, which a reload that moves or removes its
+ * entry does not change: `rules` are always those of the generation that is served (listeners.c of the
+ * worker), and none when that has no such address. */
+struct engine_listener {
+	struct list link;               /* in engine->listeners */
+	unsigned sockets, conns;        /* that have it: without any, it is freed */
+	const struct listener_rules *rules;     /* never NULL */
+	struct generation *kept;        /* pinned: its address was removed, and its queue not emptied yet */
+	char address[ADDR_TEXT_BYTES];
 };
 
 struct conn {
@@ -37,6 +46,7 @@ struct conn {
 	struct timer timer;
 	struct list link;               /* in engine->conns, engine->leaving or engine->closed */
 	struct engine *engine;
+	struct engine_listener *listener;       /* where it came in; never NULL */
 	const struct transport *transport;
 	void *transport_state;          /* NULL at first; see transport.close */
 	void *state;                    /* the protocol's, in engine->states */
@@ -92,6 +102,8 @@ struct engine {
 	struct list conns;              /* the open ones, in no order: see engine_shed */
 	struct list leaving;            /* open until the client has seen the end; oldest first */
 	struct list closed;
+	struct list listeners;          /* of struct engine_listener */
+	struct engine_listener nowhere; /* of connections that came otherwise */
 	unsigned count;                 /* of conns and leaving */
 	uint16_t next_tag;              /* a recycled struct conn begins with another one */
 	bool draining;                  /* the next answer of each connection is its last */
@@ -109,6 +121,8 @@ struct engine {
 	struct turn_end sweep;
 };
 
+extern const struct listener_rules listener_without_rules;
+
 /* `counters` stays the caller's; registers the engine's end-of-turn hook with `loop`. Nothing can be accepted
  * before the first engine_adopt. */
 void engine_init(struct engine *engine, struct loop *loop, const struct protocol *protocol,
@@ -121,9 +135,16 @@ struct generation *engine_adopt(struct engine *engine, struct generation *genera
 /* False when there is no memory for another connection: better not to accept it than to close it. */
 bool engine_has_room(struct engine *engine);
 
-/* Takes over the accepted, non-blocking socket `fd` and serves it at once. False when out of memory (`fd` was
- * closed, counted). */
-bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer);
+/* The listener of this address, made if there is none; NULL when out of memory. Its user counts itself. */
+struct engine_listener *engine_listener_find(struct engine *engine, const char *address);
+
+/* Frees it unless somebody has it. */
+void engine_listener_settle(struct engine_listener *listener);
+
+/* Takes over the accepted, non-blocking socket `fd`, which came in at `listener` (NULL: otherwise), and serves
+ * it at once. False when out of memory (`fd` was closed, counted). */
+bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer,
+		   struct engine_listener *listener);
 
 /* Every connection ends after what it has in hand; see protocol.drain. One that was accepted less than a
  * second ago, and has sent nothing, is not idle: its request may be on its way. */

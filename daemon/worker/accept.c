@@ -84,6 +84,7 @@ static void release(struct worker *worker, struct held_socket *held)
 	loop_remove(&worker->loop, &held->source);
 	list_remove(&held->link);
 	fd_close(&held->source.fd);
+	listeners_release(held);
 	list_push_back(&worker->released, &held->link);
 	worker->held_count--;
 }
@@ -213,7 +214,7 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held)
 	fd = accept4(held->source.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return failed(worker, held, errno);
-	engine_accept(&worker->engine, fd, &peer);
+	engine_accept(&worker->engine, fd, &peer, held->listener);
 	return ACCEPTED;
 }
 
@@ -249,6 +250,11 @@ bool accept_hold(struct worker *worker, const struct socket_note *note, int fd, 
 	held->worker = worker;
 	held->note = *note;
 	held->generation = generation;
+	if (!listeners_hold(worker, held)) {
+		fd_close(&fd);
+		free(held);
+		return false;
+	}
 	list_push_back(&worker->sockets, &held->link);
 	worker->held_count++;
 	return true;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "config/listeners.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,7 +131,8 @@ static bool build(struct worker *worker, bool *done, struct err *err)
 	struct preparing *next = &worker->next;
 
 	if (next->loaded)
-		return worker->engine.protocol->prepare(next->generation, STEP_NS, done, err);
+		return listeners_prepare(next->generation, err) &&
+		       worker->engine.protocol->prepare(next->generation, STEP_NS, done, err);
 	if (!canonical_step(&next->load, STEP_NS, &next->loaded, err))
 		return false;
 	*done = false;
@@ -219,6 +221,7 @@ void adopt_go(struct worker *worker, uint64_t generation)
 		return;
 	switch_logs(worker, next->generation->config);
 	worker->note = next->note;
+	listeners_follow(worker, next->generation);
 	generation_unpin(engine_adopt(&worker->engine, next->generation));
 	next->generation = NULL;
 	forget(worker);

@@ -29,6 +29,7 @@ struct held_socket {
 	struct list link;
 	struct worker *worker;
 	struct socket_note note;
+	struct engine_listener *listener;
 	uint64_t generation;            /* that it came with: an ABORT of it takes the socket back */
 	bool exclusive;                 /* registered with EPOLLEXCLUSIVE */
 };
@@ -81,8 +82,8 @@ int worker_run(const struct worker_start *start);
 
 /* ---- accept.c ---- */
 
-/* Takes over a socket that came in a SOCKETS message; registers nothing yet. False when out of memory (`fd`
- * was closed): the generation must be refused, for nobody would accept from the socket. */
+/* Takes over a socket that came in a SOCKETS message; registers nothing yet. False when out of memory, or it is
+ * no socket (`fd` was closed): the generation must be refused, for nobody would accept from it. */
 bool accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation);
 
 /* Registers exactly the sockets that this worker must accept from now. */
@@ -112,6 +113,17 @@ void accept_sweep(struct turn_end *hook);
 
 /* Connections were freed: accept may go on. */
 void accept_room(struct worker *worker);
+
+/* ---- listeners.c ---- */
+
+/* Finds out the held socket's listener.  False: it has no address, or out of memory. */
+bool listeners_hold(struct worker *worker, struct held_socket *held);
+
+/* The socket is let go. */
+void listeners_release(struct held_socket *held);
+
+/* `next` is about to be served: every listener gets its rules by it. */
+void listeners_follow(struct worker *worker, struct generation *next);
 
 /* ---- adopt.c ---- */
 

@@ -219,7 +219,7 @@ static void join(struct fake_server *server, struct fake_client *client, const c
 	*client = (struct fake_client){ .fd = pair[0], .server = server };
 	server->clients[server->client_count++] = client;
 	fake_send(client, first);
-	ck_assert(engine_accept(&server->engine, pair[1], &peer));
+	ck_assert(engine_accept(&server->engine, pair[1], &peer, NULL));
 }
 
 void fake_connect(struct fake_server *server, struct fake_client *client, const char *first)

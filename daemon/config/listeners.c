@@ -1,0 +1,50 @@
+/* listeners.c - from listen entries to rules.  Called by workers, at PREPARE and at GO; fails by returning false
+ * when memory is out: what was written was checked when it was read. */
+#include "listeners.h"
+
+#include "base/str.h"
+#include "net/conn.h"
+
+#include <string.h>
+
+static bool make_rules(struct generation *generation, unsigned index, struct err *err)
+{
+	const struct listen_config *config = config_listen(generation->config, index);
+	struct listener_rules *rules = &generation->listeners[index];
+	struct addr addr;
+
+	if (!addr_parse(config->address, &addr, err))
+		return false;
+	*rules = (struct listener_rules){
+		.address = arena_copy(&generation->arena, str_of(addr.text)),
+		.request_head_ns = config->request_head_ns,
+		.keep_alive_ns = config->keep_alive_ns,
+		.send_ns = config->send_ns,
+	};
+	return rules->address != NULL || err_set(err, "out of memory");
+}
+
+bool listeners_prepare(struct generation *generation, struct err *err)
+{
+	unsigned count = generation->config->listen.count;
+
+	if (generation->listeners != NULL)
+		return true;
+	generation->listeners = arena_alloc(&generation->arena, (count + 1) * sizeof(struct listener_rules));
+	if (generation->listeners == NULL)
+		return err_set(err, "listen: out of memory");
+	for (unsigned i = 0; i < count; i++)
+		if (!make_rules(generation, i, err))
+			return err_add(err, "listen");
+	return true;
+}
+
+const struct listener_rules *listeners_find(const struct generation *generation, const char *address)
+{
+	unsigned count = generation->listeners != NULL ? generation->config->listen.count : 0;
+
+	for (unsigned i = 0; i < count; i++)
+		if (strcmp(generation->listeners[i].address, address) == 0)
+			return &generation->listeners[i];
+	return NULL;
+}
