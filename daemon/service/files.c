@@ -76,7 +76,7 @@ static struct str last_segment(const char *path)
 /* Opens `path` below `root`; 0, or the status that says why not. */
 static unsigned open_file(int root, const char *path, struct file *file)
 {
-	file->fd = beneath_open(root, path);
+	file->fd = beneath_open(root, path, BENEATH_INSIDE);
 	file->name = last_segment(path);
 	if (file->fd < 0)
 		return status_of(errno);

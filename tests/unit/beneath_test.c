@@ -2,8 +2,11 @@
 #include "service/beneath.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +35,15 @@ static void make_link(const char *target, const char *name)
 	ck_assert_int_eq(symlink(target, path), 0);
 }
 
+/* `target` is below `base`. */
+static void make_absolute(const char *target, const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", base, target);
+	make_link(path, name);
+}
+
 static void make_dir(const char *name)
 {
 	char path[256];
@@ -57,11 +69,33 @@ static void set_up(void)
 	make_link("../../secret", "root/a/out");
 	make_link("../secret", "root/out");
 	make_link("/etc/passwd", "root/absolute");
+	make_link("/nowhere", "root/nowhere");
 	make_link("a", "root/dir");
 	make_link("loop2", "root/loop1");
 	make_link("loop1", "root/loop2");
 	make_link("missing", "root/dangling");
 	make_link("dir/b", "root/chain");
+	make_link("top/", "root/no-directory");
+	make_link("top/.", "root/no-directory2");
+	make_link("top/../top", "root/no-directory3");
+	make_link("a/", "root/slash");
+	make_link("../root/top", "root/round");
+	make_link("../../root/a/../top", "root/a/round");
+	make_link("../root", "root/self");
+	make_link("..", "root/above");
+	make_link("root", "alias");
+	make_absolute("root/top", "root/inside");
+	make_absolute("root/a", "root/inside-dir");
+	make_absolute("root", "root/whole");
+	make_absolute("alias/a/b/deep", "root/by-alias");
+	make_absolute("root/../secret", "root/sly");
+	make_absolute("root/../root/top", "root/twice");
+	make_absolute("root/a/../../secret", "root/sly2");
+	make_absolute("root/missing", "root/inside-dangling");
+	make_absolute("root/inside-loop", "root/inside-loop");
+	make_absolute("secret", "root/a/secret");
+	make_absolute("rootless", "root/prefix");       /* "root" is a prefix of its text only */
+	make_file("rootless", "secret");
 	snprintf(path, sizeof(path), "%s/root/fifo", base);
 	ck_assert_int_eq(mkfifo(path, 0644), 0);
 	snprintf(path, sizeof(path), "%s/root", base);
@@ -78,68 +112,226 @@ static void tear_down(void)
 	ck_assert_int_eq(system(command), 0);   /* NOLINT(cert-env33-c): a path of our own */
 }
 
-static const struct {
-	const char *path;
-	const char *content;            /* NULL: it must fail with `error` */
+/* What opening gives, or the errno that it fails with. */
+struct outcome {
+	const char *content;
 	int error;
-} rows[] = {
-	{ "top", "top", 0 },
-	{ "a/b/deep", "deep", 0 },
-	{ "relative", "deep", 0 },
-	{ "a/up", "top", 0 },
-	{ "dir/b/deep", "deep", 0 },
-	{ "chain/deep", "deep", 0 },
-	{ "dir/up", "top", 0 },
-	{ "a/../top", "top", 0 },
-	{ "a/./b/deep", "deep", 0 },
-	{ "a//b/deep", "deep", 0 },
-	{ "dir/../top", "top", 0 },
-	{ "out", NULL, EXDEV },
-	{ "a/out", NULL, EXDEV },
-	{ "../secret", NULL, EXDEV },
-	{ "a/../../secret", NULL, EXDEV },
-	{ "absolute", NULL, EXDEV },
-	{ "/etc/passwd", NULL, EXDEV },
-	{ "loop1", NULL, ELOOP },
-	{ "dangling", NULL, ENOENT },
-	{ "missing", NULL, ENOENT },
-	{ "a/missing/x", NULL, ENOENT },
-	{ "top/x", NULL, ENOTDIR },
-	{ "top/", NULL, ENOTDIR },
-	{ "a/b/deep/", NULL, ENOTDIR },
 };
 
-static void expect(int (*opener)(int, const char *), int row)
-{
-	char text[16] = "";
-	int fd = opener(root, rows[row].path);
+#define GIVES(text) { text, 0 }
+#define FAILS(error) { NULL, error }
 
-	if (rows[row].content == NULL) {
-		ck_assert_msg(fd < 0 && errno == rows[row].error, "%s: fd %d, %s", rows[row].path, fd,
-			      strerror(errno));
+static const struct {
+	const char *path;
+	struct outcome outcomes[3];     /* by policy: deny, inside, all */
+} rows[] = {
+	{ "top", { GIVES("top"), GIVES("top"), GIVES("top") } },
+	{ "a/b/deep", { GIVES("deep"), GIVES("deep"), GIVES("deep") } },
+	{ "relative", { FAILS(ELOOP), GIVES("deep"), GIVES("deep") } },
+	{ "a/up", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "dir/b/deep", { FAILS(ELOOP), GIVES("deep"), GIVES("deep") } },
+	{ "chain/deep", { FAILS(ELOOP), GIVES("deep"), GIVES("deep") } },
+	{ "dir/up", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "slash/up", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "a/../top", { GIVES("top"), GIVES("top"), GIVES("top") } },
+	{ "a/./b/deep", { GIVES("deep"), GIVES("deep"), GIVES("deep") } },
+	{ "a//b/deep", { GIVES("deep"), GIVES("deep"), GIVES("deep") } },
+	{ "dir/../top", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "out", { FAILS(ELOOP), FAILS(EXDEV), GIVES("secret") } },
+	{ "a/out", { FAILS(ELOOP), FAILS(EXDEV), GIVES("secret") } },
+	{ "../secret", { FAILS(EXDEV), FAILS(EXDEV), GIVES("secret") } },
+	{ "a/../../secret", { FAILS(EXDEV), FAILS(EXDEV), GIVES("secret") } },
+	{ "absolute", { FAILS(ELOOP), FAILS(EXDEV), GIVES("root:") } },
+	{ "nowhere", { FAILS(ELOOP), FAILS(EXDEV), FAILS(ENOENT) } },
+	{ "/etc/passwd", { FAILS(EXDEV), FAILS(EXDEV), FAILS(EXDEV) } },
+	{ "loop1", { FAILS(ELOOP), FAILS(ELOOP), FAILS(ELOOP) } },
+	{ "dangling", { FAILS(ELOOP), FAILS(ENOENT), FAILS(ENOENT) } },
+	{ "missing", { FAILS(ENOENT), FAILS(ENOENT), FAILS(ENOENT) } },
+	{ "a/missing/x", { FAILS(ENOENT), FAILS(ENOENT), FAILS(ENOENT) } },
+	{ "top/x", { FAILS(ENOTDIR), FAILS(ENOTDIR), FAILS(ENOTDIR) } },
+	{ "top/", { FAILS(ENOTDIR), FAILS(ENOTDIR), FAILS(ENOTDIR) } },
+	{ "relative/", { FAILS(ELOOP), FAILS(ENOTDIR), FAILS(ENOTDIR) } },
+	{ "relative/x", { FAILS(ELOOP), FAILS(ENOTDIR), FAILS(ENOTDIR) } },
+	{ "a/b/deep/", { FAILS(ENOTDIR), FAILS(ENOTDIR), FAILS(ENOTDIR) } },
+	{ "no-directory", { FAILS(ELOOP), FAILS(ENOTDIR), FAILS(ENOTDIR) } },
+	{ "no-directory2", { FAILS(ELOOP), FAILS(ENOTDIR), FAILS(ENOTDIR) } },
+	{ "no-directory3", { FAILS(ELOOP), FAILS(ENOTDIR), FAILS(ENOTDIR) } },
+	/* out of the root and back */
+	{ "inside", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "inside-dir/b/deep", { FAILS(ELOOP), GIVES("deep"), GIVES("deep") } },
+	{ "inside-dir/up", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "inside-dir/out", { FAILS(ELOOP), FAILS(EXDEV), GIVES("secret") } },
+	{ "inside-dangling", { FAILS(ELOOP), FAILS(ENOENT), FAILS(ENOENT) } },
+	{ "inside-loop", { FAILS(ELOOP), FAILS(ELOOP), FAILS(ELOOP) } },
+	{ "whole/top", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "whole/whole/whole/inside", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "by-alias", { FAILS(ELOOP), GIVES("deep"), GIVES("deep") } },
+	{ "round", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "a/round", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "self/self/top", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "above/root/top", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "above/alias/a/up", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "above/secret", { FAILS(ELOOP), FAILS(EXDEV), GIVES("secret") } },
+	{ "above/missing", { FAILS(ELOOP), FAILS(EXDEV), FAILS(ENOENT) } },
+	{ "above/secret/x", { FAILS(ELOOP), FAILS(EXDEV), FAILS(ENOTDIR) } },
+	{ "twice", { FAILS(ELOOP), GIVES("top"), GIVES("top") } },
+	{ "sly", { FAILS(ELOOP), FAILS(EXDEV), GIVES("secret") } },
+	{ "sly2", { FAILS(ELOOP), FAILS(EXDEV), GIVES("secret") } },
+	{ "a/secret", { FAILS(ELOOP), FAILS(EXDEV), GIVES("secret") } },
+	{ "prefix", { FAILS(ELOOP), FAILS(EXDEV), GIVES("secret") } },
+};
+
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static void expect(int (*opener)(int, const char *, enum beneath_policy), int row, enum beneath_policy policy)
+{
+	const struct outcome *outcome = &rows[row].outcomes[policy];
+	char text[16] = "";
+	int fd = opener(root, rows[row].path, policy);
+
+	if (outcome->content == NULL) {
+		ck_assert_msg(fd < 0 && errno == outcome->error, "%s, %d: fd %d, %s", rows[row].path, policy,
+			      fd, strerror(errno));
 		return;
 	}
-	ck_assert_msg(fd >= 0, "%s: %s", rows[row].path, strerror(errno));
-	ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
-	ck_assert_str_eq(text, rows[row].content);
+	ck_assert_msg(fd >= 0, "%s, %d: %s", rows[row].path, policy, strerror(errno));
+	ck_assert_int_gt(read(fd, text, strlen(outcome->content)), 0);
+	ck_assert_str_eq(text, outcome->content);
 	close(fd);
 }
 
 START_TEST(openat2_says_so)
 {
-	expect(beneath_open, _i);
+	expect(beneath_open, _i, BENEATH_DENY);
+	expect(beneath_open, _i, BENEATH_INSIDE);
+	expect(beneath_open, _i, BENEATH_ALL);
 }
 END_TEST
 
 START_TEST(the_walk_says_the_same)
 {
-	expect(beneath_walk, _i);
+	expect(beneath_walk, _i, BENEATH_DENY);
+	expect(beneath_walk, _i, BENEATH_INSIDE);
+}
+END_TEST
+
+START_TEST(looking_says_the_same)
+{
+	for (enum beneath_policy policy = BENEATH_DENY; policy <= BENEATH_ALL; policy++) {
+		const struct outcome *outcome = &rows[_i].outcomes[policy];
+		struct stat stat;
+		bool found = beneath_stat(root, rows[_i].path, policy, &stat);
+
+		ck_assert_msg(found == (outcome->content != NULL), "%s, %d", rows[_i].path, policy);
+		ck_assert_msg(found || errno == outcome->error, "%s, %d: %s", rows[_i].path, policy,
+			      strerror(errno));
+		ck_assert(!found || S_ISREG(stat.st_mode));
+	}
+}
+END_TEST
+
+START_TEST(a_directory_can_be_read)
+{
+	static const char *const directories[] = { "", "a", "a/", "slash/", "whole/", "inside-dir", "self" };
+	int (*const openers[])(int, const char *, enum beneath_policy) = { beneath_open, beneath_walk };
+
+	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]) * 2; i++) {
+		int fd = openers[i % 2](root, directories[i / 2], BENEATH_INSIDE);
+		DIR *directory = fdopendir(fd);
+
+		ck_assert_msg(directory != NULL && readdir(directory) != NULL, "\"%s\"", directories[i / 2]);
+		closedir(directory);
+	}
+}
+END_TEST
+
+/* ".." a few thousand times below a deep directory is quadratic work. */
+START_TEST(a_symlink_cannot_keep_the_walk_busy)
+{
+	char name[512] = "root/deep", target[4000] = "";
+
+	make_dir(name);
+	for (int i = 0; i < 100; i++) {
+		strcat(name, "/d");
+		make_dir(name);
+	}
+	for (int i = 0; i < 600; i++)
+		strcat(target, "../d/");
+	strcat(name, "/link");
+	make_link(target, name);
+	ck_assert_int_lt(beneath_walk(root, name + strlen("root/"), BENEATH_INSIDE), 0);
+	ck_assert_int_eq(errno, ELOOP);
+}
+END_TEST
+
+/* ---- while somebody changes the tree ------------------------------------------------------------------ */
+
+static atomic_bool stop;
+
+static void swap_link(const char *name, const char *target)
+{
+	char path[256], fresh[256];
+
+	snprintf(path, sizeof(path), "%s/root/%s", base, name);
+	snprintf(fresh, sizeof(fresh), "%s/fresh", base);
+	if (symlink(target, fresh) == 0)
+		rename(fresh, path);
+}
+
+static void *swap_links(void *nothing)
+{
+	char inside[256], outside[256];
+
+	snprintf(inside, sizeof(inside), "%s/root/top", base);
+	snprintf(outside, sizeof(outside), "%s/secret", base);
+	while (!stop) {
+		swap_link("race", "top");
+		swap_link("race", "../secret");
+		swap_link("race", inside);
+		swap_link("race", outside);
+		swap_link("race-dir", "a");
+		swap_link("race-dir", "..");
+	}
+	return nothing;
+}
+
+static void race(int (*opener)(int, const char *, enum beneath_policy), const char *path)
+{
+	char text[16] = "";
+	int fd = opener(root, path, BENEATH_INSIDE);
+
+	if (fd < 0)
+		return;
+	ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+	ck_assert_msg(strcmp(text, "secret") != 0, "%s", path);
+	close(fd);
+}
+
+START_TEST(a_race_leads_nowhere_else)
+{
+	enum { ROUNDS = 3000 };
+	pthread_t thread;
+
+	make_file("root/a/secret2", "harmless");
+	make_file("secret2", "secret");
+	make_link("top", "root/race");
+	make_link("a", "root/race-dir");
+	stop = false;
+	ck_assert_int_eq(pthread_create(&thread, NULL, swap_links, NULL), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		race(beneath_open, "race");
+		race(beneath_walk, "race");
+		race(beneath_open, "race-dir/secret2");
+		race(beneath_walk, "race-dir/secret2");
+	}
+	stop = true;
+	pthread_join(thread, NULL);
 }
 END_TEST
 
 START_TEST(the_walk_opens_the_root_itself)
 {
-	int fd = beneath_walk(root, "");
+	int fd = beneath_walk(root, "", BENEATH_INSIDE);
 
 	ck_assert_int_ge(fd, 0);
 	close(fd);
@@ -148,7 +340,7 @@ END_TEST
 
 START_TEST(the_walk_does_not_wait_for_a_fifo)
 {
-	int fd = beneath_walk(root, "fifo");
+	int fd = beneath_walk(root, "fifo", BENEATH_INSIDE);
 
 	ck_assert_int_ge(fd, 0);
 	close(fd);
@@ -160,8 +352,8 @@ START_TEST(the_walk_leaves_no_descriptor_behind)
 	int before = dup(root), after;
 
 	close(before);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		int fd = beneath_walk(root, rows[i].path);
+	for (int i = 0; i < ROWS; i++) {
+		int fd = beneath_walk(root, rows[i].path, BENEATH_INSIDE);
 
 		if (fd >= 0)
 			close(fd);
@@ -177,11 +369,15 @@ int main(void)
 	Suite *suite = suite_create("beneath");
 	TCase *cases = tcase_create("paths");
 	SRunner *runner = srunner_create(suite);
-	int failed, count = sizeof(rows) / sizeof(rows[0]);
+	int failed;
 
 	tcase_add_checked_fixture(cases, set_up, tear_down);
-	tcase_add_loop_test(cases, openat2_says_so, 0, count);
-	tcase_add_loop_test(cases, the_walk_says_the_same, 0, count);
+	tcase_add_loop_test(cases, openat2_says_so, 0, ROWS);
+	tcase_add_loop_test(cases, the_walk_says_the_same, 0, ROWS);
+	tcase_add_loop_test(cases, looking_says_the_same, 0, ROWS);
+	tcase_add_test(cases, a_directory_can_be_read);
+	tcase_add_test(cases, a_symlink_cannot_keep_the_walk_busy);
+	tcase_add_test(cases, a_race_leads_nowhere_else);
 	tcase_add_test(cases, the_walk_opens_the_root_itself);
 	tcase_add_test(cases, the_walk_does_not_wait_for_a_fifo);
 	tcase_add_test(cases, the_walk_leaves_no_descriptor_behind);
