@@ -7,6 +7,7 @@
 #include "access_log.h"
 #include "route.h"
 #include "target.h"
+#include "task.h"
 
 #include "base/fd.h"
 
@@ -210,6 +211,7 @@ void exchange_end(struct exchange *exchange)
 	if (exchange->service != NULL && exchange->service->cancel != NULL)
 		exchange->service->cancel(exchange);
 	exchange->service = NULL;
+	task_drop(exchange->task);
 	timer_cancel(&exchange->timer);
 	if (exchange->conn != NULL)     /* a zeroed one has no file, but its descriptor reads as 0 */
 		fd_close(&exchange->response.file_fd);

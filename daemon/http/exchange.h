@@ -53,6 +53,7 @@ struct exchange {
 	unsigned stage;                 /* the next one on the way to the service, see exchange.c */
 	const struct service *service;  /* NULL: the protocol answers itself */
 	void *service_state;            /* the service's own */
+	struct task *task;              /* in the helper thread, see task.h; NULL: none */
 	struct timer timer;             /* the service's own; set fire, arm with exchange_timer */
 	struct response response;
 	struct access_log *log;         /* pinned, with its format; NULL: off */
@@ -99,7 +100,7 @@ void exchange_error(struct exchange *exchange, unsigned status);
 /* Arms the exchange's timer `after_ns` from now. */
 void exchange_timer(struct exchange *exchange, uint64_t after_ns);
 
-/* The exchange is over: cancels the service, the timer, unpins, closes the file, resets the arena (whoever
+/* The exchange is over: cancels the service, the timer, drops the task, unpins, closes the file, resets the arena (whoever
  * has the exchange frees it). Harmless on a zeroed one. */
 void exchange_end(struct exchange *exchange);
 

@@ -48,6 +48,7 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_CUT_SENDING] = "cut_sending",
 	[COUNT_LOST_STOP] = "lost_stop",
 	[COUNT_LOST_ADDRESS_REMOVED] = "lost_address_removed",
+	[COUNT_TASKS_REFUSED] = "tasks_refused",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */

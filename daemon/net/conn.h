@@ -78,6 +78,7 @@ enum counter {
 	COUNT_CUT_SENDING,
 	COUNT_LOST_STOP,                /* by the master: left in a queue when its socket was closed */
 	COUNT_LOST_ADDRESS_REMOVED,
+	COUNT_TASKS_REFUSED,
 	COUNTERS
 };
 
@@ -86,6 +87,7 @@ extern const char *const counter_names[COUNTERS];
 
 struct access_log;
 struct log_writers;
+struct offload;
 
 enum { ENGINE_INSTANCE_BYTES = 17 };
 
@@ -115,6 +117,7 @@ struct engine {
 	struct access_log *access_log;  /* NULL: none */
 	struct list access_logs;        /* with those that exchanges under way still have */
 	struct log_writers *log_writers;        /* the owner's; NULL where nothing is logged */
+	struct offload *offload;        /* the owner's, for requests (http/task.h); NULL: none */
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
 	void (*closed_one)(
 		struct engine *engine); /* after connections were freed: accept may go on; may be NULL */

@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OFFLOAD_JOBS = 256 };            /* at a time; a log has one */
+enum {
+	LOG_JOBS = 256,                 /* at a time; a log has one */
+	REQUEST_JOBS = 64,              /* at a time; with a password's 100 ms, the last one waits for seconds */
+};
 
 #define LOG_FLUSH_NS CLOCK_S
 
@@ -180,10 +183,12 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->column = &start->board->column[start->column];
 	worker->loop.busy_since_ns = &worker->column->busy_since_ns;
 	engine_init(&worker->engine, &worker->loop, start->protocol, worker->column->counters);
-	offload_init(&worker->offload, &worker->loop, OFFLOAD_JOBS);
-	log_writers_init(&worker->log_writers, &worker->loop, &worker->offload);
+	offload_init(&worker->log_offload, &worker->loop, LOG_JOBS);
+	offload_init(&worker->offload, &worker->loop, REQUEST_JOBS);
+	log_writers_init(&worker->log_writers, &worker->loop, &worker->log_offload);
 	log_count(&worker->engine.counters[COUNT_ERROR_LOG_DROPPED]);
 	worker->engine.log_writers = &worker->log_writers;
+	worker->engine.offload = &worker->offload;
 	worker->engine.slot = start->slot;
 	worker->engine.board = start->board;
 	worker->engine.closed_one = on_closed;
@@ -197,23 +202,24 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 }
 
 /* What is queued is written, within a deadline that the master's own allows for. */
-static void close_logs(struct worker *worker)
+static void close_logs(struct worker *worker, uint64_t deadline_ns)
 {
-	uint64_t deadline_ns = clock_now_ns() + LOG_FLUSH_NS;
-
 	if (worker->access_log != NULL)
 		worker->access_log(&worker->engine, NULL, -1);
 	log_close();
 	log_writers_close(&worker->log_writers, deadline_ns);
-	offload_close(&worker->offload, deadline_ns);
+	offload_close(&worker->log_offload, deadline_ns);
 }
 
 static void tear_down(struct worker *worker)
 {
+	uint64_t deadline_ns = clock_now_ns() + LOG_FLUSH_NS;
+
 	accept_end(worker, EMPTY_NOT);
 	accept_sweep(&worker->sweep);
 	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);
-	close_logs(worker);
+	offload_close(&worker->offload, deadline_ns - LOG_FLUSH_NS / 2);        /* nobody waits for it now */
+	close_logs(worker, deadline_ns);
 	generation_unpin(worker->engine.generation);
 	engine_free(&worker->engine);
 	loop_close(&worker->loop);

@@ -47,7 +47,8 @@ struct preparing {
 struct worker {
 	struct loop loop;
 	struct engine engine;
-	struct offload offload;
+	struct offload log_offload;     /* a log's disk that hangs holds up no request, and no request a log */
+	struct offload offload;         /* for requests */
 	struct log_writers log_writers;
 	struct source channel;
 	struct ready step;              /* preparing goes on */

@@ -1,0 +1,80 @@
+/* task.c - who has a task: its exchange, the helper thread, or nobody.
+ *
+ * Called by services and by exchange.c, on the loop. Fails by refusing a task, which its owner answers with
+ * 503. */
+#include "task.h"
+
+/* How long a client is asked to wait for others' tasks. */
+static const char retry_after[] = "Retry-After: 2\r\n";
+
+static void done(struct offload_job *job);
+
+static void work(struct offload_job *job)
+{
+	struct task *task = LIST_ENTRY(job, struct task, job);
+
+	if (!task_is_dropped(task))
+		task->work(task);
+}
+
+static bool submit(struct task *task, struct exchange *exchange)
+{
+	struct offload *offload = exchange->engine->offload;
+
+	task->job.work = work;
+	task->job.done = done;
+	if (offload == NULL || !offload_submit(offload, &task->job))
+		return false;
+	task->exchange = exchange;
+	exchange->task = task;
+	return true;
+}
+
+/* A dropped task has nobody to ask: it is over. */
+static void done(struct offload_job *job)
+{
+	struct task *task = LIST_ENTRY(job, struct task, job);
+	struct exchange *exchange = task->exchange;
+	enum task_after after = TASK_OVER;
+
+	task->exchange = NULL;
+	if (exchange != NULL) {
+		exchange->task = NULL;
+		after = task->done(task, exchange);
+	}
+	if (after == TASK_AGAIN && submit(task, exchange))
+		return;
+	if (after == TASK_AGAIN) {      /* cannot be: its own place was just given back */
+		task_refused(exchange);
+		exchange_answer(exchange);
+	}
+	task->release(task);
+}
+
+bool task_submit(struct task *task, struct exchange *exchange)
+{
+	if (submit(task, exchange))
+		return true;
+	engine_count(exchange->engine, COUNT_TASKS_REFUSED);
+	task->release(task);
+	return false;
+}
+
+void task_drop(struct task *task)
+{
+	struct exchange *exchange = task != NULL ? task->exchange : NULL;
+
+	if (exchange == NULL)
+		return;
+	exchange->task = NULL;
+	task->exchange = NULL;
+	atomic_store_explicit(&task->dropped, true, memory_order_relaxed);
+	if (offload_cancel(exchange->engine->offload, &task->job))
+		task->release(task);
+}
+
+void task_refused(struct exchange *exchange)
+{
+	exchange_error(exchange, 503);
+	exchange->response.extra = str_of(retry_after);
+}
