@@ -91,7 +91,7 @@ static void set_up(void)
 	struct route *route;
 
 	fake_server_open(&server, &protocol_http1);
-	route = (struct route *)route_find(server.engine.generation, str_of("a"), str_of("/"));
+	route = (struct route *)route_find(route_site(server.engine.generation, str_of("")), str_of("/"));
 	route->service = &errand;
 	offload_init(&offload, &server.loop, MOST);
 	server.engine.offload = &offload;
