@@ -74,7 +74,7 @@ def render_value(value, indent):
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return '"%s"' % value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"%s"' % value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     if isinstance(value, dict):
         return "{\n%s%s}" % (render(value, indent + "\t"), indent)
     if all(isinstance(item, dict) for item in value):
