@@ -116,17 +116,6 @@ unsigned target_resolve(struct str path, struct arena *arena, struct str *resolv
 	return 0;
 }
 
-char *target_slash_location(struct str path, struct str query, struct arena *arena)
-{
-	const char *slash = memrchr(path.at, '/', path.len);
-	const char *name = slash != NULL ? slash + 1 : path.at;
-	size_t name_len = path.len - (size_t)(name - path.at);
-
-	/* "./" keeps a colon in the name from making a scheme of it (RFC 3986, 4.2) */
-	return arena_printf(arena, "./%.*s/%s%.*s", (int)name_len, name, query.len > 0 ? "?" : "",
-			    (int)query.len, query.len > 0 ? query.at : "");
-}
-
 /* unreserved and sub-delims (RFC 3986, 2.3 and 2.2); the percent sign is looked at where it stands. */
 static const bool host_bytes[256] = {
 	['!'] = true, ['$'] = true, ['&' ... '.'] = true, ['0' ... '9'] = true, [';'] = true, ['='] = true,

@@ -14,11 +14,6 @@
  * ".well-known" as the first one (hidden files are nobody's business); 500 when out of memory. */
 unsigned target_resolve(struct str path, struct arena *arena, struct str *resolved);
 
-/* The Location that sends a client from `path` (a directory's, as it was sent, without a trailing slash) to
- * the same with one, with the query kept: relative ("./name/?query", RFC 9110, 10.2.2), so that neither a
- * Host nor a "//host" can come from the request. In the arena; NULL when out of memory. */
-char *target_slash_location(struct str path, struct str query, struct arena *arena);
-
 /* Room for the longest host that the parser lets through, and its terminator. */
 enum { TARGET_HOST_BYTES = 256 };
 

@@ -10,8 +10,8 @@
 #include "files_answer.h"
 
 #include "http/exchange.h"
+#include "http/location.h"
 #include "http/route.h"
-#include "http/target.h"
 
 #include "base/fd.h"
 
@@ -112,10 +112,8 @@ static const char *path_below(const struct exchange *exchange)
 
 static unsigned redirect(struct exchange *exchange)
 {
-	const struct request *request = &exchange->request;
-	const char *location =
-		target_slash_location(span_str(request->path, exchange->head),
-				      span_str(request->query, exchange->head), &exchange->arena);
+	struct str query = span_str(exchange->request.query, exchange->head);
+	const char *location = location_with_slash(exchange->path, query, &exchange->arena);
 
 	if (location == NULL)
 		return 500;

@@ -3,11 +3,12 @@
 
 #include "files.h"
 #include "health.h"
+#include "redirect.h"
 #include "respond.h"
 #include "status.h"
 
-const struct service *const services[] = { &service_files, &service_respond, &service_status, &service_health,
-					   NULL };
+const struct service *const services[] = { &service_files, &service_redirect, &service_respond,
+					   &service_status, &service_health, NULL };
 
-const struct schema *const service_schemas[] = { &files_schema, &respond_schema, &status_schema,
-						 &health_schema, NULL };
+const struct schema *const service_schemas[] = { &files_schema, &redirect_schema, &respond_schema,
+						 &status_schema, &health_schema, NULL };

@@ -153,8 +153,9 @@ class Files(Http):
     def test_a_directory_without_its_slash_is_redirected(self):
         self.server.write("dir/sub/index.html", "x")
         self.server.write("dir/with space:colon/index.html", "x")
-        for target, location in (("/dir/sub", "./sub/"), ("/dir/sub?a=b&c", "./sub/?a=b&c"), ("//dir//sub", "./sub/"),
-                                 ("/dir/with%20space:colon", "./with%20space:colon/")):
+        for target, location in (("/dir/sub", "/dir/sub/"), ("/dir/sub?a=b&c", "/dir/sub/?a=b&c"),
+                                 ("//dir//sub", "/dir/sub/"), ("/%64ir/x/../sub", "/dir/sub/"),
+                                 ("/dir/with%20space:colon", "/dir/with%20space:colon/")):
             with self.subTest(target):
                 response = self.get(target)
                 self.assertEqual(response.status, 301)

@@ -1,9 +1,13 @@
-/* target_fuzz.c - paths and hosts of requests: what is let through is clean, and stays what it is.
+/* target_fuzz.c - paths and hosts of requests: what is let through is clean, and stays what it is; where a
+ * redirect leads.
  *
- * Input: the bytes of a path, or of a host. */
+ * Input: the bytes of a path, of a host, or of where to redirect. */
 #include "fuzz.h"
 
+#include "http/location.h"
 #include "http/target.h"
+
+#include <strings.h>
 
 static bool is_clean(struct str path)
 {
@@ -37,16 +41,50 @@ static void check_again(struct str resolved, struct arena *arena)
 	FUZZ_CHECK(str_equal(resolved, again));
 }
 
-static void check_location(struct str path, struct arena *arena)
+/* Printable ASCII without what could end a field's value or be taken for something else. */
+static bool is_uri(const char *text)
 {
-	char *copy, *location;
+	for (const char *at = text; *at != '\0'; at++)
+		if (*at <= ' ' || *at >= 0x7f || strchr("\"<>\\^`{|}[]", *at) != NULL)
+			return false;
+	return true;
+}
 
-	if (memchr(path.at, '\0', path.len) != NULL || path.at[path.len - 1] == '/')
+/* A path that is redirected stays on its host, and comes back as it was. */
+static void check_location(struct str resolved, struct str query, struct arena *arena)
+{
+	static const char *const targets[] = { "/", "/new", "/new/?a=b#c", "//h", "https://h:1/x/" };
+	char *location = location_with_slash(resolved, query, arena);
+	struct str again, sent = { location, strcspn(location, "?") };
+
+	FUZZ_CHECK(is_uri(location) && location[0] == '/' && (resolved.len == 1 || location[1] != '/'));
+	FUZZ_CHECK(target_resolve(sent, arena, &again) == 0);
+	FUZZ_CHECK(str_has_prefix(again, resolved) && again.len <= resolved.len + 1);
+	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+		location = location_redirect(targets[i], true, resolved, query, arena);
+		FUZZ_CHECK(is_uri(location));
+		if (i < 3)
+			FUZZ_CHECK(location[0] == '/' && location[1] != '/');
+		else
+			FUZZ_CHECK(strncmp(location, i == 3 ? "https://h/" : "https://h:1/x/",
+					   i == 3 ? 10 : 14) == 0);
+	}
+}
+
+/* What an operator may write is sent as it is. */
+static void check_to(struct str text, struct arena *arena)
+{
+	char *to = arena_copy(arena, text);
+	struct err err;
+	char *location;
+
+	if (!location_check(to, &err))
 		return;
-	copy = arena_copy(arena, path);
-	location = target_slash_location(str_of(copy), str_of("q=1"), arena);
-	FUZZ_CHECK(strncmp(location, "./", 2) == 0 && location[2] != '/');
-	FUZZ_CHECK(strcmp(location + strlen(location) - 5, "/?q=1") == 0);
+	location = location_redirect(to, false, str_of("/x y"), str_of(""), arena);
+	FUZZ_CHECK(location[0] == '/' || strncasecmp(location, "http", 4) == 0);
+	FUZZ_CHECK(strstr(location, "/x%20y") != NULL);
+	for (const char *at = location; *at != '\0'; at++)
+		FUZZ_CHECK(*at > ' ' && *at < 0x7f && *at != '\\');
 }
 
 static void check_path(struct str path)
@@ -60,8 +98,9 @@ static void check_path(struct str path)
 		FUZZ_CHECK(is_clean(resolved) && resolved.len <= path.len);
 		check_segments(resolved);
 		check_again(resolved, &arena);
-		check_location(path, &arena);
+		check_location(resolved, path, &arena);
 	}
+	check_to(path, &arena);
 	arena_free(&arena);
 }
 

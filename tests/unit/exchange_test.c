@@ -170,10 +170,10 @@ START_TEST(a_name_that_is_too_long_is_not_found)
 }
 END_TEST
 
-START_TEST(a_directory_sends_its_client_to_a_relative_place)
+START_TEST(a_directory_sends_its_client_to_its_clean_path)
 {
 	make_tree();
-	ck_assert_str_eq(field(ask("GET", "//dir?q=1", ""), "Location"), "./dir/?q=1");
+	ck_assert_str_eq(field(ask("GET", "//dir?q=1", ""), "Location"), "/dir/?q=1");
 }
 END_TEST
 
@@ -587,7 +587,7 @@ static Suite *suite(void)
 	tcase_add_test(start, status_answers_json_that_nobody_stores);
 	tcase_add_loop_test(files, a_path_gets_its_status, 0, sizeof(targets) / sizeof(targets[0]));
 	tcase_add_test(files, a_name_that_is_too_long_is_not_found);
-	tcase_add_test(files, a_directory_sends_its_client_to_a_relative_place);
+	tcase_add_test(files, a_directory_sends_its_client_to_its_clean_path);
 	tcase_add_test(files, a_file_has_the_type_of_its_name);
 	tcase_add_test(files, a_file_from_the_future_was_modified_now);
 	tcase_add_test(files, an_etag_is_made_of_size_and_time);

@@ -12,11 +12,11 @@
 #include <sys/stat.h>
 
 static const struct service *const table[] = {
-	&service_files, &service_respond, &service_status, &service_health, &service_later, &service_trickle,
-	NULL,
+	&service_files,  &service_redirect, &service_respond, &service_status,
+	&service_health, &service_later,    &service_trickle, NULL,
 };
 
-enum { FILES, RESPOND, STATUS, HEALTH, LATER, TRICKLE };
+enum { FILES, REDIRECT, RESPOND, STATUS, HEALTH, LATER, TRICKLE };
 
 static const struct later_settings soon = { 2 * CLOCK_MS, "soon" }, slow = { 40 * CLOCK_MS, "slow" };
 static const struct trickle_settings chunked = { .text = "trickle" };

@@ -14,6 +14,7 @@
 #include "http/route.h"
 #include "service/files.h"
 #include "service/health.h"
+#include "service/redirect.h"
 #include "service/registry.h"
 #include "service/respond.h"
 #include "service/status.h"

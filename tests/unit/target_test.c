@@ -166,36 +166,6 @@ START_TEST(no_mixture_of_pieces_gets_out)
 END_TEST
 
 static const struct {
-	const char *path, *query, *location;
-} slashes[] = {
-	{ "/a", "", "./a/" },
-	{ "/a/b", "", "./b/" },
-	{ "/a", "x=1&y=2", "./a/?x=1&y=2" },
-	{ "//evil.example", "", "./evil.example/" },
-	{ "/x//evil.example", "", "./evil.example/" },
-	{ "/javascript:alert(1)", "", "./javascript:alert(1)/" },
-	{ "/a%20b%2e", "q=%20", "./a%20b%2e/?q=%20" },
-	{ "/a", "//evil.example/%s", "./a/?//evil.example/%s" },
-	{ "/%73%n", "", "./%73%n/" },
-};
-
-START_TEST(the_location_with_a_slash_is_relative)
-{
-	ck_assert_str_eq(target_slash_location(str_of(slashes[_i].path), str_of(slashes[_i].query), &arena),
-			 slashes[_i].location);
-}
-END_TEST
-
-START_TEST(the_location_is_made_of_the_slices_only)
-{
-	struct str text = str_of("/dir?query#more");
-	struct str path = { text.at, 4 }, query = { text.at + 5, 5 };
-
-	ck_assert_str_eq(target_slash_location(path, query, &arena), "./dir/?query");
-}
-END_TEST
-
-static const struct {
 	const char *authority, *host;
 } hosts[] = {
 	{ "example.org", "example.org" },
@@ -290,9 +260,6 @@ int main(void)
 	tcase_add_test(tests, a_path_too_long_for_memory_is_our_fault);
 	tcase_add_test(tests, a_very_long_path_is_resolved);
 	tcase_add_test(tests, no_mixture_of_pieces_gets_out);
-	tcase_add_loop_test(tests, the_location_with_a_slash_is_relative, 0,
-			    sizeof(slashes) / sizeof(slashes[0]));
-	tcase_add_test(tests, the_location_is_made_of_the_slices_only);
 	tcase_add_loop_test(tests, a_host_is_lowered_and_stripped, 0, sizeof(hosts) / sizeof(hosts[0]));
 	tcase_add_loop_test(tests, what_is_no_host_is_refused, 0, sizeof(no_hosts) / sizeof(no_hosts[0]));
 	tcase_add_test(tests, a_nul_is_in_no_host);
