@@ -97,10 +97,23 @@ static bool is_bare(const struct setting *row)
 /* The default as it would be written in the file. */
 static void default_text(const struct setting *row, char *text, size_t bytes)
 {
-	const char *quote = is_bare(row) ? "" : "\"";
-	bool is_array = row->type == SETTING_STRINGS;
+	const char *quote = is_bare(row) ? "" : "\"", *def = row->def;
+	size_t at;
 
-	snprintf(text, bytes, "%s%s%s%s%s", is_array ? "[ " : "", quote, row->def, quote, is_array ? " ]" : "");
+	if (row->type != SETTING_STRINGS) {
+		snprintf(text, bytes, "%s%s%s", quote, def, quote);
+		return;
+	}
+	at = (size_t)snprintf(text, bytes, "[");
+	while (*def != '\0' && at < bytes) {
+		size_t len = strcspn(def, " ");
+
+		at += (size_t)snprintf(text + at, bytes - at, "%s \"%.*s\"", def != row->def ? "," : "",
+				       (int)len, def);
+		def += len + (def[len] != '\0');
+	}
+	if (at < bytes)
+		snprintf(text + at, bytes - at, " ]");
 }
 
 static void put_default(const struct setting *row)
@@ -141,7 +154,9 @@ static void put_setting(const struct setting *row, const char *name)
 	put_allowed(row);
 	if (row->def != NULL)
 		put_default(row);
-	if (row->required)
+	if (row->required && row->instead != NULL)
+		printf("Required, unless there is\n.Va %s .\n", row->instead);
+	else if (row->required)
 		fputs("Required.\n", stdout);
 	if (row->type != SETTING_LIST)
 		printf("Counts:\n.Em %s .\n", when_words[row->when]);

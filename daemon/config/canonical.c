@@ -68,9 +68,10 @@ static void print_instance(struct printer *out, const struct schema *schema, voi
 static void print_list(struct printer *out, const struct setting *row, void *instance)
 {
 	struct items *items = setting_field(row, instance);
+	const char *dot = strchr(row->name, '.');
 
 	indent(out);
-	put(out, "%s = (\n", row->name);
+	put(out, "%s = (\n", dot != NULL ? dot + 1 : row->name);
 	out->depth++;
 	for (unsigned i = 0; i < items->count; i++) {
 		indent(out);

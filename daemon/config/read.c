@@ -170,6 +170,19 @@ static void *instance_of(struct reader *reader, const struct schema *schema)
 	return NULL;
 }
 
+/* Also says when there are both the row and what may stand in its place. */
+static bool is_missing(struct reader *reader, const struct scope *scope, const struct setting *row)
+{
+	const char *origin = setting_origin_of(scope->schema, scope->instance, row->name), *instead = NULL;
+
+	if (row->instead != NULL)
+		instead = setting_origin_of(scope->schema, scope->instance, row->instead);
+	if (origin != NULL && instead != NULL)
+		problems_add(reader->problems, "%s: %s and %s exclude each other", instead, row->name,
+			     row->instead);
+	return row->required && origin == NULL && instead == NULL;
+}
+
 static void require_rows(struct reader *reader, const struct scope *scope, const struct scan_place *place)
 {
 	char text[256];
@@ -177,13 +190,15 @@ static void require_rows(struct reader *reader, const struct scope *scope, const
 	for (unsigned i = 0; i < scope->schema->count; i++) {
 		const struct setting *row = &scope->schema->settings[i];
 
-		if (!row->required || *setting_origin(scope->schema, scope->instance, i) != NULL)
+		if (!is_missing(reader, scope, row))
 			continue;
 		if (row->type == SETTING_SERVICE)
 			snprintf(text, sizeof(text),
 				 "a route needs a service, such as files = { root = \"/srv/www\"; };");
 		else
-			snprintf(text, sizeof(text), "%s is missing", row->name);
+			snprintf(text, sizeof(text), "%s%s%s is missing", row->name,
+				 row->instead != NULL ? " or " : "",
+				 row->instead != NULL ? row->instead : "");
 		if (place != NULL)
 			problem_at(reader, place->value_line, place->value_column, text);
 		else                    /* from the whole: the first line may be an include's */

@@ -271,33 +271,52 @@ bool setting_store(const struct setting *row, const struct raw *raw, const char 
 	return refuse(row, "a single value", err);
 }
 
-/* A default is written as in the file, without quotes: what it means follows from the row's type. */
-static struct raw raw_default(const struct setting *row, const char **one)
+/* The words of `def`; false when out of memory. */
+static bool default_strings(const struct setting *row, struct strings *strings, struct arena *arena)
+{
+	char *rest = arena_copy(arena, str_of(row->def));
+	char *word;
+
+	strings->at = arena_alloc(arena, (strlen(row->def) / 2 + 1) * sizeof(*strings->at));
+	if (rest == NULL || strings->at == NULL)
+		return false;
+	while ((word = strsep(&rest, " ")) != NULL)
+		strings->at[strings->count++] = word;
+	return true;
+}
+
+/* A default is written as in the file, without quotes: what it means follows from the row's type.  False when
+ * out of memory. */
+static bool raw_default(const struct setting *row, struct raw *raw, struct arena *arena)
 {
 	uint64_t number = 0;
 
-	if (row->type == SETTING_BOOL)
-		return (struct raw){ .kind = RAW_BOOL, .truth = strcmp(row->def, "true") == 0 };
-	if (row->type == SETTING_INTEGER || row->type == SETTING_COUNT)
-		if (str_to_u64(str_of(row->def), &number))
-			return (struct raw){ .kind = RAW_NUMBER, .number = (long long)number };
-	if (row->type == SETTING_STRINGS) {
-		*one = row->def;
-		return (struct raw){ .kind = RAW_STRINGS, .strings = { 1, one } };
+	*raw = (struct raw){ .kind = RAW_STRING, .text = row->def };
+	if (row->type == SETTING_BOOL) {
+		raw->kind = RAW_BOOL;
+		raw->truth = strcmp(row->def, "true") == 0;
 	}
-	return (struct raw){ .kind = RAW_STRING, .text = row->def };
+	if ((row->type == SETTING_INTEGER || row->type == SETTING_COUNT) &&
+	    str_to_u64(str_of(row->def), &number)) {
+		raw->kind = RAW_NUMBER;
+		raw->number = (long long)number;
+	}
+	if (row->type != SETTING_STRINGS)
+		return true;
+	raw->kind = RAW_STRINGS;
+	return default_strings(row, &raw->strings, arena);
 }
 
 bool setting_store_defaults(const struct schema *schema, void *instance, struct arena *arena, struct err *err)
 {
 	for (unsigned i = 0; i < schema->count; i++) {
 		const struct setting *row = &schema->settings[i];
-		const char *one;
 		struct raw raw;
 
 		if (row->def == NULL)
 			continue;
-		raw = raw_default(row, &one);
+		if (!raw_default(row, &raw, arena))
+			return out_of_memory(err);
 		if (!setting_store(row, &raw, NULL, instance, arena, err))
 			return err_add(err, "default");
 	}

@@ -67,12 +67,7 @@ static bool drop_segment(struct path *path)
 	return true;
 }
 
-/* Judges the dots of a decoded segment: an escaped dot is a dot, because the file system would see one. */
-static bool is_hidden(const struct path *path, struct str name)
-{
-	return name.at[0] == '.' && !(path->len == 1 && str_equal(name, str_of(".well-known")));
-}
-
+/* An escaped dot is a dot, because the file system would see one. */
 static unsigned add_segment(struct path *path, struct str segment)
 {
 	struct str name = { path->text + path->len, 0 };
@@ -83,8 +78,6 @@ static unsigned add_segment(struct path *path, struct str segment)
 		return 0;
 	if (str_equal(name, str_of("..")))
 		return drop_segment(path) ? 0 : 400;
-	if (is_hidden(path, name))
-		return 404;
 	path->len += name.len;
 	return 0;
 }
@@ -114,6 +107,20 @@ unsigned target_resolve(struct str path, struct arena *arena, struct str *resolv
 	built.text[built.len] = '\0';                   /* what was dropped may still stand behind it */
 	*resolved = (struct str){ built.text, built.len };
 	return 0;
+}
+
+bool target_is_hidden(struct str path, size_t from)
+{
+	static const char known[] = "/.well-known";
+	size_t known_len = sizeof(known) - 1;
+
+	if (from == 0 && str_has_prefix(path, str_of(known)) &&
+	    (path.len == known_len || path.at[known_len] == '/'))
+		from = known_len;
+	for (size_t i = from; i + 1 < path.len; i++)
+		if (path.at[i] == '/' && path.at[i + 1] == '.')
+			return true;
+	return false;
 }
 
 /* unreserved and sub-delims (RFC 3986, 2.3 and 2.2); the percent sign is looked at where it stands. */

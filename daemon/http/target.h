@@ -9,10 +9,14 @@
  * segments (RFC 3986, 5.2.4) and folds repeated slashes.  The result is in the arena, terminated, begins with
  * "/" and ends with "/" exactly when the target names a directory ("/a/", "/a/.", "/a/b/..").
  *
- * Returns 0, or the status to answer with, by the first segment that is wrong: 400 for an invalid escape, an
- * encoded NUL or slash, or a ".." that leads above the root; 404 for a segment that begins with a dot, except
- * ".well-known" as the first one (hidden files are nobody's business); 500 when out of memory. */
+ * Returns 0, or the status to answer with: 400 for an invalid escape, an encoded NUL or slash, or a ".." that
+ * leads above the root; 500 when out of memory.  Any other byte may be in a name, as in a file's: what is no
+ * UTF-8, or says "." in an overlong form of it, is not "." and means nothing. */
 unsigned target_resolve(struct str path, struct arena *arena, struct str *resolved);
+
+/* True when a segment of the resolved `path` at or behind the slash at `from` begins with a dot.
+ * ".well-known" is for everybody as the first segment of the whole (RFC 8615, 3), what is in it is not. */
+bool target_is_hidden(struct str path, size_t from);
 
 /* Room for the longest host that the parser lets through, and its terminator. */
 enum { TARGET_HOST_BYTES = 256 };

@@ -6,7 +6,7 @@
  * leads back below the root. The walk does both: it opens each segment with O_NOFOLLOW, so that none can be
  * swapped for a symlink unseen, and puts a symlink's target in its place. A target may lead out of the root;
  * the walk then goes on outside, with nothing but O_PATH, until it meets the root's own directory (the same
- * device and inode) and goes on from the root's descriptor. What it has not met by the end is not below it. */
+ * device and inode) and goes on from the root's descriptor. What has not met it by the end is not below. */
 #include "beneath.h"
 
 #include "base/fd.h"
@@ -24,7 +24,7 @@ enum {
 	OPEN_FLAGS = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,      /* a FIFO would wait for its writer */
 	LOOK_FLAGS = O_PATH | O_CLOEXEC,
 	MOST_SYMLINKS = 40,             /* as the kernel (path_resolution(7)) */
-	MOST_STEPS = 8192,              /* a symlink's author must not keep the loop busy: "a/../a/../a ..." */
+	MOST_STEPS = 8192,              /* no symlink shall keep the loop busy: "a/../a/../a ..." */
 	TRIES = 8,
 };
 
@@ -97,7 +97,8 @@ static int open_plain(int root, const char *path, int flags)
 		segment[len] = '\0';
 		more = path[len] == '/' && path[len + 1] != '\0';
 		next = openat(fd >= 0 ? fd : root, segment,
-			      O_NOFOLLOW | (more ? LOOK_FLAGS : flags) | (path[len] == '/' ? O_DIRECTORY : 0));
+			      O_NOFOLLOW | (more ? LOOK_FLAGS : flags) |
+				      (path[len] == '/' ? O_DIRECTORY : 0));
 		if (next < 0)
 			return -1;
 		fd_close(&fd);

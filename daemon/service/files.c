@@ -6,109 +6,84 @@
  * for. */
 #include "files.h"
 
-#include "beneath.h"
 #include "files_answer.h"
+#include "files_find.h"
 
 #include "http/exchange.h"
 #include "http/location.h"
-#include "http/route.h"
 
 #include "base/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 
-struct settings {
-	const char *root;
-	struct strings index;
-	bool listing;
-};
+/* In the order of enum beneath_policy. */
+static const char *const policies[] = { "deny", "inside", "all", NULL };
+
+#define AT(member) .offset = offsetof(struct files_settings, member)
+
+static bool has_dots(const char *path)
+{
+	for (; *path != '\0'; path += strcspn(path, "/")) {
+		path += strspn(path, "/");
+		if (path[0] == '.' && strspn(path, ".") <= 2 && strcspn(path, "/") == strspn(path, "."))
+			return true;
+	}
+	return false;
+}
+
+static bool check_try(const char *text, struct err *err)
+{
+	if (text[0] != '/' || has_dots(text))
+		return err_set(err, "\"%s\" is no path below the root: such as \"/index.html\", without"
+				    " \".\" and \"..\"", text);
+	return true;
+}
+
+static bool check_index(const char *text, struct err *err)
+{
+	if (text[0] == '/' || text[strlen(text) - 1] == '/' || has_dots(text))
+		return err_set(err, "\"%s\" is no file in a directory: such as \"index.html\"", text);
+	return true;
+}
 
 static const struct setting rows[] = {
-	{ "root", SETTING_PATH, .required = true, .example = "\"/srv/www\"",
-	  .offset = offsetof(struct settings, root),
-	  .help = "the directory whose files are served; looked up anew for each request" },
+	{ "root", SETTING_PATH, .required = true, .instead = "alias", .example = "\"/srv/www\"",
+	  AT(root),
+	  .help = "the directory whose files are served: what the request's path has behind the route's match"
+		  " is looked for in it; looked up anew for each request" },
+	{ "alias", SETTING_PATH, .example = "\"/usr/share/icons/drover.ico\"",
+	  AT(alias),
+	  .help = "what stands for the route's match: a directory, as with root, or a single file, which"
+		  " answers for the match itself" },
 	{ "index", SETTING_STRINGS, .def = "index.html", .example = "[ \"index.html\" ]",
-	  .offset = offsetof(struct settings, index),
+	  .check = check_index, AT(index),
 	  .help = "the files that answer for a directory; the first one that exists" },
-	{ "listing", SETTING_BOOL, .def = "false",
-	  .offset = offsetof(struct settings, listing),
+	{ "try", SETTING_STRINGS, .example = "[ \"/index.html\" ]", .check = check_try, AT(try),
+	  .help = "paths below the root, the first of which that exists answers, with 200, where there is"
+		  " nothing else: for an application that has its own routes; absent: 404" },
+	{ "listing", SETTING_BOOL, .def = "false", AT(listing),
 	  .help = "list a directory that has no index. Not available in this version: true is refused, and "
 		  "such a directory is 404" },
+	{ "symlinks", SETTING_CHOICE, .def = "inside", .choices = policies, AT(symlinks),
+	  .example = "\"deny\"",
+	  .help = "which symlinks below the root are followed: none (deny), those that lead to something"
+		  " below the root, by whatever way (inside), or all. Others get 403. Those in the path of the root"
+		  " itself always are" },
+	{ "dotfiles", SETTING_BOOL, .def = "false", AT(dotfiles),
+	  .help = "serve what has a name that begins with a dot; otherwise it is 404, but for .well-known at"
+		  " the top" },
 };
 
 const struct schema files_schema = {
 	.name = "files",
 	.settings = rows,
 	.count = sizeof(rows) / sizeof(rows[0]),
-	.bytes = sizeof(struct settings),
+	.bytes = sizeof(struct files_settings),
 	.help = "serves the files of a directory",
 };
 
-/* ---- opening ---------------------------------------------------------------------------------------- */
-
-/* What is not listed is "there is nothing here": ENOENT, ENOTDIR, ENAMETOOLONG, ENXIO (a socket) ... */
-static const struct {
-	int error;
-	unsigned status;
-} statuses[] = {
-	{ EACCES, 403 }, { EPERM, 403 }, { ELOOP, 403 },
-	{ EXDEV, 403 },         /* leaves the root */
-	{ EMFILE, 500 }, { ENFILE, 500 }, { ENOMEM, 500 }, { EIO, 500 }, { EAGAIN, 500 },
-};
-
-static unsigned status_of(int error)
-{
-	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
-		if (statuses[i].error == error)
-			return statuses[i].status;
-	return 404;
-}
-
-static struct str last_segment(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return str_of(slash != NULL ? slash + 1 : path);
-}
-
-/* Opens `path` below `root`; 0, or the status that says why not. */
-static unsigned open_file(int root, const char *path, struct file *file)
-{
-	file->fd = beneath_open(root, path, BENEATH_INSIDE);
-	file->name = last_segment(path);
-	if (file->fd < 0)
-		return status_of(errno);
-	return fstat(file->fd, &file->stat) < 0 ? status_of(errno) : 0;
-}
-
-/* `directory` ends with a slash or is empty.  A directory without an index is nothing to see. */
-static unsigned open_index(int root, const struct strings *index, const char *directory,
-			   struct exchange *exchange, struct file *file)
-{
-	unsigned status = 404;
-
-	for (unsigned i = 0; i < index->count && status == 404; i++) {
-		const char *path = arena_printf(&exchange->arena, "%s%s", directory, index->at[i]);
-
-		if (path == NULL)
-			return 500;
-		fd_close(&file->fd);
-		status = open_file(root, path, file);
-		if (status == 0 && !S_ISREG(file->stat.st_mode))
-			status = 404;
-	}
-	return status;
-}
-
-/* The part of the path that is below the route, without slashes in front. */
-static const char *path_below(const struct exchange *exchange)
-{
-	const char *path = exchange->path.at + exchange->route->match.len;
-
-	return path + strspn(path, "/");
-}
+/* ---- starting ----------------------------------------------------------------------------------------- */
 
 static unsigned redirect(struct exchange *exchange)
 {
@@ -122,71 +97,84 @@ static unsigned redirect(struct exchange *exchange)
 	return 301;
 }
 
-/* 0 with a regular file, 301 with a filled answer, or the status of an error. */
-static unsigned find_file(struct exchange *exchange, const struct settings *settings, int root,
-			  struct file *file)
-{
-	const char *path = path_below(exchange);
-	unsigned status;
-
-	if (exchange->path.at[exchange->path.len - 1] == '/')
-		return open_index(root, &settings->index, path, exchange, file);
-	status = open_file(root, path[0] != '\0' ? path : ".", file);
-	if (status != 0)
-		return status;
-	if (S_ISDIR(file->stat.st_mode))
-		return redirect(exchange);
-	return S_ISREG(file->stat.st_mode) ? 0 : 404;
-}
-
-/* ---- starting ----------------------------------------------------------------------------------------- */
-
 static enum answer fail(struct exchange *exchange, unsigned status)
 {
 	exchange_error(exchange, status);
 	return ANSWERED;
 }
 
-static enum answer files_start(struct exchange *exchange, const void *opaque)
+static enum answer answer(struct exchange *exchange, const struct files_settings *settings,
+			  const struct files_place *place)
 {
-	const struct settings *settings = opaque;
-	int root AUTO_CLOSE = open(settings->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct file file = { .fd = -1 };
-	unsigned status;
+	unsigned status = files_find(exchange, settings, place, &file);
 	enum answer answer = ANSWERED;
 
-	if (root < 0)
-		return fail(exchange, status_of(errno));
-	status = find_file(exchange, settings, root, &file);
-	if (status == 0)
+	if (status == 0 && S_ISREG(file.stat.st_mode))
 		answer = files_answer(exchange, &file);
-	else if (status != 301)
-		answer = fail(exchange, status);
+	else if (status == 0)           /* a directory to list: see files_check */
+		answer = fail(exchange, 404);
+	else if (status != 301 || redirect(exchange) != 301)
+		answer = fail(exchange, status != 301 ? status : 500);
 	fd_close(&file.fd);
 	return answer;
+}
+
+static enum answer files_start(struct exchange *exchange, const void *settings)
+{
+	struct files_place place = { .root = -1 };
+	unsigned status = files_locate(exchange, settings, &place);
+	enum answer result;
+
+	if (status != 0)
+		return fail(exchange, status);
+	result = answer(exchange, settings, &place);
+	fd_close(&place.root);
+	return result;
 }
 
 /* ---- before it is served ------------------------------------------------------------------------------ */
 
 /* Root who reads "permission denied" wants to know whose. */
-static bool cannot_open_root(const char *root, int error, struct err *err)
+static bool cannot_open(const char *setting, const char *path, int error, struct err *err)
 {
 	if (error != EACCES)
-		return err_sys(err, error, "root %s", root);
+		return err_sys(err, error, "%s %s", setting, path);
 	return err_set(err,
-		       "root %s: %s (workers open it as uid %u: it and the directories above it must let them"
+		       "%s %s: %s (workers open it as uid %u: it and the directories above it must let them"
 		       " in)",
-		       root, strerror(error), geteuid());
+		       setting, path, strerror(error), geteuid());
+}
+
+static bool check_alias(const char *alias, struct err *err)
+{
+	int fd AUTO_CLOSE = open(alias, O_PATH | O_CLOEXEC);
+	struct stat stat;
+
+	if (fd < 0 || fstat(fd, &stat) < 0)
+		return cannot_open("alias", alias, errno, err);
+	if (!S_ISDIR(stat.st_mode) && !S_ISREG(stat.st_mode))
+		return err_set(err, "alias %s: neither a directory nor a file", alias);
+	if (faccessat(AT_FDCWD, alias, S_ISDIR(stat.st_mode) ? X_OK : R_OK, AT_EACCESS) < 0)
+		return cannot_open("alias", alias, errno, err);
+	return true;
+}
+
+static bool check_root(const char *path, struct err *err)
+{
+	int root AUTO_CLOSE = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return (root >= 0 && faccessat(root, ".", X_OK, AT_EACCESS) == 0) ||
+	       cannot_open("root", path, errno, err);
 }
 
 static bool files_check(const void *opaque, const char **setting, struct err *err)
 {
-	const struct settings *settings = opaque;
-	int root AUTO_CLOSE = open(settings->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct files_settings *settings = opaque;
 
-	*setting = "root";
-	if (root < 0 || faccessat(root, ".", X_OK, AT_EACCESS) < 0)
-		return cannot_open_root(settings->root, errno, err);
+	*setting = settings->alias != NULL ? "alias" : "root";
+	if (settings->alias != NULL ? !check_alias(settings->alias, err) : !check_root(settings->root, err))
+		return false;
 	*setting = "listing";
 	if (settings->listing)
 		return err_set(err, "listing: directory listings are not available in this version");

@@ -5,6 +5,8 @@
 #include "base/log_writer.h"
 #include "http/access_log.h"
 #include "http/date.h"
+#include "service/files.h"
+#include "service/files_find.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -248,11 +250,7 @@ END_TEST
 
 START_TEST(a_root_that_is_not_there_is_refused)
 {
-	struct {
-		const char *root;
-		struct strings index;
-		bool listing;
-	} settings = { .root = "/nonexistent" };
+	struct files_settings settings = { .root = "/nonexistent" };
 	const char *setting;
 	struct err err;
 
@@ -263,11 +261,7 @@ END_TEST
 
 START_TEST(listings_are_refused)
 {
-	struct {
-		const char *root;
-		struct strings index;
-		bool listing;
-	} settings = { .root = "/", .listing = true };
+	struct files_settings settings = { .root = "/", .listing = true };
 	const char *setting;
 	struct err err;
 

@@ -65,6 +65,15 @@ static const struct {
 	{ "/.well-known/acme-challenge/x", "/.well-known/acme-challenge/x" },
 	{ "//%2ewell-known/x", "/.well-known/x" },
 	{ "/a/../.well-known/x", "/.well-known/x" },
+	{ "/.git/../a", "/a" },
+	{ "/...", "/..." }, { "/..a", "/..a" }, { "/.a.", "/.a." },
+	/* "." and "/" in forms that UTF-8 forbids are no dots and no slashes */
+	{ "/%c0%ae%c0%ae/a", "/\xc0\xae\xc0\xae/a" },
+	{ "/a%c0%afb", "/a\xc0\xaf" "b" },
+	{ "/%e0%80%ae%f0%80%80%ae", "/\xe0\x80\xae\xf0\x80\x80\xae" },
+	{ "/a%c0%80", "/a\xc0\x80" },
+	{ "/%5c%5chost%5cx", "/\\\\host\\x" },
+	{ "/c:%5cx", "/c:\\x" },
 };
 
 START_TEST(a_good_path_is_resolved)
@@ -90,12 +99,7 @@ static const struct {
 	{ "/%", 400 }, { "/%4", 400 }, { "/%4g", 400 }, { "/%g4", 400 }, { "/%%41", 400 }, { "/a%2", 400 },
 	{ "/% 1", 400 }, { "/%+1", 400 }, { "/%-1", 400 }, { "/%4/1", 400 },
 	{ "/a%00", 400 }, { "/%00", 400 }, { "/a%00.html", 400 }, { "/a%2fb", 400 }, { "/a%2Fb", 400 },
-	{ "/.git", 404 }, { "/.git/config", 404 }, { "/a/.htaccess", 404 }, { "/%2ehtaccess", 404 },
-	{ "/...", 404 }, { "/a/...", 404 }, { "/..a", 404 }, { "/.git/../a", 404 },
-	{ "/a/.well-known/x", 404 }, { "/.well-known2", 404 }, { "/.well-know", 404 },
-	{ "/.WELL-KNOWN", 404 },
-	{ "/.well-known/.x", 404 }, { "/.well-known/.well-known", 404 },
-	{ "/.git/%zz", 404 }, { "/%zz/.git", 400 },
+	{ "/.git/%zz", 400 }, { "/%c0%", 400 }, { "/%u002e%u002e/", 400 },
 };
 
 START_TEST(a_bad_path_gets_its_status)
@@ -104,6 +108,29 @@ START_TEST(a_bad_path_gets_its_status)
 
 	ck_assert_uint_eq(resolve(str_of(bad[_i].path), &resolved), bad[_i].status);
 	ck_assert_str_eq(resolved.at, "untouched");
+}
+END_TEST
+
+static const struct {
+	const char *path;
+	size_t from;
+	bool hidden;
+} dots[] = {
+	{ "/", 0, false }, { "/a.b/c.", 0, false }, { "/.git", 0, true }, { "/.git/config", 0, true },
+	{ "/a/.htaccess", 0, true }, { "/...", 0, true }, { "/..a", 0, true }, { "/a/.b/", 0, true },
+	{ "/.well-known", 0, false }, { "/.well-known/", 0, false }, { "/.well-known/a/b", 0, false },
+	{ "/a/.well-known/x", 0, true }, { "/.well-known2", 0, true }, { "/.well-know", 0, true },
+	{ "/.WELL-KNOWN", 0, true }, { "/.well-known/.x", 0, true }, { "/.well-known/.well-known", 0, true },
+	{ "/.well-known/a/.x/b", 0, true },
+	/* what the operator matched */
+	{ "/.git", 5, false }, { "/.git/config", 5, false }, { "/.git/.x", 5, true }, { "/a/.x", 2, true },
+	{ "/.well-known/x", 12, false }, { "/.well-known/.x", 12, true }, { "/a/.well-known/x", 2, true },
+};
+
+START_TEST(a_name_with_a_dot_is_hidden)
+{
+	ck_assert_msg(target_is_hidden(str_of(dots[_i].path), dots[_i].from) == dots[_i].hidden, "%s",
+		      dots[_i].path);
 }
 END_TEST
 
@@ -157,10 +184,10 @@ START_TEST(no_mixture_of_pieces_gets_out)
 			continue;
 		ck_assert_msg(resolved.at[0] == '/' && strlen(resolved.at) == resolved.len, "%s", path);
 		ck_assert_msg(strstr(resolved.at, "//") == NULL, "%s", path);
-		ck_assert_msg(strstr(resolved.at + 1, "/.") == NULL, "%s gave %s", path, resolved.at);
-		if (resolved.len > 1 && resolved.at[1] == '.')
-			ck_assert_msg(strncmp(resolved.at, "/.well-known", 12) == 0, "%s gave %s", path,
-				      resolved.at);
+		strcat(path, "/");
+		ck_assert_uint_eq(resolve(str_of(path), &resolved), 0);
+		ck_assert_msg(strstr(resolved.at, "/./") == NULL && strstr(resolved.at, "/../") == NULL,
+			      "%s gave %s", path, resolved.at);
 	}
 }
 END_TEST
@@ -256,6 +283,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, NULL, give_memory_back);
 	tcase_add_loop_test(tests, a_good_path_is_resolved, 0, sizeof(good) / sizeof(good[0]));
 	tcase_add_loop_test(tests, a_bad_path_gets_its_status, 0, sizeof(bad) / sizeof(bad[0]));
+	tcase_add_loop_test(tests, a_name_with_a_dot_is_hidden, 0, sizeof(dots) / sizeof(dots[0]));
 	tcase_add_test(tests, a_raw_nul_is_refused);
 	tcase_add_test(tests, a_path_too_long_for_memory_is_our_fault);
 	tcase_add_test(tests, a_very_long_path_is_resolved);

@@ -1,0 +1,185 @@
+/* files_find.c - which file answers a request.
+ *
+ * Called by files.c. Every path is looked up anew and each file is opened once, so that a request that comes
+ * after a rename or an unlink sees what is there now. Fails with the status that the errno stands for. */
+#include "files_find.h"
+
+#include "http/exchange.h"
+#include "http/route.h"
+#include "http/target.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+/* What is not listed is "there is nothing here": ENOENT, ENOTDIR, ENAMETOOLONG, ENXIO (a socket) ... */
+static const struct {
+	int error;
+	unsigned status;
+} statuses[] = {
+	{ EACCES, 403 }, { EPERM, 403 }, { ELOOP, 403 },
+	{ EXDEV, 403 },         /* leaves the root */
+	{ EMFILE, 500 }, { ENFILE, 500 }, { ENOMEM, 500 }, { EIO, 500 }, { EAGAIN, 500 },
+};
+
+static unsigned status_of(int error)
+{
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+		if (statuses[i].error == error)
+			return statuses[i].status;
+	return 404;
+}
+
+/* ---- where ------------------------------------------------------------------------------------------ */
+
+/* The part of the path that is below the route, without slashes in front. */
+static const char *path_below(const struct exchange *exchange)
+{
+	const char *path = exchange->path.at + exchange->route->match.len;
+
+	return path + strspn(path, "/");
+}
+
+/* An alias may be a file, for the path of the match alone: its directory is the root then.  How it gets there
+ * is the operator's business. */
+static unsigned locate_file(const char *alias, struct files_place *place)
+{
+	const char *slash = strrchr(alias, '/');
+	char directory[PATH_MAX];
+	size_t len = slash != NULL ? (size_t)(slash - alias) : 0;
+
+	if (slash == NULL || len >= sizeof(directory) || place->path[0] != '\0' || place->directory)
+		return 404;
+	memcpy(directory, alias, len);
+	memcpy(directory + len, "/", 2);
+	place->root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (place->root < 0)
+		return status_of(errno);
+	place->path = slash + 1;
+	place->policy = BENEATH_ALL;
+	return 0;
+}
+
+unsigned files_locate(const struct exchange *exchange, const struct files_settings *settings,
+		      struct files_place *place)
+{
+	const char *root = settings->root != NULL ? settings->root : settings->alias;
+
+	place->path = path_below(exchange);
+	place->directory = exchange->path.at[exchange->path.len - 1] == '/';
+	place->policy = settings->symlinks;
+	place->root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (place->root >= 0)
+		return 0;
+	return errno == ENOTDIR && settings->alias != NULL ? locate_file(root, place) : status_of(errno);
+}
+
+/* ---- which ------------------------------------------------------------------------------------------ */
+
+/* A search under way. */
+struct search {
+	struct exchange *exchange;
+	const struct files_settings *settings;
+	const struct files_place *place;
+	struct file *file;
+};
+
+static struct str last_segment(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return str_of(slash != NULL ? slash + 1 : path);
+}
+
+/* Opens `path`, whatever it is; 0, or the status that says why not. */
+static unsigned open_any(const struct search *search, const char *path)
+{
+	struct file *file = search->file;
+
+	fd_close(&file->fd);
+	file->fd = beneath_open(search->place->root, path, search->place->policy);
+	file->name = last_segment(path);
+	if (file->fd < 0)
+		return status_of(errno);
+	return fstat(file->fd, &file->stat) < 0 ? status_of(errno) : 0;
+}
+
+/* A directory is 301: it has no body, but its own place. */
+static unsigned open_file(const struct search *search, const char *path)
+{
+	unsigned status = open_any(search, path);
+
+	if (status != 0)
+		return status;
+	if (S_ISDIR(search->file->stat.st_mode))
+		return 301;
+	return S_ISREG(search->file->stat.st_mode) ? 0 : 404;
+}
+
+/* `directory` ends with a slash or is empty.  The first index that exists counts, readable or not. */
+static unsigned open_index(const struct search *search, const char *directory)
+{
+	const struct strings *index = &search->settings->index;
+	unsigned status = 404;
+
+	for (unsigned i = 0; i < index->count && status == 404; i++) {
+		const char *path =
+			arena_printf(&search->exchange->arena, "%s%s", directory, index->at[i]);
+
+		if (path == NULL)
+			return 500;
+		status = open_file(search, path);
+		if (status == 301)
+			status = 404;
+	}
+	return status;
+}
+
+/* The directory itself, where it may be looked into. */
+static unsigned open_listing(const struct search *search, const char *directory)
+{
+	unsigned status = search->settings->listing ? open_any(search, directory) : 404;
+
+	if (status != 0)
+		return status;
+	return S_ISDIR(search->file->stat.st_mode) ? 0 : 404;
+}
+
+static unsigned open_directory(const struct search *search, const char *directory)
+{
+	unsigned status = open_index(search, directory);
+
+	return status == 404 ? open_listing(search, directory) : status;
+}
+
+/* What stands in for a file that is not there.  It sends nobody elsewhere. */
+static unsigned open_fallback(const struct search *search, const char *path)
+{
+	size_t len;
+	unsigned status;
+
+	path += strspn(path, "/");
+	len = strlen(path);
+	if (len == 0 || path[len - 1] == '/')
+		return open_index(search, path);
+	status = open_file(search, path);
+	return status == 301 ? 404 : status;
+}
+
+unsigned files_find(struct exchange *exchange, const struct files_settings *settings,
+		    const struct files_place *place, struct file *file)
+{
+	struct search search = { exchange, settings, place, file };
+	unsigned status;
+
+	/* as if they were not there; and nothing stands in for them, which would say that they are nothing */
+	if (!settings->dotfiles && target_is_hidden(exchange->path, exchange->route->match.len))
+		return 404;
+	status = place->directory ? open_directory(&search, place->path) : open_file(&search, place->path);
+	for (unsigned i = 0; i < settings->try.count && status == 404; i++)
+		status = open_fallback(&search, settings->try.at[i]);
+	return status;
+}

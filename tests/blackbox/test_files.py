@@ -1,0 +1,236 @@
+"""Which file answers: root and alias, index and try, symlinks, hidden names; every test in every accept mode."""
+
+import contextlib
+import os
+import shutil
+import unittest
+
+import drover
+from drover import Drover
+from test_http import in_every_mode
+
+
+class Tree:
+    """One daemon whose routes differ in their settings; `site` is served by most of them."""
+    accept = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.other = drover.temporary_directory()
+        cls.addClassCleanup(shutil.rmtree, cls.other, ignore_errors=True)
+        cls.put("icon.ico", "icon")
+        cls.put("docs/a.txt", "docs a")
+        cls.put("docs/index.html", "docs index")
+        cls.server = Drover({"accept": cls.accept, "sites": [{"routes": [{"match": "/", "respond": {}}]}]})
+        cls.addClassCleanup(cls.server.close)
+        root = cls.server.site
+        routes = [{"match": match, "files": {**({} if "alias" in more else {"root": root}), **more}}
+                  for match, more in cls.routes(root).items()]
+        cls.server.configure({"sites": [{"routes": routes}]})
+        status, text = cls.server.reload()
+        assert status == 0, text
+
+    @classmethod
+    def put(cls, name, content):
+        path = os.path.join(cls.other, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(content)
+
+    @classmethod
+    def routes(cls, root):
+        return {"/": {}, "/deny": {"symlinks": "deny"}, "/all": {"symlinks": "all"}, "/dots": {"dotfiles": True},
+                "/.git": {}, "/spa": {"try": ["/none", "/app.html"]}, "/dir-spa": {"try": ["/sub/"]},
+                "/alias": {"alias": cls.other + "/docs"}, "/favicon.ico": {"alias": cls.other + "/icon.ico"},
+                "/alias/deeper": {"alias": cls.other}}
+
+    def link(self, target, name):
+        path = self.server.path(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.symlink(target, path)
+
+    def assert_answers(self, target, status, body=None):
+        response = self.server.get(target)
+        self.assertEqual(response.status, status, target)
+        if body is not None:
+            self.assertEqual(response.body, body.encode(), target)
+        return response
+
+
+class Places(Tree):
+    def test_an_alias_stands_for_the_match(self):
+        self.assert_answers("/alias/a.txt", 200, "docs a")
+        self.assert_answers("/alias/", 200, "docs index")
+        self.assert_answers("/alias/none", 404)
+        self.assert_answers("/alias", 301)
+        self.assert_answers("/alias/deeper/docs/a.txt", 200, "docs a")
+        self.assert_answers("/aliases/a.txt", 404)
+
+    def test_an_alias_may_be_a_file(self):
+        response = self.assert_answers("/favicon.ico", 200, "icon")
+        self.assertEqual(response.header("content-type"), "image/vnd.microsoft.icon")
+        for target in ("/favicon.ico/", "/favicon.ico/x", "/favicon.ico/../favicon.icon"):
+            self.assert_answers(target, 404)
+
+    def test_an_alias_is_replaced_by_a_rename(self):
+        for text in ("new 1", "new 2"):
+            self.put("icon.new", text)
+            os.rename(self.other + "/icon.new", self.other + "/icon.ico")
+            self.assert_answers("/favicon.ico", 200, text)
+        self.put("icon.ico", "icon")
+
+    def test_a_fallback_answers_for_what_is_not_there(self):
+        self.server.write("app.html", "<p>app\n")
+        self.server.write("there.txt", "there")
+        os.makedirs(self.server.path("empty"), exist_ok=True)
+        self.assert_answers("/spa/there.txt", 200, "there")
+        for target in ("/spa/route", "/spa/a/b/c", "/spa/route/", "/spa/empty/", "/spa/there.txt/x"):
+            response = self.assert_answers(target, 200, "<p>app\n")
+            self.assertEqual(response.header("content-type"), "text/html; charset=utf-8")
+        self.assert_answers("/spa/empty", 301)
+        self.assert_answers("/spa", 301)
+
+    def test_a_fallback_does_not_hide_a_refusal(self):
+        self.server.write("app.html", "<p>app\n")
+        self.link("/etc/passwd", "leaves")
+        os.chmod(self.server.write("secret", "secret"), 0)
+        self.assert_answers("/spa/leaves", 403)
+        self.assert_answers("/spa/secret", 403)
+        self.assert_answers("/spa/.git/config", 404)
+
+    def test_a_fallback_may_be_a_directory(self):
+        self.server.write("sub/index.html", "<p>sub\n")
+        self.assert_answers("/dir-spa/nothing", 200, "<p>sub\n")
+
+    def test_hidden_files_are_served_where_that_is_asked_for(self):
+        self.server.write(".dot/.file", "dots")
+        self.server.write("config", "of git")
+        self.assert_answers("/dots/.dot/.file", 200, "dots")
+        self.assert_answers("/.dot/.file", 404)
+        self.assert_answers("/.git/config", 200, "of git")      # the operator's match has the dot
+        self.assert_answers("/.git/.dot/.file", 404)
+
+    def test_what_was_hidden_and_left_again_is_not_hidden(self):
+        self.assert_answers("/.git/../index.html", 200, "<p>hello\n")
+
+
+class Symlinks(Tree):
+    def setUp(self):
+        self.server.write("sub/file", "inside")
+        self.put("outside", "outside")
+
+    def test_an_absolute_link_to_what_lies_inside(self):
+        self.link(self.server.path("sub/file"), "absolute")
+        self.link(self.server.path("sub"), "absolute-dir")
+        self.link("../site/sub/file", "round")
+        for target in ("/absolute", "/absolute-dir/file", "/round"):
+            self.assert_answers(target, 200, "inside")
+
+    def test_by_whatever_way_it_leads_back(self):
+        alias = os.path.join(self.other, "alias")
+        os.symlink(self.server.site, alias)
+        self.addCleanup(os.unlink, alias)
+        self.link(alias + "/sub/file", "by-alias")
+        self.assert_answers("/by-alias", 200, "inside")
+
+    def test_a_link_that_leaves(self):
+        self.link(self.other + "/outside", "leaves")
+        self.link(self.server.site + "/../outside", "sly")
+        self.link(self.other + "/none", "leaves-for-nothing")
+        for target in ("/leaves", "/sly", "/leaves-for-nothing"):
+            self.assert_answers(target, 403)
+        self.assert_answers("/all/leaves", 200, "outside")
+        self.assert_answers("/all/leaves-for-nothing", 404)
+
+    def test_no_link_at_all(self):
+        self.link("sub/file", "relative")
+        self.link("sub", "relative-dir")
+        for target in ("/relative", "/relative-dir/file"):
+            self.assert_answers(target, 200, "inside")
+            self.assert_answers("/deny" + target, 403)
+        self.assert_answers("/deny/sub/file", 200, "inside")
+
+
+class Freshness(Tree):
+    """A request that is sent after a change returned sees it; each change is made several times."""
+
+    def request(self, target):
+        response = self.client.request(target)
+        return response.status, response.body
+
+    def setUp(self):
+        self.client = self.server.client()
+        self.addCleanup(self.client.close)
+
+    def test_a_file(self):
+        for number in range(20):
+            self.server.write("new", f"{number}")
+            os.rename(self.server.path("new"), self.server.path("fresh"))
+            self.assertEqual(self.request("/fresh"), (200, b"%d" % number))
+            os.unlink(self.server.path("fresh"))
+            self.assertEqual(self.request("/fresh")[0], 404)
+
+    def test_a_symlink(self):
+        for number in range(20):
+            self.server.write(f"target{number}", f"{number}")
+            self.link(f"target{number}", "next")
+            os.rename(self.server.path("next"), self.server.path("current"))
+            self.assertEqual(self.request("/current"), (200, b"%d" % number))
+
+    def test_any_directory_on_the_way(self):
+        for name in ("one", "two"):
+            self.put(f"{name}/www/root/f", name)
+        current = self.other + "/current"
+        os.symlink("one", current)
+        with Drover({"accept": self.accept, "sites": [{"routes": [
+                {"match": "/", "files": {"root": current + "/www/root"}}]}]}) as server:
+            with server.client() as client:
+                for number in range(20):
+                    name = ("one", "two")[number % 2]
+                    os.symlink(name, current + ".next")
+                    os.rename(current + ".next", current)
+                    self.assertEqual(client.request("/f").body, name.encode())
+                os.rename(self.other + "/two", self.other + "/three")
+                self.assertEqual(client.request("/f").status, 404)
+                os.rename(self.other + "/three", self.other + "/two")
+                self.assertEqual(client.request("/f").body, b"two")
+
+
+class Refused(unittest.TestCase):
+    """Settings that mean nothing, with their place."""
+
+    def check(self, files, *expected):
+        directory = drover.temporary_directory()
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        path = directory + "/drover.conf"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write('listen = ( { address = "127.0.0.1:1"; } );\nsites = ( { routes = ( { match = "/"; files = {\n'
+                       + files.replace("DIR", directory) + "\n}; } ); } );\n")
+        result = drover.run("-t", "-c", path)
+        self.assertEqual(result.returncode == 0, not expected, result.stderr)
+        for text in expected:
+            self.assertIn(text, result.stderr)
+
+    def test_root_and_alias(self):
+        self.check('root = "DIR";')
+        self.check('alias = "DIR";')
+        self.check('alias = "DIR/drover.conf";')
+        self.check('root = "DIR"; alias = "DIR";', ":3:", ": root and alias exclude each other")
+        self.check('listing = false;', "root or alias is missing")
+        self.check('alias = "DIR/none";', ":3:9: ", "/none: No such file")
+        self.check('alias = "/dev/null";', ":3:9: ", "neither a directory nor a file")
+
+    def test_paths_and_words(self):
+        self.check('root = "DIR"; try = [ "index.html" ];', "is no path below the root")
+        self.check('root = "DIR"; try = [ "/a/../b" ];', "is no path below the root")
+        self.check('root = "DIR"; try = [ "/a", "/..a", "/b.." ];')
+        self.check('root = "DIR"; index = [ "/index.html" ];', "is no file in a directory")
+        self.check('root = "DIR"; index = [ "../x" ];', "is no file in a directory")
+        self.check('root = "DIR"; symlinks = "maybe";', '"deny", "inside" or "all"')
+
+
+in_every_mode(globals(), Places, Symlinks, Freshness)
+
+if __name__ == "__main__":
+    unittest.main()
