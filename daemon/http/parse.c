@@ -39,10 +39,16 @@ static const bool token_bytes[256] = {
 	['0' ... '9'] = true, ['A' ... 'Z'] = true, ['^' ... 'z'] = true, ['|'] = true, ['~'] = true,
 };
 
-/* pchar, "/" and "?" (RFC 3986, 3.3 and 3.4); "%" only as the beginning of an escape. */
-static const bool uri_bytes[256] = {
-	['!'] = true, ['$' ... ';'] = true, ['='] = true, ['?' ... 'Z'] = true, ['_'] = true,
+/* pchar and "/" (RFC 3986, 3.3); "%" only as the beginning of an escape. */
+static const bool path_bytes[256] = {
+	['!'] = true, ['$' ... ';'] = true, ['='] = true, ['@' ... 'Z'] = true, ['_'] = true,
 	['a' ... 'z'] = true, ['~'] = true,
+};
+
+/* What browsers leave as it is in a query (the WHATWG's URL standard, 1.3), which is more than RFC 3986 allows
+ * there: brackets, braces, "|", "^", "\", "`", and "%" wherever. It names no file. */
+static const bool query_bytes[256] = {
+	['!'] = true, ['$' ... ';'] = true, ['='] = true, ['?' ... '~'] = true,
 };
 
 static const struct {
@@ -160,15 +166,18 @@ static bool has_good_escapes(struct str text)
 /* Splits what is behind the authority. */
 static bool read_path_and_query(const struct head *head, struct span rest)
 {
-	struct str text = text_of(head, rest);
+	struct str text = text_of(head, rest), path = text, query = { text.at, 0 };
 	const char *mark = memchr(text.at, '?', text.len);
-	uint32_t path_len = mark != NULL ? (uint32_t)(mark - text.at) : rest.len;
 
-	if (!consists_of(text, uri_bytes) || !has_good_escapes(text))
+	if (mark != NULL) {
+		path.len = (size_t)(mark - text.at);
+		query = (struct str){ mark + 1, text.len - path.len - 1 };
+	}
+	if (!consists_of(path, path_bytes) || !has_good_escapes(path) || !consists_of(query, query_bytes))
 		return false;
-	head->request->path = (struct span){ rest.at, path_len };
+	head->request->path = (struct span){ rest.at, (uint32_t)path.len };
 	if (mark != NULL)
-		head->request->query = (struct span){ rest.at + path_len + 1, rest.len - path_len - 1 };
+		head->request->query = (struct span){ rest.at + (uint32_t)path.len + 1, (uint32_t)query.len };
 	return true;
 }
 
