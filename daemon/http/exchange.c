@@ -214,7 +214,7 @@ void exchange_end(struct exchange *exchange)
 	task_drop(exchange->task);
 	timer_cancel(&exchange->timer);
 	if (exchange->conn != NULL)     /* a zeroed one has no file, but its descriptor reads as 0 */
-		fd_close(&exchange->response.file_fd);
+		exchange_drop_body(exchange);
 	exchange_unpin(exchange);
 	access_log_unpin(exchange->log);
 	exchange->log = NULL;
@@ -236,6 +236,26 @@ void exchange_resume(struct exchange *exchange)
 		exchange->on_resume(exchange);
 }
 
+char *exchange_buffer(struct exchange *exchange, size_t len)
+{
+	struct response *response = &exchange->response;
+
+	exchange_drop_body(exchange);
+	response->buffer =
+		pool_get(&exchange->engine->pool, EXCHANGE_HEAD_BYTES + len, &response->buffer_size);
+	return response->buffer != NULL ? response->buffer + EXCHANGE_HEAD_BYTES : NULL;
+}
+
+void exchange_drop_body(struct exchange *exchange)
+{
+	struct response *response = &exchange->response;
+
+	if (response->buffer != NULL)
+		pool_put(&exchange->engine->pool, response->buffer, response->buffer_size);
+	response->buffer = NULL;
+	fd_close(&response->file_fd);
+}
+
 void exchange_timer(struct exchange *exchange, uint64_t after_ns)
 {
 	loop_timer(exchange->engine->loop, &exchange->timer, after_ns);
@@ -249,7 +269,7 @@ void exchange_error(struct exchange *exchange, unsigned status)
 					"%s</title>\n<h1>%u %s</h1>\n<p>%s</p>\n",
 					status, reason->phrase, status, reason->phrase, reason->hint);
 
-	fd_close(&exchange->response.file_fd);
+	exchange_drop_body(exchange);
 	exchange->response = (struct response){
 		.status = status,
 		.content_type = str_of("text/html; charset=utf-8"),

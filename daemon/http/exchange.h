@@ -16,23 +16,34 @@
 /* A pulled source of body bytes. */
 enum body_kind {
 	BODY_NONE,
-	BODY_MEMORY, /* `memory`: in the exchange's arena, or static (never the generation's) */
+	BODY_MEMORY, /* `memory`: in the exchange's arena or buffer, or static (never the generation's) */
 	BODY_FILE, /* `file_fd` (the exchange closes it) from `offset`, `length` bytes */
 	BODY_STREAM, /* pull(): length unknown (chunked) unless response.length_known */
 };
+
+enum { EXCHANGE_HEAD_BYTES = 1024 };    /* the place for a head in front of a body in a buffer */
 
 struct response {
 	unsigned status;
 	struct str content_type;        /* absent: none */
 	struct str location, etag, allow;       /* absent: none */
-	time_t last_modified;           /* 0: none */
+	struct str content_encoding, content_range, vary;       /* absent: none */
+	bool accept_ranges;             /* a Range would have been looked at */
+	bool last_modified_known;
+	time_t last_modified;
 	struct str extra;               /* further whole header lines, each with CRLF; absent: none */
 	bool length_known;              /* Content-Length is `length` */
 	uint64_t length;
 	enum body_kind body;
 	struct str memory;
+	char *buffer;                   /* see exchange_buffer; NULL: none */
+	size_t buffer_size;
 	int file_fd;
 	off_t offset;
+	void *source;                   /* what `unchanged` and `pull` know, in the exchange's arena */
+	/* Of a BODY_FILE: asked before its last bytes are sent.  False: it was written to, and the connection
+	 * is cut, so that no mixture looks whole.  NULL: nobody cares. */
+	bool (*unchanged)(struct exchange *exchange);
 	/* Fills up to `room` bytes.  IO_OK with *got > 0, IO_AGAIN (the service calls exchange_resume later),
 	 * IO_EOF, IO_ERROR (the connection is cut). */
 	enum io (*pull)(struct exchange *exchange, char *buffer, size_t room, size_t *got);
@@ -96,6 +107,14 @@ void exchange_resume(struct exchange *exchange);
 /* Fills in a small readable answer for `status` (400, 404 ...) in place of whatever was there. Never
  * fails. */
 void exchange_error(struct exchange *exchange, unsigned status);
+
+/* Room for a body of `len` bytes in a buffer of the pool, which the exchange gives back: where it begins;
+ * NULL when there is none.  What is written there and is the response's `memory` goes out together with the
+ * head, which gets its place in front of it. */
+char *exchange_buffer(struct exchange *exchange, size_t len);
+
+/* Lets go of the buffer and of the file, if any. */
+void exchange_drop_body(struct exchange *exchange);
 
 /* Arms the exchange's timer `after_ns` from now. */
 void exchange_timer(struct exchange *exchange, uint64_t after_ns);

@@ -38,6 +38,7 @@ static bool get_out(struct http1 *http, size_t room)
 	struct pool *pool = &http->conn->engine->pool;
 
 	http->out_len = http->out_at = 0;
+	http->body_at = SIZE_MAX;
 	if (http->out_size >= room)
 		return true;
 	pool_put(pool, http->out, http->out_size);
@@ -48,14 +49,46 @@ static bool get_out(struct http1 *http, size_t room)
 	return http->out != NULL;
 }
 
+/* The body lies in a buffer that has a place for the head in front of it: then both are one piece. */
+static bool adopt_buffer(struct http1 *http, struct framing framing)
+{
+	struct response *response = &http->exchange.response;
+	size_t len;
+
+	if (!framing.body || response->body != BODY_MEMORY || response->buffer == NULL ||
+	    response_head_room(response) > EXCHANGE_HEAD_BYTES)
+		return false;
+	pool_put(&http->conn->engine->pool, http->out, http->out_size);
+	http->out = response->buffer;
+	http->out_size = response->buffer_size;
+	response->buffer = NULL;
+	len = response_head(&http->exchange, framing, http->out);
+	http->out_at = EXCHANGE_HEAD_BYTES - len;
+	memmove(http->out + http->out_at, http->out, len);
+	http->body_at = EXCHANGE_HEAD_BYTES;
+	http->out_len = EXCHANGE_HEAD_BYTES + response->memory.len;
+	return true;
+}
+
+static bool write_head(struct http1 *http, struct framing framing)
+{
+	if (adopt_buffer(http, framing))
+		return true;
+	if (!get_out(http, response_head_room(&http->exchange.response)))
+		return false;
+	http->out_len = response_head(&http->exchange, framing, http->out);
+	return true;
+}
+
 static void begin_body(struct http1 *http, struct framing framing)
 {
 	const struct response *response = &http->exchange.response;
+	bool in_out = http->body_at != SIZE_MAX;
 
 	http->body = framing.body ? response->body : BODY_NONE;
 	http->chunked = framing.chunked;
 	http->stream_ended = false;
-	http->memory = http->body == BODY_MEMORY ? response->memory : (struct str){ 0 };
+	http->memory = http->body == BODY_MEMORY && !in_out ? response->memory : (struct str){ 0 };
 	http->file_at = response->offset;
 	http->left = response->length_known ? response->length : UINT64_MAX;
 }
@@ -68,9 +101,8 @@ enum step http1_answer(struct http1 *http)
 	bool keep = request->keep_alive && !request->has_body && !http->failed && !last;
 	struct framing framing = response_framing(exchange, keep);
 
-	if (!get_out(http, response_head_room(&exchange->response)))
+	if (!write_head(http, framing))
 		return http1_no_memory(http);
-	http->out_len = response_head(exchange, framing, http->out);
 	http->keep = framing.keep_alive;
 	begin_body(http, framing);
 	count_status(exchange->engine, exchange->response.status);
@@ -93,6 +125,16 @@ static void account(struct http1 *http, size_t sent)
 	http->conn->engine->counters[COUNT_BYTES_SENT] += sent;
 }
 
+/* `out` has been sent up to `to`. */
+static void account_out(struct http1 *http, size_t to)
+{
+	size_t from = http->out_at > http->body_at ? http->out_at : http->body_at;
+
+	if (to > from)
+		http->exchange.sent_bytes += to - from;
+	http->out_at = to;
+}
+
 /* The rest of `out` and of a memory body, in one call. */
 static enum step send_buffers(struct http1 *http)
 {
@@ -112,10 +154,10 @@ static enum step send_buffers(struct http1 *http)
 		return after_io(io);
 	account(http, sent);
 	if (sent < out_left) {
-		http->out_at += sent;
+		account_out(http, http->out_at + sent);
 		return STEP_ON;
 	}
-	http->out_at = http->out_len;
+	account_out(http, http->out_len);
 	sent -= out_left;
 	if (sent > 0)           /* else there may be no memory at all, and no pointer to add to */
 		http->memory = (struct str){ http->memory.at + sent, http->memory.len - sent };
@@ -130,12 +172,29 @@ static enum step file_shrank(struct http1 *http)
 	return STEP_CLOSE;
 }
 
+/* What would end the answer must not do so when the file is another one by now. */
+static enum step file_changed(struct http1 *http)
+{
+	engine_count(http->conn->engine, COUNT_FILE_CHANGED);
+	return STEP_CLOSE;
+}
+
+static bool is_changed(struct http1 *http, uint64_t len)
+{
+	const struct response *response = &http->exchange.response;
+
+	return len == http->left && response->unchanged != NULL && !response->unchanged(&http->exchange);
+}
+
 static enum step send_file(struct http1 *http)
 {
 	size_t len = http->left < http->bytes_left ? (size_t)http->left : http->bytes_left, sent;
-	enum io io = http->conn->transport->send_file(http->conn, http->exchange.response.file_fd,
-						      &http->file_at, len, &sent);
+	enum io io;
 
+	if (is_changed(http, len))
+		return file_changed(http);
+	io = http->conn->transport->send_file(http->conn, http->exchange.response.file_fd, &http->file_at,
+					      len, &sent);
 	if (io == IO_EOF)
 		return file_shrank(http);
 	if (io != IO_OK)
@@ -157,6 +216,8 @@ static enum step read_file(struct http1 *http)
 	got = pread(http->exchange.response.file_fd, http->out, len, http->file_at);
 	if (got <= 0)
 		return file_shrank(http);
+	if (is_changed(http, (uint64_t)got))
+		return file_changed(http);
 	http->out_len = (size_t)got;
 	http->file_at += got;
 	http->left -= (size_t)got;

@@ -31,6 +31,7 @@ struct http1 {
 
 	char *out;                      /* the response head, later pieces of the body */
 	size_t out_size, out_len, out_at;
+	size_t body_at;                 /* where the body begins in `out`; SIZE_MAX: not in there */
 	enum body_kind body;            /* what follows `out` */
 	bool chunked;
 	bool stream_ended;

@@ -110,7 +110,7 @@ static char *put_modified(char *out, const struct response *response)
 {
 	char date[DATE_BYTES];
 
-	if (response->last_modified == 0)
+	if (!response->last_modified_known)
 		return out;
 	date_format(response->last_modified, date);
 	return put_field(out, "Last-Modified: ", str_of(date));
@@ -126,7 +126,8 @@ static char *put_connection(char *out, struct framing framing)
 size_t response_head_room(const struct response *response)
 {
 	return FIXED_BYTES + response->content_type.len + response->location.len + response->etag.len +
-	       response->allow.len + response->extra.len;
+	       response->allow.len + response->content_encoding.len + response->content_range.len +
+	       response->vary.len + response->extra.len;
 }
 
 size_t response_head(const struct exchange *exchange, struct framing framing, char *out)
@@ -138,9 +139,14 @@ size_t response_head(const struct exchange *exchange, struct framing framing, ch
 	at = put_field(at, "Date: ", str_of(wall_clock(exchange->engine->loop)->date));
 	if (!status_without_body(response->status))
 		at = put_field(at, "Content-Type: ", response->content_type);
+	at = put_field(at, "Content-Encoding: ", response->content_encoding);
+	at = put_field(at, "Content-Range: ", response->content_range);
 	at = put_length(at, response, framing);
 	at = put_modified(at, response);
 	at = put_field(at, "ETag: ", response->etag);
+	at = put_field(at, "Vary: ", response->vary);
+	if (response->accept_ranges)
+		at = put_text(at, "Accept-Ranges: bytes\r\n");
 	at = put_field(at, "Location: ", response->location);
 	at = put_field(at, "Allow: ", response->allow);
 	at = put(at, response->extra);

@@ -35,6 +35,7 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_TIMEOUTS] = "timeouts",
 	[COUNT_DRAIN_CUT] = "drain_cut",
 	[COUNT_FILE_SHRANK] = "file_shrank",
+	[COUNT_FILE_CHANGED] = "file_changed",
 	[COUNT_ACCESS_LOG_DROPPED] = "access_log_dropped",
 	[COUNT_ERROR_LOG_DROPPED] = "error_log_dropped",
 	[COUNT_STATUS_2XX] = "status_2xx",

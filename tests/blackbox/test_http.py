@@ -61,7 +61,7 @@ class Files(Http):
         self.assertEqual(response.body, b"some text\n")
         self.assertEqual(response.header("content-length"), "10")
         self.assertEqual(response.header("content-type"), "text/plain; charset=utf-8")
-        self.assertRegex(response.header("etag"), r'^"[^"]+"$')
+        self.assertRegex(response.header("etag"), r'^W/"[^"]+"$')  # it was written just now
         for name in ("date", "last-modified"):
             self.assertRegex(response.header(name), r"^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT$")
 
@@ -235,17 +235,6 @@ class Files(Http):
             received = 0
         self.assertLess(received, LARGE)
         self.assertEqual(self.get("/").status, 200)
-
-    def test_a_file_that_grows_is_sent_as_it_was_announced(self):
-        path = self.server.write("grows", pattern(LARGE))
-        client = Client(self.server.address, receive_buffer=16384)
-        self.addCleanup(client.close)
-        client.send(client.head("/grows"))
-        with open(path, "ab") as file:
-            file.write(b"more" * 1000)
-        response = client.response()
-        self.assertEqual(len(response.body), int(response.header("content-length")))
-        self.assertEqual(client.request("/").status, 200)
 
 
 class Beneath(Http):

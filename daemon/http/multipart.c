@@ -1,0 +1,62 @@
+/* multipart.c - what is between the ranges of a multipart/byteranges content (RFC 9110, 14.6; RFC 2046, 5.1).
+ *
+ * Pure; called by services that answer with several ranges. Fails only for want of memory. */
+#include "multipart.h"
+
+/* Everything but the boundary, the type and the numbers. */
+#define DELIMITER "\r\n--"
+#define TYPE "\r\nContent-Type: "
+#define RANGE "\r\nContent-Range: bytes "
+#define END_OF_HEAD "\r\n\r\n"
+#define END_OF_ALL "--\r\n"
+
+enum { CRLF_BYTES = 2 };
+
+struct str multipart_content_range(struct range range, uint64_t length, struct arena *arena)
+{
+	return str_of(arena_printf(arena, "bytes %llu-%llu/%llu", (unsigned long long)range.first,
+				   (unsigned long long)(range.first + range.len - 1),
+				   (unsigned long long)length));
+}
+
+/* The line end in front of a boundary belongs to it; in front of the first there is nothing to end. */
+struct str multipart_head(const struct multipart *multipart, struct range range, bool first,
+			  struct arena *arena)
+{
+	const char *text = arena_printf(
+		arena, DELIMITER "%.*s" TYPE "%.*s" RANGE "%llu-%llu/%llu" END_OF_HEAD,
+		(int)multipart->boundary.len, multipart->boundary.at, (int)multipart->type.len,
+		multipart->type.at, (unsigned long long)range.first,
+		(unsigned long long)(range.first + range.len - 1), (unsigned long long)multipart->length);
+
+	return str_of(text != NULL && first ? text + CRLF_BYTES : text);
+}
+
+struct str multipart_tail(const struct multipart *multipart, struct arena *arena)
+{
+	return str_of(arena_printf(arena, DELIMITER "%.*s" END_OF_ALL, (int)multipart->boundary.len,
+				   multipart->boundary.at));
+}
+
+static uint64_t digits_of(uint64_t number)
+{
+	uint64_t digits = 1;
+
+	for (; number >= 10; number /= 10)
+		digits++;
+	return digits;
+}
+
+uint64_t multipart_length(const struct multipart *multipart, const struct ranges *ranges)
+{
+	uint64_t fixed = strlen(DELIMITER TYPE RANGE "-/" END_OF_HEAD) + multipart->boundary.len +
+			 multipart->type.len + digits_of(multipart->length);
+	uint64_t length = strlen(DELIMITER END_OF_ALL) + multipart->boundary.len - CRLF_BYTES;
+
+	for (unsigned i = 0; i < ranges->count; i++) {
+		struct range range = ranges->at[i];
+
+		length += fixed + digits_of(range.first) + digits_of(range.first + range.len - 1) + range.len;
+	}
+	return length;
+}
