@@ -298,8 +298,7 @@ static const struct setting rows[] = {
 	{ "log.level", SETTING_CHOICE, .def = "info", .choices = log_level_names, AT(log_level),
 	  .help = "the least important events that are logged" },
 	{ "log.error", SETTING_PATH, .def = "stderr", .choices = error_words, AT(log_error),
-	  .example = "\"journal\"",
-	  .check = check_error_log,
+	  .example = "\"journal\"", .check = check_error_log,
 	  .help = "where events go: stderr (the journal, under systemd), syslog, journal (with fields of its "
 		  "own) or a file" },
 	{ "log.format", SETTING_CHOICE, .def = "text", .choices = log_format_names, AT(log_format),
@@ -328,7 +327,17 @@ static const struct setting rows[] = {
 	  AT(request_head_ns),
 	  .help = "from the first byte of a request to the end of its head; a slower client gets 408" },
 	{ "timeouts.keep_alive", SETTING_DURATION, .def = "60s", .min = "100ms", .max = "1d",
-	  AT(keep_alive_ns), .help = "how long a connection may be idle between requests" },
+	  AT(keep_alive_ns),
+	  .help = "how long a connection may be idle between requests; clients are told in whole seconds "
+		  "(Keep-Alive: timeout=)" },
+	{ "timeouts.keep_alive_grace", SETTING_DURATION, .def = "1s", .min = "0", .max = "1m",
+	  AT(keep_alive_grace_ns),
+	  .help = "how much longer an idle connection stays open than its client was told, for a request "
+		  "that "
+		  "is on its way" },
+	{ "timeouts.body", SETTING_DURATION, .def = "10s", .min = "100ms", .max = "10m", AT(body_ns),
+	  .help = "how long the body of a request is read that is answered without it; then, or when it "
+		  "pauses for a second, the answer is sent and the connection ends" },
 	{ "timeouts.send", SETTING_DURATION, .def = "30s", .min = "100ms", .max = "1h", AT(send_ns),
 	  .help = "how long a client may take nothing of an answer before its connection is cut" },
 	{ "timeouts.drain", SETTING_DURATION, .def = "30s", .min = "0", .max = "1d", AT(drain_ns),
@@ -346,6 +355,8 @@ static const struct setting rows[] = {
 	  .help = "the most bytes of header fields in a request; more get 431" },
 	{ "limits.headers", SETTING_INTEGER, .def = "100", .min = "1", .max = "1000", AT(headers),
 	  .help = "the most header fields in a request; more get 431" },
+	{ "limits.body", SETTING_SIZE, .def = "1m", .min = "0", .max = "1g", AT(body_bytes),
+	  .help = "the largest body of a request; a larger one gets 413" },
 	{ "limits.connections", SETTING_INTEGER, .def = "16384", .min = "1", .max = "1000000",
 	  AT(connections),
 	  .help = "the most connections of one worker, within what limits.open_files leaves; idle ones make"

@@ -58,7 +58,8 @@ struct config {
 	unsigned access_sample;
 	uint64_t access_slow_ns;
 	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_delay_ns, drain_ns, prepare_ns;
-	uint64_t request_line_bytes, header_bytes;
+	uint64_t body_ns, keep_alive_grace_ns;
+	uint64_t request_line_bytes, header_bytes, body_bytes;
 	unsigned headers, connections, open_files, max_generations, max_draining;
 };
 

@@ -13,11 +13,15 @@
 enum {
 	EXCHANGES_A_TURN = 16,
 	BYTES_A_TURN = 512 * 1024,
-	LINGER_BYTES = 1024 * 1024,     /* a client that sends more than this does not listen */
 	SCRATCH_BYTES = 16 * 1024,
 };
 
-#define LINGER_NS (2 * CLOCK_S)
+/* A client that still sends behind its last answer may be busy with that, and read only then. */
+#define LINGER_PAUSE_NS (2 * CLOCK_S)
+#define LINGER_NS (30 * CLOCK_S)
+
+/* The longest pause in a body that nobody waits for. */
+#define BODY_PAUSE_NS CLOCK_S
 
 /* ---- the state and its timer ------------------------------------------------------------------------ */
 
@@ -85,7 +89,8 @@ static uint64_t own_or(uint64_t own_ns, uint64_t common_ns)
 	return own_ns != 0 ? own_ns : common_ns;
 }
 
-/* An idle connection's deadline by the current generation: a new one must send a request, an old one may. */
+/* An idle connection's deadline by the current generation: a new one must send a request, an old one may. What
+ * the client was told is shorter than what counts, or its next request would cross our FIN on the way. */
 static void arm_idle(struct conn *conn)
 {
 	const struct config *config = conn->engine->generation->config;
@@ -93,7 +98,7 @@ static void arm_idle(struct conn *conn)
 	uint64_t due = conn->since_ns, now = conn->engine->loop->now_ns;
 
 	if (conn->served > 0)
-		due += own_or(rules->keep_alive_ns, config->keep_alive_ns);
+		due += own_or(rules->keep_alive_ns, config->keep_alive_ns) + config->keep_alive_grace_ns;
 	else
 		due += own_or(rules->request_head_ns, config->request_head_ns);
 
@@ -111,7 +116,7 @@ static enum step start_linger(struct http1 *http)
 	http->begun = false;
 	release_buffers(http);
 	http1_enter(http, STAGE_LINGER);
-	http->linger_left = LINGER_BYTES;
+	http->until_ns = http->conn->engine->loop->now_ns + LINGER_NS;
 	conn_leaves(http->conn);
 	if (!http->conn->ended)
 		http->conn->transport->shutdown(http->conn);
@@ -129,9 +134,6 @@ static enum step stage_linger(struct http1 *http)
 	io = http->conn->transport->recv(http->conn, scratch, sizeof(scratch), &got);
 	if (io != IO_OK)
 		return io == IO_AGAIN ? STEP_WAIT : STEP_CLOSE;
-	if (got >= http->linger_left)
-		return STEP_CLOSE;
-	http->linger_left -= got;
 	http->bytes_left -= got < http->bytes_left ? got : http->bytes_left;
 	return STEP_ON;
 }
@@ -141,7 +143,7 @@ static bool client_is_done(const struct http1 *http)
 {
 	const struct request *request = &http->exchange.request;
 
-	return !http->failed && !request->keep_alive && !request->has_body && http->in_at == http->in_len &&
+	return !http->failed && !request->keep_alive && http->body_read && http->in_at == http->in_len &&
 	       !http->conn->readable;
 }
 
@@ -169,26 +171,34 @@ static void begin_exchange(struct http1 *http)
 		.headers = config->headers,
 	};
 	http->head_ns = own_or(http->conn->listener->rules->request_head_ns, config->request_head_ns);
+	http->keep_alive_ns = own_or(http->conn->listener->rules->keep_alive_ns, config->keep_alive_ns);
 	http->send_ns = own_or(http->conn->listener->rules->send_ns, config->send_ns);
 	http->begun = true;
-	http->failed = false;
+	http->failed = http->body_read = false;
 }
 
-static enum step refuse_head(struct http1 *http, unsigned status)
+enum step http1_refuse(struct http1 *http, unsigned status)
 {
 	http->failed = true;
-	engine_count(http->conn->engine, COUNT_PARSE_ERRORS);
+	if (status != 413)
+		engine_count(http->conn->engine, COUNT_PARSE_ERRORS);
 	exchange_error(&http->exchange, status);
 	return http1_answer(http);
 }
 
-static enum step start_exchange(struct http1 *http)
+static enum step take_request(struct http1 *http)
+{
+	http->in_at += http->parse.scanned;
+	engine_count(http->conn->engine, COUNT_REQUESTS);
+	http->exchanges_left--;
+	http->exchange.understood = true;
+	return http1_begin_body(http);
+}
+
+enum step http1_start(struct http1 *http)
 {
 	struct exchange *exchange = &http->exchange;
 
-	http->in_at += http->parse.scanned;
-	engine_count(exchange->engine, COUNT_REQUESTS);
-	http->exchanges_left--;
 	http1_enter(http, STAGE_WAITING);
 	if (exchange_start(exchange) == ANSWERED)
 		exchange->answered = true;
@@ -207,8 +217,8 @@ static enum step parse(struct http1 *http)
 	result = parse_head(&http->parse, &exchange->request, &http->limits, exchange->head,
 			    http->in_len - http->in_at, &exchange->arena, &status);
 	if (result == PARSE_DONE)
-		return start_exchange(http);
-	return result == PARSE_ERROR ? refuse_head(http, status) : STEP_ON;
+		return take_request(http);
+	return result == PARSE_ERROR ? http1_refuse(http, status) : STEP_ON;
 }
 
 /* Room behind in_len: moves the request to the front, or takes a larger buffer. */
@@ -296,10 +306,8 @@ static enum step stage_sending(struct http1 *http)
 /* ---- a serve ------------------------------------------------------------------------------------------ */
 
 static enum step (*const stages[STAGES])(struct http1 *) = {
-	[STAGE_HEAD] = stage_head,
-	[STAGE_WAITING] = stage_waiting,
-	[STAGE_SENDING] = stage_sending,
-	[STAGE_LINGER] = stage_linger,
+	[STAGE_HEAD] = stage_head,       [STAGE_BODY] = http1_body,     [STAGE_WAITING] = stage_waiting,
+	[STAGE_SENDING] = stage_sending, [STAGE_LINGER] = stage_linger,
 };
 
 static enum step work(struct http1 *http)
@@ -337,13 +345,24 @@ static void wait_to_send(struct http1 *http)
 	http->progress = false;
 }
 
+/* The next byte, or the end of it all. */
+static void wait_for_more(struct http1 *http, uint64_t pause_ns)
+{
+	struct conn *conn = http->conn;
+	uint64_t now = conn->engine->loop->now_ns, left = http->until_ns > now ? http->until_ns - now : 1;
+
+	conn_timer(conn, left < pause_ns ? left : pause_ns);
+}
+
 /* Nothing can be done before the next event: arms what limits that. */
 static enum served settle(struct http1 *http)
 {
 	struct conn *conn = http->conn;
 
 	if (http->stage == STAGE_LINGER)
-		arm_if_not(conn, LINGER_NS);
+		wait_for_more(http, LINGER_PAUSE_NS);
+	else if (http->stage == STAGE_BODY)
+		wait_for_more(http, BODY_PAUSE_NS);
 	else if (http->stage == STAGE_SENDING)
 		wait_to_send(http);
 	else if (http->stage == STAGE_HEAD && http->begun)
@@ -389,11 +408,19 @@ static enum served http1_ready(struct conn *conn)
 	return http == NULL ? SERVED_CLOSE : run(http);
 }
 
+/* A head that did not come gets 408; the answer does not wait for a body that nobody wants. */
 static enum served answer_timeout(struct http1 *http)
 {
-	http->failed = true;
-	exchange_error(&http->exchange, 408);
-	return http1_answer(http) == STEP_ON ? run(http) : SERVED_CLOSE;
+	enum step step;
+
+	if (http->stage == STAGE_BODY) {
+		step = http1_end_body(http);
+	} else {
+		http->failed = true;
+		exchange_error(&http->exchange, 408);
+		step = http1_answer(http);
+	}
+	return step == STEP_CLOSE ? SERVED_CLOSE : run(http);
 }
 
 static enum served http1_timeout(struct conn *conn)
@@ -403,7 +430,9 @@ static enum served http1_timeout(struct conn *conn)
 	if (http == NULL || http->stage == STAGE_LINGER)
 		return SERVED_CLOSE;
 	engine_count(conn->engine, COUNT_TIMEOUTS);
-	return http->stage == STAGE_HEAD && http->begun ? answer_timeout(http) : SERVED_CLOSE;
+	if (http->stage == STAGE_BODY || (http->stage == STAGE_HEAD && http->begun))
+		return answer_timeout(http);
+	return SERVED_CLOSE;
 }
 
 static enum served http1_adopt(struct conn *conn)
@@ -438,9 +467,8 @@ static void http1_close(struct conn *conn)
 static enum doing http1_doing(const struct conn *conn)
 {
 	static const enum doing doings[STAGES] = {
-		[STAGE_HEAD] = DOING_HEAD,
-		[STAGE_WAITING] = DOING_WAITING,
-		[STAGE_SENDING] = DOING_SENDING,
+		[STAGE_HEAD] = DOING_HEAD,       [STAGE_BODY] = DOING_HEAD,
+		[STAGE_WAITING] = DOING_WAITING, [STAGE_SENDING] = DOING_SENDING,
 		[STAGE_LINGER] = DOING_LEAVING,
 	};
 	const struct http1 *http = conn->state;

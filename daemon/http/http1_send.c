@@ -6,6 +6,8 @@
 #include "http1_state.h"
 #include "response.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -98,9 +100,10 @@ enum step http1_answer(struct http1 *http)
 	struct exchange *exchange = &http->exchange;
 	const struct request *request = &exchange->request;
 	bool last = exchange->last || exchange->engine->draining;
-	bool keep = request->keep_alive && !request->has_body && !http->failed && !last;
+	bool keep = request->keep_alive && http->body_read && !http->failed && !last;
 	struct framing framing = response_framing(exchange, keep);
 
+	framing.keep_alive_s = (unsigned)(http->keep_alive_ns / CLOCK_S);
 	if (!write_head(http, framing))
 		return http1_no_memory(http);
 	http->keep = framing.keep_alive;

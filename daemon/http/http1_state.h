@@ -1,14 +1,15 @@
 /* What http1 keeps for a connection that is not idle; shared by http1.c (stages, timers) and http1_send.c
- * (answers). */
+ * (answers), http1_body.c (what comes behind a head). */
 #ifndef HTTP_HTTP1_STATE_H
 #define HTTP_HTTP1_STATE_H
 
+#include "chunked.h"
 #include "exchange.h"
 #include "parse.h"
 
-/* A request's life: its head arrives, its service works on it, the answer goes out; and after a connection's
- * last answer what the client still sends is thrown away until it has seen our FIN. */
-enum stage { STAGE_HEAD, STAGE_WAITING, STAGE_SENDING, STAGE_LINGER, STAGES };
+/* A request's life: its head arrives, its body, its service works on it, the answer goes out; and after a
+ * connection's last answer what the client still sends is thrown away until it has seen our FIN. */
+enum stage { STAGE_HEAD, STAGE_BODY, STAGE_WAITING, STAGE_SENDING, STAGE_LINGER, STAGES };
 
 /* What a piece of work ended with.  ON: there is more to do at once. */
 enum step { STEP_ON, STEP_WAIT, STEP_CLOSE };
@@ -17,17 +18,20 @@ struct http1 {
 	struct conn *conn;
 	enum stage stage;
 	bool begun;                     /* the exchange is: bytes of its request are there */
-	bool failed;                    /* its head could not be parsed */
+	bool failed;                    /* its head or its body could not be parsed */
+	bool body_read;                 /* the next request begins at in_at: there was no body, or all of it came */
 	bool keep;                      /* the connection goes on after it */
 	bool progress;                  /* bytes went out since the send timer was armed */
 	unsigned exchanges_left;        /* of this serve's budget */
-	size_t bytes_left;              /* of this serve's budget; in STAGE_LINGER see linger_left too */
-	size_t linger_left;
+	size_t bytes_left;              /* of this serve's budget */
+	uint64_t until_ns;              /* the end of STAGE_BODY or STAGE_LINGER, whatever the client does */
 
 	char *in; /* bytes received: in[at..len) belong to this request or to later ones */
 	size_t in_size, in_len, in_at;
 	struct parse parse;
 	struct parse_limits limits;
+	struct chunked chunked_in;
+	uint64_t body_left;             /* of a request's body of known length */
 
 	char *out;                      /* the response head, later pieces of the body */
 	size_t out_size, out_len, out_at;
@@ -38,13 +42,29 @@ struct http1 {
 	struct str memory;              /* what is left of a BODY_MEMORY */
 	off_t file_at;
 	uint64_t left;                  /* of a BODY_FILE, or of a stream of known length */
-	uint64_t head_ns, send_ns;      /* the exchange's own copies: its generation may be gone */
+	uint64_t head_ns, send_ns, keep_alive_ns; /* the exchange's own copies: its generation may be gone */
 
 	struct exchange exchange;
 };
 
 /* The stage changes; the timer of the one before is disarmed. */
 void http1_enter(struct http1 *http, enum stage stage);
+
+/* Begins an exchange with what its head said about a body: to be read (STAGE_BODY), none, too large, or not
+ * wanted. */
+enum step http1_begin_body(struct http1 *http);
+
+/* STAGE_BODY: a piece of the body, which nobody wants, is checked and thrown away. */
+enum step http1_body(struct http1 *http);
+
+/* Nothing more is read of the body: the answer is the connection's last. */
+enum step http1_end_body(struct http1 *http);
+
+/* Starts the service; the body, if there is one, was read or will not be. */
+enum step http1_start(struct http1 *http);
+
+/* Answers a request that cannot be understood or is too large, and the connection ends. */
+enum step http1_refuse(struct http1 *http, unsigned status);
 
 /* The response is there: renders its head.  STEP_CLOSE when out of memory. */
 enum step http1_answer(struct http1 *http);

@@ -373,26 +373,56 @@ static unsigned check_host(const struct head *head)
 	return 0;
 }
 
-/* "chunked" must come once and last, or the body's end cannot be known (RFC 9112, 6.1 and 6.3); no other
- * coding is supported. */
+/* What Transfer-Encoding says. */
+struct codings {
+	unsigned chunked;               /* how often */
+	unsigned registered, unknown;
+	bool chunked_last, malformed;
+};
+
+/* Parameters belong to a coding; "chunked" has none, and what comes with some is not that (RFC 9112, 7.1). */
+static void count_coding(struct codings *codings, struct str element)
+{
+	static const char *const names[] = {
+		"gzip", "x-gzip", "deflate", "compress", "x-compress", "identity"
+	};
+	const char *mark = memchr(element.at, ';', element.len);
+	struct str name = str_trim(
+		(struct str){ element.at, mark != NULL ? (size_t)(mark - element.at) : element.len });
+	bool registered = false;
+
+	codings->chunked_last = mark == NULL && str_equal_nocase(name, str_of("chunked"));
+	if (codings->chunked_last) {
+		codings->chunked++;
+		return;
+	}
+	codings->malformed |= !is_token(name) || str_equal_nocase(name, str_of("chunked"));
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		registered |= str_equal_nocase(name, str_of(names[i]));
+	codings->registered += registered ? 1 : 0;
+	codings->unknown += registered ? 0 : 1;
+}
+
+/* "chunked" must come once and last, or the body's end cannot be known: 400 (RFC 9112, 6.1 and 6.3). No other
+ * coding is supported: 501, also where one that nobody has registered stands alone, for it might have said
+ * where the body ends. */
 static unsigned check_codings(const struct head *head)
 {
+	struct codings codings = { 0 };
 	struct header header;
-	unsigned index = 0, chunked = 0, others = 0;
-	bool chunked_last = false;
+	unsigned index = 0;
 
 	while (request_next(head->request, HEADER_TRANSFER_ENCODING, &index, &header)) {
 		struct str rest = text_of(head, header.value), coding;
 
-		while (str_next_element(&rest, &coding)) {
-			chunked_last = str_equal_nocase(coding, str_of("chunked"));
-			chunked += chunked_last ? 1 : 0;
-			others += chunked_last ? 0 : 1;
-		}
+		while (str_next_element(&rest, &coding))
+			count_coding(&codings, coding);
 	}
-	if (chunked != 1 || !chunked_last)
+	if (codings.malformed || codings.chunked > 1)
 		return 400;
-	return others > 0 ? 501 : 0;
+	if (codings.chunked == 1 && codings.chunked_last)
+		return codings.registered + codings.unknown > 0 ? 501 : 0;
+	return codings.chunked == 0 && codings.registered == 0 && codings.unknown > 0 ? 501 : 400;
 }
 
 /* RFC 9112, 6.2 lets a recipient repair several equal lengths; nobody honest sends them. */
@@ -407,6 +437,7 @@ static unsigned check_length(const struct head *head)
 	if (!str_to_u64(text_of(head, header.value), &length) || length > INT64_MAX)
 		return 400;
 	head->request->has_body = length > 0;
+	head->request->body_bytes = length;
 	return request_next(head->request, HEADER_CONTENT_LENGTH, &index, &header) ? 400 : 0;
 }
 
@@ -420,7 +451,7 @@ static unsigned check_framing(const struct head *head)
 		return check_length(head);
 	if (request->minor == 0 || has_field(request, HEADER_CONTENT_LENGTH))
 		return 400;
-	request->has_body = true;
+	request->has_body = request->chunked = true;
 	return check_codings(head);
 }
 

@@ -59,6 +59,8 @@ struct request {
 	struct header *headers;         /* header_count, in the order they came */
 	bool keep_alive;                /* the client wants the connection to go on (RFC 9112, 9.3) */
 	bool has_body;                  /* Content-Length over 0, or Transfer-Encoding */
+	bool chunked;                   /* the body is; else it has body_bytes */
+	uint64_t body_bytes;
 	bool expects_continue;          /* Expect: 100-continue, in HTTP/1.1 */
 	bool expects_other;             /* Expect has something else, in HTTP/1.1: 417 */
 };

@@ -116,11 +116,17 @@ static char *put_modified(char *out, const struct response *response)
 	return put_field(out, "Last-Modified: ", str_of(date));
 }
 
+/* The hint is for clients that would otherwise send into our FIN; what belongs to this connection only has to
+ * be named in Connection (RFC 9110, 7.6.1), and the option's name happens to be the field's. */
 static char *put_connection(char *out, struct framing framing)
 {
 	if (!framing.keep_alive)
 		return put_text(out, "Connection: close\r\n");
-	return framing.old_client ? put_text(out, "Connection: keep-alive\r\n") : out;
+	if (framing.keep_alive_s == 0)
+		return framing.old_client ? put_text(out, "Connection: keep-alive\r\n") : out;
+	out = put_text(out, "Connection: keep-alive\r\nKeep-Alive: timeout=");
+	out = put_number(out, framing.keep_alive_s);
+	return put_text(out, "\r\n");
 }
 
 size_t response_head_room(const struct response *response)

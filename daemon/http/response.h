@@ -11,6 +11,7 @@ struct framing {
 	bool chunked;
 	bool keep_alive;
 	bool old_client;                /* HTTP/1.0: wants to be told that the connection is kept */
+	unsigned keep_alive_s;          /* how long, if it is; 0: not said */
 };
 
 /* Decides it for a filled response; `keep_alive`: nothing else speaks against keeping the connection. */

@@ -465,7 +465,7 @@ class Requests(Http):
 
 
 class Bodies(Http):
-    """A request with a body is answered and the connection closed; a body is never taken for a request."""
+    """A body is read and thrown away before the answer, and never taken for a request."""
 
     SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -481,18 +481,64 @@ class Bodies(Http):
             pass  # what was still on its way is of no interest to it
         return response
 
-    def test_get_with_a_body(self):
+    def goes_on(self, data, status):
+        """The answer, and that the connection goes on behind the request."""
+        client = self.client()
+        client.send(data + b"GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        response = client.response()
+        self.assertEqual(response.status, status)
+        self.assertFalse(response.closes)
+        self.assertEqual(client.response().status, 404)
+        self.assertEqual(client.rest(), b"")
+
+    def test_a_body_of_known_length(self):
         self.server.write("smuggled", "x")
         body = self.SMUGGLED
-        self.one_answer(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body), 200, 400, 413)
-
-    def test_post_with_a_body(self):
-        body = self.SMUGGLED
-        self.one_answer(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body), 405)
+        for method, status in ((b"GET", 200), (b"POST", 405), (b"BREW", 501)):
+            self.goes_on(method + b" / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body), status)
 
     def test_a_chunked_body(self):
         body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(self.SMUGGLED), self.SMUGGLED)
-        self.one_answer(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body, 405)
+        for method, status in ((b"GET", 200), (b"POST", 405)):
+            self.goes_on(method + b" / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body, status)
+
+    def test_a_chunked_body_with_all_that_may_be_there(self):
+        self.goes_on(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"
+                     b"05 ;a = \"b\\\";c\"\r\nhello\r\n00\r\nTrailer: x\r\nContent-Length: 7\r\n\r\n", 200)
+
+    def test_chunked_bodies_that_are_wrong(self):
+        for body in (b"5 \r\nhello\r\n0\r\n\r\n", b"5\nhello\n0\n\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"\r\n0\r\n\r\n",
+                     b"5\r\nhello!\r\n0\r\n\r\n", b"-1\r\n\r\n", b"5;\r\nhello\r\n0\r\n\r\n", b"0\r\na b: c\r\n\r\n",
+                     b"0\r\na: b\r\n c\r\n\r\n", b"10000000000000001\r\nx\r\n0\r\n\r\n"):
+            self.one_answer(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body + self.SMUGGLED, 400)
+
+    def test_a_body_that_is_too_large(self):
+        self.one_answer(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n", 413)
+        self.one_answer(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n100001\r\n", 413)
+
+    def test_all_of_a_body_that_is_too_large(self):
+        """Nobody reads before all is sent: the answer must still be there."""
+        client = self.client()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n" + bytes(20000000))
+        self.assertEqual(client.response().status, 413)
+        self.assertEqual(client.rest(), b"")
+
+    def test_a_body_that_ends_early(self):
+        for head, body in ((b"Content-Length: 5", b"hell"), (b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n")):
+            client = self.client()
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n\r\n" + body)
+            client.socket.shutdown(socket.SHUT_WR)
+            response = client.response()
+            self.assertEqual((response.status, response.closes), (400, True))
+            self.assertEqual(client.rest(), b"")
+
+    def test_every_split_of_a_body(self):
+        data = (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nT: u\r\n\r\n")
+        client = self.client()
+        for at in range(1, len(data)):
+            client.send(data[:at])
+            client.send(data[at:])
+            self.assertEqual(client.response().body, b"<p>hello\n")
 
     def test_both_lengths(self):
         self.one_answer(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -510,7 +556,8 @@ class Bodies(Http):
     def test_a_large_body_gets_its_answer(self):
         client = self.client()
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
-        self.assertEqual(client.response().status, 405)
+        response = client.response()    # although the body does not come
+        self.assertEqual((response.status, response.closes), (405, True))
 
     def test_a_large_body_that_is_all_sent_gets_its_answer(self):
         client = self.client()

@@ -77,8 +77,9 @@ static void compare_heads(const struct request *a, const struct request *b)
 		FUZZ_CHECK(a->headers[i].id == b->headers[i].id);
 	}
 	FUZZ_CHECK(a->keep_alive == b->keep_alive);
-	FUZZ_CHECK(a->has_body == b->has_body);
-	FUZZ_CHECK(a->expects_continue == b->expects_continue);
+	FUZZ_CHECK(a->has_body == b->has_body && a->chunked == b->chunked);
+	FUZZ_CHECK(a->body_bytes == b->body_bytes);
+	FUZZ_CHECK(a->expects_continue == b->expects_continue && a->expects_other == b->expects_other);
 }
 
 static void compare(const struct outcome *a, const struct outcome *b)

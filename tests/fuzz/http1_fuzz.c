@@ -8,12 +8,15 @@
 #include "unit/fake_server.h"
 
 #include "base/clock.h"
+#include "http/chunked.h"
 #include "http/parse.h"
 #include "http/target.h"
 
 #include <sys/socket.h>
 
 #define MOST_NS (5 * CLOCK_S)
+
+enum { BODY_BYTES = 300 };
 
 static const struct parse_limits limits = { 200, 400, 8 };
 static struct fake_server server;
@@ -35,6 +38,7 @@ static void adopt(void)
 	server.config->request_line_bytes = limits.request_line_bytes;
 	server.config->header_bytes = limits.header_bytes;
 	server.config->headers = limits.headers;
+	server.config->body_bytes = BODY_BYTES;
 	generation_unpin(engine_adopt(&server.engine, next));
 }
 
@@ -140,10 +144,57 @@ static void owe_parsed(struct client_side *side, const struct request *request, 
 
 	if (request->method == METHOD_GET || request->method == METHOD_HEAD)
 		status = target_resolve(span_str(request->path, side->rest.at), &arena, &path);
-	owed->last = !request->keep_alive || request->has_body || status == 400;
+	owed->last = !request->keep_alive || status == 400;
 	owed->status = status;
 	owed->breaks = !owed->head && str_has_prefix(path, str_of("/breaks"));
 	arena_free(&arena);
+}
+
+/* Takes a body of known length off what the client sent; the status that refuses it, or 0. */
+static unsigned take_length(struct client_side *side, uint64_t len)
+{
+	if (len > side->rest.len)       /* it has ended without it */
+		return 400;
+	side->rest = (struct str){ side->rest.at + len, side->rest.len - (size_t)len };
+	return 0;
+}
+
+/* Takes a chunked one off, content byte by content byte. */
+static unsigned take_chunks(struct client_side *side)
+{
+	const struct chunked_limits most = { BODY_BYTES, limits.header_bytes, limits.headers };
+	struct chunked chunked = { 0 };
+	enum chunked_result result = CHUNKED_MORE;
+	unsigned status = 0;
+
+	while (side->rest.len > 0 && result != CHUNKED_DONE) {
+		struct str one = { side->rest.at, 1 }, data;
+
+		result = chunked_next(&chunked, &most, &one, &data, &status);
+		if (result == CHUNKED_ERROR)
+			return status;
+		side->rest = (struct str){ side->rest.at + 1, side->rest.len - 1 };
+	}
+	return result == CHUNKED_DONE ? 0 : 400;
+}
+
+static void owe_body(struct client_side *side, const struct request *request, struct owed *owed)
+{
+	unsigned status = 413;
+
+	if (request->expects_continue && (request->chunked || request->body_bytes <= BODY_BYTES)) {
+		owed->last = true;
+		return;
+	}
+	if (request->chunked)
+		status = take_chunks(side);
+	else if (request->body_bytes <= BODY_BYTES)
+		status = take_length(side, request->body_bytes);
+	if (status == 0)
+		return;
+	owed->last = true;
+	owed->breaks = false;
+	owed->status = status;
 }
 
 /* The next answer that the client is owed; false: none. */
@@ -162,10 +213,12 @@ static bool next_owed(struct client_side *side, struct owed *owed)
 	result = parse_head(&parse, &request, &limits, side->rest.at, side->rest.len, &arena, &status);
 	owed->head = request.method == METHOD_HEAD;
 	if (result == PARSE_DONE)
-		owe_parsed(side, &request, owed);
+		owe_parsed(side, &request, owed);       /* its spans are in the bytes before they are taken off */
 	if (result == PARSE_ERROR)
 		*owed = (struct owed){ .head = owed->head, .last = true, .status = status };
 	side->rest = (struct str){ side->rest.at + parse.scanned, side->rest.len - parse.scanned };
+	if (result == PARSE_DONE && request.has_body)
+		owe_body(side, &request, owed);
 	side->over = owed->last;
 	arena_free(&arena);
 	return result != PARSE_MORE;

@@ -246,6 +246,22 @@ START_TEST(a_half_closed_client_gets_all_its_answers)
 }
 END_TEST
 
+START_TEST(a_client_is_told_how_long_its_connection_may_be_idle)
+{
+	ask(GET("/hello") LAST("/hello"));
+	ck_assert_uint_eq(fake_count(&client, "Connection: keep-alive\r\nKeep-Alive: timeout=60\r\n"), 1);
+	ck_assert_uint_eq(fake_count(&client, "Keep-Alive:"), 1);
+}
+END_TEST
+
+START_TEST(a_fraction_of_a_second_is_not_said)
+{
+	server.config->keep_alive_ns = 900 * CLOCK_MS;
+	ask(GET("/hello") LAST("/hello"));
+	ck_assert_uint_eq(fake_count(&client, "Keep-Alive:"), 0);
+}
+END_TEST
+
 START_TEST(an_old_client_is_told_that_the_connection_is_kept)
 {
 	ask("GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" OLD("/hello"));
@@ -264,28 +280,178 @@ START_TEST(an_idle_connection_holds_no_memory)
 }
 END_TEST
 
-/* ---- what ends a connection ------------------------ */
+/* ---- bodies ------------------------ */
 
-START_TEST(a_body_is_never_taken_for_a_request)
+#define WITH(fields, body) "GET /hello HTTP/1.1\r\nHost: a\r\n" fields "\r\n" body
+#define CHUNKED(body) WITH("Transfer-Encoding: chunked\r\n", body)
+
+static const char bodies[] =
+	WITH("Content-Length: 31\r\n", GET("/nope")) GET("/x") CHUNKED("5;a=b\r\nhello\r\n0\r\nT: u\r\n\r\n")
+		WITH("Content-Length: 0\r\n",
+		     "") "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nxyz" CHUNKED("0\r\n\r\n")
+			LAST("/hello");
+
+static void check_bodies(void)
 {
-	ask("GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 39\r\n\r\n" GET("/hello"));
-	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 1);
+	static const char *const parts[] = { "hello\n",    "file x",  "hello\n",          "hello\n",
+					     "405 Method", "hello\n", "Connection: close" };
+	const char *at = client.text;
+
+	for (unsigned i = 0; i < 7; i++) {
+		at = strstr(at, parts[i]);
+		ck_assert_msg(at != NULL, "answer %u is not there: %s", i, client.text);
+		at++;
+	}
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 6);
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 7);
+}
+
+START_TEST(a_connection_goes_on_behind_a_body)
+{
+	fake_file(&server, "x", "file x", 6);
+	ask(bodies);
+	check_bodies();
+}
+END_TEST
+
+START_TEST(bodies_may_be_cut_anywhere)
+{
+	char first[sizeof(bodies)] = "";
+
+	fake_file(&server, "x", "file x", 6);
+	memcpy(first, bodies, (size_t)_i);
+	fake_connect(&server, &client, first);
+	fake_turn(&server);
+	fake_send(&client, bodies + _i);
+	ck_assert(fake_until_eof(&client));
+	check_bodies();
+}
+END_TEST
+
+START_TEST(bodies_may_come_and_go_in_fits)
+{
+	static const size_t fits[] = { 1, 2, 3, 7, 31, 64, 211 };
+
+	fake_file(&server, "x", "file x", 6);
+	server.engine.transport = &fake_transport;
+	fake_fits.recv_bytes = fits[_i];
+	fake_fits.send_bytes = fits[6 - _i];
+	fake_fits.again_every = 5;
+	ask(bodies);
+	check_bodies();
+}
+END_TEST
+
+static bool sent(void *what)
+{
+	struct fake_client *one = what;
+	static char much[100000];
+
+	while (one->len < 900000) {     /* `len` counts what was sent, as long as nothing comes */
+		size_t most = 900000 - one->len < sizeof(much) ? 900000 - one->len : sizeof(much);
+		ssize_t len = send(one->fd, much, most, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (len < 0)
+			return false;
+		one->len += (size_t)len;
+	}
+	return true;
+}
+
+START_TEST(a_client_may_send_a_large_body_before_it_reads)
+{
+	fake_connect(&server, &client, WITH("Content-Length: 900000\r\n", ""));
+	client.deaf = true;
+	ck_assert(fake_until(&server, sent, &client));
+	client.deaf = false;
+	client.len = 0;
+	fake_send(&client, LAST("/hello"));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 2);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	unsigned status;
+} bad_bodies[] = {
+	{ CHUNKED("x\r\n"), 400 },
+	{ CHUNKED("5\nhello"), 400 },
+	{ CHUNKED("5\r\nhelloX\r\n0\r\n\r\n"), 400 },
+	{ CHUNKED("0\r\na b: c\r\n\r\n"), 400 },
+	{ CHUNKED("3e9\r\n"), 413 },
+	{ WITH("Content-Length: 1001\r\n", ""), 413 },
+	{ WITH("Content-Length: 1001\r\nExpect: 100-continue\r\n", ""), 413 },
+	{ WITH("Content-Length: 5\r\nExpect: x\r\n", "hello"), 417 },
+};
+
+START_TEST(a_bad_body_gets_its_status)
+{
+	char status[32];
+
+	server.config->body_bytes = 1000;
+	if (bad_bodies[_i].status == 417) {
+		fake_connect(&server, &client, bad_bodies[_i].text);
+		fake_send(&client, LAST("/hello"));
+		ck_assert(fake_until_eof(&client));
+	} else {
+		ask(bad_bodies[_i].text);
+		ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
+		ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 1);
+	}
+	snprintf(status, sizeof(status), "HTTP/1.1 %u ", bad_bodies[_i].status);
+	ck_assert_uint_eq(fake_count(&client, status), 1);
+}
+END_TEST
+
+START_TEST(a_body_that_ends_early_gets_400)
+{
+	fake_connect(&server, &client, WITH("Content-Length: 5\r\n", "hell"));
+	shutdown(client.fd, SHUT_WR);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 400 Bad Request\r\n"), 1);
+}
+END_TEST
+
+/* Some clients want to see the answer before they send a body. */
+START_TEST(a_body_that_does_not_come_is_not_waited_for)
+{
+	ask(WITH("Content-Length: 5\r\n", "hell"));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 1);
+	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 1);
+}
+END_TEST
+
+static void drip(struct timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	send(client.fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	loop_timer(&server.loop, timer, 5 * CLOCK_MS);
+}
+
+START_TEST(a_body_that_drips_is_not_waited_for)
+{
+	struct timer drops = { .fire = drip };
+
+	server.config->body_ns = 100 * CLOCK_MS;
+	fake_connect(&server, &client, WITH("Content-Length: 10000\r\n", ""));
+	loop_timer(&server.loop, &drops, CLOCK_MS);
+	ck_assert(fake_until_eof(&client));
+	timer_cancel(&drops);
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 1);
 	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
 }
 END_TEST
 
-START_TEST(a_chunked_body_is_never_taken_for_a_request)
-{
-	ask("GET /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" GET("/hello"));
-	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 1);
-}
-END_TEST
+/* ---- what ends a connection ------------------------ */
 
 START_TEST(a_100_is_never_sent)
 {
 	ask("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 100"), 0);
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 405"), 1);
+	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
 }
 END_TEST
 
@@ -389,8 +555,22 @@ END_TEST
 START_TEST(an_idle_connection_is_closed_after_keep_alive)
 {
 	server.config->keep_alive_ns = 10 * CLOCK_MS;
+	server.config->keep_alive_grace_ns = 0;
 	ask(GET("/hello"));
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 1);
+}
+END_TEST
+
+START_TEST(an_idle_connection_has_a_grace_for_a_request_on_its_way)
+{
+	server.config->keep_alive_ns = 10 * CLOCK_MS;
+	server.config->keep_alive_grace_ns = 2 * CLOCK_S;
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	server.loop.now_ns += CLOCK_S;
+	fake_send(&client, LAST("/hello"));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 2);
 }
 END_TEST
 
@@ -497,6 +677,7 @@ START_TEST(a_shorter_keep_alive_counts_for_connections_that_are_idle)
 	struct generation *next = fake_generation(&server, 2);
 
 	((struct config *)next->config)->keep_alive_ns = 10 * CLOCK_MS;
+	((struct config *)next->config)->keep_alive_grace_ns = 0;
 	fake_connect(&server, &client, GET("/hello"));
 	ck_assert(fake_until_text(&client, "hello\n"));
 	generation_unpin(engine_adopt(&server.engine, next));
@@ -606,9 +787,10 @@ static Suite *suite(void)
 	Suite *all = suite_create("http1");
 	TCase *one = tcase_create("one"), *many = tcase_create("many"), *end = tcase_create("end");
 	TCase *late = tcase_create("time"), *change = tcase_create("change");
-	TCase *const cases[] = { one, many, end, late, change };
+	TCase *body = tcase_create("body");
+	TCase *const cases[] = { one, many, end, late, change, body };
 
-	for (unsigned i = 0; i < 5; i++) {
+	for (unsigned i = 0; i < 6; i++) {
 		tcase_add_checked_fixture(cases[i], set_up, tear_down);
 		tcase_set_timeout(cases[i], 10);
 		suite_add_tcase(all, cases[i]);
@@ -632,10 +814,18 @@ static Suite *suite(void)
 	tcase_add_loop_test(many, a_pipeline_is_answered_whatever_the_first_packet_held, 0, sizeof(pipeline));
 	tcase_add_test(many, more_requests_than_a_turn_s_budget_are_all_answered);
 	tcase_add_test(many, a_half_closed_client_gets_all_its_answers);
+	tcase_add_test(many, a_client_is_told_how_long_its_connection_may_be_idle);
+	tcase_add_test(many, a_fraction_of_a_second_is_not_said);
 	tcase_add_test(many, an_old_client_is_told_that_the_connection_is_kept);
 	tcase_add_test(many, an_idle_connection_holds_no_memory);
-	tcase_add_test(end, a_body_is_never_taken_for_a_request);
-	tcase_add_test(end, a_chunked_body_is_never_taken_for_a_request);
+	tcase_add_test(body, a_connection_goes_on_behind_a_body);
+	tcase_add_loop_test(body, bodies_may_be_cut_anywhere, 0, sizeof(bodies));
+	tcase_add_loop_test(body, bodies_may_come_and_go_in_fits, 0, 7);
+	tcase_add_test(body, a_client_may_send_a_large_body_before_it_reads);
+	tcase_add_loop_test(body, a_bad_body_gets_its_status, 0, 8);
+	tcase_add_test(body, a_body_that_ends_early_gets_400);
+	tcase_add_test(body, a_body_that_does_not_come_is_not_waited_for);
+	tcase_add_test(body, a_body_that_drips_is_not_waited_for);
 	tcase_add_test(end, a_100_is_never_sent);
 	tcase_add_test(end, nonsense_gets_400_and_the_end);
 	tcase_add_test(end, a_client_that_sends_on_after_an_error_is_not_reset);
@@ -647,6 +837,7 @@ static Suite *suite(void)
 	tcase_add_test(late, a_head_that_does_not_come_gets_408);
 	tcase_add_test(late, the_second_head_that_does_not_come_gets_408);
 	tcase_add_test(late, an_idle_connection_is_closed_after_keep_alive);
+	tcase_add_test(late, an_idle_connection_has_a_grace_for_a_request_on_its_way);
 	tcase_add_test(late, a_client_that_takes_nothing_is_cut);
 	tcase_add_test(late, a_client_that_takes_a_little_at_a_time_is_not_cut);
 	tcase_add_test(late, a_stream_that_stalls_is_not_a_slow_client);
