@@ -99,6 +99,7 @@ const struct mime_row mime_rows[] = {
 	{ "xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" },
 	{ "xml", "application/xml" },
 	{ "xsl", "application/xslt+xml" },
+	{ "xz", "application/x-xz" },
 	{ "yaml", "application/yaml" },
 	{ "yml", "application/yaml" },
 	{ "zip", "application/zip" },
@@ -140,4 +141,32 @@ struct str mime_type(struct str file_name)
 	const struct mime_row *row = bsearch(&extension, mime_rows, ROWS, sizeof(mime_rows[0]), compare);
 
 	return str_of(row != NULL ? row->type : "application/octet-stream");
+}
+
+/* A type, or the beginning of some, without parameters. */
+static const struct {
+	const char *begins;
+	bool compressed;
+} families[] = {
+	{ "image/svg", false }, { "image/bmp", false }, { "image/x-ms-bmp", false },
+	{ "image/vnd.microsoft.icon", false }, { "image/x-icon", false }, { "image/tiff", false },
+	{ "image/", true }, { "video/", true }, { "audio/wav", false }, { "audio/x-wav", false },
+	{ "audio/midi", false }, { "audio/", true }, { "font/woff", true },
+	{ "application/gzip", true }, { "application/x-gzip", true }, { "application/zip", true },
+	{ "application/zstd", true }, { "application/x-bzip", true }, { "application/x-xz", true },
+	{ "application/x-7z-compressed", true }, { "application/vnd.rar", true }, { "application/x-rar", true },
+	{ "application/java-archive", true }, { "application/vnd.android.package-archive", true },
+	{ "application/vnd.debian.binary-package", true }, { "application/vnd.openxmlformats-", true },
+	{ "application/vnd.oasis.opendocument.", true }, { "application/ogg", true },
+};
+
+bool mime_is_compressed(struct str type)
+{
+	static const char zip[] = "+zip";
+	size_t len = sizeof(zip) - 1;
+
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		if (str_has_prefix(type, str_of(families[i].begins)))
+			return families[i].compressed;
+	return type.len > len && memcmp(type.at + type.len - len, zip, len) == 0;
 }

@@ -16,4 +16,8 @@ extern const struct mime_row mime_rows[];
  * extension is unknown or there is none.  The extension's case does not matter. */
 struct str mime_type(struct str file_name);
 
+/* True for types whose bytes are compressed already (png, mp4, zip ...): compressing them again saves
+ * nothing. */
+bool mime_is_compressed(struct str type);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include "http/exchange.h"
 #include "http/location.h"
+#include "http/negotiate.h"
 
 #include "base/fd.h"
 
@@ -47,6 +48,12 @@ static bool check_index(const char *text, struct err *err)
 	return true;
 }
 
+static bool check_suffix(const char *text, struct err *err)
+{
+	return negotiate_by_suffix(text) != CODING_IDENTITY ||
+	       err_set(err, "\"%.64s\" is none of \"zst\", \"br\" and \"gz\"", text);
+}
+
 static const struct setting rows[] = {
 	{ "root", SETTING_PATH, .required = true, .instead = "alias", .example = "\"/srv/www\"",
 	  AT(root),
@@ -65,6 +72,12 @@ static const struct setting rows[] = {
 	{ "listing", SETTING_BOOL, .def = "false", AT(listing),
 	  .help = "list a directory that has no index. Not available in this version: true is refused, and "
 		  "such a directory is 404" },
+	{ "precompressed", SETTING_STRINGS, .def = "zst br gz", .check = check_suffix, AT(precompressed),
+	  .example = "[ \"br\", \"gz\" ]",
+	  .help = "the endings of files beside the one that is asked for that hold the same, compressed: to a"
+		  " client that takes that coding one of them is sent, the first of those that it wants most."
+		  " One that is older than the file by more than two seconds is passed over; media that are"
+		  " compressed already are never looked for. An empty array: none" },
 	{ "symlinks", SETTING_CHOICE, .def = "inside", .choices = policies, AT(symlinks),
 	  .example = "\"deny\"",
 	  .help = "which symlinks below the root are followed: none (deny), those that lead to something"
@@ -100,6 +113,8 @@ static unsigned redirect(struct exchange *exchange)
 static enum answer fail(struct exchange *exchange, unsigned status)
 {
 	exchange_error(exchange, status);
+	if (status == 406)
+		exchange->response.vary = str_of("Accept-Encoding");
 	return ANSWERED;
 }
 

@@ -8,7 +8,6 @@
 
 #include "http/conditional.h"
 #include "http/exchange.h"
-#include "http/mime.h"
 #include "http/response.h"
 
 #include "base/clock.h"
@@ -140,7 +139,7 @@ static void fill_head(const struct attempt *attempt)
 	exchange_drop_body(attempt->exchange);
 	attempt->exchange->response = (struct response){
 		.status = 200,
-		.content_type = mime_type(file->name),
+		.content_type = file->type,
 		.content_encoding = file->coding.len > 0 ? file->coding : (struct str){ 0 },
 		.etag = etag_sent(attempt),
 		.last_modified_known = true,

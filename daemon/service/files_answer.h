@@ -12,7 +12,8 @@
 struct file {
 	int fd;
 	struct stat stat;               /* of the descriptor */
-	struct str name;                /* tells the type */
+	struct str name;                /* tells the type, also of what is in another coding */
+	struct str type;                /* static, or in the exchange's arena */
 	struct str coding;              /* Content-Encoding of the bytes: "gzip" ...; absent: none */
 	bool negotiable;                /* Accept-Encoding may have had a say: the answer varies by it */
 };

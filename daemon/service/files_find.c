@@ -5,6 +5,8 @@
 #include "files_find.h"
 
 #include "http/exchange.h"
+#include "http/mime.h"
+#include "http/negotiate.h"
 #include "http/route.h"
 #include "http/target.h"
 
@@ -107,16 +109,72 @@ static unsigned open_any(const struct search *search, const char *path)
 	return fstat(file->fd, &file->stat) < 0 ? status_of(errno) : 0;
 }
 
+/* One that is older was made of what the file held before; unpacking an archive may turn the two around. */
+static bool is_current(const struct stat *sibling, const struct stat *original)
+{
+	enum { TOLERANCE_S = 2 };
+	time_t seconds = original->st_mtim.tv_sec - sibling->st_mtim.tv_sec;
+
+	return seconds < TOLERANCE_S ||
+	       (seconds == TOLERANCE_S && original->st_mtim.tv_nsec <= sibling->st_mtim.tv_nsec);
+}
+
+/* Puts the sibling of `path` that is in `coding` in the file's place; false when there is no good one. */
+static bool take_sibling(const struct search *search, const char *path, enum coding coding)
+{
+	const char *name =
+		arena_printf(&search->exchange->arena, "%s.%s", path, coding_names[coding].suffix);
+	int fd AUTO_CLOSE = -1;
+	struct stat stat;
+
+	if (name == NULL)
+		return false;
+	fd = beneath_open(search->place->root, name, search->place->policy);
+	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) ||
+	    !is_current(&stat, &search->file->stat))
+		return false;
+	fd_close(&search->file->fd);
+	search->file->fd = fd_take(&fd);
+	search->file->stat = stat;
+	search->file->coding = str_of(coding_names[coding].name);
+	return true;
+}
+
+/* The file is open as it is: looks for what the client would rather have. */
+static unsigned negotiate(const struct search *search, const char *path)
+{
+	enum { MOST = 2 * CODINGS };    /* more than there are names */
+	const struct strings *suffixes = &search->settings->precompressed;
+	struct codings codings = negotiate_codings(&search->exchange->request, search->exchange->head);
+	enum coding preferred[MOST], coding;
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < suffixes->count && count < MOST; i++)
+		preferred[count++] = negotiate_by_suffix(suffixes->at[i]);
+	while (search->file->negotiable &&
+	       (coding = negotiate_next(&codings, preferred, count)) != CODING_IDENTITY)
+		if (take_sibling(search, path, coding))
+			return 0;
+	return codings.weights[CODING_IDENTITY] > 0 ? 0 : 406;
+}
+
 /* A directory is 301: it has no body, but its own place. */
 static unsigned open_file(const struct search *search, const char *path)
 {
 	unsigned status = open_any(search, path);
+	struct file *file = search->file;
 
 	if (status != 0)
 		return status;
-	if (S_ISDIR(search->file->stat.st_mode))
+	if (S_ISDIR(file->stat.st_mode))
 		return 301;
-	return S_ISREG(search->file->stat.st_mode) ? 0 : 404;
+	if (!S_ISREG(file->stat.st_mode))
+		return 404;
+	file->type = mime_type(file->name);
+	if (search->settings->precompressed.count == 0)
+		return 0;
+	file->negotiable = !mime_is_compressed(file->type);
+	return negotiate(search, path);
 }
 
 /* `directory` ends with a slash or is empty.  The first index that exists counts, readable or not. */

@@ -9,7 +9,7 @@
 
 struct files_settings {
 	const char *root, *alias;       /* exactly one is set */
-	struct strings index, try;
+	struct strings index, try, precompressed;
 	bool listing, dotfiles;
 	unsigned symlinks;              /* enum beneath_policy */
 };
@@ -28,7 +28,8 @@ unsigned files_locate(const struct exchange *exchange, const struct files_settin
 		      struct files_place *place);
 
 /* Finds what answers: 0 with a regular file, or with a directory when there is none but its listing; 301 for
- * a directory whose name lacks the slash; else the status that says why there is nothing.  What `file->fd`
+ * a directory whose name lacks the slash; else the status that says why there is nothing: 406 where the
+ * request refuses the file as it is, and it is there in no other coding.  What `file->fd`
  * (-1 to begin with) is by then belongs to the caller in any case. */
 unsigned files_find(struct exchange *exchange, const struct files_settings *settings,
 		    const struct files_place *place, struct file *file);

@@ -61,7 +61,8 @@ def address_text(address):
 
 
 def render(settings, indent=""):
-    """Settings as text in libconfig's syntax: dict for a group, list of dicts for a list, list for an array."""
+    """Settings as text in libconfig's syntax: dict for a group, list of dicts for a list, list for an array (also
+    the empty one)."""
     lines = []
     for name, value in settings.items():
         lines.append("%s%s = %s;" % (indent, name, render_value(value, indent)))
@@ -77,7 +78,7 @@ def render_value(value, indent):
         return '"%s"' % value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     if isinstance(value, dict):
         return "{\n%s%s}" % (render(value, indent + "\t"), indent)
-    if all(isinstance(item, dict) for item in value):
+    if value and all(isinstance(item, dict) for item in value):
         return "( %s )" % ", ".join(render_value(item, indent) for item in value)
     return "[ %s ]" % ", ".join(render_value(item, indent) for item in value)
 

@@ -1,4 +1,5 @@
-"""Which file answers: root and alias, index and try, symlinks, hidden names; every test in every accept mode."""
+"""Which file answers, in which coding: root and alias, index and try, symlinks, hidden names, siblings; every
+test in every accept mode."""
 
 import contextlib
 import os
@@ -197,6 +198,139 @@ class Freshness(Tree):
                 self.assertEqual(client.request("/f").body, b"two")
 
 
+class Negotiation(Tree):
+    """Siblings in other codings; no test unpacks them, so their content is plain words."""
+
+    @classmethod
+    def routes(cls, root):
+        return {"/": {}, "/off": {"precompressed": []}, "/gz": {"precompressed": ["gz"]},
+                "/turned": {"precompressed": ["gz", "br"]}, "/spa": {"try": ["/all.html"]},
+                "/deny": {"symlinks": "deny"}}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for name in ("all.html", "all.html.zst", "all.html.br", "all.html.gz", "some.txt", "some.txt.gz", "none.css",
+                     "dir/index.html", "dir/index.html.br", "pic.png", "pic.png.gz", "new.txt", "new.txt.gz",
+                     "old.txt", "old.txt.gz", "sib.txt"):
+            path = cls.server.write(name, name)
+            os.utime(path, (1700000000, 1700000000))
+        os.utime(cls.server.path("new.txt.gz"), (1699999998, 1699999998))
+        os.utime(cls.server.path("old.txt.gz"), (1699999997, 1699999997))
+
+    def ask(self, target, accept=None, method="GET", headers=()):
+        headers = [*headers, *([("Accept-Encoding", accept)] if accept is not None else [])]
+        with self.server.client() as client:
+            return client.request(target, headers=headers, method=method)
+
+    def assert_coding(self, target, accept, coding, body):
+        response = self.ask(target, accept)
+        found = (response.status, response.header("content-encoding"), response.body.decode())
+        self.assertEqual(found, (200, coding, body), (target, accept))
+        return response
+
+    def test_the_one_that_is_wanted_most(self):
+        for accept, coding, suffix in (
+                (None, None, ""), ("", None, ""), ("identity", None, ""), ("deflate", None, ""), ("gzip", "gzip", ".gz"),
+                ("x-gzip", "gzip", ".gz"), ("BR", "br", ".br"), ("gzip, deflate, br, zstd", "zstd", ".zst"),
+                ("gzip, br", "br", ".br"), ("br;q=0.5, gzip;q=0.8", "gzip", ".gz"), ("*", "zstd", ".zst"),
+                ("zstd;q=0, *", "br", ".br"), ("gzip;q=0", None, ""), ("gzip;q=0.5, identity", None, ""),
+                ("gzip;q=2", None, ""), ("identity;q=0, br", "br", ".br")):
+            self.assert_coding("/all.html", accept, coding, "all.html" + suffix)
+
+    def test_the_type_is_that_of_the_name(self):
+        for accept in (None, "gzip", "br", "zstd"):
+            response = self.ask("/all.html", accept)
+            self.assertEqual(response.header("content-type"), "text/html; charset=utf-8")
+
+    def test_every_answer_varies(self):
+        for target in ("/all.html", "/some.txt", "/none.css", "/dir/", "/old.txt"):
+            for accept in (None, "gzip", "br"):
+                for method in ("GET", "HEAD"):
+                    response = self.ask(target, accept, method)
+                    self.assertEqual(response.header("vary"), "Accept-Encoding", (target, accept))
+                etag = response.header("etag")
+                again = self.ask(target, accept, headers=[("If-None-Match", etag)])
+                self.assertEqual((again.status, again.header("vary")), (304, "Accept-Encoding"))
+                part = self.ask(target, accept, headers=[("Range", "bytes=0-2")])
+                self.assertEqual((part.status, part.header("vary")), (206, "Accept-Encoding"))
+
+    def test_each_coding_has_its_own_etag(self):
+        etags = {self.ask("/all.html", accept).header("etag") for accept in (None, "gzip", "br", "zstd")}
+        self.assertEqual(len(etags), 4)
+        self.assertEqual(self.ask("/all.html", "gzip", headers=[
+            ("If-None-Match", self.ask("/all.html", "br").header("etag"))]).status, 200)
+
+    def test_a_range_is_of_the_coding(self):
+        response = self.ask("/all.html", "gzip", headers=[("Range", "bytes=-3")])
+        self.assertEqual((response.status, response.body), (206, b".gz"))
+        self.assertEqual(response.header("content-encoding"), "gzip")
+        self.assertEqual(response.header("content-range"), "bytes 8-10/11")
+
+    def test_only_what_is_there(self):
+        self.assert_coding("/some.txt", "zstd, br, gzip", "gzip", "some.txt.gz")
+        self.assert_coding("/some.txt", "zstd, br", None, "some.txt")
+        self.assert_coding("/none.css", "zstd, br, gzip", None, "none.css")
+
+    def test_an_index_and_a_fallback(self):
+        self.assert_coding("/dir/", "gzip, br", "br", "dir/index.html.br")
+        self.assert_coding("/spa/nothing", "br", "br", "all.html.br")
+
+    def test_an_old_sibling_is_passed_over(self):
+        self.assert_coding("/new.txt", "gzip", "gzip", "new.txt.gz")
+        self.assert_coding("/old.txt", "gzip", None, "old.txt")
+
+    def test_media_are_as_they_are(self):
+        response = self.assert_coding("/pic.png", "gzip", None, "pic.png")
+        self.assertIsNone(response.header("vary"))
+
+    def test_the_packed_file_by_its_own_name(self):
+        for accept in (None, "gzip", "identity"):
+            response = self.assert_coding("/all.html.gz", accept, None, "all.html.gz")
+            self.assertEqual(response.header("content-type"), "application/gzip")
+
+    def test_nothing_that_is_acceptable(self):
+        for target in ("/none.css", "/some.txt", "/old.txt", "/pic.png", "/dir/"):
+            for accept in ("identity;q=0", "*;q=0", "zstd, *;q=0", "identity;q=0.000, deflate"):
+                response = self.ask(target, accept)
+                self.assertEqual(response.status, 406, (target, accept))
+                self.assertEqual(response.header("vary"), "Accept-Encoding")
+                self.assertIsNone(response.header("content-encoding"))
+        self.assertEqual(self.ask("/nothing", "identity;q=0").status, 404)
+        self.assertEqual(self.ask("/dir", "identity;q=0").status, 301)
+
+    def test_several_fields(self):
+        response = self.ask("/all.html", "gzip;q=0.5", headers=[("Accept-Encoding", "identity;q=0")])
+        self.assertEqual(response.header("content-encoding"), "gzip")
+        response = self.ask("/some.txt", "br", headers=[("Accept-Encoding", "identity;q=0")])
+        self.assertEqual(response.status, 406)
+
+    def test_what_the_route_says(self):
+        self.assert_coding("/gz/all.html", "zstd, br, gzip", "gzip", "all.html.gz")
+        self.assert_coding("/turned/all.html", "zstd, br, gzip", "gzip", "all.html.gz")
+        response = self.assert_coding("/off/all.html", "gzip, identity;q=0", None, "all.html")
+        self.assertIsNone(response.header("vary"))
+
+    def test_a_sibling_follows_the_same_policy(self):
+        for name in ("link.txt", "leaves.txt"):
+            self.server.write(name, name)
+        self.link("some.txt.gz", "link.txt.gz")
+        self.link("/etc/passwd", "leaves.txt.gz")
+        for name in ("link.txt", "leaves.txt"):
+            os.utime(self.server.path(name), (1600000000, 1600000000))
+        self.assert_coding("/link.txt", "gzip", "gzip", "some.txt.gz")
+        self.assert_coding("/deny/link.txt", "gzip", None, "link.txt")
+        self.assert_coding("/leaves.txt", "gzip", None, "leaves.txt")
+
+    def test_a_sibling_is_seen_when_it_comes_and_goes(self):
+        path = self.server.path("sib.txt.gz")
+        for number in range(10):
+            self.assert_coding("/sib.txt", "gzip", None, "sib.txt")
+            self.server.write("sib.txt.gz", str(number))
+            self.assert_coding("/sib.txt", "gzip", "gzip", str(number))
+            os.unlink(path)
+
+
 class Refused(unittest.TestCase):
     """Settings that mean nothing, with their place."""
 
@@ -227,10 +361,12 @@ class Refused(unittest.TestCase):
         self.check('root = "DIR"; try = [ "/a", "/..a", "/b.." ];')
         self.check('root = "DIR"; index = [ "/index.html" ];', "is no file in a directory")
         self.check('root = "DIR"; index = [ "../x" ];', "is no file in a directory")
+        self.check('root = "DIR"; precompressed = [ "gzip" ];', 'is none of "zst", "br" and "gz"')
+        self.check('root = "DIR"; precompressed = [ ];')
         self.check('root = "DIR"; symlinks = "maybe";', '"deny", "inside" or "all"')
 
 
-in_every_mode(globals(), Places, Symlinks, Freshness)
+in_every_mode(globals(), Places, Symlinks, Freshness, Negotiation)
 
 if __name__ == "__main__":
     unittest.main()

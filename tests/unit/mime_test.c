@@ -88,6 +88,26 @@ START_TEST(the_slice_has_the_length_of_the_type)
 }
 END_TEST
 
+static const struct {
+	const char *type;
+	bool compressed;
+} kinds[] = {
+	{ "text/html; charset=utf-8", false }, { "application/json", false }, { "image/svg+xml", false },
+	{ "application/octet-stream", false }, { "application/wasm", false }, { "font/ttf", false },
+	{ "image/bmp", false }, { "audio/wav", false }, { "application/pdf", false }, { "x+zip/y", false },
+	{ "image/png", true }, { "image/jpeg", true }, { "video/mp4", true }, { "audio/mpeg", true },
+	{ "application/zip", true }, { "application/gzip", true }, { "application/zstd", true },
+	{ "font/woff2", true }, { "application/epub+zip", true }, { "", false }, { "+zip", false },
+	{ "application/vnd.openxmlformats-officedocument.wordprocessingml.document", true },
+};
+
+START_TEST(a_type_is_compressed_or_not)
+{
+	ck_assert_msg(mime_is_compressed(str_of(kinds[_i].type)) == kinds[_i].compressed, "%s",
+		      kinds[_i].type);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("mime");
@@ -104,6 +124,7 @@ int main(void)
 			    sizeof(named) / sizeof(named[0]));
 	tcase_add_loop_test(tests, an_unknown_extension_is_octets, 0, sizeof(unknown) / sizeof(unknown[0]));
 	tcase_add_test(tests, a_nul_in_the_name_matches_nothing);
+	tcase_add_loop_test(tests, a_type_is_compressed_or_not, 0, sizeof(kinds) / sizeof(kinds[0]));
 	tcase_add_test(tests, the_slice_has_the_length_of_the_type);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

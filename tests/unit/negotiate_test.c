@@ -1,0 +1,160 @@
+/* negotiate_test.c - which coding a request gets. */
+#include "http/negotiate.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MOST_HEADERS = 4 };
+
+/* Zs, br and gz of the codings that are tried in this order, "-" behind them when the identity is refused. */
+static const char *order_of(const char *const *fields)
+{
+	static const enum coding preferred[] = { CODING_ZSTD, CODING_BR, CODING_GZIP };
+	static char order[64], head[512];
+	struct header headers[MOST_HEADERS];
+	struct request request = { .headers = headers };
+	struct codings codings;
+	enum coding coding;
+	size_t at = 0;
+
+	head[0] = order[0] = '\0';
+	for (; *fields != NULL; fields++) {
+		strcpy(head + at, *fields);
+		headers[request.header_count++] = (struct header){
+			.value = { (uint32_t)at, (uint32_t)strlen(*fields) }, .id = HEADER_ACCEPT_ENCODING,
+		};
+		at += strlen(*fields);
+	}
+	codings = negotiate_codings(&request, head);
+	while ((coding = negotiate_next(&codings, preferred, 3)) != CODING_IDENTITY)
+		sprintf(order + strlen(order), "%s ", coding_names[coding].suffix);
+	strcat(order, codings.weights[CODING_IDENTITY] > 0 ? "" : "-");
+	return order;
+}
+
+static const struct {
+	const char *fields[MOST_HEADERS];
+	const char *order;
+} rows[] = {
+	{ { NULL }, "" },
+	{ { "" }, "" },
+	{ { "," }, "" },
+	{ { "gzip" }, "gz " },
+	{ { "GZip" }, "gz " },
+	{ { "x-gzip" }, "gz " },
+	{ { "br" }, "br " },
+	{ { "zstd" }, "zst " },
+	{ { "deflate" }, "" },
+	{ { "compress, deflate, zst, brotli, gz" }, "" },
+	/* the server decides between equals */
+	{ { "gzip, br, zstd" }, "zst br gz " },
+	{ { "gzip, deflate, br, zstd" }, "zst br gz " },
+	{ { "gzip,br" }, "br gz " },
+	{ { "gzip;q=0.5, br;q=0.5, zstd;q=0.5" }, "zst br gz " },
+	/* the client's weights */
+	{ { "gzip;q=1.0, br;q=0.9, zstd;q=0.8" }, "gz br zst " },
+	{ { "gzip;q=0.002, br;q=0.001" }, "gz br " },
+	{ { "gzip;q=0.001, br;q=0" }, "gz " },
+	{ { "gzip;q=0" }, "" },
+	{ { "gzip;q=0." }, "" },
+	{ { "gzip;q=0.0, br;q=0.00, zstd;q=0.000" }, "" },
+	{ { "gzip;q=1, br;q=1., zstd;q=1.000" }, "zst br gz " },
+	{ { "gzip ; q=0.5 ,\tbr\t;\tQ=0.7" }, "br gz " },
+	{ { "*" }, "zst br gz " },
+	{ { "*;q=0.1" }, "zst br gz " },
+	{ { "br;q=0, *" }, "zst gz " },
+	{ { "*, br;q=0" }, "zst gz " },
+	{ { "*;q=0.5, gzip" }, "gz zst br " },
+	/* the identity, where it is wanted more */
+	{ { "identity" }, "" },
+	{ { "identity, gzip" }, "gz " },
+	{ { "identity;q=0.5, gzip;q=0.4" }, "" },
+	{ { "identity;q=0.5, gzip;q=0.4, br" }, "br " },
+	{ { "identity;q=0.5, *;q=0.4" }, "" },
+	{ { "*;q=0.5, gzip;q=0.4" }, "zst br " },
+	/* or refused */
+	{ { "identity;q=0" }, "-" },
+	{ { "identity;q=0, gzip" }, "gz -" },
+	{ { "IDENTITY;Q=0.000, gzip;q=0.1" }, "gz -" },
+	{ { "*;q=0" }, "-" },
+	{ { "gzip, *;q=0" }, "gz -" },
+	{ { "*;q=0, identity" }, "" },
+	{ { "*;q=0, identity;q=0.1" }, "" },
+	{ { "identity;q=0, *" }, "zst br gz -" },
+	{ { "gzip;q=0, identity;q=0" }, "-" },
+	/* several fields are one list */
+	{ { "gzip", "br" }, "br gz " },
+	{ { "gzip;q=0.5", "br;q=0.4", "identity;q=0" }, "gz br -" },
+	{ { "", "gzip" }, "gz " },
+	{ { "*;q=0", "gzip" }, "gz -" },
+	/* the first mention counts */
+	{ { "gzip;q=0, gzip" }, "" },
+	{ { "gzip, gzip;q=0" }, "gz " },
+	{ { "x-gzip;q=0, gzip" }, "" },
+	/* what is no weight makes nothing of its element */
+	{ { "gzip;q=2" }, "" }, { { "gzip;q=1.1" }, "" }, { { "gzip;q=1.001" }, "" }, { { "gzip;q=-1" }, "" },
+	{ { "gzip;q=0.1234" }, "" }, { { "gzip;q=1.0000" }, "" }, { { "gzip;q=.5" }, "" },
+	{ { "gzip;q=" }, "" }, { { "gzip;q" }, "" }, { { "gzip;" }, "" }, { { "gzip;q=0,5" }, "" },
+	{ { "gzip;q=01" }, "" }, { { "gzip;q=0.5;q=1" }, "" }, { { "gzip;level=9" }, "" },
+	{ { "gzip;q= 1" }, "" }, { { "gzip;q =1" }, "" }, { { "gzip;q=\"1\"" }, "" }, { { "gzip;q=1x" }, "" },
+	{ { "gzip q=1" }, "" }, { { "gzip br" }, "" }, { { "gzip;q=0x1" }, "" }, { { "gzip;q=1e0" }, "" },
+	{ { "identity;q=0.0000" }, "" }, { { "identity;q=00" }, "" }, { { "*;q=-0" }, "" },
+	{ { "gzip;q=nan, br" }, "br " }, { { ";q=1, br" }, "br " }, { { "\"gzip, br\", br" }, "br " },
+};
+
+START_TEST(a_request_gets_the_codings_it_wants)
+{
+	ck_assert_msg(strcmp(order_of(rows[_i].fields), rows[_i].order) == 0, "%s: %s",
+		      rows[_i].fields[0], order_of(rows[_i].fields));
+}
+END_TEST
+
+START_TEST(other_fields_say_nothing)
+{
+	struct header header = { .value = { 0, 4 }, .id = HEADER_ACCEPT };
+	struct request request = { .headers = &header, .header_count = 1 };
+
+	ck_assert_uint_eq(negotiate_codings(&request, "gzip").weights[CODING_GZIP], 0);
+}
+END_TEST
+
+START_TEST(the_order_of_the_server_is_its_own)
+{
+	static const enum coding preferred[] = { CODING_GZIP, CODING_IDENTITY, CODING_GZIP, CODING_ZSTD };
+	struct codings codings = { { 1, 500, 500, 500 } };
+
+	ck_assert_int_eq(negotiate_next(&codings, preferred, 4), CODING_GZIP);
+	ck_assert_int_eq(negotiate_next(&codings, preferred, 4), CODING_ZSTD);
+	ck_assert_int_eq(negotiate_next(&codings, preferred, 4), CODING_IDENTITY);
+	ck_assert_int_eq(negotiate_next(&codings, preferred, 0), CODING_IDENTITY);
+}
+END_TEST
+
+START_TEST(a_suffix_names_its_coding)
+{
+	ck_assert_int_eq(negotiate_by_suffix("gz"), CODING_GZIP);
+	ck_assert_int_eq(negotiate_by_suffix("br"), CODING_BR);
+	ck_assert_int_eq(negotiate_by_suffix("zst"), CODING_ZSTD);
+	ck_assert_int_eq(negotiate_by_suffix("gzip"), CODING_IDENTITY);
+	ck_assert_int_eq(negotiate_by_suffix(""), CODING_IDENTITY);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("negotiate");
+	TCase *tests = tcase_create("negotiate");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tests);
+	tcase_add_loop_test(tests, a_request_gets_the_codings_it_wants, 0, sizeof(rows) / sizeof(rows[0]));
+	tcase_add_test(tests, other_fields_say_nothing);
+	tcase_add_test(tests, the_order_of_the_server_is_its_own);
+	tcase_add_test(tests, a_suffix_names_its_coding);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
