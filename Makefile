@@ -17,7 +17,7 @@ LDHARDEN   ?= -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
 WERROR     ?=
 
 ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon $(WARNINGS) $(WERROR) $(CFLAGS) $(HARDENING)
-DROVER_LIBS := -lconfig -lsystemd -ljansson -lcap
+DROVER_LIBS := -lconfig -lsystemd -ljansson -lcap -lcrypt -lsodium
 CTL_LIBS   := -ljansson
 
 QUIET_0 := @

@@ -147,6 +147,8 @@ static void print_instance(struct printer *out, const struct schema *schema, voi
 	for (unsigned i = 0; i < schema->count; i++) {
 		const struct setting *row = &schema->settings[i];
 
+		if (setting_absent(row, instance))
+			continue;       /* without the group that would be empty */
 		print_group_edge(out, &open, row);
 		if (row->type == SETTING_LIST)
 			print_list(out, row, instance);

@@ -225,6 +225,25 @@ static void check_routes(const struct site_config *site, struct problems *proble
 	names_free(&matches);
 }
 
+/* Whoever names a realm wants passwords to be asked for. A file that is wrong is there all the same. */
+static void check_realms(const struct site_config *site, struct problems *problems)
+{
+	static const char text[] = "%s: auth.realm without auth.file: nobody would be asked for a password";
+	const struct schema *sites = schema_of("sites"), *routes = setting_find(sites, NULL, "routes")->of;
+	bool of_site = setting_origin_of(sites, site, "auth.file") != NULL, of_any = of_site;
+
+	for (unsigned i = 0; i < site->routes.count; i++) {
+		struct route_config *route = config_route(site, i);
+		bool of_route = route != NULL && setting_origin_of(routes, route, "auth.file") != NULL;
+
+		of_any |= of_route;
+		if (route != NULL && route->auth_realm != NULL && !of_route && !of_site)
+			problems_add(problems, text, origin_of(routes, route, "auth.realm"));
+	}
+	if (site->auth_realm != NULL && !of_any)
+		problems_add(problems, text, origin_of(sites, site, "auth.realm"));
+}
+
 static void check_sites(const struct config *config, struct problems *problems)
 {
 	struct seen seen = { 0 };
@@ -235,6 +254,7 @@ static void check_sites(const struct config *config, struct problems *problems)
 		check_default(config_site(config, i), &seen, problems);
 		check_hosts(config, config_site(config, i), &seen, problems);
 		check_routes(config_site(config, i), problems);
+		check_realms(config_site(config, i), problems);
 	}
 	names_free(&seen.hosts);
 	arena_free(&seen.arena);

@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SOCKET_PATH_BYTES = 108 };       /* sun_path of unix(7) */
+enum {
+	SOCKET_PATH_BYTES = 108,        /* sun_path of unix(7) */
+	REALM_BYTES = 128,              /* a browser shows it, if at all, in a small window */
+};
 
 #define ROWS(table) .settings = (table), .count = sizeof(table) / sizeof((table)[0])
 
@@ -173,6 +176,16 @@ static bool check_socket(const char *text, struct err *err)
 	return strlen(text) < SOCKET_PATH_BYTES || err_set(err, "\"%s\" is too long for a socket", text);
 }
 
+/* It goes into a header field: a line's end would begin a field of its own. */
+static bool check_realm(const char *text, struct err *err)
+{
+	for (const char *at = text; *at != '\0'; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			return err_set(err, "a realm has no control characters");
+	return strlen(text) <= REALM_BYTES || err_set(err, "longer than %d bytes", REALM_BYTES);
+}
+
+static const char *const auth_words[] = { "off", NULL };
 static const char *const accept_modes[] = { "directed", "reuseport", "shared", NULL };
 static const char *const reload_modes[] = { "adopt", "replace", NULL };
 static const char *const error_words[] = { "stderr", "syslog", "journal", NULL };
@@ -246,6 +259,18 @@ static const struct setting route_rows[] = {
 	  .offset = offsetof(struct route_config, allow),
 	  .help = "addresses and networks that may use the route; others get 403; absent: everybody."
 		  " A unix socket's clients are never in a network" },
+	{ "auth.file", SETTING_PATH, .choices = auth_words, .example = "\"/etc/drover/users\"",
+	  .offset = offsetof(struct route_config, auth_file),
+	  .help = "who may use the route: a file of lines user:hash, the hash as crypt(3) makes it; others "
+		  "get "
+		  "401."
+		  " It is read again when it changes, without a reload, and must be readable by the workers."
+		  " off: everybody, whatever the site says; absent: as the site says" },
+	{ "auth.realm", SETTING_STRING, .check = check_realm, .example = "\"staff\"",
+	  .offset = offsetof(struct route_config, auth_realm),
+	  .help = "what a browser asks the password for; one that has it sends it to all of the server's "
+		  "paths "
+		  "with the same realm; absent: as the site says" },
 	{ "service", SETTING_SERVICE, .required = true, .offset = offsetof(struct route_config, service),
 	  .help = "what answers: exactly one of the groups below" },
 };
@@ -259,9 +284,15 @@ static const struct setting site_rows[] = {
 	{ "hosts", SETTING_STRINGS, .check = check_host, .example = "[ \"example.org\", \"*.example.org\" ]",
 	  .offset = offsetof(struct site_config, hosts),
 	  .help = "host names that the site answers to, exact before wildcard; absent: the default site" },
+	{ "auth.file", SETTING_PATH, .choices = auth_words, .example = "\"/etc/drover/users\"",
+	  .offset = offsetof(struct site_config, auth_file),
+	  .help = "the same for all routes of the site that say nothing else; absent: everybody may use "
+		  "them" },
+	{ "auth.realm", SETTING_STRING, .check = check_realm, .example = "\"staff\"",
+	  .offset = offsetof(struct site_config, auth_realm),
+	  .help = "the same for all routes of the site that say nothing else; absent: \"restricted\"" },
 	{ "routes", SETTING_LIST, .required = true, .of = &route_schema,
-	  .offset = offsetof(struct site_config, routes),
-	  .help = "what the site answers, by path" },
+	  .offset = offsetof(struct site_config, routes), .help = "what the site answers, by path" },
 };
 
 static const struct schema site_schema = {

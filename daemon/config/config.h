@@ -33,11 +33,13 @@ struct listen_config {
 struct route_config {
 	const char *match;
 	struct strings allow;           /* CIDRs; none: everybody */
+	const char *auth_file, *auth_realm;     /* "off" and NULL: see there */
 	struct service_ref service;
 };
 
 struct site_config {
 	struct strings hosts;           /* none: the default site */
+	const char *auth_file, *auth_realm;     /* of routes that say nothing of it; NULL: nothing */
 	struct items routes;            /* of struct route_config */
 };
 

@@ -15,6 +15,7 @@ enum {
 	METHOD_BYTES = 64,              /* bounds of what a client sends; the rest is "..." */
 	TARGET_BYTES = 2048,
 	HOST_BYTES = 256,
+	USER_BYTES = 256,
 	REFERER_BYTES = 1024,
 	AGENT_BYTES = 512,
 	MARK_BYTES = 3,                 /* "..." */
@@ -164,9 +165,9 @@ static size_t at_most(struct str text, size_t most)
 
 static size_t entry_bytes(const struct access_entry *entry)
 {
-	return at_most(entry->method, METHOD_BYTES) + at_most(entry->target, TARGET_BYTES) +
-	       at_most(entry->host, HOST_BYTES) + at_most(entry->referer, REFERER_BYTES) +
-	       at_most(entry->agent, AGENT_BYTES);
+	return at_most(entry->exchange->user, USER_BYTES) + at_most(entry->method, METHOD_BYTES) +
+	       at_most(entry->target, TARGET_BYTES) + at_most(entry->host, HOST_BYTES) +
+	       at_most(entry->referer, REFERER_BYTES) + at_most(entry->agent, AGENT_BYTES);
 }
 
 size_t access_room(const struct access_style *style, const struct access_entry *entry)
@@ -204,12 +205,24 @@ static char *put_request_line(char *out, const struct access_entry *entry)
 	return out;
 }
 
+/* One that has blanks in it is quoted: the fields behind it stay in their places. */
+static char *put_user(char *out, struct str user)
+{
+	bool has_blank = user.len > 0 && memchr(user.at, ' ', user.len) != NULL;
+
+	if (user.len == 0)
+		return put(out, "-");
+	out = put_text(put(out, has_blank ? "\"" : ""), user, USER_BYTES);
+	return put(out, has_blank ? "\"" : "");
+}
+
 static char *put_common(char *out, const struct access_style *style, const struct access_entry *entry,
 			const struct timespec *now)
 {
 	(void)now;
 	out = put_peer(out, &entry->exchange->client);
-	out = put(out, " - - [");
+	out = put_user(put(out, " - "), entry->exchange->user);
+	out = put(out, " [");
 	out = put(out, style->clf);
 	out = put(out, "] ");
 	out = put_request_line(out, entry);
@@ -285,6 +298,7 @@ static char *put_json(char *out, const struct access_style *style, const struct 
 	out = put_id(put(out, "\",\"id\":\""), exchange);
 	out = put_json_peer(out, &exchange->conn->peer);
 	out = put_member(out, ",\"host\":\"", entry->host, HOST_BYTES);
+	out = put_member(out, ",\"user\":\"", exchange->user, USER_BYTES);
 	out = put_member(out, ",\"method\":\"", entry->method, METHOD_BYTES);
 	out = put_member(out, ",\"target\":\"", entry->target, TARGET_BYTES);
 	out = put_protocol(out, entry);
@@ -343,6 +357,7 @@ static char *put_journal_fields(char *out, const struct access_style *style,
 	if (port_of(peer) != 0)
 		out = put_number_field(out, "DROVER_PORT", port_of(peer));
 	out = put_field(out, "DROVER_HOST", entry->host, HOST_BYTES);
+	out = put_field(out, "DROVER_USER", exchange->user, USER_BYTES);
 	out = put_field(out, "DROVER_METHOD", entry->method, METHOD_BYTES);
 	out = put_field(out, "DROVER_TARGET", entry->target, TARGET_BYTES);
 	out = put_number_field(out, "DROVER_STATUS", exchange->response.status);

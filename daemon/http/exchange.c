@@ -5,6 +5,7 @@
 #include "exchange.h"
 
 #include "access_log.h"
+#include "auth.h"
 #include "route.h"
 #include "target.h"
 #include "task.h"
@@ -30,7 +31,7 @@ static const struct reason {
 	{ 307, "Temporary Redirect", "" },
 	{ 308, "Permanent Redirect", "" },
 	{ 400, "Bad Request", "The request could not be understood." },
-	{ 401, "Unauthorized", "" },
+	{ 401, "Unauthorized", "This is for those who have a name and a password." },
 	{ 403, "Forbidden", "You are not allowed to see this." },
 	{ 404, "Not Found", "There is nothing at this address." },
 	{ 405, "Method Not Allowed", "This address can be read only." },
@@ -148,9 +149,9 @@ static unsigned check_method(struct exchange *exchange)
 }
 
 /* What a request goes through before its service sees it, in this order: each says 0, the status of the
- * answer that ends it here, or STAGE_WAITS: exchange_go_on will be called. */
+ * answer that ends it here, STAGE_ANSWERED, or STAGE_WAITS: exchange_go_on will be called. */
 static unsigned (*const stages[])(struct exchange *exchange) = {
-	find_site, know_request, resolve_target, find_route, check_client, check_method,
+	find_site, know_request, resolve_target, find_route, check_client, auth_stage, check_method,
 };
 
 enum { STAGE_COUNT = sizeof(stages) / sizeof(stages[0]) };
@@ -187,6 +188,8 @@ static enum answer go_on(struct exchange *exchange)
 		status = stages[exchange->stage++](exchange);
 	if (status == STAGE_WAITS)
 		return ANSWER_LATER;
+	if (status == STAGE_ANSWERED)
+		return ANSWERED;
 	if (status == 0)
 		return start_service(exchange);
 	exchange->last = status == 400; /* who sends nonsense may mean anything by the next bytes */
@@ -211,6 +214,7 @@ void exchange_end(struct exchange *exchange)
 	if (exchange->service != NULL && exchange->service->cancel != NULL)
 		exchange->service->cancel(exchange);
 	exchange->service = NULL;
+	auth_drop(exchange);
 	task_drop(exchange->task);
 	timer_cancel(&exchange->timer);
 	if (exchange->conn != NULL)     /* a zeroed one has no file, but its descriptor reads as 0 */
@@ -278,6 +282,8 @@ void exchange_error(struct exchange *exchange, unsigned status)
 	};
 	exchange->response.length_known = true;
 	exchange->response.length = exchange->response.memory.len;
+	if (status == 401 && exchange->route != NULL && exchange->route->auth != NULL)
+		exchange->response.extra = exchange->route->auth->challenge;
 	if (status == 405)
 		exchange->response.allow = allowed_methods(exchange);
 }

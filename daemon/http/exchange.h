@@ -64,6 +64,9 @@ struct exchange {
 	unsigned stage;                 /* the next one on the way to the service, see exchange.c */
 	const struct service *service;  /* NULL: the protocol answers itself */
 	void *service_state;            /* the service's own */
+	struct str user;                /* who it is, once that was verified; absent: nobody in particular */
+	struct verification *verifying; /* what it waits for, see auth.c; NULL: nothing */
+	struct list verifying_link;
 	struct task *task;              /* in the helper thread, see task.h; NULL: none */
 	struct timer timer;             /* the service's own; set fire, arm with exchange_timer */
 	struct response response;
@@ -91,8 +94,8 @@ void exchange_unpin(struct exchange *exchange);
  * ANSWERED: response is filled.  ANSWER_LATER: on_answer will be called. */
 enum answer exchange_start(struct exchange *exchange);
 
-/* What a stage says that has to wait. */
-enum { STAGE_WAITS = 1 };
+/* What a stage says that has to wait, or that has filled in the answer itself. */
+enum { STAGE_WAITS = 1, STAGE_ANSWERED };
 
 /* Called once for a stage that said STAGE_WAITS, when it is done and nothing speaks against the request
  * (otherwise: exchange_error and exchange_answer): the stages behind it follow. */

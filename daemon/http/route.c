@@ -28,6 +28,7 @@ struct routes {
 	const struct site *default_site;
 	unsigned site_index;            /* while it is built: what comes next */
 	struct site *site;
+	const struct auth *auth;        /* of the route before */
 };
 
 /* What a step works on. */
@@ -180,6 +181,24 @@ static bool build_allow(struct route *route, const struct strings *allow, struct
 	return true;
 }
 
+/* A site's routes mostly have the same one, whose file is looked at once. */
+static bool build_auth(struct build *build, struct route *route, const struct route_config *config,
+		       const struct site_config *site, struct err *err)
+{
+	const struct schema *sites = setting_find(&config_schema, NULL, "sites")->of;
+	const struct schema *routes = setting_find(sites, NULL, "routes")->of;
+	const char *place = setting_origin_of(routes, config, "auth.file");
+
+	if (place == NULL)
+		place = setting_origin_of(sites, site, "auth.file");
+	if (!auth_prepare(config, site, &build->generation->arena, &build->routes->auth, err))
+		return err_add(err, "%s%ssite %s, route %s", place != NULL ? place : "",
+			       place != NULL ? ": " : "",
+			       site->hosts.count > 0 ? site->hosts.at[0] : "(default)", config->match);
+	route->auth = build->routes->auth;
+	return true;
+}
+
 static struct str match_of(const char *text)
 {
 	struct str match = str_of(text);
@@ -201,6 +220,8 @@ static bool build_route(struct build *build, const struct site_config *config, s
 		.settings = route_config->service.settings,
 	};
 	if (!build_allow(route, &route_config->allow, &build->generation->arena, err))
+		return false;
+	if (!build_auth(build, route, route_config, config, err))
 		return false;
 	if (!check_service(route, route_config, config, err))
 		return false;

@@ -2,6 +2,7 @@
 #ifndef HTTP_ROUTE_H
 #define HTTP_ROUTE_H
 
+#include "auth.h"
 #include "service.h"
 
 #include "config/generation.h"
@@ -15,6 +16,7 @@ struct route {
 	const void *settings;
 	unsigned allow_count;
 	const struct cidr *allow;
+	const struct auth *auth;        /* NULL: everybody */
 };
 
 struct site;

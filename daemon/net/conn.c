@@ -50,6 +50,8 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_LOST_STOP] = "lost_stop",
 	[COUNT_LOST_ADDRESS_REMOVED] = "lost_address_removed",
 	[COUNT_TASKS_REFUSED] = "tasks_refused",
+	[COUNT_AUTH_HASHES] = "auth_hashes",
+	[COUNT_AUTH_FAILED] = "auth_failed",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */

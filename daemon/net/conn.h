@@ -80,6 +80,8 @@ enum counter {
 	COUNT_LOST_STOP,                /* by the master: left in a queue when its socket was closed */
 	COUNT_LOST_ADDRESS_REMOVED,
 	COUNT_TASKS_REFUSED,
+	COUNT_AUTH_HASHES,
+	COUNT_AUTH_FAILED,
 	COUNTERS
 };
 
