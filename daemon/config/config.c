@@ -370,7 +370,9 @@ static const struct setting rows[] = {
 	  .help = "how long the body of a request is read that is answered without it; then, or when it "
 		  "pauses for a second, the answer is sent and the connection ends" },
 	{ "timeouts.send", SETTING_DURATION, .def = "30s", .min = "100ms", .max = "1h", AT(send_ns),
-	  .help = "how long a client may take nothing of an answer before its connection is cut" },
+	  .help = "a client that has taken nothing of an answer in this time, or less than limits.min_rate "
+		  "says, is "
+		  "cut" },
 	{ "timeouts.drain", SETTING_DURATION, .def = "30s", .min = "0", .max = "1d", AT(drain_ns),
 	  .help = "how long a worker that is leaving may finish what it has" },
 	{ "timeouts.drain_delay", SETTING_DURATION, .def = "0s", .min = "0", .max = "1d", AT(drain_delay_ns),
@@ -388,6 +390,10 @@ static const struct setting rows[] = {
 	  .help = "the most header fields in a request; more get 431" },
 	{ "limits.body", SETTING_SIZE, .def = "1m", .min = "0", .max = "1g", AT(body_bytes),
 	  .help = "the largest body of a request; a larger one gets 413" },
+	{ "limits.min_rate", SETTING_SIZE, .def = "512", .min = "0", .max = "1g", AT(min_rate),
+	  .help = "how many bytes of an answer a client must take a second, on average over timeouts.send, "
+		  "while "
+		  "there are more for it" },
 	{ "limits.connections", SETTING_INTEGER, .def = "16384", .min = "1", .max = "1000000",
 	  AT(connections),
 	  .help = "the most connections of one worker, within what limits.open_files leaves; idle ones make"

@@ -61,7 +61,7 @@ struct config {
 	uint64_t access_slow_ns;
 	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_delay_ns, drain_ns, prepare_ns;
 	uint64_t body_ns, keep_alive_grace_ns;
-	uint64_t request_line_bytes, header_bytes, body_bytes;
+	uint64_t request_line_bytes, header_bytes, body_bytes, min_rate;
 	unsigned headers, connections, open_files, max_generations, max_draining;
 };
 

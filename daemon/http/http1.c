@@ -73,7 +73,6 @@ static void state_free(struct http1 *http)
 void http1_enter(struct http1 *http, enum stage stage)
 {
 	http->stage = stage;
-	http->progress = false;
 	conn_timer(http->conn, 0);
 }
 
@@ -173,6 +172,8 @@ static void begin_exchange(struct http1 *http)
 	http->head_ns = own_or(http->conn->listener->rules->request_head_ns, config->request_head_ns);
 	http->keep_alive_ns = own_or(http->conn->listener->rules->keep_alive_ns, config->keep_alive_ns);
 	http->send_ns = own_or(http->conn->listener->rules->send_ns, config->send_ns);
+	http->min_rate = config->min_rate;
+	http->sent = 0;
 	http->begun = true;
 	http->failed = http->body_read = false;
 }
@@ -333,6 +334,30 @@ static void wait_idle(struct http1 *http)
 	arm_idle(conn);
 }
 
+/* How much of the answer the client itself has. What is in the socket's buffer may stay there for ever, and a
+ * large buffer says that it has room much later than a slow client takes something. */
+static uint64_t taken(const struct http1 *http)
+{
+	const struct transport *transport = http->conn->transport;
+	uint64_t unsent = transport->unsent != NULL ? transport->unsent(http->conn) : 0;
+
+	return http->sent > unsent ? http->sent - unsent : 0;
+}
+
+static void watch_taking(struct http1 *http)
+{
+	http->taken_mark = taken(http);
+	conn_timer(http->conn, http->send_ns);
+}
+
+/* The send timer fired: has the client taken something since it was armed, and enough? */
+static bool is_taking(const struct http1 *http)
+{
+	uint64_t enough = http->min_rate * (http->send_ns / CLOCK_MS) / (CLOCK_S / CLOCK_MS);
+
+	return taken(http) >= http->taken_mark + (enough > 0 ? enough : 1);
+}
+
 /* The client has to take bytes; while it is the service that is slow, no deadline of ours runs. */
 static void wait_to_send(struct http1 *http)
 {
@@ -340,9 +365,8 @@ static void wait_to_send(struct http1 *http)
 
 	if (conn->writable)
 		conn_timer(conn, 0);
-	else if (http->progress || !timer_armed(&conn->timer))
-		conn_timer(conn, http->send_ns);
-	http->progress = false;
+	else if (!timer_armed(&conn->timer))
+		watch_taking(http);
 }
 
 /* The next byte, or the end of it all. */
@@ -429,6 +453,10 @@ static enum served http1_timeout(struct conn *conn)
 
 	if (http == NULL || http->stage == STAGE_LINGER)
 		return SERVED_CLOSE;
+	if (http->stage == STAGE_SENDING && is_taking(http)) {
+		watch_taking(http);
+		return SERVED_WAIT;
+	}
 	engine_count(conn->engine, COUNT_TIMEOUTS);
 	if (http->stage == STAGE_BODY || (http->stage == STAGE_HEAD && http->begun))
 		return answer_timeout(http);

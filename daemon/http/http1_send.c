@@ -123,7 +123,7 @@ static enum step after_io(enum io io)
 
 static void account(struct http1 *http, size_t sent)
 {
-	http->progress = true;
+	http->sent += sent;
 	http->bytes_left -= sent < http->bytes_left ? sent : http->bytes_left;
 	http->conn->engine->counters[COUNT_BYTES_SENT] += sent;
 }

@@ -21,7 +21,6 @@ struct http1 {
 	bool failed;                    /* its head or its body could not be parsed */
 	bool body_read;                 /* the next request begins at in_at: there was no body, or all of it came */
 	bool keep;                      /* the connection goes on after it */
-	bool progress;                  /* bytes went out since the send timer was armed */
 	unsigned exchanges_left;        /* of this serve's budget */
 	size_t bytes_left;              /* of this serve's budget */
 	uint64_t until_ns;              /* the end of STAGE_BODY or STAGE_LINGER, whatever the client does */
@@ -42,6 +41,9 @@ struct http1 {
 	struct str memory;              /* what is left of a BODY_MEMORY */
 	off_t file_at;
 	uint64_t left;                  /* of a BODY_FILE, or of a stream of known length */
+	uint64_t sent;                  /* bytes that were given to the transport in this exchange */
+	uint64_t taken_mark;            /* how many of them the client had when the send timer was armed */
+	uint64_t min_rate;              /* bytes a second; see send_ns */
 	uint64_t head_ns, send_ns, keep_alive_ns; /* the exchange's own copies: its generation may be gone */
 
 	struct exchange exchange;

@@ -5,6 +5,8 @@
 #include "conn.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 
 /* What a failed transfer means; `ready` is the flag that an event will set again. */
@@ -70,6 +72,14 @@ static enum io plain_send_file(struct conn *conn, int file_fd, off_t *offset, si
 	return IO_OK;
 }
 
+/* What is in the socket's queue, sent but not acknowledged or not sent at all (tcp(7), SIOCOUTQ). */
+static size_t plain_unsent(const struct conn *conn)
+{
+	int bytes = 0;
+
+	return ioctl(conn->source.fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+}
+
 static bool plain_pending(const struct conn *conn)
 {
 	(void)conn;
@@ -86,6 +96,7 @@ const struct transport transport_plain = {
 	.recv = plain_recv,
 	.writev = plain_writev,
 	.send_file = plain_send_file,
+	.unsent = plain_unsent,
 	.pending = plain_pending,
 	.shutdown = plain_shutdown,
 };

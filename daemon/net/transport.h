@@ -25,6 +25,8 @@ struct transport {
 	 * transfer says nothing (the socket is full, or the file has shrunk): the next call does. IO_EOF: the
 	 * file ends at `*offset`. NULL: the protocol reads and writes instead. */
 	enum io (*send_file)(struct conn *conn, int file_fd, off_t *offset, size_t len, size_t *sent);
+	/* How many bytes were written that the client has not taken; NULL: nobody knows. */
+	size_t (*unsent)(const struct conn *conn);
 	/* True when bytes are buffered inside that no event will announce; conn->readable stays set then. */
 	bool (*pending)(const struct conn *conn);
 	/* No more will be written (shutdown(2), SHUT_WR). */

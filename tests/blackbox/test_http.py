@@ -585,6 +585,12 @@ class Connections(Http):
             self.assertEqual(response.body, b"<p>hello\n")
             self.assertFalse(response.closes)
 
+    def test_how_long_a_connection_may_be_idle(self):
+        response = self.client().request("/")
+        self.assertEqual(response.header("keep-alive"), "timeout=60")
+        self.assertEqual(response.header("connection"), "keep-alive")
+        self.assertIsNone(self.client().request("/", {"Connection": "close"}).header("keep-alive"))
+
     def test_keep_alive_after_an_error_answer(self):
         client = self.client()
         for target, status in (("/none", 404), ("/", 200), ("/%zz", 400), ("/", 200)):
@@ -691,7 +697,9 @@ class Connections(Http):
 
 
 class Timeouts(Http):
-    SETTINGS = {"timeouts": {"request_head": "200ms", "keep_alive": "300ms", "send": "300ms"}}
+    SETTINGS = {"timeouts": {"request_head": "200ms", "keep_alive": "300ms", "keep_alive_grace": "100ms",
+                             "send": "300ms", "body": "400ms"},
+                "limits": {"min_rate": "1m"}}
 
     @classmethod
     def setUpClass(cls):
@@ -723,6 +731,32 @@ class Timeouts(Http):
         client = self.client()
         answer = client.rest()
         self.assertTrue(answer == b"" or answer.startswith(b"HTTP/1.1 408"), answer)
+
+    def test_a_body_that_drips(self):
+        """The answer does not wait for what nobody wants, and bytes that keep coming do not put it off."""
+        client = self.client()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+        end = drover.deadline()
+        while not select.select([client.socket], [], [], 0.02)[0]:
+            client.send(b"y")
+            drover.left(end)
+        response = client.response()
+        self.assertEqual((response.status, response.closes), (200, True))
+
+    def test_a_fraction_of_a_second_is_not_announced(self):
+        self.assertIsNone(self.client().request("/").header("keep-alive"))
+
+    def test_a_client_that_takes_too_little_is_cut(self):
+        """It takes something all the time, but not as much as limits.min_rate says."""
+        self.server.write("large", pattern(LARGE))
+        client = Client(self.server.address, receive_buffer=16384)
+        self.addCleanup(client.close)
+        client.send(client.head("/large"))
+        end = drover.deadline()
+        with self.assertRaises(ConnectionResetError):
+            while client.socket.recv(100):
+                select.select([], [], [], 0.01)
+                drover.left(end)
 
     def test_a_client_that_takes_nothing_is_cut(self):
         self.server.write("large", pattern(LARGE))

@@ -88,6 +88,11 @@ static enum io fake_writev(struct conn *conn, const struct iovec *parts, int cou
 	return transport_plain.writev(conn, &one, 1, more, sent);
 }
 
+static size_t fake_unsent(const struct conn *conn)
+{
+	return transport_plain.unsent(conn);
+}
+
 static void fake_shutdown(struct conn *conn)
 {
 	transport_plain.shutdown(conn);
@@ -103,6 +108,7 @@ const struct transport fake_transport = {
 	.name = "fits",
 	.recv = fake_recv,
 	.writev = fake_writev,
+	.unsent = fake_unsent,
 	.pending = fake_pending,
 	.shutdown = fake_shutdown,
 	.close = fake_close,

@@ -601,6 +601,7 @@ START_TEST(a_client_that_takes_a_little_at_a_time_is_not_cut)
 	char *content = calloc(1, 4000000);
 
 	server.config->send_ns = 250 * CLOCK_MS;
+	server.config->min_rate = 40000;
 	fake_file(&server, "big", content, 4000000);
 	loop_timer(&server.loop, &turns, CLOCK_MS);
 	fake_connect(&server, &client, "");
@@ -608,6 +609,26 @@ START_TEST(a_client_that_takes_a_little_at_a_time_is_not_cut)
 	fake_send(&client, LAST("/big"));
 	ck_assert(fake_until_eof(&client));
 	ck_assert_uint_gt(client.len, 4000000);
+	timer_cancel(&turns);
+	free(content);
+}
+END_TEST
+
+START_TEST(a_client_that_takes_too_little_at_a_time_is_cut)
+{
+	struct timer turns = { .fire = tick };
+	char *content = calloc(1, 4000000);
+
+	server.config->send_ns = 250 * CLOCK_MS;
+	server.config->min_rate = 10000000;
+	fake_file(&server, "big", content, 4000000);
+	loop_timer(&server.loop, &turns, CLOCK_MS);
+	fake_connect(&server, &client, "");
+	client.gulp = 1000;
+	fake_send(&client, LAST("/big"));
+	ck_assert(fake_until(&server, nobody_left, &server));
+	ck_assert_uint_lt(client.len, 4000000);
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 1);
 	timer_cancel(&turns);
 	free(content);
 }
@@ -840,6 +861,7 @@ static Suite *suite(void)
 	tcase_add_test(late, an_idle_connection_has_a_grace_for_a_request_on_its_way);
 	tcase_add_test(late, a_client_that_takes_nothing_is_cut);
 	tcase_add_test(late, a_client_that_takes_a_little_at_a_time_is_not_cut);
+	tcase_add_test(late, a_client_that_takes_too_little_at_a_time_is_cut);
 	tcase_add_test(late, a_stream_that_stalls_is_not_a_slow_client);
 	tcase_add_test(late, a_slow_service_is_not_a_slow_client);
 	tcase_add_test(change, an_adopted_generation_answers_the_next_request_of_an_open_connection);
