@@ -80,6 +80,40 @@ static void check_kind(struct listen_config *listen, struct problems *problems)
 				     rules[i].of_unix ? "a unix socket" : "a TCP address", listen->address);
 }
 
+static bool has_unix(const struct strings *networks)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < networks->count && !found; i++)
+		found = strcmp(networks->at[i], "unix") == 0;
+	return found;
+}
+
+/* A header that anybody may send says nothing; one that nobody may send lets nobody in. */
+static void check_proxy(const struct listen_config *listen, struct problems *problems)
+{
+	const struct schema *schema = schema_of("listen");
+	bool given = setting_origin_of(schema, listen, "proxy_from") != NULL;
+	bool is_unix = strncmp(listen->address, "unix:", 5) == 0;
+
+	if (listen->proxy_protocol && (!given || (listen->proxy_from.at != NULL && listen->proxy_from.count == 0)))
+		problems_add(problems, "%s: proxy_protocol needs proxy_from: the proxies that are believed",
+			     origin_of(schema, listen, "proxy_protocol"));
+	else if (listen->proxy_protocol && listen->proxy_from.count > 0 &&
+		 is_unix != has_unix(&listen->proxy_from) && (is_unix || listen->proxy_from.count == 1))
+		problems_add(problems, "%s: nobody who can connect to %s is in proxy_from",
+			     origin_of(schema, listen, "proxy_from"), listen->address);
+	if (!listen->proxy_protocol && given)
+		problems_add(problems, "%s: proxy_from without proxy_protocol",
+			     origin_of(schema, listen, "proxy_from"));
+}
+
+static void check_one_listen(struct listen_config *listen, struct problems *problems)
+{
+	check_kind(listen, problems);
+	check_proxy(listen, problems);
+}
+
 static void out_of_memory(struct problems *problems)
 {
 	problems_add(problems, "configuration:1:1: out of memory");
@@ -265,7 +299,7 @@ void config_check(const struct config *config, struct problems *problems)
 	check_listen(config, problems);
 	for (unsigned i = 0; i < config->listen.count; i++)
 		if (config_listen(config, i) != NULL && config_listen(config, i)->address != NULL)
-			check_kind(config_listen(config, i), problems);
+			check_one_listen(config_listen(config, i), problems);
 	check_sites(config, problems);
 	/* a user that is wrong is there all the same */
 	if (setting_origin_of(&config_schema, config, "user") == NULL && config->group != NULL)

@@ -32,6 +32,12 @@ static bool check_cidr(const char *text, struct err *err)
 	return cidr_parse(text, &cidr, err);
 }
 
+/* A network, or the word for clients of unix sockets. */
+static bool check_network(const char *text, struct err *err)
+{
+	return strcmp(text, "unix") == 0 || check_cidr(text, err);
+}
+
 static bool check_match(const char *text, struct err *err)
 {
 	if (text[0] != '/')
@@ -190,6 +196,7 @@ static const char *const accept_modes[] = { "directed", "reuseport", "shared", N
 static const char *const reload_modes[] = { "adopt", "replace", NULL };
 static const char *const error_words[] = { "stderr", "syslog", "journal", NULL };
 static const char *const access_words[] = { "off", "stderr", "syslog", "journal", NULL };
+static const char *const forwarded_headers[] = { "off", "x-forwarded-for", "forwarded", NULL };
 static const char *const access_formats[] = { "common", "combined", "json", NULL };
 
 static const struct setting listen_rows[] = {
@@ -243,6 +250,14 @@ static const struct setting listen_rows[] = {
 	{ "send", SETTING_DURATION, .min = "100ms", .max = "1h", .example = "\"10s\"",
 	  .offset = offsetof(struct listen_config, send_ns),
 	  .help = "timeouts.send for what comes in here; absent: as that says" },
+	{ "proxy_protocol", SETTING_BOOL, .def = "false", .offset = offsetof(struct listen_config, proxy_protocol),
+	  .help = "every connection begins with a header of the PROXY protocol, version 1 or 2, that says whose"
+		  " it is: that is then the client of all its requests. A connection without a whole header, or"
+		  " from somebody who is not in proxy_from, is closed" },
+	{ "proxy_from", SETTING_STRINGS, .check = check_network, .example = "[ \"10.0.0.0/8\", \"fd00::/8\" ]",
+	  .offset = offsetof(struct listen_config, proxy_from),
+	  .help = "addresses and networks of the proxies that are believed; \"unix\" stands for whoever"
+		  " connects to a unix socket. It must be given where proxy_protocol is true" },
 };
 
 static const struct schema listen_schema = {
@@ -373,6 +388,9 @@ static const struct setting rows[] = {
 	  .help = "a client that has taken nothing of an answer in this time, or less than limits.min_rate "
 		  "says, is "
 		  "cut" },
+	{ "timeouts.proxy", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(proxy_ns),
+	  .help = "how long the header of the PROXY protocol may take, from the beginning of a connection to a"
+		  " listener with proxy_protocol" },
 	{ "timeouts.drain", SETTING_DURATION, .def = "30s", .min = "0", .max = "1d", AT(drain_ns),
 	  .help = "how long a worker that is leaving may finish what it has" },
 	{ "timeouts.drain_delay", SETTING_DURATION, .def = "0s", .min = "0", .max = "1d", AT(drain_delay_ns),
@@ -382,6 +400,16 @@ static const struct setting rows[] = {
 	{ "timeouts.prepare", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(prepare_ns),
 	  .help = "how long a worker may take to prepare a new configuration before the reload is called "
 		  "off" },
+	{ "forwarded.from", SETTING_STRINGS, .check = check_network, AT(forwarded_from),
+	  .example = "[ \"127.0.0.0/8\", \"10.0.0.0/8\" ]",
+	  .help = "addresses and networks of the proxies whose word about their clients is taken; \"unix\" stands"
+		  " for whoever connects to a unix socket. A request's client is then the last address of the"
+		  " header that is not one of theirs: for allow, for the access log. Absent: nobody is believed" },
+	{ "forwarded.header", SETTING_CHOICE, .def = "x-forwarded-for", .choices = forwarded_headers,
+	  AT(forwarded_header), .example = "\"forwarded\"",
+	  .help = "where they say it: x-forwarded-for (and X-Forwarded-Proto for the scheme), forwarded (RFC 7239,"
+		  " for= and proto=), or off. It must be the one that they set or extend themselves: what a client"
+		  " sends in another one would be believed" },
 	{ "limits.request_line", SETTING_SIZE, .def = "8k", .min = "256", .max = "64k",
 	  AT(request_line_bytes), .help = "the longest request line; a longer one gets 414" },
 	{ "limits.header_bytes", SETTING_SIZE, .def = "32k", .min = "256", .max = "128k", AT(header_bytes),

@@ -18,6 +18,7 @@ enum {
 
 enum accept_mode { ACCEPT_DIRECTED, ACCEPT_REUSEPORT, ACCEPT_SHARED };
 enum reload_mode { RELOAD_ADOPT, RELOAD_REPLACE };
+enum forwarded_header { FORWARDED_OFF, FORWARDED_X, FORWARDED_RFC7239 };
 enum access_format { ACCESS_COMMON, ACCESS_COMBINED, ACCESS_JSON, ACCESS_FORMATS };
 
 struct listen_config {
@@ -28,6 +29,8 @@ struct listen_config {
 	const char *device;             /* of TCP; NULL: any */
 	const char *mode, *owner, *group;       /* of a unix socket's path; NULL: not set */
 	uint64_t request_head_ns, keep_alive_ns, send_ns;       /* 0: as in struct config */
+	bool proxy_protocol;
+	struct strings proxy_from;      /* CIDRs and "unix" */
 };
 
 struct route_config {
@@ -60,7 +63,9 @@ struct config {
 	unsigned access_sample;
 	uint64_t access_slow_ns;
 	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_delay_ns, drain_ns, prepare_ns;
-	uint64_t body_ns, keep_alive_grace_ns;
+	uint64_t body_ns, keep_alive_grace_ns, proxy_ns;
+	unsigned forwarded_header;      /* enum forwarded_header */
+	struct strings forwarded_from;  /* CIDRs and "unix"; none: nobody */
 	uint64_t request_line_bytes, header_bytes, body_bytes, min_rate;
 	unsigned headers, connections, open_files, max_generations, max_draining;
 };

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "base/list.h"
+#include "net/addr.h"
 
 struct listener_rules;
 
@@ -20,6 +21,7 @@ struct generation {
 	const struct schema *const *services;   /* NULL-terminated */
 	void *routes;                   /* what the protocol built from the sites; in the arena */
 	struct listener_rules *listeners;       /* of config->listen, in its order; see listeners.h */
+	struct networks forwarded_from;
 };
 
 /* An empty generation with one pin; NULL when out of memory. */

@@ -7,6 +7,24 @@
 
 #include <string.h>
 
+/* "unix" and networks. */
+static bool make_networks(const struct strings *texts, struct arena *arena, struct networks *networks,
+			  struct err *err)
+{
+	struct cidr *at = arena_alloc(arena, (texts->count + 1) * sizeof(*at));
+
+	if (at == NULL)
+		return err_set(err, "out of memory");
+	*networks = (struct networks){ .at = at };
+	for (unsigned i = 0; i < texts->count; i++) {
+		if (strcmp(texts->at[i], "unix") == 0)
+			networks->local = true;
+		else if (!cidr_parse(texts->at[i], &at[networks->count++], err))
+			return false;
+	}
+	return true;
+}
+
 static bool make_rules(struct generation *generation, unsigned index, struct err *err)
 {
 	const struct listen_config *config = config_listen(generation->config, index);
@@ -20,7 +38,11 @@ static bool make_rules(struct generation *generation, unsigned index, struct err
 		.request_head_ns = config->request_head_ns,
 		.keep_alive_ns = config->keep_alive_ns,
 		.send_ns = config->send_ns,
+		.proxy = config->proxy_protocol,
+		.proxy_ns = generation->config->proxy_ns,
 	};
+	if (!make_networks(&config->proxy_from, &generation->arena, &rules->proxy_from, err))
+		return false;
 	return rules->address != NULL || err_set(err, "out of memory");
 }
 
@@ -36,7 +58,9 @@ bool listeners_prepare(struct generation *generation, struct err *err)
 	for (unsigned i = 0; i < count; i++)
 		if (!make_rules(generation, i, err))
 			return err_add(err, "listen");
-	return true;
+	return make_networks(&generation->config->forwarded_from, &generation->arena,
+			     &generation->forwarded_from, err) ||
+	       err_add(err, "forwarded.from");
 }
 
 const struct listener_rules *listeners_find(const struct generation *generation, const char *address)

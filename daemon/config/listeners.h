@@ -1,10 +1,11 @@
-/* What a generation says of each listener, ready for use by those who serve its connections. */
+/* What a generation says of each listener, and of proxies in front of them, ready for use by those who serve
+ * the connections. */
 #ifndef CONFIG_LISTENERS_H
 #define CONFIG_LISTENERS_H
 
 #include "generation.h"
 
-/* Makes generation->listeners of its configuration, once; false when out of memory. */
+/* Makes generation->listeners and ->forwarded_from of its configuration, once; false when out of memory. */
 bool listeners_prepare(struct generation *generation, struct err *err);
 
 /* The rules for the address in its canonical spelling; NULL when it is not configured. */

@@ -82,7 +82,7 @@ void exchange_begin(struct exchange *exchange, struct conn *conn)
 		.log = access_log_pin(conn->engine),
 		.number = ++conn->engine->exchanges,
 		.started_ns = conn->engine->loop->now_ns,
-		.client = conn->peer,
+		.client = conn->client,
 		.response.file_fd = -1,
 	};
 }

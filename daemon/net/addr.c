@@ -204,10 +204,18 @@ bool networks_have(const struct networks *networks, const union peer *peer)
 	struct sockaddr_storage address = { 0 };
 
 	if (peer->family != AF_INET && peer->family != AF_INET6)
-		return networks->local;
+		return peer->family == AF_UNIX && networks->local;
 	memcpy(&address, peer, sizeof(*peer));
 	for (unsigned i = 0; i < networks->count; i++)
 		if (cidr_contains(&networks->at[i], &address))
 			return true;
 	return false;
+}
+
+void peer_describe(const union peer *peer, struct addr *addr)
+{
+	struct sockaddr_storage address = { 0 };
+
+	memcpy(&address, peer, sizeof(*peer));
+	addr_describe(&address, sizeof(sa_family_t), addr);     /* a unix peer has no path here */
 }

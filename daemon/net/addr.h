@@ -61,6 +61,9 @@ bool cidr_parse(const char *text, struct cidr *cidr, struct err *err);
 /* True when the peer is in the network; an IPv4 peer of an IPv6 socket (::ffff:a.b.c.d) counts as IPv4. */
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr_storage *peer);
 
+/* The peer's text, as addr_describe has it. */
+void peer_describe(const union peer *peer, struct addr *addr);
+
 /* True when one of the networks has the peer in it; false when there are none. */
 bool networks_have(const struct networks *networks, const union peer *peer);
 

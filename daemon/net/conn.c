@@ -4,6 +4,8 @@
  * about, and is counted. */
 #include "conn.h"
 
+#include "proxy.h"
+
 #include "base/clock.h"
 #include "base/fd.h"
 
@@ -52,6 +54,7 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_TASKS_REFUSED] = "tasks_refused",
 	[COUNT_AUTH_HASHES] = "auth_hashes",
 	[COUNT_AUTH_FAILED] = "auth_failed",
+	[COUNT_PROXY_REFUSED] = "proxy_refused",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */
@@ -82,7 +85,7 @@ static void fire_timer(struct timer *timer, uint64_t now_ns)
 
 	(void)now_ns;
 	if (!conn->closed)
-		conn_after(conn, conn->engine->protocol->timeout(conn));
+		conn_after(conn, conn->protocol->timeout(conn));
 }
 
 void conn_timer(struct conn *conn, uint64_t after_ns)
@@ -115,7 +118,7 @@ void conn_close(struct conn *conn)
 	if (conn->closed)
 		return;
 	conn->closed = true;
-	engine->protocol->close(conn);
+	conn->protocol->close(conn);
 	if (conn->transport->close != NULL)
 		conn->transport->close(conn);
 	timer_cancel(&conn->timer);
@@ -164,7 +167,7 @@ void conn_after(struct conn *conn, enum served served)
 void conn_serve(struct conn *conn)
 {
 	if (!conn->closed)
-		conn_after(conn, conn->engine->protocol->ready(conn));
+		conn_after(conn, conn->protocol->ready(conn));
 }
 
 /* ---- the engine ------------------------------------------------------------------------------------- */
@@ -264,9 +267,11 @@ static void conn_init(struct conn *conn, struct engine *engine, int fd, const st
 		.timer.fire = fire_timer,
 		.engine = engine,
 		.listener = listener,
+		.protocol = listener->rules->proxy ? &protocol_proxy : engine->protocol,
 		.transport = engine->transport,
 		.peer = peer_of(peer),
 	};
+	conn->client = conn->peer;
 }
 
 bool engine_has_room(struct engine *engine)
@@ -290,7 +295,7 @@ bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage 
 	engine->count++;
 	engine_count(engine, COUNT_ACCEPTED);
 	engine_count(engine, COUNT_OPEN);
-	engine->protocol->open(conn);
+	conn->protocol->open(conn);
 	conn_serve(conn);
 	return true;
 }
@@ -304,7 +309,7 @@ struct generation *engine_adopt(struct engine *engine, struct generation *genera
 		struct conn *conn = LIST_ENTRY(link, struct conn, link);
 
 		next = link->next;
-		conn_after(conn, engine->protocol->adopt(conn));
+		conn_after(conn, conn->protocol->adopt(conn));
 	}
 	return before;
 }
@@ -329,7 +334,7 @@ void engine_drain(struct engine *engine, bool close_idle)
 		struct conn *conn = LIST_ENTRY(link, struct conn, link);
 
 		next = link->next;
-		conn_after(conn, engine->protocol->drain(conn, close_idle && !is_fresh(conn)));
+		conn_after(conn, conn->protocol->drain(conn, close_idle && !is_fresh(conn)));
 	}
 }
 
@@ -344,7 +349,7 @@ bool engine_owes(const struct engine *engine, uint64_t until_ns)
 		const struct conn *conn = LIST_ENTRY(link, struct conn, link);
 
 		if (conn->since_ns <= until_ns &&
-		    (engine->protocol->doing(conn) != DOING_IDLE || is_fresh(conn)))
+		    (conn->protocol->doing(conn) != DOING_IDLE || is_fresh(conn)))
 			return true;
 	}
 	return false;
@@ -361,7 +366,7 @@ static struct conn *longest_idle(struct engine *engine)
 
 		list_remove(&conn->link);
 		list_push_back(&engine->conns, &conn->link);
-		if (engine->protocol->doing(conn) == DOING_IDLE && !is_fresh(conn) &&
+		if (conn->protocol->doing(conn) == DOING_IDLE && !is_fresh(conn) &&
 		    !is_younger(conn, PAUSE_NS) && (found == NULL || conn->since_ns < found->since_ns))
 			found = conn;
 	}
@@ -373,11 +378,11 @@ static bool is_busy_now(struct conn *conn)
 {
 	uint32_t served = conn->served;
 
-	conn_after(conn, conn->engine->protocol->drain(conn, true));
+	conn_after(conn, conn->protocol->drain(conn, true));
 	if (conn->closed)
 		return false;
-	return conn->served != served || (conn->engine->protocol->doing(conn) != DOING_IDLE &&
-					  conn->engine->protocol->doing(conn) != DOING_LEAVING);
+	return conn->served != served || (conn->protocol->doing(conn) != DOING_IDLE &&
+					  conn->protocol->doing(conn) != DOING_LEAVING);
 }
 
 bool engine_shed(struct engine *engine)
@@ -413,7 +418,7 @@ static void cut_all(struct engine *engine, struct list *conns)
 	while (!list_empty(conns)) {
 		struct conn *conn = LIST_ENTRY(conns->next, struct conn, link);
 
-		count_cut(engine, engine->protocol->doing(conn));
+		count_cut(engine, conn->protocol->doing(conn));
 		conn_close(conn);
 	}
 }

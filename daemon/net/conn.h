@@ -20,6 +20,9 @@
 struct listener_rules {
 	const char *address;            /* in its canonical spelling */
 	uint64_t request_head_ns, keep_alive_ns, send_ns;
+	bool proxy;                     /* a connection begins with a header of the PROXY protocol (proxy.h) */
+	uint64_t proxy_ns;              /* how long that may take */
+	struct networks proxy_from;     /* who may send one */
 };
 
 /* An address that connections came in at. It is known by its text, which a reload that moves or removes its
@@ -47,10 +50,12 @@ struct conn {
 	struct list link;               /* in engine->conns, engine->leaving or engine->closed */
 	struct engine *engine;
 	struct engine_listener *listener;       /* where it came in; never NULL */
+	const struct protocol *protocol;        /* the engine's, or one that comes before it */
 	const struct transport *transport;
 	void *transport_state;          /* NULL at first; see transport.close */
 	void *state;                    /* the protocol's, in engine->states */
-	union peer peer;
+	union peer peer;                /* who connected */
+	union peer client;              /* for whom: the peer, unless that is a proxy that says otherwise */
 };
 
 /* Counters that the engine and its protocols move; a column of the board, or any array in a test. */
@@ -82,6 +87,7 @@ enum counter {
 	COUNT_TASKS_REFUSED,
 	COUNT_AUTH_HASHES,
 	COUNT_AUTH_FAILED,
+	COUNT_PROXY_REFUSED,
 	COUNTERS
 };
 
@@ -113,6 +119,7 @@ struct engine {
 	uint16_t next_tag;              /* a recycled struct conn begins with another one */
 	bool draining;                  /* the next answer of each connection is its last */
 	bool close_idle;                /* and a connection that gets idle is closed */
+	uint64_t refused_told_ns;       /* when a connection without a good PROXY header was logged last */
 	bool out_of_service;            /* the service stops: a health check shall say so */
 	unsigned slot;
 	char instance[ENGINE_INSTANCE_BYTES];   /* random, in hexadecimal: no other engine has it */
