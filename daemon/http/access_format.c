@@ -65,7 +65,7 @@ static char *put_peer(char *out, const union peer *peer)
 	if (peer->family == AF_INET)
 		return put_v4(out, (const unsigned char *)&peer->v4.sin_addr);
 	if (peer->family != AF_INET6)
-		return put(out, "unix:");
+		return put(out, peer->family == AF_UNIX ? "unix:" : "unknown");
 	if (IN6_IS_ADDR_V4MAPPED(v6))
 		return put_v4(out, v6->s6_addr + 12);
 	inet_ntop(AF_INET6, v6, out, INET6_ADDRSTRLEN);
@@ -271,11 +271,26 @@ static char *put_number_member(char *out, const char *key, uint64_t number)
 	return put_number(put(out, key), number);
 }
 
-static char *put_json_peer(char *out, const union peer *peer)
+/* Where something in front of us forwards requests, the one that connected and the one that is served are
+ * not the same. */
+static bool is_forwarded(const struct exchange *exchange)
 {
+	return memcmp(&exchange->client, &exchange->conn->peer, sizeof(union peer)) != 0;
+}
+
+static char *put_json_peers(char *out, const struct exchange *exchange)
+{
+	const union peer *peer = &exchange->conn->peer;
+
 	out = put_peer(put(out, "\",\"peer\":\""), peer);
 	*out++ = '"';
-	return port_of(peer) != 0 ? put_number_member(out, ",\"port\":", port_of(peer)) : out;
+	if (port_of(peer) != 0)
+		out = put_number_member(out, ",\"port\":", port_of(peer));
+	if (!is_forwarded(exchange))
+		return out;
+	out = put_peer(put(out, ",\"client\":\""), &exchange->client);
+	*out++ = '"';
+	return out;
 }
 
 static char *put_protocol(char *out, const struct access_entry *entry)
@@ -296,7 +311,7 @@ static char *put_json(char *out, const struct access_style *style, const struct 
 	out = put(put(out, "{\"time\":\""), style->iso);
 	out = put_ms(out, now);
 	out = put_id(put(out, "\",\"id\":\""), exchange);
-	out = put_json_peer(out, &exchange->conn->peer);
+	out = put_json_peers(out, exchange);
 	out = put_member(out, ",\"host\":\"", entry->host, HOST_BYTES);
 	out = put_member(out, ",\"user\":\"", exchange->user, USER_BYTES);
 	out = put_member(out, ",\"method\":\"", entry->method, METHOD_BYTES);
@@ -356,6 +371,10 @@ static char *put_journal_fields(char *out, const struct access_style *style,
 	out = put_field(out, "DROVER_PEER", str_of(text), sizeof(text));
 	if (port_of(peer) != 0)
 		out = put_number_field(out, "DROVER_PORT", port_of(peer));
+	if (is_forwarded(exchange)) {
+		*put_peer(text, &exchange->client) = '\0';
+		out = put_field(out, "DROVER_CLIENT", str_of(text), sizeof(text));
+	}
 	out = put_field(out, "DROVER_HOST", entry->host, HOST_BYTES);
 	out = put_field(out, "DROVER_USER", exchange->user, USER_BYTES);
 	out = put_field(out, "DROVER_METHOD", entry->method, METHOD_BYTES);

@@ -6,6 +6,7 @@
 
 #include "access_log.h"
 #include "auth.h"
+#include "forwarded.h"
 #include "route.h"
 #include "target.h"
 #include "task.h"
@@ -97,6 +98,22 @@ void exchange_unpin(struct exchange *exchange)
 
 /* ---- from the request to its service ------------------------------------------------------------------- */
 
+/* Who is asked for, if whoever asks is believed; logs and rules want to know in any case. */
+static unsigned find_client(struct exchange *exchange)
+{
+	const struct networks *from = &exchange->generation->forwarded_from;
+	struct forwarded found = { .client = exchange->client, .secure = exchange->secure };
+
+	if ((from->count == 0 && !from->local) || !networks_have(from, &exchange->client))
+		return 0;
+	if (!forwarded_read(&exchange->request, exchange->head,
+			    exchange->generation->config->forwarded_header, from, &found))
+		return 400;
+	exchange->client = found.client;
+	exchange->secure = found.secure;
+	return 0;
+}
+
 /* Goes before everything else, so that an error has the site's face. */
 static unsigned find_site(struct exchange *exchange)
 {
@@ -151,7 +168,7 @@ static unsigned check_method(struct exchange *exchange)
 /* What a request goes through before its service sees it, in this order: each says 0, the status of the
  * answer that ends it here, STAGE_ANSWERED, or STAGE_WAITS: exchange_go_on will be called. */
 static unsigned (*const stages[])(struct exchange *exchange) = {
-	find_site, know_request, resolve_target, find_route, check_client, auth_stage, check_method,
+	find_client, find_site, know_request, resolve_target, find_route, check_client, auth_stage, check_method,
 };
 
 enum { STAGE_COUNT = sizeof(stages) / sizeof(stages[0]) };

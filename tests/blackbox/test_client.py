@@ -1,5 +1,9 @@
 """Whom a connection belongs to: what its listener says of it, and who is behind whatever forwards requests."""
 
+import json
+import os
+import socket
+import struct
 import unittest
 
 import drover
@@ -84,7 +88,266 @@ class OwnTimeouts(Client):
         self.assertTrue(client.at_end())
 
 
-in_every_mode(globals(), OwnTimeouts)
+V2 = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+def proxy_v1(source, port=56324):
+    kind = "TCP6" if ":" in source else "TCP4"
+    return ("PROXY %s %s %s %d 443\r\n" % (kind, source, source, port)).encode()
+
+
+def proxy_v2(source, extra=b"", command=0x21):
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    block = socket.inet_pton(family, source) * 2 + struct.pack("!HH", 56324, 443) + extra
+    return V2 + struct.pack("!BBH", command, 0x21 if ":" in source else 0x11, len(block)) + block
+
+
+class Rules(Client):
+    """Only clients of 192.0.2.0/24 and 2001:db8::/32 may see /private."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server.write("f", "for you")
+        files = {"root": cls.server.site}
+        cls.routes = [{"match": "/", "files": files},
+                      {"match": "/private", "allow": ["192.0.2.0/24", "2001:db8::/32"], "files": files},
+                      {"match": "/local", "allow": ["127.0.0.0/8"], "files": files}]
+        cls.unix = os.path.join(cls.server.dir, "web.sock")
+
+    def private(self, client, headers=(), target="/private/f"):
+        return client.request(target, headers).status
+
+    def closed(self, client):
+        """It is closed without an answer; an end or a reset."""
+        try:
+            self.assertEqual(client.rest(), b"")
+        except ConnectionResetError:
+            pass
+
+    def access_log(self):
+        self.assertEqual(self.server.stop(), 0)
+        with open(os.path.join(self.server.dir, "access.log"), encoding="ascii") as file:
+            return [json.loads(line) for line in file]
+
+
+class Proxy(Rules):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.proxied, cls.strict = drover.free_address(), drover.free_address()
+        cls.server.configure({
+            "timeouts": {"proxy": "300ms"},
+            "sites": [{"routes": cls.routes}],
+            "listen": [
+                {"address": drover.address_text(cls.server.address)},
+                {"address": drover.address_text(cls.proxied), "proxy_protocol": True, "proxy_from": ["127.0.0.0/8"]},
+                {"address": drover.address_text(cls.strict), "proxy_protocol": True, "proxy_from": ["10.0.0.0/8"]},
+                {"address": "unix:" + cls.unix, "proxy_protocol": True, "proxy_from": ["unix"]}]})
+        status, text = cls.server.reload()
+        if status != 0:
+            raise AssertionError(text)
+
+    def through(self, header, address=None):
+        client = self.client(address or self.proxied)
+        client.send(header)
+        return client
+
+    def test_the_address_of_the_header_is_the_client(self):
+        for header in (proxy_v1("192.0.2.7"), proxy_v1("2001:db8::7"), proxy_v1("::ffff:192.0.2.7"),
+                       proxy_v2("192.0.2.7"), proxy_v2("2001:db8::7"), proxy_v2("192.0.2.7", b"\4\0\3abc"),
+                       proxy_v2("::ffff:192.0.2.7")):
+            with self.subTest(header=header):
+                client = self.through(header)
+                self.assertEqual([self.private(client) for _ in range(3)], [200] * 3)
+                self.assertEqual(self.private(client, target="/local/f"), 403)
+        for header in (proxy_v1("203.0.113.1"), proxy_v2("2001:db9::7"), proxy_v1("127.0.0.1")):
+            with self.subTest(header=header):
+                self.assertEqual(self.private(self.through(header)), 403)
+
+    def test_a_header_that_names_nobody_leaves_the_peer(self):
+        for header in (b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN 192.0.2.7 192.0.2.7 1 2\r\n", V2 + b"\x20\0\0\0",
+                       proxy_v2("192.0.2.7", command=0x20), V2 + b"\x21\0\0\0"):
+            with self.subTest(header=header):
+                client = self.through(header)
+                self.assertEqual(self.private(client), 403)
+                self.assertEqual(self.private(client, target="/local/f"), 200)
+
+    def test_header_and_requests_in_one_segment(self):
+        client = self.client(self.proxied)
+        client.send(proxy_v1("192.0.2.7") + client.head("/private/f") * 2)
+        self.assertEqual([client.response().status, client.response().status], [200, 200])
+
+    def test_header_and_request_byte_by_byte(self):
+        for header in (proxy_v1("192.0.2.7"), proxy_v2("192.0.2.7", b"\4\0\3abc")):
+            client = self.client(self.proxied)
+            for byte in header + client.head("/private/f"):
+                client.send(bytes([byte]))
+            self.assertEqual(client.response().status, 200)
+
+    def test_without_a_header_nothing_is_served(self):
+        for data in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"PROXY TCP4 192.0.2.7 192.0.2.7 1 2\nGET / HTTP/1.1\r\n",
+                     b"PROXY TCP4 192.0.2.07 192.0.2.7 1 2\r\n", b"PROXY TCP5 192.0.2.7 192.0.2.7 1 2\r\n",
+                     b"PROXY UNKNOWN " + b"x" * 100, V2 + b"\x22\0\0\0", V2 + b"\x21\x41\0\0", V2 + b"\x20\0\xff\xff"):
+            with self.subTest(data=data):
+                self.closed(self.through(data + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+        self.server.wait_status(lambda status: status["totals"]["proxy_refused"] >= 8)
+        self.server.log.wait("proxy_refused")
+
+    def test_who_is_not_in_proxy_from_is_refused(self):
+        client = self.client(self.strict)
+        try:
+            client.send(proxy_v1("192.0.2.7") + client.head("/"))
+        except (ConnectionResetError, BrokenPipeError):
+            return
+        self.closed(client)
+
+    def test_elsewhere_a_header_is_a_bad_request(self):
+        client = self.through(proxy_v1("192.0.2.7"), self.server.address)
+        self.assertEqual(client.response().status, 400)
+
+    def test_a_header_has_a_deadline(self):
+        for start in (b"", b"PROXY TCP4 192.0", V2):
+            with self.subTest(start=start):
+                self.closed(self.through(start))
+
+    def test_a_second_header_is_no_request(self):
+        client = self.through(proxy_v1("192.0.2.7") + proxy_v1("192.0.2.8"))
+        self.assertEqual(client.response().status, 400)
+
+    def test_a_unix_socket(self):
+        self.assertEqual(self.private(self.through(proxy_v1("192.0.2.7"), self.unix)), 200)
+        self.assertEqual(self.private(self.through(b"PROXY UNKNOWN\r\n", self.unix)), 403)
+
+
+class ProxyReload(Rules):
+    SETTINGS = {"log": {"access": "access.log", "access_format": "json"}}
+
+    @classmethod
+    def setUpClass(cls):
+        pass
+
+    def setUp(self):
+        Rules.setUpClass.__func__(type(self))
+
+    def test_through_reloads(self):
+        """A connection keeps its client; the queue of an address that was removed is served by its old rules."""
+        self.proxied = drover.free_address()
+        listen = [{"address": drover.address_text(self.server.address)}]
+        entry = {"address": drover.address_text(self.proxied), "proxy_protocol": True, "proxy_from": ["127.0.0.0/8"]}
+        self.reload({"sites": [{"routes": self.routes}], "listen": listen + [entry]})
+        client = self.client(self.proxied)
+        client.send(proxy_v1("192.0.2.7") + client.head("/private/f"))
+        self.assertEqual(client.response().status, 200)
+        waiting = self.client(self.proxied)
+        waiting.send(b"PROXY TCP4 192")
+        self.reload({"listen": [entry] + listen})
+        self.assertEqual(self.private(client), 200)
+        self.reload({"listen": listen})
+        self.assertEqual(self.private(client), 200)
+        waiting.send(b".0.2.7 192.0.2.8 1 2\r\n")
+        self.assertEqual(self.private(waiting), 200)
+        client.close()
+        waiting.close()
+        entries = self.access_log()
+        self.assertEqual([entry["client"] for entry in entries], ["192.0.2.7"] * 4)
+        self.assertTrue(all(entry["peer"].startswith("127.") for entry in entries))
+
+
+class Forwarded(Rules):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.proxied = drover.free_address()
+        files = {"root": cls.server.site}
+        cls.server.configure({
+            "forwarded": {"from": ["127.0.0.0/8", "10.0.0.0/8", "unix"]},
+            "sites": [{"routes": cls.routes}],
+            "listen": [
+                {"address": drover.address_text(cls.server.address)}, {"address": "unix:" + cls.unix},
+                {"address": drover.address_text(cls.proxied), "proxy_protocol": True, "proxy_from": ["127.0.0.0/8"]}]})
+        status, text = cls.server.reload()
+        if status != 0:
+            raise AssertionError(text)
+
+    def test_the_last_address_that_is_no_proxy_is_the_client(self):
+        client = self.client()
+        for value, status in (("192.0.2.7", 200), ("203.0.113.7", 403), ("203.0.113.7, 192.0.2.7", 200),
+                              ("192.0.2.7, 203.0.113.7", 403), ("192.0.2.7, 10.0.0.1, 127.0.0.1", 200),
+                              ("2001:db8::7", 200), ("192.0.2.7:1234", 200), ("unknown", 403), ("10.0.0.1", 403),
+                              ("192.0.2.7, unknown", 403), ("::ffff:192.0.2.7", 200)):
+            with self.subTest(value=value):
+                self.assertEqual(self.private(client, {"X-Forwarded-For": value}), status)
+        self.assertEqual(self.private(client, [("X-Forwarded-For", "192.0.2.7"), ("X-Forwarded-For", "10.0.0.1")]), 200)
+        self.assertEqual(self.private(client, {"Forwarded": "for=192.0.2.7"}), 403)
+        self.assertEqual(self.private(client, target="/local/f"), 200)
+        self.assertEqual(self.private(client, {"X-Forwarded-For": "unknown"}, target="/local/f"), 403)
+
+    def test_by_a_unix_socket(self):
+        client = self.client(self.unix)
+        self.assertEqual(self.private(client, {"X-Forwarded-For": "192.0.2.7"}), 200)
+        self.assertEqual(self.private(client), 403)
+
+    def test_behind_the_proxy_protocol(self):
+        """The header's word counts when the client that it names is itself a proxy, not because its sender is."""
+        for source, status in (("10.0.0.1", 200), ("203.0.113.7", 403)):
+            client = self.client(self.proxied)
+            client.send(proxy_v1(source))
+            self.assertEqual(self.private(client, {"X-Forwarded-For": "192.0.2.7"}), status)
+
+
+class ForwardedSettings(Rules):
+    SETTINGS = {"log": {"access": "access.log", "access_format": "json"}}
+
+    @classmethod
+    def setUpClass(cls):
+        pass
+
+    def setUp(self):
+        Rules.setUpClass.__func__(type(self))
+
+    def test_nobody_is_believed_by_default(self):
+        self.reload({"sites": [{"routes": self.routes}]})
+        client = self.client()
+        self.assertEqual(self.private(client, {"X-Forwarded-For": "192.0.2.7"}), 403)
+        self.reload({"forwarded": {"from": ["10.0.0.0/8"]}})
+        self.assertEqual(self.private(client, {"X-Forwarded-For": "192.0.2.7"}), 403)
+        self.reload({"forwarded": {"from": ["127.0.0.0/8"], "header": "off"}})
+        self.assertEqual(self.private(client, {"X-Forwarded-For": "192.0.2.7"}), 403)
+        self.reload({"forwarded": {"from": ["127.0.0.0/8"]}})
+        self.assertEqual(self.private(client, {"X-Forwarded-For": "192.0.2.7"}), 200)
+
+    def test_forwarded_of_rfc_7239(self):
+        self.reload({"sites": [{"routes": self.routes}], "forwarded": {"from": ["127.0.0.0/8"], "header": "forwarded"}})
+        client = self.client()
+        for value, status in (("for=192.0.2.7", 200), ('for="[2001:db8::7]:80";proto=https', 200), ("for=_x", 403),
+                              ("for=192.0.2.7, for=203.0.113.7", 403), ("for=192.0.2.7, for=127.0.0.1", 200)):
+            with self.subTest(value=value):
+                self.assertEqual(self.private(client, {"Forwarded": value}), status)
+        self.assertEqual(self.private(client, {"X-Forwarded-For": "192.0.2.7"}), 403)
+        self.assertEqual(self.private(client, {"Forwarded": 'for="192.0.2.7, for=192.0.2.8'}), 400)
+
+    def test_the_access_log_has_client_and_peer(self):
+        self.reload({"forwarded": {"from": ["127.0.0.0/8"]}})
+        with self.server.client() as client:
+            for value in ("192.0.2.7", "2001:db8::7", "nobody", ""):
+                client.request("/f", {"X-Forwarded-For": value})
+        entries = self.access_log()
+        self.assertEqual([entry.get("client") for entry in entries], ["192.0.2.7", "2001:db8::7", "unknown", None])
+        self.assertTrue(all(entry["peer"].startswith("127.") and entry["port"] for entry in entries))
+
+    def test_an_ipv4_client_of_an_ipv6_socket_is_in_ipv4_networks(self):
+        with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:
+            host, port = drover.free_address()[0], probe.getsockname()[1]
+        self.reload({"sites": [{"routes": self.routes}], "forwarded": {"from": ["127.0.0.0/8"]},
+                     "listen": [{"address": drover.address_text(self.server.address)}, {"address": "*:%d" % port}]})
+        client = self.client((host, port))
+        self.assertEqual(self.private(client, target="/local/f"), 200)
+        self.assertEqual(self.private(client), 403)
+        self.assertEqual(self.private(client, {"X-Forwarded-For": "192.0.2.7"}), 200)
+
+
+in_every_mode(globals(), OwnTimeouts, Proxy, ProxyReload, Forwarded, ForwardedSettings)
 
 if __name__ == "__main__":
     unittest.main()
