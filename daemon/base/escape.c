@@ -1,4 +1,4 @@
-/* escape.c - escaping for log lines.  Pure; called for every line that is logged, by any thread. */
+/* escape.c - escaping for log lines and pages.  Pure; called for every line that is logged, by any thread. */
 #include "escape.h"
 
 static const char hex[] = "0123456789abcdef";
@@ -112,6 +112,81 @@ char *escape_json(char *out, struct str text)
 		text = (struct str){ text.at + len, text.len - len };
 		out = put_special(out, text, &taken);
 		text = (struct str){ text.at + taken, text.len - taken };
+	}
+	return out;
+}
+
+/* ---- HTML and URIs ------------------------------------------------------------------------------------ */
+
+static const struct {
+	char byte;
+	const char *entity;
+} entities[] = {
+	{ '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&quot;" }, { '\'', "&#39;" },
+};
+
+static char *put(char *out, const char *text)
+{
+	size_t len = strlen(text);
+
+	memcpy(out, text, len);
+	return out + len;
+}
+
+/* An ASCII character. */
+static char *put_ascii_html(char *out, char c)
+{
+	for (size_t i = 0; i < sizeof(entities) / sizeof(entities[0]); i++)
+		if (entities[i].byte == c)
+			return put(out, entities[i].entity);
+	if ((unsigned char)c >= 0x20 && c != 0x7f) {
+		*out++ = c;
+		return out;
+	}
+	out = put(out, "\xe2\x90");             /* U+2400 is the picture of NUL, U+2421 that of DEL */
+	*out++ = (char)(0x80 + (c == 0x7f ? 0x21 : c));
+	return out;
+}
+
+char *escape_html(char *out, struct str text)
+{
+	while (text.len > 0) {
+		unsigned char byte = (unsigned char)text.at[0];
+		size_t len = byte < 0x80 ? 1 : utf8_len(text);
+
+		if (byte < 0x80) {
+			out = put_ascii_html(out, text.at[0]);
+		} else if (len == 0 || (len == 2 && byte == 0xc2 && (unsigned char)text.at[1] < 0xa0)) {
+			out = put(out, "\xef\xbf\xbd");
+		} else {
+			memcpy(out, text.at, len);
+			out += len;
+		}
+		len = len > 0 ? len : 1;
+		text = (struct str){ text.at + len, text.len - len };
+	}
+	return out;
+}
+
+static const bool unreserved[256] = {
+	['-' ... '.'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true,
+	['_'] = true, ['a' ... 'z'] = true, ['~'] = true,
+};
+
+char *escape_uri(char *out, struct str text)
+{
+	static const char digits[] = "0123456789ABCDEF";        /* RFC 3986, 2.1 */
+
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char byte = (unsigned char)text.at[i];
+
+		if (unreserved[byte]) {
+			*out++ = (char)byte;
+			continue;
+		}
+		*out++ = '%';
+		*out++ = digits[byte >> 4];
+		*out++ = digits[byte & 15];
 	}
 	return out;
 }

@@ -13,7 +13,7 @@
 enum {
 	/* of a connection, without its buffers: ours, and the kernel's share of an idle one, measured */
 	CONNECTION_BYTES = 6 * 1024,
-	TASKS_PER_WORKER = 2,           /* its loop, its helper thread */
+	TASKS_PER_WORKER = 3,           /* its loop, its helper threads for logs and for requests */
 	MASTER_TASKS = 2,               /* and a checker */
 	FDS_PER_CHILD = 2,              /* of the master: pidfd, channel */
 	SMALL_BACKLOG = 128,            /* no kernel has ever had a lower default of net.core.somaxconn */

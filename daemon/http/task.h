@@ -12,10 +12,10 @@
  *	return ANSWER_LATER;
  *
  * The exchange may end while the task waits or is under way; exchange_end sees to that, and the task is
- * released when the thread has let go of it.  So a task has memory of its own (never the exchange's arena, nor
- * a generation's), and work() touches nothing else.  done() is called only while the exchange still waits;
- * what it does not take out of the task is released behind it.  Saying TASK_AGAIN puts
- * the task behind the others, for long work goes in steps.
+ * released when the thread has let go of it.  So a task has memory of its own (never the exchange's arena,
+ * nor a generation's), and work() touches nothing else.  done() is called only while the exchange still
+ * waits; what it does not take out of the task is released behind it.  Saying TASK_AGAIN puts the task behind
+ * the others, for long work goes in steps.
  *
  * The thread is not the one that writes logs: a password must not wait for a disk that hangs, nor a log line
  * for a password.  Within it tasks take turns, whoever they belong to. */

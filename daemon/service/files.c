@@ -8,6 +8,7 @@
 
 #include "files_answer.h"
 #include "files_find.h"
+#include "listing.h"
 
 #include "http/exchange.h"
 #include "http/location.h"
@@ -70,8 +71,7 @@ static const struct setting rows[] = {
 	  .help = "paths below the root, the first of which that exists answers, with 200, where there is"
 		  " nothing else: for an application that has its own routes; absent: 404" },
 	{ "listing", SETTING_BOOL, .def = "false", AT(listing),
-	  .help = "list a directory that has no index. Not available in this version: true is refused, and "
-		  "such a directory is 404" },
+	  .help = "list a directory that has no index; otherwise it is 404. See LISTINGS" },
 	{ "precompressed", SETTING_STRINGS, .def = "zst br gz", .check = check_suffix, AT(precompressed),
 	  .example = "[ \"br\", \"gz\" ]",
 	  .help = "the endings of files beside the one that is asked for that hold the same, compressed: to a"
@@ -118,8 +118,19 @@ static enum answer fail(struct exchange *exchange, unsigned status)
 	return ANSWERED;
 }
 
+static enum answer list(struct exchange *exchange, const struct files_settings *settings,
+			struct files_place *place, struct file *directory)
+{
+	struct listing_place listing = {
+		.root = fd_take(&place->root), .directory = fd_take(&directory->fd), .path = place->path,
+		.symlinks = place->policy, .dotfiles = settings->dotfiles,
+	};
+
+	return listing_start(exchange, &listing);
+}
+
 static enum answer answer(struct exchange *exchange, const struct files_settings *settings,
-			  const struct files_place *place)
+			  struct files_place *place)
 {
 	struct file file = { .fd = -1 };
 	unsigned status = files_find(exchange, settings, place, &file);
@@ -127,8 +138,8 @@ static enum answer answer(struct exchange *exchange, const struct files_settings
 
 	if (status == 0 && S_ISREG(file.stat.st_mode))
 		answer = files_answer(exchange, &file);
-	else if (status == 0)           /* a directory to list: see files_check */
-		answer = fail(exchange, 404);
+	else if (status == 0)
+		answer = list(exchange, settings, place, &file);
 	else if (status != 301 || redirect(exchange) != 301)
 		answer = fail(exchange, status != 301 ? status : 500);
 	fd_close(&file.fd);
@@ -188,14 +199,10 @@ static bool files_check(const void *opaque, const char **setting, struct err *er
 	const struct files_settings *settings = opaque;
 
 	*setting = settings->alias != NULL ? "alias" : "root";
-	if (settings->alias != NULL ? !check_alias(settings->alias, err) : !check_root(settings->root, err))
-		return false;
-	*setting = "listing";
-	if (settings->listing)
-		return err_set(err, "listing: directory listings are not available in this version");
-	return true;
+	return settings->alias != NULL ? check_alias(settings->alias, err) : check_root(settings->root, err);
 }
 
 const struct service service_files = {
 	.name = "files", .settings = &files_schema, .check = files_check, .start = files_start,
+	.cancel = listing_cancel,
 };

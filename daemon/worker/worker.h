@@ -47,7 +47,7 @@ struct preparing {
 struct worker {
 	struct loop loop;
 	struct engine engine;
-	struct offload log_offload;     /* a log's disk that hangs holds up no request, and no request a log */
+	struct offload log_offload;     /* its own: neither waits for what holds up the other */
 	struct offload offload;         /* for requests */
 	struct log_writers log_writers;
 	struct source channel;

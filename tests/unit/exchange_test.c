@@ -259,17 +259,6 @@ START_TEST(a_root_that_is_not_there_is_refused)
 }
 END_TEST
 
-START_TEST(listings_are_refused)
-{
-	struct files_settings settings = { .root = "/", .listing = true };
-	const char *setting;
-	struct err err;
-
-	ck_assert(!service_files.check(&settings, &setting, &err));
-	ck_assert_str_eq(setting, "listing");
-}
-END_TEST
-
 START_TEST(the_root_is_looked_up_for_each_request)
 {
 	char before[128], after[80];
@@ -589,7 +578,6 @@ static Suite *suite(void)
 			    sizeof(conditions) / sizeof(conditions[0]));
 	tcase_add_test(files, a_304_names_the_etag);
 	tcase_add_test(files, a_root_that_is_not_there_is_refused);
-	tcase_add_test(files, listings_are_refused);
 	tcase_add_test(files, the_root_is_looked_up_for_each_request);
 	tcase_add_test(log, a_request_is_a_line_in_the_common_log_format);
 	tcase_add_test(log, a_log_that_is_switched_off_is_given_back);

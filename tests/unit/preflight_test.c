@@ -174,23 +174,23 @@ static const struct {
 	  "",
 	  "unknown: the memory limit of the cgroup is hidden",
 	  "MemoryMax" },
-	/* 2 + 4 * 18 * 2 */
+	/* 2 + 4 * 18 * 3 */
 	{ "workers = 4;\n" LISTEN SITES,
-	  { .tasks = { true, 145 } },
+	  { .tasks = { true, 217 } },
 	  false,
 	  "preflight_tasks",
 	  FINDING_WARNING,
 	  "/etc/d.conf:1:11",
-	  "can be 146 tasks; pids.max of the cgroup allows 145",
-	  "TasksMax=146" },
+	  "can be 218 tasks; pids.max of the cgroup allows 217",
+	  "TasksMax=218" },
 	{ LISTEN SITES,
-	  { .processes = { true, 145 } },
+	  { .processes = { true, 217 } },
 	  false,
 	  "preflight_processes",
 	  FINDING_WARNING,
 	  "",
-	  "can be 146 tasks; RLIMIT_NPROC allows 145",
-	  "LimitNPROC=146" },
+	  "can be 218 tasks; RLIMIT_NPROC allows 217",
+	  "LimitNPROC=218" },
 	{ "workers = 5;\n" LISTEN SITES,
 	  { .cpus = 0 },
 	  false,
@@ -296,7 +296,7 @@ START_TEST(workers_auto_are_as_many_as_cpus)
 	struct machine machine = roomy;
 
 	machine.cpus = 1;
-	machine.tasks.value = 2 + 1 * 18 * 2;
+	machine.tasks.value = 2 + 1 * 18 * 3;
 	judge(LISTEN SITES, &machine);
 	ck_assert_uint_eq(found.count, 0);
 }

@@ -1,5 +1,5 @@
-/* task_test.c - work for an exchange in the helper thread: it answers, it is dropped when the exchange ends, its
- * memory stays until the thread has let go of it. */
+/* task_test.c - work for an exchange in the helper thread: it answers, it is dropped when the exchange ends,
+ * its memory stays until the thread has let go of it. */
 #include "fake_server.h"
 
 #include "base/clock.h"

@@ -1,0 +1,93 @@
+/* accept.c - weighing media types.  Pure; called by services.  Nothing fails: what cannot be understood says
+ * nothing. */
+#include "accept.h"
+
+enum { ANY_TYPE = 1, MAIN_TYPE, WHOLE_TYPE, MOST_WEIGHT = 1000 };
+
+/* Takes what is in front of `separator` off `rest`, trimmed; quotes do not matter: no parameter of interest
+ * has them. */
+static struct str take(struct str *rest, char separator)
+{
+	const char *at = rest->len > 0 ? memchr(rest->at, separator, rest->len) : NULL;
+	size_t len = at != NULL ? (size_t)(at - rest->at) : rest->len;
+	struct str taken = { rest->at, len };
+
+	*rest = at != NULL ? (struct str){ at + 1, rest->len - len - 1 } : (struct str){ rest->at + len, 0 };
+	return str_trim(taken);
+}
+
+/* qvalue (RFC 9110, 12.4.2), in thousandths. */
+static bool parse_weight(struct str text, unsigned *weight)
+{
+	unsigned value, scale = 100;
+
+	if (text.len == 0 || text.len > 5 || (text.at[0] != '0' && text.at[0] != '1') ||
+	    (text.len > 1 && text.at[1] != '.'))
+		return false;
+	value = text.at[0] == '1' ? MOST_WEIGHT : 0;
+	for (size_t i = 2; i < text.len; i++, scale /= 10) {
+		if (text.at[i] < '0' || text.at[i] > '9')
+			return false;
+		value += (unsigned)(text.at[i] - '0') * scale;
+	}
+	if (value > MOST_WEIGHT)
+		return false;
+	*weight = value;
+	return true;
+}
+
+/* The weight among the parameters; false when it is no valid one. */
+static bool weight_of(struct str parameters, unsigned *weight)
+{
+	*weight = MOST_WEIGHT;
+	while (parameters.len > 0) {
+		struct str value = take(&parameters, ';'), name = take(&value, '=');
+
+		if (str_equal_nocase(name, str_of("q")))
+			return parse_weight(value, weight);
+	}
+	return true;
+}
+
+/* 0: the range does not hold `type`. */
+static unsigned precision_of(struct str range, struct str type)
+{
+	size_t main_len = (size_t)((const char *)memchr(type.at, '/', type.len) - type.at) + 1;
+
+	if (str_equal(range, str_of("*/*")))
+		return ANY_TYPE;
+	if (str_equal_nocase(range, type))
+		return WHOLE_TYPE;
+	return range.len == main_len + 1 && range.at[main_len] == '*' &&
+			       str_equal_nocase((struct str){ range.at, main_len },
+						(struct str){ type.at, main_len })
+		       ? MAIN_TYPE
+		       : 0;
+}
+
+void accept_weigh(struct str value, struct str type, struct acceptance *acceptance)
+{
+	struct str element;
+
+	while (str_next_element(&value, &element)) {
+		struct str range = take(&element, ';');
+		unsigned precision = precision_of(range, type), weight;
+
+		if (precision > acceptance->precision && weight_of(element, &weight))
+			*acceptance = (struct acceptance){ weight, precision };
+	}
+}
+
+bool accept_prefers(const struct request *request, const char *head, struct str type, struct str usual)
+{
+	struct acceptance wanted = { 0, 0 }, other = { 0, 0 };
+	struct header header;
+	unsigned index = 0;
+
+	while (request_next(request, HEADER_ACCEPT, &index, &header)) {
+		accept_weigh(span_str(header.value, head), type, &wanted);
+		accept_weigh(span_str(header.value, head), usual, &other);
+	}
+	return wanted.weight > other.weight ||
+	       (wanted.weight > 0 && wanted.weight == other.weight && wanted.precision > other.precision);
+}
