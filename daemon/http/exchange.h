@@ -41,8 +41,8 @@ struct response {
 	int file_fd;
 	off_t offset;
 	void *source;                   /* what `unchanged` and `pull` know, in the exchange's arena */
-	/* Of a BODY_FILE: asked before its last bytes are sent.  False: it was written to, and the connection
-	 * is cut, so that no mixture looks whole.  NULL: nobody cares. */
+	/* Of a BODY_FILE: asked before its last bytes are sent, and when a transfer left some.  False: it was
+	 * written to, and the connection is cut, so that no mixture looks whole.  NULL: nobody cares. */
 	bool (*unchanged)(struct exchange *exchange);
 	/* Fills up to `room` bytes.  IO_OK with *got > 0, IO_AGAIN (the service calls exchange_resume later),
 	 * IO_EOF, IO_ERROR (the connection is cut). */

@@ -182,11 +182,11 @@ static enum step file_changed(struct http1 *http)
 	return STEP_CLOSE;
 }
 
-static bool is_changed(struct http1 *http, uint64_t len)
+static bool is_changed(struct http1 *http)
 {
 	const struct response *response = &http->exchange.response;
 
-	return len == http->left && response->unchanged != NULL && !response->unchanged(&http->exchange);
+	return response->unchanged != NULL && !response->unchanged(&http->exchange);
 }
 
 static enum step send_file(struct http1 *http)
@@ -194,7 +194,7 @@ static enum step send_file(struct http1 *http)
 	size_t len = http->left < http->bytes_left ? (size_t)http->left : http->bytes_left, sent;
 	enum io io;
 
-	if (is_changed(http, len))
+	if (len == http->left && is_changed(http))
 		return file_changed(http);
 	io = http->conn->transport->send_file(http->conn, http->exchange.response.file_fd, &http->file_at,
 					      len, &sent);
@@ -205,7 +205,7 @@ static enum step send_file(struct http1 *http)
 	account(http, sent);
 	http->left -= sent;
 	http->exchange.sent_bytes += sent;
-	return STEP_ON;
+	return http->left > 0 && is_changed(http) ? file_changed(http) : STEP_ON;
 }
 
 /* For a transport that has to see the bytes. */
@@ -219,7 +219,7 @@ static enum step read_file(struct http1 *http)
 	got = pread(http->exchange.response.file_fd, http->out, len, http->file_at);
 	if (got <= 0)
 		return file_shrank(http);
-	if (is_changed(http, (uint64_t)got))
+	if (is_changed(http))
 		return file_changed(http);
 	http->out_len = (size_t)got;
 	http->file_at += got;

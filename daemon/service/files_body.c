@@ -10,26 +10,15 @@
 
 #include "base/fd.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <unistd.h>
-
-/* ---- whether it is still the same ---------------------------------------------------------------------- */
-
-static bool same_time(struct timespec a, struct timespec b)
-{
-	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-/* The status changes with the number of names, too: a file that is replaced by rename, or removed, while it
- * is sent has lost one, and is still whole. */
-static bool same_version(const struct stat *a, const struct stat *b)
-{
-	return a->st_size == b->st_size && same_time(a->st_mtim, b->st_mtim) &&
-	       (same_time(a->st_ctim, b->st_ctim) || a->st_nlink != b->st_nlink);
-}
 
 /* What a body that is not in memory comes from. */
 struct pieces {
 	struct stat stat;               /* what the head was made from */
+	uint64_t name;                  /* a hash of where the file is; 0: not looked at yet */
 	struct multipart multipart;     /* its boundary is absent for one range without anything around it */
 	struct str text;                /* what comes next: around the ranges */
 	struct range range;             /* and then: what is left of this range */
@@ -38,21 +27,81 @@ struct pieces {
 	bool first, tail_done;
 };
 
+/* ---- whether it is still the same ---------------------------------------------------------------------- */
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool same_content(const struct stat *a, const struct stat *b)
+{
+	return a->st_size == b->st_size && same_time(a->st_mtim, b->st_mtim);
+}
+
+/* A hash (FNV-1a) of the path that the kernel has for it now; 0 when that cannot be found out. */
+static uint64_t name_of(int fd)
+{
+	char link[32], path[PATH_MAX];
+	uint64_t hash = 0xcbf29ce484222325;
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, sizeof(path));
+	for (ssize_t i = 0; i < len; i++)
+		hash = (hash ^ (unsigned char)path[i]) * 0x100000001b3;
+	return len > 0 ? hash : 0;
+}
+
+/* The time of the status changes with a file's names, too: one that was renamed, replaced by rename,
+ * removed or linked while it is sent is still whole. Who writes to a file and sets its old time again is seen
+ * by it. */
+static bool same_but_for_names(struct pieces *pieces, int fd, const struct stat *now)
+{
+	uint64_t name = pieces->name;
+
+	if (now->st_nlink == pieces->stat.st_nlink) {
+		name = name_of(fd);
+		if (pieces->name == 0 || name == 0 || name == pieces->name)
+			return false;
+	}
+	pieces->stat = *now;
+	pieces->name = name;
+	return true;
+}
+
 static bool is_unchanged(struct exchange *exchange)
 {
-	const struct pieces *pieces = exchange->response.source;
+	struct pieces *pieces = exchange->response.source;
+	int fd = exchange->response.file_fd;
 	struct stat now;
 
-	return fstat(exchange->response.file_fd, &now) == 0 && same_version(&pieces->stat, &now);
+	if (fstat(fd, &now) < 0 || !same_content(&pieces->stat, &now))
+		return false;
+	if (!same_time(pieces->stat.st_ctim, now.st_ctim))
+		return same_but_for_names(pieces, fd, &now);
+	if (pieces->name == 0 && exchange->sent_bytes > 0)      /* it takes longer than one transfer */
+		pieces->name = name_of(fd);
+	return true;
 }
 
 /* ---- small: one send, head and body -------------------------------------------------------------------- */
+
+static ssize_t read_some(int fd, char *at, size_t len, uint64_t offset)
+{
+	ssize_t got;
+
+	do
+		got = pread(fd, at, len, (off_t)offset);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
 
 static bool read_all(int fd, char *at, size_t len, uint64_t offset, ssize_t *got)
 {
 	*got = 0;
 	while (len > 0) {
-		*got = pread(fd, at, len, (off_t)offset);
+		*got = read_some(fd, at, len, offset);
 		if (*got <= 0)
 			return false;
 		at += *got;
@@ -74,7 +123,7 @@ enum files_body files_body_small(struct exchange *exchange, struct file *file, s
 		return FILES_BODY_FAILED;
 	if (fstat(file->fd, &file->stat) < 0)
 		return FILES_BODY_FAILED;
-	if (got == 0 || !same_version(&before, &file->stat))
+	if (got == 0 || !same_content(&before, &file->stat) || !same_time(before.st_ctim, file->stat.st_ctim))
 		return FILES_BODY_CHANGED;
 	exchange->response.body = BODY_MEMORY;
 	exchange->response.memory = (struct str){ buffer, range.len };
@@ -128,7 +177,7 @@ static size_t take_text(struct pieces *pieces, char *buffer, size_t room)
 static ssize_t take_bytes(struct pieces *pieces, int fd, char *buffer, size_t room)
 {
 	size_t len = pieces->range.len < room ? (size_t)pieces->range.len : room;
-	ssize_t got = pread(fd, buffer, len, (off_t)pieces->range.first);
+	ssize_t got = read_some(fd, buffer, len, pieces->range.first);
 
 	if (got > 0) {
 		pieces->range.first += (uint64_t)got;
@@ -165,6 +214,8 @@ static enum io pull(struct exchange *exchange, char *buffer, size_t room, size_t
 	}
 	if (!was_done && ranges_done(pieces) && !is_unchanged(exchange))
 		return cut(exchange, COUNT_FILE_CHANGED);
+	if (pieces->name == 0 && !ranges_done(pieces))
+		pieces->name = name_of(exchange->response.file_fd);
 	*got = len;
 	return len > 0 ? IO_OK : IO_EOF;
 }

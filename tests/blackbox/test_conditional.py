@@ -300,7 +300,7 @@ class Changes(Case):
         client = Client(self.server.address, receive_buffer=16384)
         self.addCleanup(client.close)
         client.send(client.head(target, headers))
-        client.socket.recv(1, socket.MSG_PEEK)  # it is under way
+        client.socket.recv(1000, socket.MSG_PEEK | socket.MSG_WAITALL)  # it is under way
         return client.hurry()
 
     def is_cut(self, client):
@@ -325,18 +325,25 @@ class Changes(Case):
 
     def test_what_does_not_change_the_bytes_does_not_matter(self):
         content = pattern(LARGE)
-        for what in ("replaced", "removed", "linked"):
+        for what in ("replaced", "removed", "linked", "renamed", "renamed, then replaced"):
             with self.subTest(what):
-                path = self.old_file("inplace", content)
+                path, other = self.server.path("inplace"), self.server.path("inplace.new")
+                for name in (path, other):
+                    if os.path.exists(name):
+                        os.unlink(name)
+                self.old_file("inplace", content)
                 client = self.slow("/inplace")
-                other = self.server.path("inplace.new")
                 if what == "replaced":
                     self.server.write("inplace.new", "new")
                     os.rename(other, path)
                 elif what == "removed":
                     os.unlink(path)
-                else:
+                elif what == "linked":
                     os.link(path, other)
+                else:
+                    os.rename(path, other)
+                    if what != "renamed":
+                        self.server.write("inplace", "new")
                 self.assertEqual(client.response().body, content)
 
     def test_what_is_in_flight_does_not_change_any_more(self):

@@ -3,8 +3,12 @@
 
 #include "base/clock.h"
 
+#include "http/response.h"
+
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -525,6 +529,90 @@ START_TEST(a_file_that_shrinks_cuts_the_connection)
 }
 END_TEST
 
+/* Files of now are as old to the server as if it were a minute later. */
+static void be_late(void)
+{
+	struct wall *wall = (struct wall *)(uintptr_t)wall_clock(&server.loop);
+
+	wall->now += 60;
+	wall->until_ns = UINT64_MAX;
+}
+
+enum { OLD_BYTES = 2000000 };
+
+/* A file that the kernel sends is under way to a client that takes it slowly. */
+static void start_old_file(void)
+{
+	char *content = calloc(1, OLD_BYTES);
+
+	be_late();
+	fake_file(&server, "old", content, OLD_BYTES);
+	free(content);
+	fake_connect(&server, &client, GET("/old"));
+	client.gulp = 1000;
+	ck_assert(fake_until_text(&client, "\r\n\r\n"));
+	client.gulp = 0;
+}
+
+static const char *old_path(void)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/old", server.root);
+	return path;
+}
+
+static const struct transport *const transports[] = { &transport_plain, &fake_transport };
+
+START_TEST(a_file_that_is_written_to_cuts_the_connection)
+{
+	int fd;
+
+	server.engine.transport = transports[_i];
+	start_old_file();
+	fd = open(old_path(), O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(pwrite(fd, "x", 1, OLD_BYTES - 1), 1);
+	close(fd);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_lt(client.len, OLD_BYTES);
+	ck_assert_uint_eq(server.counters[COUNT_FILE_CHANGED], 1);
+}
+END_TEST
+
+START_TEST(a_file_that_is_written_to_with_its_old_time_cuts_the_connection)
+{
+	struct stat stat_before;
+	int fd;
+
+	server.engine.transport = transports[_i];
+	start_old_file();
+	fd = open(old_path(), O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(fstat(fd, &stat_before), 0);
+	ck_assert_int_eq(pwrite(fd, "x", 1, OLD_BYTES - 1), 1);
+	ck_assert_int_eq(futimens(fd, (struct timespec[]){ stat_before.st_atim, stat_before.st_mtim }), 0);
+	close(fd);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(server.counters[COUNT_FILE_CHANGED], 1);
+}
+END_TEST
+
+START_TEST(a_file_that_is_renamed_is_still_sent)
+{
+	char away[160];
+
+	server.engine.transport = transports[_i / 2];
+	start_old_file();
+	snprintf(away, sizeof(away), "%s.away", old_path());
+	ck_assert_int_eq(rename(old_path(), away), 0);
+	if (_i % 2 != 0)
+		ck_assert_int_eq(unlink(away), 0);
+	fake_send(&client, LAST("/hello"));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_gt(client.len, OLD_BYTES);
+	ck_assert_uint_eq(server.counters[COUNT_FILE_CHANGED], 0);
+}
+END_TEST
+
 /* ---- time ------------------------ */
 
 START_TEST(a_client_that_sends_nothing_is_closed_silently)
@@ -854,6 +942,9 @@ static Suite *suite(void)
 	tcase_add_test(end, a_lingering_connection_ends_with_the_client_s_fin);
 	tcase_add_test(end, a_lingering_connection_ends_after_two_seconds);
 	tcase_add_test(end, a_file_that_shrinks_cuts_the_connection);
+	tcase_add_loop_test(end, a_file_that_is_written_to_cuts_the_connection, 0, 2);
+	tcase_add_loop_test(end, a_file_that_is_written_to_with_its_old_time_cuts_the_connection, 0, 2);
+	tcase_add_loop_test(end, a_file_that_is_renamed_is_still_sent, 0, 4);
 	tcase_add_test(late, a_client_that_sends_nothing_is_closed_silently);
 	tcase_add_test(late, a_head_that_does_not_come_gets_408);
 	tcase_add_test(late, the_second_head_that_does_not_come_gets_408);
