@@ -378,13 +378,22 @@ static void wait_for_more(struct http1 *http, uint64_t pause_ns)
 	conn_timer(conn, left < pause_ns ? left : pause_ns);
 }
 
+/* A client that goes on sending does not hold up a server that leaves. */
+static void wait_for_the_end(struct http1 *http)
+{
+	if (http->conn->engine->draining)
+		arm_if_not(http->conn, LINGER_PAUSE_NS);
+	else
+		wait_for_more(http, LINGER_PAUSE_NS);
+}
+
 /* Nothing can be done before the next event: arms what limits that. */
 static enum served settle(struct http1 *http)
 {
 	struct conn *conn = http->conn;
 
 	if (http->stage == STAGE_LINGER)
-		wait_for_more(http, LINGER_PAUSE_NS);
+		wait_for_the_end(http);
 	else if (http->stage == STAGE_BODY)
 		wait_for_more(http, BODY_PAUSE_NS);
 	else if (http->stage == STAGE_SENDING)

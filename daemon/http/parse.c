@@ -511,6 +511,17 @@ static size_t line_limit(const struct head *head)
 	return (size_t)parse->headers_at + head->limits->header_bytes;
 }
 
+/* What is too long about a request line: the target, or the method, which is then none that is known (RFC 9112,
+ * 3). */
+static unsigned too_long(const struct head *head, size_t at)
+{
+	struct str line = { head->bytes + head->parse->line, at - head->parse->line };
+
+	if (memchr(line.at, ' ', line.len) != NULL)
+		return 414;
+	return consists_of(line, token_bytes) ? 501 : 400;
+}
+
 /* Moves over the line's bytes up to its CR or to the end of what is there. */
 static unsigned scan_text(const struct head *head, size_t limit)
 {
@@ -525,7 +536,7 @@ static unsigned scan_text(const struct head *head, size_t limit)
 	if (at == head->len)
 		return 0;
 	if (allowed[(unsigned char)head->bytes[at]])
-		return in_fields ? 431 : 414;
+		return in_fields ? 431 : too_long(head, at);
 	return head->bytes[at] == '\r' ? 0 : 400;
 }
 

@@ -44,7 +44,7 @@ struct framing response_framing(const struct exchange *exchange, bool keep_alive
 		.old_client = exchange->request.minor == 0,
 	};
 
-	if (unknown && framing.body && !framing.chunked)        /* its end is the connection's */
+	if (unknown && !framing.chunked)        /* its end is the connection's, and HEAD says so too */
 		framing.keep_alive = false;
 	return framing;
 }

@@ -140,6 +140,13 @@ START_TEST(a_stream_ends_with_the_connection_for_an_old_client)
 }
 END_TEST
 
+START_TEST(a_head_of_a_stream_says_the_same_to_an_old_client)
+{
+	ask("HEAD /trickle HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
+}
+END_TEST
+
 START_TEST(a_stream_that_breaks_off_never_looks_complete)
 {
 	ask(LAST("/breaks"));
@@ -502,6 +509,13 @@ START_TEST(a_lingering_connection_ends_with_the_client_s_fin)
 }
 END_TEST
 
+static void chatter(struct timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	send(client.fd, "and on\r\n", 8, MSG_NOSIGNAL | MSG_DONTWAIT);
+	loop_timer(&server.loop, timer, 100 * CLOCK_MS);
+}
+
 static bool nobody_left(void *what)
 {
 	return ((struct fake_server *)what)->engine.count == 0;
@@ -511,6 +525,30 @@ START_TEST(a_lingering_connection_ends_after_two_seconds)
 {
 	fake_connect(&server, &client, "nonsense\r\n\r\n");
 	ck_assert(fake_until(&server, nobody_left, &server));
+}
+END_TEST
+
+START_TEST(a_client_that_still_sends_is_listened_to_for_longer)
+{
+	struct timer words = { .fire = chatter };
+
+	fake_connect(&server, &client, "nonsense\r\n\r\n");
+	loop_timer(&server.loop, &words, CLOCK_MS);
+	server.loop.now_ns = clock_now_ns();
+	ck_assert(!fake_until(&server, nobody_left, &server));  /* five seconds */
+	timer_cancel(&words);
+}
+END_TEST
+
+START_TEST(a_client_that_still_sends_does_not_hold_up_a_server_that_leaves)
+{
+	struct timer words = { .fire = chatter };
+
+	fake_connect(&server, &client, "nonsense\r\n\r\n");
+	loop_timer(&server.loop, &words, CLOCK_MS);
+	engine_drain(&server.engine, true);
+	ck_assert(fake_until(&server, nobody_left, &server));
+	timer_cancel(&words);
 }
 END_TEST
 
@@ -914,6 +952,7 @@ static Suite *suite(void)
 	tcase_add_test(one, a_stream_without_a_length_is_chunked);
 	tcase_add_test(one, a_stream_of_known_length_is_not_chunked);
 	tcase_add_test(one, a_stream_ends_with_the_connection_for_an_old_client);
+	tcase_add_test(one, a_head_of_a_stream_says_the_same_to_an_old_client);
 	tcase_add_test(one, a_stream_that_breaks_off_never_looks_complete);
 	tcase_add_test(one, a_service_may_answer_later);
 	tcase_add_test(one, a_service_is_told_when_the_client_has_gone);
@@ -941,6 +980,8 @@ static Suite *suite(void)
 	tcase_add_test(end, a_client_that_wants_to_close_may_still_send_its_body);
 	tcase_add_test(end, a_lingering_connection_ends_with_the_client_s_fin);
 	tcase_add_test(end, a_lingering_connection_ends_after_two_seconds);
+	tcase_add_test(end, a_client_that_still_sends_is_listened_to_for_longer);
+	tcase_add_test(end, a_client_that_still_sends_does_not_hold_up_a_server_that_leaves);
 	tcase_add_test(end, a_file_that_shrinks_cuts_the_connection);
 	tcase_add_loop_test(end, a_file_that_is_written_to_cuts_the_connection, 0, 2);
 	tcase_add_loop_test(end, a_file_that_is_written_to_with_its_old_time_cuts_the_connection, 0, 2);
