@@ -7,7 +7,6 @@ import os
 import random
 import select
 import socket
-import time
 import unittest
 
 import drover
@@ -370,6 +369,17 @@ class Flood(Served):
             guesser.close()
         self.assertEqual(self.get("bob", "secret").status, 200)
         self.assertLess(self.counter("auth_hashes"), 20)
+
+    def test_the_loop_hashes_nothing(self):
+        for number in range(4):
+            self.assertEqual(self.get("bob", "guess %d" % number).status, 401)
+        [worker] = self.server.workers().values()
+        ticks = {}
+        for task in os.listdir("/proc/%d/task" % worker):
+            with open("/proc/%d/task/%s/stat" % (worker, task), encoding="ascii") as file:
+                ticks[int(task)] = int(file.read().rsplit(")", 1)[1].split()[11])
+        loop = ticks.pop(worker)
+        self.assertLess(loop, sum(ticks.values()) / 2)
 
     def test_one_client_cannot_take_all_places(self):
         guessers = [self.guess(number, "127.99.1.1") for number in range(12)]
