@@ -108,7 +108,7 @@ static void print_scalar(struct printer *out, const struct schema *schema, void 
 	const char *text = setting_text(row, instance, &arena);
 
 	/* out of memory must never look like absent: an allow list would be gone */
-	out->failed |= text == NULL && !setting_absent(row, instance);
+	out->failed |= text == NULL;
 	if (text != NULL) {
 		size_t begin = out->len;
 
@@ -140,6 +140,14 @@ static void print_group_edge(struct printer *out, const char **open, const struc
 	}
 }
 
+/* Nothing of it is printed, not even the group that it would be in. */
+static bool is_absent(const struct setting *row, void *instance)
+{
+	if (row->type == SETTING_LIST)
+		return !row->required && ((struct items *)setting_field(row, instance))->count == 0;
+	return row->type != SETTING_SERVICE && setting_absent(row, instance);
+}
+
 static void print_instance(struct printer *out, const struct schema *schema, void *instance)
 {
 	const char *open = NULL;
@@ -147,8 +155,8 @@ static void print_instance(struct printer *out, const struct schema *schema, voi
 	for (unsigned i = 0; i < schema->count; i++) {
 		const struct setting *row = &schema->settings[i];
 
-		if (setting_absent(row, instance))
-			continue;       /* without the group that would be empty */
+		if (is_absent(row, instance))
+			continue;
 		print_group_edge(out, &open, row);
 		if (row->type == SETTING_LIST)
 			print_list(out, row, instance);
@@ -240,10 +248,32 @@ static bool closes(const char *line, bool list)
 	return *end != NULL;
 }
 
+/* What every reader of a configuration relies on: what is required is there. What is in it was looked at when
+ * it was closed. */
+static bool is_whole(const struct schema *schema, void *instance)
+{
+	for (unsigned i = 0; i < schema->count; i++) {
+		const struct setting *row = &schema->settings[i];
+		const void *field = setting_field(row, instance);
+
+		if (!row->required)
+			continue;
+		if ((row->type == SETTING_LIST && ((const struct items *)field)->count == 0) ||
+		    (row->type == SETTING_SERVICE && ((const struct service_ref *)field)->settings == NULL) ||
+		    setting_absent(row, instance))
+			return false;
+	}
+	return true;
+}
+
 static bool load_close(struct canonical_load *load, const char *line, struct err *err)
 {
-	if (load->depth <= 1 || !closes(line, top(load)->list != NULL))
+	const struct canonical_frame *frame = top(load);
+
+	if (load->depth <= 1 || !closes(line, frame->list != NULL))
 		return err_set(err, "a closing bracket without its opening one");
+	if (frame->list == NULL && frame->group == NULL && !is_whole(frame->schema, frame->instance))
+		return err_set(err, "%s is not whole", frame->schema->name);
 	load->depth--;
 	return true;
 }
@@ -472,25 +502,6 @@ bool canonical_begin(struct canonical_load *load, struct generation *generation,
 	return push(load, (struct canonical_frame){ .schema = &config_schema, .instance = config }, err);
 }
 
-/* What every reader of a configuration relies on: something to listen on, and a service behind each route. */
-static bool is_whole(const struct config *config)
-{
-	for (unsigned i = 0; i < config->sites.count; i++) {
-		const struct site_config *site = config_site(config, i);
-
-		for (unsigned j = 0; j < site->routes.count; j++)
-			if (config_route(site, j)->service.settings == NULL ||
-			    config_route(site, j)->match == NULL)
-				return false;
-		if (site->routes.count == 0)
-			return false;
-	}
-	for (unsigned i = 0; i < config->listen.count; i++)
-		if (config_listen(config, i)->address == NULL)
-			return false;
-	return config->listen.count > 0 && config->sites.count > 0;
-}
-
 bool canonical_step(struct canonical_load *load, uint64_t budget_ns, bool *done, struct err *err)
 {
 	uint64_t until = budget_ns > 0 ? clock_now_ns() + budget_ns : UINT64_MAX;
@@ -513,7 +524,7 @@ bool canonical_step(struct canonical_load *load, uint64_t budget_ns, bool *done,
 		return true;
 	if (load->depth != 1)
 		return err_set(err, "canonical text ends inside a group");
-	if (!is_whole(load->frames[0].instance))
+	if (!is_whole(&config_schema, load->frames[0].instance))
 		return err_set(err, "canonical text is not whole");
 	load->generation->config = load->frames[0].instance;
 	return true;

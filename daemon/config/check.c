@@ -1,6 +1,8 @@
 /* check.c - rules between settings.  Called by read.c; fails by adding problems. */
 #include "check.h"
 
+#include "field.h"
+
 #include "base/names.h"
 #include "net/addr.h"
 
@@ -114,6 +116,11 @@ static void check_one_listen(struct listen_config *listen, struct problems *prob
 	check_proxy(listen, problems);
 }
 
+static const struct schema *route_schema(void)
+{
+	return setting_find(schema_of("sites"), NULL, "routes")->of;
+}
+
 static void out_of_memory(struct problems *problems)
 {
 	problems_add(problems, "configuration:1:1: out of memory");
@@ -220,43 +227,135 @@ static bool has_match(const struct route_config *route)
 	return route != NULL && route->match != NULL;
 }
 
+/* The name under which a route is known to be there: an exact one and a prefix may have the same match. */
+static struct str name_of(const struct route_config *route, struct arena *arena)
+{
+	const char *name;
+
+	if (!route->exact)
+		return match_of(route);
+	name = arena_printf(arena, "=%s", route->match);
+	return str_of(name);
+}
+
+static bool same_match(const struct route_config *one, const struct route_config *other)
+{
+	if (one->exact || other->exact)
+		return one->exact == other->exact && strcmp(one->match, other->match) == 0;
+	return str_equal(match_of(one), match_of(other));
+}
+
 static const char *place_of_match(const struct site_config *site, const struct route_config *same,
 				  const struct problems *problems)
 {
-	const struct schema *schema = setting_find(schema_of("sites"), NULL, "routes")->of;
-
 	for (unsigned i = 0; problems->kept < PROBLEMS_MAX_LINES && i < site->routes.count; i++)
-		if (has_match(config_route(site, i)) &&
-		    str_equal(match_of(config_route(site, i)), match_of(same)))
-			return origin_of(schema, config_route(site, i), "match");
+		if (has_match(config_route(site, i)) && same_match(config_route(site, i), same))
+			return origin_of(route_schema(), config_route(site, i), "match");
 	return "";
+}
+
+/* [ ] could be meant for nobody or for everybody. */
+static void check_networks(const struct route_config *route, struct problems *problems)
+{
+	if (is_empty(&route->allow))
+		problems_add(problems,
+			     "%s: allow is empty; name who may use the route, or leave it out for everybody",
+			     origin_of(route_schema(), route, "allow"));
+	if (is_empty(&route->deny))
+		problems_add(problems,
+			     "%s: deny is empty; name who may not use the route, or leave it out for nobody",
+			     origin_of(route_schema(), route, "deny"));
+}
+
+static void check_cache(const struct route_config *route, struct problems *problems)
+{
+	const struct schema *schema = setting_find(route_schema(), NULL, "cache")->of;
+
+	for (unsigned i = 0; i < route->cache.count; i++) {
+		const struct cache_config *cache = config_cache(route, i);
+
+		/* one that is wrong is there all the same */
+		if (cache != NULL && setting_origin_of(schema, cache, "cache_control") == NULL &&
+		    setting_origin_of(schema, cache, "expires") == NULL)
+			problems_add(problems, "%s: an entry of cache needs cache_control or expires",
+				     origin_of(schema, cache, "types"));
+	}
+}
+
+static size_t bytes_of(const struct strings *fields)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < fields->count; i++)
+		bytes += strlen(fields->at[i]) + sizeof("\r\n");
+	return bytes;
+}
+
+/* Twice in one list: which one counts? */
+static void check_set_once(const struct schema *schema, const void *instance,
+			   const struct headers_config *headers, struct problems *problems)
+{
+	struct str name, other, value;
+
+	for (unsigned i = 0; i < headers->set.count; i++) {
+		field_split(headers->set.at[i], &name, &value);
+		for (unsigned j = 0; j < i; j++) {
+			field_split(headers->set.at[j], &other, &value);
+			if (!str_equal_nocase(name, other))
+				continue;
+			problems_add(problems, "%s: headers.set has %.*s twice; headers.add appends",
+				     origin_of(schema, instance, "headers.set"), (int)name.len, name.at);
+			return;
+		}
+	}
+}
+
+/* Clients refuse heads that are too long. */
+static void check_headers(const struct site_config *site, const struct route_config *route,
+			  struct problems *problems)
+{
+	size_t bytes = bytes_of(&site->headers.set) + bytes_of(&site->headers.add) +
+		       bytes_of(&route->headers.set) + bytes_of(&route->headers.add);
+
+	check_set_once(route_schema(), route, &route->headers, problems);
+	if (bytes > FIELD_MOST_BYTES)
+		problems_add(problems, "%s: the fields of the route and of its site have more than %d bytes",
+			     origin_of(route_schema(), route, "match"), FIELD_MOST_BYTES);
+}
+
+static void check_route(const struct site_config *site, const struct route_config *route,
+			struct problems *problems)
+{
+	check_networks(route, problems);
+	check_cache(route, problems);
+	check_headers(site, route, problems);
 }
 
 static void check_routes(const struct site_config *site, struct problems *problems)
 {
-	const struct schema *schema = setting_find(schema_of("sites"), NULL, "routes")->of;
 	enum names_result result = NAMES_NEW;
 	struct names matches = { 0 };
+	struct arena arena = { 0 };
 
 	for (unsigned i = 0; i < site->routes.count && result != NAMES_NO_MEMORY; i++) {
 		struct route_config *route = config_route(site, i);
+		struct str name;
 
-		if (route != NULL && is_empty(&route->allow))
-			problems_add(problems,
-				     "%s: allow is empty; name who may use the route, or leave it out for"
-				     " everybody",
-				     origin_of(schema, route, "allow"));
+		if (route != NULL)
+			check_route(site, route, problems);
 		if (!has_match(route))
 			continue;
-		result = names_add(&matches, match_of(route));
+		name = name_of(route, &arena);
+		result = name.at != NULL ? names_add(&matches, name) : NAMES_NO_MEMORY;
 		if (result == NAMES_KNOWN)
 			problems_add(problems, "%s: match \"%s\" is in this site already, at %s",
-				     origin_of(schema, route, "match"), route->match,
+				     origin_of(route_schema(), route, "match"), route->match,
 				     place_of_match(site, route, problems));
 	}
 	if (result == NAMES_NO_MEMORY)
 		out_of_memory(problems);
 	names_free(&matches);
+	arena_free(&arena);
 }
 
 /* Whoever names a realm wants passwords to be asked for. A file that is wrong is there all the same. */
@@ -287,6 +386,8 @@ static void check_sites(const struct config *config, struct problems *problems)
 			continue;
 		check_default(config_site(config, i), &seen, problems);
 		check_hosts(config, config_site(config, i), &seen, problems);
+		check_set_once(schema_of("sites"), config_site(config, i), &config_site(config, i)->headers,
+			       problems);
 		check_routes(config_site(config, i), problems);
 		check_realms(config_site(config, i), problems);
 	}

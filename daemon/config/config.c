@@ -1,6 +1,8 @@
 /* config.c - the table of settings.  Read by the parser, the check, the printers and the man page. */
 #include "config.h"
 
+#include "field.h"
+
 #include "base/log.h"
 #include "net/addr.h"
 #include "net/listener.h"
@@ -192,6 +194,32 @@ static bool check_realm(const char *text, struct err *err)
 }
 
 static const char *const auth_words[] = { "off", NULL };
+
+/* "image/png", or with an asterisk behind the slash: what an answer's type is compared with. */
+static bool check_type(const char *text, struct err *err)
+{
+	const char *slash = strchr(text, '/');
+	struct err inner;
+	size_t len = strlen(text);
+
+	if (slash != NULL && slash != text && slash[1] != '\0' && strpbrk(text, " ;,\"") == NULL &&
+	    strchr(slash + 1, '/') == NULL && field_check_value(text, &inner) &&
+	    (strchr(text, '*') == NULL ||
+	     (text[len - 1] == '*' && slash[1] == '*' && strchr(text, '*') == slash + 1)))
+		return true;
+	return err_set(err, "\"%.64s\" is no media type such as \"image/png\" or \"image/*\"", text);
+}
+
+static bool check_status(const char *text, struct err *err)
+{
+	bool is_error = text[0] == '4' || text[0] == '5';
+
+	if (is_error && strlen(text) == 3 &&
+	    (strcmp(text + 1, "xx") == 0 || strspn(text + 1, "0123456789") == 2))
+		return true;
+	return err_set(err, "\"%.64s\" is no error such as \"404\" or \"5xx\"", text);
+}
+
 static const char *const accept_modes[] = { "directed", "reuseport", "shared", NULL };
 static const char *const reload_modes[] = { "adopt", "replace", NULL };
 static const char *const error_words[] = { "stderr", "syslog", "journal", NULL };
@@ -265,15 +293,88 @@ static const struct schema listen_schema = {
 	.help = "addresses to listen on",
 };
 
+/* The same rows on sites and on routes. */
+#define HEADER_ROWS(of, whose)                                                                               \
+	{ "headers.set", \
+	  SETTING_STRINGS, \
+	  .check = field_check_set, \
+	  .example = "[ \"X-Frame-Options: DENY\" ]", \
+	  .offset = offsetof(of, headers.set), \
+	  .help = "fields that " whose " has, errors included, in place of those of the same name" },        \
+		{ "headers.add", \
+		  SETTING_STRINGS, \
+		  .check = field_check_add, \
+		  .example = "[ \"Vary: Origin\" ]", \
+		  .offset = offsetof(of, headers.add), \
+		  .help = "fields that " whose " has, beside those of the same name" }, \
+	{ \
+		"headers.remove", SETTING_STRINGS, .check = field_check_remove, .example = "[ \"Server\" ]", \
+						   .offset = offsetof(of, headers.remove), \
+						   .help = "fields that " whose " does not have" \
+	}
+
+#define CACHE_ROWS(of, whose)                                                                                \
+	{ "cache_control", \
+	  SETTING_STRING, \
+	  .check = field_check_value, \
+	  .example = "\"public, max-age=3600\"", \
+	  .offset = offsetof(of, cache_control),                                                             \
+	  .help = "the Cache-Control of " whose " that are no errors and have none of their own" },          \
+	{ \
+		"expires", SETTING_DURATION, \
+			.min = "1s", .max = "3650d", .example = "\"1h\"", \
+			.offset = offsetof(of, expires_ns), \
+			.help = "how long " whose \
+				" that are no errors may be kept: an Expires, and a Cache-Control with " \
+				"max-age where cache_control says nothing" \
+	}
+
+static const struct setting cache_rows[] = {
+	{ "types", SETTING_STRINGS, .required = true, .check = check_type, .example = "[ \"image/*\" ]",
+	  .offset = offsetof(struct cache_config, types),
+	  .help = "the media types that this is for; the first entry that has an answer's type counts" },
+	CACHE_ROWS(struct cache_config, "answers of these types"),
+};
+
+static const struct schema cache_schema = {
+	.name = "cache",
+	ROWS(cache_rows),
+	.bytes = sizeof(struct cache_config),
+	.help = "how long answers may be kept, by media type",
+};
+
+static const struct setting error_page_rows[] = {
+	{ "status", SETTING_STRINGS, .required = true, .check = check_status,
+	  .example = "[ \"404\", \"5xx\" ]", .offset = offsetof(struct error_page_config, status),
+	  .help = "the errors that the page is for, from 400 to 599; one of a kind (\"5xx\") when no other "
+		  "page "
+		  "names it" },
+	{ "file", SETTING_PATH, .required = true, .example = "\"/srv/errors/404.html\"",
+	  .offset = offsetof(struct error_page_config, file),
+	  .help = "the file that is sent as the error's body; opened at each error" },
+};
+
+static const struct schema error_page_schema = {
+	.name = "error_pages",
+	ROWS(error_page_rows),
+	.bytes = sizeof(struct error_page_config),
+	.help = "what errors look like",
+};
+
 static const struct setting route_rows[] = {
 	{ "match", SETTING_STRING, .required = true, .check = check_match, .example = "\"/\"",
 	  .offset = offsetof(struct route_config, match),
 	  .help = "the path prefix that the route answers, compared in whole segments; the longest match "
 		  "wins" },
+	{ "exact", SETTING_BOOL, .def = "false", .offset = offsetof(struct route_config, exact),
+	  .help = "match is the whole path, a slash at its end included; such a route wins over all others" },
 	{ "allow", SETTING_STRINGS, .check = check_cidr, .example = "[ \"127.0.0.0/8\", \"::1\" ]",
 	  .offset = offsetof(struct route_config, allow),
 	  .help = "addresses and networks that may use the route; others get 403; absent: everybody."
 		  " A unix socket's clients are never in a network" },
+	{ "deny", SETTING_STRINGS, .check = check_cidr, .example = "[ \"192.0.2.0/24\" ]",
+	  .offset = offsetof(struct route_config, deny),
+	  .help = "addresses and networks that get 403, also if allow has them" },
 	{ "auth.file", SETTING_PATH, .choices = auth_words, .example = "\"/etc/drover/users\"",
 	  .offset = offsetof(struct route_config, auth_file),
 	  .help = "who may use the route: a file of lines user:hash, the hash as crypt(3) makes it; others "
@@ -286,6 +387,12 @@ static const struct setting route_rows[] = {
 	  .help = "what a browser asks the password for; one that has it sends it to all of the server's "
 		  "paths "
 		  "with the same realm; absent: as the site says" },
+	HEADER_ROWS(struct route_config, "every answer of the route"),
+	CACHE_ROWS(struct route_config, "answers"),
+	{ "cache", SETTING_LIST, .of = &cache_schema, .offset = offsetof(struct route_config, cache),
+	  .help = "how long answers may be kept, by media type; cache_control and expires of the route are "
+		  "for "
+		  "all others" },
 	{ "service", SETTING_SERVICE, .required = true, .offset = offsetof(struct route_config, service),
 	  .help = "what answers: exactly one of the groups below" },
 };
@@ -306,6 +413,10 @@ static const struct setting site_rows[] = {
 	{ "auth.realm", SETTING_STRING, .check = check_realm, .example = "\"staff\"",
 	  .offset = offsetof(struct site_config, auth_realm),
 	  .help = "the same for all routes of the site that say nothing else; absent: \"restricted\"" },
+	HEADER_ROWS(struct site_config, "every answer of the site"),
+	{ "error_pages", SETTING_LIST, .of = &error_page_schema,
+	  .offset = offsetof(struct site_config, error_pages),
+	  .help = "what the site's errors look like; without an entry: a line of text" },
 	{ "routes", SETTING_LIST, .required = true, .of = &route_schema,
 	  .offset = offsetof(struct site_config, routes), .help = "what the site answers, by path" },
 };

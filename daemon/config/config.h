@@ -33,9 +33,32 @@ struct listen_config {
 	struct strings proxy_from;      /* CIDRs and "unix" */
 };
 
+/* What answers say beyond what drover says itself: each "Name: value", of `remove` the name alone. */
+struct headers_config {
+	struct strings set, add, remove;
+};
+
+/* For answers of these media types; struct route_config has the same for all others. */
+struct cache_config {
+	struct strings types;           /* "image/png", "image/" followed by an asterisk */
+	const char *cache_control;      /* NULL: not set */
+	uint64_t expires_ns;            /* 0: not set */
+};
+
+struct error_page_config {
+	struct strings status;          /* "404", "5xx" */
+	const char *file;
+};
+
 struct route_config {
 	const char *match;
+	bool exact;                     /* of the whole path, not of its beginning */
 	struct strings allow;           /* CIDRs; none: everybody */
+	struct strings deny;            /* CIDRs, of those that allow lets in */
+	struct headers_config headers;
+	const char *cache_control;
+	uint64_t expires_ns;
+	struct items cache;             /* of struct cache_config */
 	const char *auth_file, *auth_realm;     /* "off" and NULL: see there */
 	struct service_ref service;
 };
@@ -43,6 +66,8 @@ struct route_config {
 struct site_config {
 	struct strings hosts;           /* none: the default site */
 	const char *auth_file, *auth_realm;     /* of routes that say nothing of it; NULL: nothing */
+	struct headers_config headers;
+	struct items error_pages;       /* of struct error_page_config */
 	struct items routes;            /* of struct route_config */
 };
 
@@ -107,6 +132,16 @@ static inline struct site_config *config_site(const struct config *config, unsig
 static inline struct route_config *config_route(const struct site_config *site, unsigned index)
 {
 	return site->routes.at[index];
+}
+
+static inline struct cache_config *config_cache(const struct route_config *route, unsigned index)
+{
+	return route->cache.at[index];
+}
+
+static inline struct error_page_config *config_error_page(const struct site_config *site, unsigned index)
+{
+	return site->error_pages.at[index];
 }
 
 #endif

@@ -30,22 +30,47 @@ static const struct schema *const services[] = { &teapot_schema, &kettle_schema,
 
 static const char *const texts[] = {
 	LISTEN KETTLE,
-	"workers = 7; accept = \"shared\"; reload = \"replace\"; user = \"u\"; group = \"g\"; control = \"off\";" LISTEN KETTLE,
+	"workers = 7; accept = \"shared\"; reload = \"replace\"; user = \"u\"; group = \"g\"; control = "
+	"\"off\";" LISTEN KETTLE,
 	"log = { level = \"debug\"; error = \"e.log\"; access = \"/var/log/a\"; };" LISTEN KETTLE,
 	"log = { error = \"journal\"; format = \"json\"; access = \"syslog\"; access_format = \"combined\";"
-	" access_sample = 7; access_slow = \"250ms\"; syslog_socket = \"/l\"; journal_socket = \"j\"; };" LISTEN KETTLE,
+	" access_sample = 7; access_slow = \"250ms\"; syslog_socket = \"/l\"; journal_socket = \"j\"; "
+	"};" LISTEN KETTLE,
 	"timeouts = { drain = \"0\"; send = \"1500ms\"; keep_alive = \"24h\"; };" LISTEN KETTLE,
-	"limits = { request_line = \"1023\"; header_bytes = \"64k\"; headers = 1000; open_files = 64; };" LISTEN KETTLE,
-	"listen = ( { address = \"*:1\"; backlog = 5; }, { address = \"unix:/x\"; }, { address = \"127.0.0.1:1\";"
+	"limits = { request_line = \"1023\"; header_bytes = \"64k\"; headers = 1000; open_files = 64; "
+	"};" LISTEN KETTLE,
+	"listen = ( { address = \"*:1\"; backlog = 5; }, { address = \"unix:/x\"; }, { address = "
+	"\"127.0.0.1:1\";"
 	" v6only = true; defer_accept = true; } );" KETTLE,
 	LISTEN "sites = ( { hosts = [ \"a\", \"*.b\" ]; routes = ( { match = \"/\"; kettle = { }; },"
-	"{ match = \"/t\"; allow = [ \"10.0.0.0/8\", \"::1\" ]; teapot = { hot = false; }; } ); },"
-	"{ routes = ( { match = \"/x\"; kettle = { }; } ); } );",
+	       "{ match = \"/t\"; allow = [ \"10.0.0.0/8\", \"::1\" ]; teapot = { hot = false; }; } ); },"
+	       "{ routes = ( { match = \"/x\"; kettle = { }; } ); } );",
+	LISTEN
+	"sites = ( { headers = { set = [ \"A: b\" ]; }; error_pages = ( { status = [ \"404\", \"5xx\" ];"
+	" file = \"/x\"; } ); routes = ( { match = \"/\"; exact = true; deny = [ \"::1\" ]; kettle = { };"
+	" headers = { add = [ \"C:\", \"C: \\\"d\" ]; remove = [ \"Server\" ]; }; expires = \"1500ms\"; "
+	"cache = ("
+	" { types = [ \"a/*\" ]; cache_control = \"no-store\"; }, { types = [ \"b/c\", \"d/e\" ]; expires = "
+	"\"1d\"; }"
+	" ); } ); } );",
 	LISTEN SITES("teapot = { leaves = [ ]; };"),
 	LISTEN SITES("teapot = { leaves = [ \"]\", \",\", \" \", \"a, b\", \"\\\"\", \"[ \" ]; };"),
-	LABEL("plain"), LABEL(" spaces at both ends "), LABEL("; # = { } ( )"), LABEL("a = b;"), LABEL("\\\""), LABEL("\\\\"),
-	LABEL("\\\\\\\""), LABEL("\\n\\t\\r\\f"), LABEL("\\x01\\x1f\\x7f"), LABEL("\xc3\xa4\xe2\x82\xac"), LABEL("\\xff\\x80"),
-	LABEL("\\\\x41"), LABEL("# drover"), LABEL("}"), LABEL("{"), LABEL("%s%n%d"),
+	LABEL("plain"),
+	LABEL(" spaces at both ends "),
+	LABEL("; # = { } ( )"),
+	LABEL("a = b;"),
+	LABEL("\\\""),
+	LABEL("\\\\"),
+	LABEL("\\\\\\\""),
+	LABEL("\\n\\t\\r\\f"),
+	LABEL("\\x01\\x1f\\x7f"),
+	LABEL("\xc3\xa4\xe2\x82\xac"),
+	LABEL("\\xff\\x80"),
+	LABEL("\\\\x41"),
+	LABEL("# drover"),
+	LABEL("}"),
+	LABEL("{"),
+	LABEL("%s%n%d"),
 };
 
 static struct problems problems;
@@ -248,7 +273,12 @@ static const char *const refused[][2] = {
 	{ "listen = (\n}\n", "canonical text, line 2: a closing bracket without its opening one" },
 	{ "listen = (\n{\n);\n", "canonical text, line 3: a closing bracket without its opening one" },
 	{ "listen = (\n{\n}x\n", "canonical text, line 3: a closing bracket without its opening one" },
-	{ "listen = (\n{\n}\n);\nlisten = (\n", "canonical text, line 5: \"listen\" is there already" },
+	{ "listen = (\n{\naddress = \"*:1\";\n}\n);\nlisten = (\n",
+	  "canonical text, line 6: \"listen\" is there already" },
+	{ "listen = (\n{\n}\n", "canonical text, line 3: listen is not whole" },
+	{ "sites = (\n{\nroutes = (\n{\nmatch = \"/\";\n}\n", "canonical text, line 6: routes is not whole" },
+	{ "sites = (\n{\nroutes = (\n{\ncache = (\n{\nexpires = \"1s\";\n}\n",
+	  "canonical text, line 8: cache is not whole" },
 	{ "listen = (\nlisten = (\n", "canonical text, line 2: \"listen\" where an element belongs" },
 	{ "sites = (\nlog = {\n", "canonical text, line 2: \"log\" where an element belongs" },
 	{ "workers = 1\n", "canonical text, line 1: workers: unreadable value" },
@@ -259,10 +289,11 @@ static const char *const refused[][2] = {
 	{ "timeouts = {\n", "canonical text ends inside a group" },
 	{ "timeouts = {\ntimeouts = {\n", "canonical text, line 2: unknown group \"timeouts\"" },
 	{ "listen = (\n{\naddress = \"nowhere\";\n",
-	  "canonical text, line 3: address: \"nowhere\": no port from 1 to 65535; allowed are 127.0.0.1:80, [::1]:80, *:80"
+	  "canonical text, line 3: address: \"nowhere\": no port from 1 to 65535; allowed are 127.0.0.1:80, "
+	  "[::1]:80, *:80"
 	  " and unix:/path" },
-	{ "workers = 0;\n",
-	  "canonical text, line 1: workers: too small; allowed is \"auto\" or a whole number, from 1 to 1024" },
+	{ "workers = 0;\n", "canonical text, line 1: workers: too small; allowed is \"auto\" or a whole "
+			    "number, from 1 to 1024" },
 	{ "user = \"open\n", "canonical text, line 1: user: unreadable value" },
 	{ "user = \"\\", "canonical text, line 1: user: unreadable value" },
 	{ "user = \"\\x", "canonical text, line 1: user: unreadable value" },
