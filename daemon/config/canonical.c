@@ -248,6 +248,13 @@ static bool closes(const char *line, bool list)
 	return *end != NULL;
 }
 
+static bool is_there(const struct schema *schema, const char *name, void *instance)
+{
+	const struct setting *row = name != NULL ? setting_find(schema, NULL, name) : NULL;
+
+	return row != NULL && !setting_absent(row, instance);
+}
+
 /* What every reader of a configuration relies on: what is required is there. What is in it was looked at when
  * it was closed. */
 static bool is_whole(const struct schema *schema, void *instance)
@@ -256,7 +263,7 @@ static bool is_whole(const struct schema *schema, void *instance)
 		const struct setting *row = &schema->settings[i];
 		const void *field = setting_field(row, instance);
 
-		if (!row->required)
+		if (!row->required || is_there(schema, row->instead, instance))
 			continue;
 		if ((row->type == SETTING_LIST && ((const struct items *)field)->count == 0) ||
 		    (row->type == SETTING_SERVICE && ((const struct service_ref *)field)->settings == NULL) ||

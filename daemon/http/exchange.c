@@ -6,6 +6,7 @@
 
 #include "access_log.h"
 #include "auth.h"
+#include "error_page.h"
 #include "forwarded.h"
 #include "route.h"
 #include "target.h"
@@ -14,61 +15,6 @@
 #include "base/fd.h"
 
 enum { HOST_BYTES = 256 };
-
-/* The answers that the daemon itself gives, and what they say to a reader. */
-static const struct reason {
-	unsigned status;
-	const char *phrase, *hint;
-} reasons[] = {
-	{ 200, "OK", "" },
-	{ 201, "Created", "" },
-	{ 202, "Accepted", "" },
-	{ 204, "No Content", "" },
-	{ 206, "Partial Content", "" },
-	{ 301, "Moved Permanently", "The address has moved." },
-	{ 302, "Found", "" },
-	{ 303, "See Other", "" },
-	{ 304, "Not Modified", "" },
-	{ 307, "Temporary Redirect", "" },
-	{ 308, "Permanent Redirect", "" },
-	{ 400, "Bad Request", "The request could not be understood." },
-	{ 401, "Unauthorized", "This is for those who have a name and a password." },
-	{ 403, "Forbidden", "You are not allowed to see this." },
-	{ 404, "Not Found", "There is nothing at this address." },
-	{ 405, "Method Not Allowed", "This address can be read only." },
-	{ 406, "Not Acceptable", "There is no form of this that your program accepts." },
-	{ 408, "Request Timeout", "The request took too long to arrive." },
-	{ 410, "Gone", "There is nothing at this address any more." },
-	{ 412, "Precondition Failed", "What is here is not what the request asked for." },
-	{ 413, "Content Too Large", "" },
-	{ 414, "URI Too Long", "The address is longer than this server accepts." },
-	{ 416, "Range Not Satisfiable", "What is here is shorter than that." },
-	{ 417, "Expectation Failed", "This server does not know what the request expects of it." },
-	{ 429, "Too Many Requests", "" },
-	{ 431, "Request Header Fields Too Large",
-	  "The request's header is larger than this server accepts." },
-	{ 500, "Internal Server Error", "The server could not answer; its operator can find out why." },
-	{ 501, "Not Implemented", "This server does not know how to do that." },
-	{ 502, "Bad Gateway", "" },
-	{ 503, "Service Unavailable", "The server cannot answer now. Please try again later." },
-	{ 504, "Gateway Timeout", "" },
-	{ 505, "HTTP Version Not Supported", "This server speaks HTTP/1.1." },
-};
-
-static const struct reason *reason_of(unsigned status)
-{
-	static const struct reason unknown = { 0, "Unknown", "" };
-
-	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-		if (reasons[i].status == status)
-			return &reasons[i];
-	return &unknown;
-}
-
-const char *exchange_reason(unsigned status)
-{
-	return reason_of(status)->phrase;
-}
 
 /* ---- for the protocol ------------------------------------------------------------------------------- */
 
@@ -282,23 +228,27 @@ void exchange_timer(struct exchange *exchange, uint64_t after_ns)
 	loop_timer(exchange->engine->loop, &exchange->timer, after_ns);
 }
 
+/* Where a request leads nobody knows while its head is not whole: it is the default site's then. */
+static const struct site *site_of(const struct exchange *exchange)
+{
+	if (exchange->site != NULL || exchange->generation == NULL)
+		return exchange->site;
+	return route_default_site(exchange->generation);
+}
+
+const struct rules *exchange_rules(const struct exchange *exchange)
+{
+	const struct site *site;
+
+	if (exchange->route != NULL)
+		return exchange->route->rules;
+	site = site_of(exchange);
+	return site != NULL ? site->rules : NULL;
+}
+
 void exchange_error(struct exchange *exchange, unsigned status)
 {
-	const struct reason *reason = reason_of(status);
-	const char *page = arena_printf(&exchange->arena,
-					"<!doctype html>\n<meta charset=\"utf-8\">\n<title>%u "
-					"%s</title>\n<h1>%u %s</h1>\n<p>%s</p>\n",
-					status, reason->phrase, status, reason->phrase, reason->hint);
-
-	exchange_drop_body(exchange);
-	exchange->response = (struct response){
-		.status = status,
-		.content_type = str_of("text/html; charset=utf-8"),
-		.body = BODY_MEMORY, .memory = str_of(page),    /* out of memory: the status says it all */
-		.file_fd = -1,
-	};
-	exchange->response.length_known = true;
-	exchange->response.length = exchange->response.memory.len;
+	error_page_fill(exchange, site_of(exchange), status);
 	if (status == 401 && exchange->route != NULL && exchange->route->auth != NULL)
 		exchange->response.extra = exchange->route->auth->challenge;
 	if (status == 405)

@@ -25,7 +25,9 @@ enum { EXCHANGE_HEAD_BYTES = 1024 };    /* the place for a head in front of a bo
 
 struct response {
 	unsigned status;
+	bool is_error;                  /* filled by exchange_error, not by a service */
 	struct str content_type;        /* absent: none */
+	struct str media_type;          /* what rules go by where that is another, as of a 304; absent: it is not */
 	struct str location, etag, allow;       /* absent: none */
 	struct str content_encoding, content_range, vary;       /* absent: none */
 	bool accept_ranges;             /* a Range would have been looked at */
@@ -107,8 +109,8 @@ void exchange_answer(struct exchange *exchange);
 /* Called by a service: more of the body can be pulled. */
 void exchange_resume(struct exchange *exchange);
 
-/* Fills in a small readable answer for `status` (400, 404 ...) in place of whatever was there. Never
- * fails. */
+/* Fills in an answer for `status` (400, 404 ...), the site's page or a small readable one, in place of whatever
+ * was there. Never fails. */
 void exchange_error(struct exchange *exchange, unsigned status);
 
 /* Room for a body of `len` bytes in a buffer of the pool, which the exchange gives back: where it begins;
@@ -119,14 +121,14 @@ char *exchange_buffer(struct exchange *exchange, size_t len);
 /* Lets go of the buffer and of the file, if any. */
 void exchange_drop_body(struct exchange *exchange);
 
+/* The rules for its answer: of its route, else of its site; NULL: none. */
+const struct rules *exchange_rules(const struct exchange *exchange);
+
 /* Arms the exchange's timer `after_ns` from now. */
 void exchange_timer(struct exchange *exchange, uint64_t after_ns);
 
 /* The exchange is over: cancels the service, the timer, drops the task, unpins, closes the file, resets the arena (whoever
  * has the exchange frees it). Harmless on a zeroed one. */
 void exchange_end(struct exchange *exchange);
-
-/* The standard reason phrase. */
-const char *exchange_reason(unsigned status);
 
 #endif

@@ -58,7 +58,7 @@ static bool adopt_buffer(struct http1 *http, struct framing framing)
 	size_t len;
 
 	if (!framing.body || response->body != BODY_MEMORY || response->buffer == NULL ||
-	    response_head_room(response) > EXCHANGE_HEAD_BYTES)
+	    response_head_room(&http->exchange) > EXCHANGE_HEAD_BYTES)
 		return false;
 	pool_put(&http->conn->engine->pool, http->out, http->out_size);
 	http->out = response->buffer;
@@ -76,7 +76,7 @@ static bool write_head(struct http1 *http, struct framing framing)
 {
 	if (adopt_buffer(http, framing))
 		return true;
-	if (!get_out(http, response_head_room(&http->exchange.response)))
+	if (!get_out(http, response_head_room(&http->exchange)))
 		return false;
 	http->out_len = response_head(&http->exchange, framing, http->out);
 	return true;

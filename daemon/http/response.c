@@ -3,6 +3,9 @@
  * On every request's path, so it copies bytes and formats nothing but numbers. */
 #include "response.h"
 
+#include "reason.h"
+#include "rules.h"
+
 #include "base/clock.h"
 
 /* The fixed parts of the longest head: status line, every field's name, the dates, two numbers. */
@@ -91,7 +94,7 @@ static char *put_status_line(char *out, unsigned status)
 	out = put_text(out, "HTTP/1.1 ");
 	out = put_number(out, status);
 	*out++ = ' ';
-	out = put_text(out, exchange_reason(status));
+	out = put_text(out, reason_phrase(status));
 	return put_text(out, "\r\n");
 }
 
@@ -129,11 +132,32 @@ static char *put_connection(char *out, struct framing framing)
 	return put_text(out, "\r\n");
 }
 
-size_t response_head_room(const struct response *response)
+size_t response_head_room(const struct exchange *exchange)
 {
-	return FIXED_BYTES + response->content_type.len + response->location.len + response->etag.len +
-	       response->allow.len + response->content_encoding.len + response->content_range.len +
-	       response->vary.len + response->extra.len;
+	const struct response *response = &exchange->response;
+
+	return rules_room(exchange_rules(exchange)) + FIXED_BYTES + response->content_type.len +
+	       response->location.len + response->etag.len + response->allow.len +
+	       response->content_encoding.len + response->content_range.len + response->vary.len +
+	       response->extra.len;
+}
+
+static size_t apply_rules(const struct exchange *exchange, char *head, size_t len)
+{
+	const struct rules *rules = exchange_rules(exchange);
+	const struct response *response = &exchange->response;
+	struct rules_answer answer;
+
+	if (rules == NULL)
+		return len;
+	answer = (struct rules_answer){
+		.status = response->status,
+		.content_type = response->content_type,
+		.media_type = response->media_type.at != NULL ? response->media_type : response->content_type,
+		.is_error = response->is_error,
+		.now = wall_clock(exchange->engine->loop)->now,
+	};
+	return rules_apply(rules, &answer, head, len);
 }
 
 size_t response_head(const struct exchange *exchange, struct framing framing, char *out)
@@ -158,5 +182,5 @@ size_t response_head(const struct exchange *exchange, struct framing framing, ch
 	at = put(at, response->extra);
 	at = put_connection(at, framing);
 	at = put_text(at, "\r\n");
-	return (size_t)(at - out);
+	return apply_rules(exchange, out, (size_t)(at - out));
 }

@@ -18,7 +18,7 @@ struct framing {
 struct framing response_framing(const struct exchange *exchange, bool keep_alive);
 
 /* How many bytes response_head may write. */
-size_t response_head_room(const struct response *response);
+size_t response_head_room(const struct exchange *exchange);
 
 /* Writes the head into `out`; returns its length. */
 size_t response_head(const struct exchange *exchange, struct framing framing, char *out);

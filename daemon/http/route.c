@@ -4,15 +4,9 @@
  * place and the setting that cannot be served; looking up cannot fail. */
 #include "route.h"
 
+#include "error_page.h"
+
 #include "base/clock.h"
-
-#include <stdlib.h>
-
-/* A site's routes, the longest match first. */
-struct site {
-	unsigned count;
-	struct route *routes;
-};
 
 /* A host name in lower case; a wildcard "*.name" is kept as ".name", which no site's host can be. */
 struct host {
@@ -40,14 +34,26 @@ struct build {
 
 /* ---- hosts ------------------------------------------------------------------------------------------ */
 
-/* FNV-1a. */
+/* FNV-1a, 64 bits. */
+#define FNV_BEGIN UINT64_C(14695981039346656037)
+
+static uint64_t fnv(uint64_t hash, char c)
+{
+	return (hash ^ (unsigned char)c) * UINT64_C(1099511628211);
+}
+
+static size_t fold(uint64_t hash)
+{
+	return (size_t)(hash ^ hash >> 32);
+}
+
 static size_t hash_of(struct str name)
 {
-	uint64_t hash = UINT64_C(14695981039346656037);
+	uint64_t hash = FNV_BEGIN;
 
 	for (size_t i = 0; i < name.len; i++)
-		hash = (hash ^ (unsigned char)name.at[i]) * UINT64_C(1099511628211);
-	return (size_t)(hash ^ hash >> 32);
+		hash = fnv(hash, name.at[i]);
+	return fold(hash);
 }
 
 /* The place of `name`, or the free one where it would go. */
@@ -99,37 +105,75 @@ static bool add_host(struct build *build, const char *text, const struct site *s
 
 /* ---- looking up ------------------------------------------------------------------------------------- */
 
-static bool matches(const struct route *route, struct str path)
-{
-	size_t len = route->match.len;
-
-	return str_has_prefix(path, route->match) && (path.len == len || path.at[len] == '/');
-}
-
 const struct site *route_site(const struct generation *generation, struct str host)
 {
 	return site_find(generation->routes, host);
 }
 
+const struct site *route_default_site(const struct generation *generation)
+{
+	const struct routes *routes = generation->routes;
+
+	return routes->default_site;
+}
+
+/* What a route is found by. */
+static struct str key_of(const struct route *route)
+{
+	return route->exact ? str_of(route->path) : route->match;
+}
+
+/* The place of the route with this match, or the free one where it would go. */
+static const struct route **route_place(const struct site *site, size_t hash, struct str match, bool exact)
+{
+	size_t at = hash & site->mask;
+
+	while (site->places[at] != NULL &&
+	       (site->places[at]->exact != exact || !str_equal(key_of(site->places[at]), match)))
+		at = (at + 1) & site->mask;
+	return &site->places[at];
+}
+
+/* One walk along the path, however many routes there are: at the end of each segment, what is behind is looked
+ * up by the hash that grew with it. */
 const struct route *route_find(const struct site *site, struct str path)
 {
-	for (unsigned i = 0; site != NULL && i < site->count; i++)
-		if (matches(&site->routes[i], path))
-			return &site->routes[i];
-	return NULL;
+	const struct route *best = NULL, *found;
+	size_t hash = FNV_BEGIN, most;
+
+	if (site == NULL)
+		return NULL;
+	most = path.len < site->longest ? path.len : site->longest;
+	for (size_t i = 0; i <= most; i++) {
+		struct str match = { path.at, i };
+
+		if (i == path.len || path.at[i] == '/') {
+			found = *route_place(site, fold(hash), match, false);
+			best = found != NULL ? found : best;
+		}
+		if (i < most)
+			hash = fnv(hash, path.at[i]);
+	}
+	found = most == path.len ? *route_place(site, fold(hash), path, true) : NULL;
+	return found != NULL ? found : best;
+}
+
+static bool is_among(const struct cidr *networks, unsigned count, const union peer *client)
+{
+	struct sockaddr_storage address = { 0 };
+
+	memcpy(&address, client, sizeof(*client));
+	for (unsigned i = 0; i < count; i++)
+		if (cidr_contains(&networks[i], &address))
+			return true;
+	return false;
 }
 
 bool route_allows(const struct route *route, const union peer *client)
 {
-	struct sockaddr_storage address = { 0 };
-
-	if (route->allow == NULL)
-		return true;
-	memcpy(&address, client, sizeof(*client));
-	for (unsigned i = 0; i < route->allow_count; i++)
-		if (cidr_contains(&route->allow[i], &address))
-			return true;
-	return false;
+	if (route->allow != NULL && !is_among(route->allow, route->allow_count, client))
+		return false;
+	return route->deny == NULL || !is_among(route->deny, route->deny_count, client);
 }
 
 /* ---- building --------------------------------------------------------------------------------------- */
@@ -150,6 +194,11 @@ static const char *place_of(const struct schema *schema, void *settings, const c
 	return origin != NULL ? origin : "";
 }
 
+static const char *name_of(const struct site_config *site)
+{
+	return site->hosts.count > 0 ? site->hosts.at[0] : "(default)";
+}
+
 static bool check_service(const struct route *route, const struct route_config *config,
 			  const struct site_config *site, struct err *err)
 {
@@ -158,26 +207,25 @@ static bool check_service(const struct route *route, const struct route_config *
 	if (route->service->check == NULL || route->service->check(route->settings, &setting, err))
 		return true;
 	place = place_of(route->service->settings, config->service.settings, setting);
-	return err_add(err, "%s%ssite %s, route %s: %s", place, place[0] != '\0' ? ": " : "",
-		       site->hosts.count > 0 ? site->hosts.at[0] : "(default)", config->match,
-		       route->service->name);
+	return err_add(err, "%s%ssite %s, route %s: %s", place, place[0] != '\0' ? ": " : "", name_of(site),
+		       config->match, route->service->name);
 }
 
-static bool build_allow(struct route *route, const struct strings *allow, struct arena *arena,
-			struct err *err)
+/* `*networks` stays NULL when the setting is absent. */
+static bool build_networks(const struct strings *texts, const char *setting, struct arena *arena,
+			   const struct cidr **networks, struct err *err)
 {
-	struct cidr *networks;
+	struct cidr *parsed;
 
-	if (allow->at == NULL)
+	if (texts->at == NULL)
 		return true;
-	networks = arena_alloc(arena, (allow->count + 1) * sizeof(*networks));
-	if (networks == NULL)
+	parsed = arena_alloc(arena, (texts->count + 1) * sizeof(*parsed));
+	if (parsed == NULL)
 		return out_of_memory(err);
-	for (unsigned i = 0; i < allow->count; i++)
-		if (!cidr_parse(allow->at[i], &networks[i], err))
-			return err_add(err, "allow");
-	route->allow = networks;
-	route->allow_count = allow->count;
+	for (unsigned i = 0; i < texts->count; i++)
+		if (!cidr_parse(texts->at[i], &parsed[i], err))
+			return err_add(err, "%s", setting);
+	*networks = parsed;
 	return true;
 }
 
@@ -213,13 +261,20 @@ static bool build_route(struct build *build, const struct site_config *config, s
 	struct site *site = build->routes->site;
 	const struct route_config *route_config = config_route(config, site->count);
 	struct route *route = &site->routes[site->count];
+	struct arena *arena = &build->generation->arena;
 
 	*route = (struct route){
 		.match = match_of(route_config->match),
+		.exact = route_config->exact,
+		.path = route_config->match,
+		.allow_count = route_config->allow.count,
+		.deny_count = route_config->deny.count,
 		.service = build->table[route_config->service.index],
 		.settings = route_config->service.settings,
 	};
-	if (!build_allow(route, &route_config->allow, &build->generation->arena, err))
+	if (!build_networks(&route_config->allow, "allow", arena, &route->allow, err) ||
+	    !build_networks(&route_config->deny, "deny", arena, &route->deny, err) ||
+	    !rules_build(&config->headers, route_config, arena, &route->rules, err))
 		return false;
 	if (!build_auth(build, route, route_config, config, err))
 		return false;
@@ -229,33 +284,102 @@ static bool build_route(struct build *build, const struct site_config *config, s
 	return true;
 }
 
-static int longer_first(const void *a, const void *b)
+/* The check of the configuration refuses two routes with the same match. */
+static void place_route(struct site *site, const struct route *route)
 {
-	const struct route *one = a, *other = b;
+	struct str key = key_of(route);
 
-	return (one->match.len < other->match.len) - (one->match.len > other->match.len);
+	*route_place(site, hash_of(key), key, route->exact) = route;
+	if (key.len > site->longest)
+		site->longest = key.len;
+}
+
+static unsigned status_number(const char *text)
+{
+	return (unsigned)(text[0] - '0') * 100 + (unsigned)(text[1] - '0') * 10 + (unsigned)(text[2] - '0');
+}
+
+/* "404" is one status, "4xx" a hundred. */
+static struct error_page page_of(const char *status, const char *file)
+{
+	bool is_class = status[1] == 'x';
+	unsigned first = is_class ? (unsigned)(status[0] - '0') * 100 : status_number(status);
+
+	return (struct error_page){ first, is_class ? first + 99 : first, file };
+}
+
+/* Pages for one status stand in front of those for a hundred. */
+static void add_pages(struct site *site, const struct site_config *config, bool classes)
+{
+	for (unsigned i = 0; i < config->error_pages.count; i++) {
+		const struct error_page_config *entry = config_error_page(config, i);
+
+		for (unsigned j = 0; j < entry->status.count; j++)
+			if ((entry->status.at[j][1] == 'x') == classes)
+				site->pages[site->page_count++] = page_of(entry->status.at[j], entry->file);
+	}
+}
+
+static bool check_pages(const struct site_config *config, struct err *err)
+{
+	const struct schema *sites = setting_find(&config_schema, NULL, "sites")->of;
+	const struct schema *schema = setting_find(sites, NULL, "error_pages")->of;
+
+	for (unsigned i = 0; i < config->error_pages.count; i++) {
+		struct error_page_config *entry = config_error_page(config, i);
+		const char *place = place_of(schema, entry, "file");
+
+		if (!error_page_check(entry->file, err))
+			return err_add(err, "%s%ssite %s, error_pages: file", place,
+				       place[0] != '\0' ? ": " : "", name_of(config));
+	}
+	return true;
+}
+
+static bool build_pages(struct site *site, const struct site_config *config, struct arena *arena,
+			struct err *err)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < config->error_pages.count; i++)
+		count += config_error_page(config, i)->status.count;
+	site->pages = arena_alloc(arena, (count + 1) * sizeof(*site->pages));
+	if (site->pages == NULL)
+		return out_of_memory(err);
+	add_pages(site, config, false);
+	add_pages(site, config, true);
+	return check_pages(config, err);
 }
 
 static bool begin_site(struct build *build, const struct site_config *config, struct err *err)
 {
 	struct arena *arena = &build->generation->arena;
 	struct site *site = arena_alloc(arena, sizeof(*site));
+	size_t size = 2;
 
 	if (site == NULL)
 		return out_of_memory(err);
+	while (size < 2 * (size_t)config->routes.count)
+		size *= 2;
+	site->mask = size - 1;
+	site->places = arena_alloc(arena, size * sizeof(struct route *));
 	site->routes = arena_alloc(arena, (config->routes.count + 1) * sizeof(*site->routes));
-	if (site->routes == NULL)
+	if (site->routes == NULL || site->places == NULL)
 		return out_of_memory(err);
+	if (!rules_build(&config->headers, NULL, arena, &site->rules, err) ||
+	    !build_pages(site, config, arena, err))
+		return false;
 	build->routes->site = site;
 	return true;
 }
 
-/* Its routes are there: sort them and let the hosts find them. */
+/* Its routes are there: let them and the site be found. */
 static bool finish_site(struct build *build, const struct site_config *config, struct err *err)
 {
 	struct site *site = build->routes->site;
 
-	qsort(site->routes, site->count, sizeof(*site->routes), longer_first);
+	for (unsigned i = 0; i < site->count; i++)
+		place_route(site, &site->routes[i]);
 	for (unsigned i = 0; i < config->hosts.count; i++)
 		if (!add_host(build, config->hosts.at[i], site))
 			return out_of_memory(err);

@@ -3,6 +3,7 @@
 #define HTTP_ROUTE_H
 
 #include "auth.h"
+#include "rules.h"
 #include "service.h"
 
 #include "config/generation.h"
@@ -12,14 +13,32 @@
 /* One route with what was computed from its settings. */
 struct route {
 	struct str match;               /* without a trailing slash; the root is the empty slice */
+	bool exact;                     /* of the whole path */
+	const char *path;               /* the match as it was written: what an exact one compares */
 	const struct service *service;
 	const void *settings;
-	unsigned allow_count;
-	const struct cidr *allow;
+	unsigned allow_count, deny_count;
+	const struct cidr *allow, *deny;        /* allow: NULL: everybody */
 	const struct auth *auth;        /* NULL: everybody */
+	const struct rules *rules;      /* its own and its site's; NULL: none */
 };
 
-struct site;
+/* What an error of a site looks like. */
+struct error_page {
+	unsigned first, last;           /* the statuses that it is for */
+	const char *file;
+};
+
+struct site {
+	unsigned count;
+	struct route *routes;
+	const struct route **places;    /* a hash table of them, at most half full */
+	size_t mask;
+	size_t longest;                 /* match of all, as it was written */
+	const struct rules *rules;      /* for what has no route; NULL: none */
+	unsigned page_count;
+	struct error_page *pages;
+};
 
 /* The services that exist, in the order of their schemas; NULL-terminated.  Defined in service/registry.c. */
 extern const struct service *const services[];
@@ -36,11 +55,14 @@ bool route_prepare_with(struct generation *generation, const struct service *con
  * default site; NULL when there is none. */
 const struct site *route_site(const struct generation *generation, struct str host);
 
-/* Its route for a resolved path: the longest match in whole segments; NULL when none matches (or `site` is
- * NULL). */
+/* The site for what comes from nobody knows where; NULL when there is none. */
+const struct site *route_default_site(const struct generation *generation);
+
+/* Its route for a resolved path: the exact one, else the longest match in whole segments; NULL when none
+ * matches (or `site` is NULL). */
 const struct route *route_find(const struct site *site, struct str path);
 
-/* False when the route has an allow list that the client is not in. */
+/* False when the client is in the route's deny list, or not in its allow list. */
 bool route_allows(const struct route *route, const union peer *client);
 
 #endif

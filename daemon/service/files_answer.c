@@ -126,6 +126,7 @@ static void not_modified(const struct attempt *attempt)
 	exchange_drop_body(attempt->exchange);
 	attempt->exchange->response = (struct response){
 		.status = 304,
+		.media_type = attempt->file->type,
 		.etag = etag_sent(attempt),
 		.vary = vary_of(attempt->file),
 		.file_fd = -1,
@@ -140,6 +141,7 @@ static void fill_head(const struct attempt *attempt)
 	attempt->exchange->response = (struct response){
 		.status = 200,
 		.content_type = file->type,
+		.media_type = file->type,
 		.content_encoding = file->coding.len > 0 ? file->coding : (struct str){ 0 },
 		.etag = etag_sent(attempt),
 		.last_modified_known = true,

@@ -37,11 +37,14 @@ static unsigned status_of(int error)
 
 /* ---- where ------------------------------------------------------------------------------------------ */
 
-/* The part of the path that is below the route, without slashes in front. */
-static const char *path_below(const struct exchange *exchange)
+/* The part of the path that is below the route, without slashes in front; of a route for one path, the name
+ * that it ends with. */
+static const char *path_below(const struct exchange *exchange, const struct files_settings *settings)
 {
 	const char *path = exchange->path.at + exchange->route->match.len;
 
+	if (exchange->route->exact && settings->root != NULL)
+		return strrchr(exchange->path.at, '/') + 1;
 	return path + strspn(path, "/");
 }
 
@@ -70,7 +73,7 @@ unsigned files_locate(const struct exchange *exchange, const struct files_settin
 {
 	const char *root = settings->root != NULL ? settings->root : settings->alias;
 
-	place->path = path_below(exchange);
+	place->path = path_below(exchange, settings);
 	place->directory = exchange->path.at[exchange->path.len - 1] == '/';
 	place->policy = settings->symlinks;
 	place->root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -50,8 +50,9 @@ static enum answer redirect_start(struct exchange *exchange, const void *opaque)
 {
 	const struct settings *settings = opaque;
 	size_t match_len = exchange->route->match.len;
-	struct str rest = { exchange->path.at + match_len, exchange->path.len - match_len };
+	struct str behind = { exchange->path.at + match_len, exchange->path.len - match_len };
 	struct str query = span_str(exchange->request.query, exchange->head);
+	struct str rest = exchange->route->exact ? (struct str){ NULL, 0 } : behind;
 	struct str none = { NULL, 0 };
 	const char *location = location_redirect(settings->to, exchange->secure, settings->rest ? rest : none,
 						 settings->rest ? query : none, &exchange->arena);

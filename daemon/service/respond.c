@@ -20,8 +20,8 @@ static bool check_type(const char *text, struct err *err)
 static const struct setting rows[] = {
 	{ "status", SETTING_INTEGER, .def = "200", .min = "200", .max = "599",
 	  .offset = offsetof(struct settings, status), .help = "the answer's status" },
-	{ "body", SETTING_STRING, .example = "\"ok\\n\"",
-	  .offset = offsetof(struct settings, body), .help = "the answer's body; absent: empty" },
+	{ "body", SETTING_STRING, .example = "\"ok\\n\"", .offset = offsetof(struct settings, body),
+	  .help = "the answer's body; absent: what the site's errors look like, or empty below 400" },
 	{ "type", SETTING_STRING, .def = "text/plain; charset=utf-8", .check = check_type,
 	  .offset = offsetof(struct settings, type), .help = "the Content-Type of the body" },
 };
@@ -41,6 +41,10 @@ static enum answer respond_start(struct exchange *exchange, const void *opaque)
 	const char *body = arena_copy(&exchange->arena, str_of(settings->body));
 	const char *type = arena_copy(&exchange->arena, str_of(settings->type));
 
+	if (settings->body == NULL && settings->status >= 400) {
+		exchange_error(exchange, settings->status);
+		return ANSWERED;
+	}
 	if (body == NULL || type == NULL) {
 		exchange_error(exchange, 500);
 		return ANSWERED;

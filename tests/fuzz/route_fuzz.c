@@ -1,10 +1,11 @@
 /* route_fuzz.c - the route finder against the rule in a few lines: exact host, then the longest wildcard,
- * then the default site; the longest match in whole segments.
+ * then the default site; the exact route, then the longest match in whole segments.
  *
- * Input, a line each: "@HOST,HOST" opens a site ("@": the default), "/MATCH" is a route of it, "?HOST /PATH"
- * asks. The configuration goes the user's way, so that what it lets through is found wanting too. */
+ * Input, a line each: "@HOST,HOST" opens a site ("@": the default), "/MATCH" is a route of it, "=/MATCH" an exact
+ * one, "+FIELD" and "-FIELD" are set and removed by the site, "?HOST /PATH" asks. The configuration goes the user's way, so that what it lets through is found wanting too. */
 #include "fuzz.h"
 
+#include "config/field.h"
 #include "config/read.h"
 #include "http/route.h"
 #include "http/target.h"
@@ -33,6 +34,34 @@ static void put_hosts(FILE *out, struct str hosts)
 		fputs(" ]; ", out);
 }
 
+/* The lines up to the next site that begin with `mark`, as an array called `name`. */
+static void put_fields(FILE *out, struct input input, char mark, const char *name)
+{
+	bool first = true;
+
+	fprintf(out, "%s = [ ", name);
+	while (input.len > 0) {
+		struct str line = input_until(&input, '\n');
+
+		if (line.len > 0 && line.at[0] == '@')
+			break;
+		if (line.len == 0 || line.at[0] != mark)
+			continue;
+		fputs(first ? "" : ", ", out);
+		put_quoted(out, (struct str){ line.at + 1, line.len - 1 });
+		first = false;
+	}
+	fputs(" ]; ", out);
+}
+
+static void put_headers(FILE *out, struct input input)
+{
+	fputs("headers = { ", out);
+	put_fields(out, input, '+', "set");
+	put_fields(out, input, '-', "remove");
+	fputs("}; ", out);
+}
+
 /* The configuration that the lines describe; malloc'ed. */
 static char *config_text(struct input input)
 {
@@ -48,12 +77,16 @@ static char *config_text(struct input input)
 		if (line.len > 0 && line.at[0] == '@') {
 			fputs(sites++ > 0 ? " ); }, { " : "{ ", out);
 			put_hosts(out, (struct str){ line.at + 1, line.len - 1 });
+			put_headers(out, input);
 			fputs("routes = ( ", out);
 			routes = 0;
-		} else if (line.len > 0 && line.at[0] == '/' && sites > 0) {
+		} else if (line.len > 0 && (line.at[0] == '/' || line.at[0] == '=') && sites > 0) {
+			bool exact = line.at[0] == '=';
+
 			fputs(routes++ > 0 ? ", { match = " : "{ match = ", out);
-			put_quoted(out, line);
-			fputs("; respond = { }; }", out);
+			put_quoted(out, (struct str){ line.at + exact, line.len - exact });
+			fprintf(out, "; exact = %s; expires = \"1h\"; respond = { }; }",
+				exact ? "true" : "false");
 		}
 	}
 	fputs(sites > 0 ? " ); } );\n" : ");\n", out);
@@ -107,8 +140,12 @@ static struct str match_of(const struct route_config *route)
 	return match;
 }
 
-static bool matches(struct str match, struct str path)
+static bool matches(const struct route_config *route, struct str path)
 {
+	struct str match = match_of(route);
+
+	if (route->exact)
+		return str_equal(str_of(route->match), path);
 	return str_has_prefix(path, match) && (path.len == match.len || path.at[match.len] == '/');
 }
 
@@ -120,11 +157,61 @@ static const struct route_config *route_by_rule(const struct config *config, str
 	for (unsigned i = 0; site != NULL && i < site->routes.count; i++) {
 		const struct route_config *route = config_route(site, i);
 
-		if (matches(match_of(route), path) &&
-		    (best == NULL || match_of(route).len > match_of(best).len))
+		if (matches(route, path) && (best == NULL || route->exact ||
+					     (!best->exact && match_of(route).len > match_of(best).len)))
 			best = route;
 	}
 	return best;
+}
+
+/* ---- what an answer has ---- */
+
+/* How many lines of the head have this name. */
+static unsigned lines_with(struct str head, struct str name)
+{
+	struct input input = { (const uint8_t *)head.at, head.len };
+	unsigned count = 0;
+
+	while (input.len > 0) {
+		struct str line = input_until(&input, '\n');
+		struct str found = { line.at, name.len };
+
+		count += line.len > name.len && line.at[name.len] == ':' && str_equal_nocase(found, name);
+	}
+	return count;
+}
+
+/* The head stays one, has what was set once and nothing of what was removed. */
+static void check_rules(const struct site_config *site, const struct rules *rules)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nServer: drover\r\nDate: x\r\nETag: y\r\n\r\n";
+	struct rules_answer answer = { .status = 200,
+				       .content_type = str_of("a/b"),
+				       .media_type = str_of("a/b") };
+	char *out = malloc(sizeof(head) + rules_room(rules));
+	struct str result = { out, 0 }, name, value;
+
+	memcpy(out, head, sizeof(head));
+	result.len = rules_apply(rules, &answer, out, sizeof(head) - 1);
+	FUZZ_CHECK(result.len <= sizeof(head) - 1 + rules_room(rules));
+	FUZZ_CHECK(str_has_prefix(result, str_of("HTTP/1.1 200 OK\r\n")) &&
+		   lines_with(result, str_of("Date")) == 1);
+	FUZZ_CHECK(memmem(out, result.len, "\r\n\r\n", 4) == out + result.len - 4);
+	for (unsigned i = 0; i < site->headers.set.count; i++) {
+		field_split(site->headers.set.at[i], &name, &value);
+		FUZZ_CHECK(lines_with(result, name) == 1);
+	}
+	for (unsigned i = 0; i < site->headers.remove.count; i++) {
+		struct str removed = str_of(site->headers.remove.at[i]);
+		bool is_set = false;
+
+		for (unsigned j = 0; j < site->headers.set.count; j++) {
+			field_split(site->headers.set.at[j], &name, &value);
+			is_set |= str_equal_nocase(name, removed);
+		}
+		FUZZ_CHECK(is_set || lines_with(result, removed) == 0);
+	}
+	free(out);
 }
 
 /* ---- asking ---- */
@@ -144,6 +231,8 @@ static void ask(const struct generation *generation, struct str line)
 		expected = route_by_rule(generation->config, str_of(host), path);
 		FUZZ_CHECK((found == NULL) == (expected == NULL));
 		FUZZ_CHECK(found == NULL || found->settings == expected->service.settings);
+		if (found != NULL)
+			check_rules(site_by_rule(generation->config, str_of(host)), found->rules);
 	}
 	arena_free(&arena);
 }

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct generation *generation;
@@ -176,6 +177,58 @@ START_TEST(the_longest_match_in_whole_segments_wins)
 }
 END_TEST
 
+static const struct {
+	const char *path, *match;
+} exact_paths[] = {
+	{ "/", "/ exactly" }, { "/x", "" },     { "/a", "/a exactly" },
+	{ "/a/", "/a" },      { "/a/x", "/a" }, { "/b/", "/b/ exactly" },
+	{ "/b", "" },         { "/b/x", "" },   { "/c", "/c exactly" },
+	{ "/c/d", "" },       { "/cc", "" },
+};
+
+START_TEST(an_exact_match_wins_for_its_path_alone)
+{
+	static const char *const matches[] = { "/", "/a", "/b/", "/c" };
+	struct site_config *site = add_site(NULL, NULL);
+	const struct route *route;
+	char found[64];
+
+	add_route(site, "/");
+	add_route(site, "/a");
+	for (size_t i = 0; i < sizeof(matches) / sizeof(matches[0]); i++)
+		add_route(site, matches[i])->exact = true;
+	prepare();
+	route = route_find(route_site(generation, str_of("")), str_of(exact_paths[_i].path));
+	if (route->exact)
+		snprintf(found, sizeof(found), "%s exactly", route->path);
+	else
+		snprintf(found, sizeof(found), "%.*s", (int)route->match.len, route->match.at);
+	ck_assert_str_eq(found, exact_paths[_i].match);
+}
+END_TEST
+
+START_TEST(a_thousand_routes_are_all_found)
+{
+	struct site_config *site = add_site(NULL, NULL);
+
+	site->routes.at = arena_alloc(&generation->arena, 1001 * sizeof(void *));
+	for (unsigned i = 0; i < 1000; i++)
+		add_route(site, arena_printf(&generation->arena, "/r%u/sub/%u", i % 10, i));
+	add_route(site, "/r3");
+	prepare();
+	for (unsigned i = 0; i < 1000; i++) {
+		const char *match = arena_printf(&generation->arena, "/r%u/sub/%u", i % 10, i);
+
+		ck_assert_str_eq(find("", match), match);
+		ck_assert_str_eq(find("", arena_printf(&generation->arena, "%s/x", match)), match);
+		ck_assert_str_eq(find("", arena_printf(&generation->arena, "%sx", match)),
+				 i % 10 == 3 ? "/r3" : "(none)");
+	}
+	ck_assert_str_eq(find("", "/r3/sub"), "/r3");
+	ck_assert_str_eq(find("", "/r4/sub"), "(none)");
+}
+END_TEST
+
 START_TEST(a_site_without_a_route_for_a_path_has_none)
 {
 	add_route(add_site(NULL, NULL), "/a");
@@ -203,18 +256,23 @@ static union peer peer_of(const char *text)
 	return peer;
 }
 
-static const struct route *allowing_route(void)
+static const struct route *route_with_lists(bool denying)
 {
 	static const char *networks[] = { "10.0.0.0/8", "::1" };
 
-	add_route(add_site(NULL, NULL), "/")->allow = (struct strings){ 2, networks };
+	static const char *denied[] = { "10.1.2.4", "::1/128" };
+	struct route_config *route = add_route(add_site(NULL, NULL), "/");
+
+	route->allow = (struct strings){ 2, networks };
+	if (denying)
+		route->deny = (struct strings){ 2, denied };
 	prepare();
 	return route_find(route_site(generation, str_of("")), str_of("/"));
 }
 
 START_TEST(an_allow_list_lets_its_networks_in)
 {
-	const struct route *route = allowing_route();
+	const struct route *route = route_with_lists(false);
 	union peer peer = peer_of(peers[_i].address);
 
 	ck_assert_int_eq(route_allows(route, &peer), peers[_i].allowed);
@@ -223,10 +281,42 @@ END_TEST
 
 START_TEST(an_allow_list_keeps_unix_peers_out)
 {
-	const struct route *route = allowing_route();
+	const struct route *route = route_with_lists(false);
 	union peer peer = peer_of("");
 
 	ck_assert(!route_allows(route, &peer));
+}
+END_TEST
+
+static const struct {
+	const char *address;
+	bool allowed;
+} denied_peers[] = {
+	{ "10.1.2.3", true }, { "10.1.2.4", false }, { "::ffff:10.1.2.4", false },
+	{ "::1", false },     { "11.0.0.1", false }, { "", false },
+};
+
+START_TEST(a_deny_list_wins_over_an_allow_list)
+{
+	const struct route *route = route_with_lists(true);
+	union peer peer = peer_of(denied_peers[_i].address);
+
+	ck_assert_int_eq(route_allows(route, &peer), denied_peers[_i].allowed);
+}
+END_TEST
+
+START_TEST(a_deny_list_alone_lets_all_others_in)
+{
+	static const char *denied[] = { "::/0" };
+	union peer v6 = peer_of("::1"), v4 = peer_of("1.2.3.4"), unix_peer = peer_of("");
+	const struct route *route;
+
+	add_route(add_site(NULL, NULL), "/")->deny = (struct strings){ 1, denied };
+	prepare();
+	route = route_find(route_site(generation, str_of("")), str_of("/"));
+	ck_assert(!route_allows(route, &v6));
+	ck_assert(route_allows(route, &v4));
+	ck_assert(route_allows(route, &unix_peer));
 }
 END_TEST
 
@@ -285,9 +375,15 @@ int main(void)
 	tcase_add_test(tests, ten_thousand_sites_are_all_found);
 	tcase_add_loop_test(tests, the_longest_match_in_whole_segments_wins, 0,
 			    sizeof(paths) / sizeof(paths[0]));
+	tcase_add_loop_test(tests, an_exact_match_wins_for_its_path_alone, 0,
+			    sizeof(exact_paths) / sizeof(exact_paths[0]));
+	tcase_add_test(tests, a_thousand_routes_are_all_found);
 	tcase_add_test(tests, a_site_without_a_route_for_a_path_has_none);
 	tcase_add_loop_test(tests, an_allow_list_lets_its_networks_in, 0, sizeof(peers) / sizeof(peers[0]));
 	tcase_add_test(tests, an_allow_list_keeps_unix_peers_out);
+	tcase_add_loop_test(tests, a_deny_list_wins_over_an_allow_list, 0,
+			    sizeof(denied_peers) / sizeof(denied_peers[0]));
+	tcase_add_test(tests, a_deny_list_alone_lets_all_others_in);
 	tcase_add_test(tests, without_an_allow_list_everybody_may);
 	tcase_add_test(tests, preparing_without_a_budget_takes_one_step_a_call);
 	tcase_add_test(tests, what_a_service_refuses_is_named_with_its_place);

@@ -1,0 +1,96 @@
+/* error_page.c - the body of an error.
+ *
+ * Called by exchange_error, the check by route.c. A page of the site is opened at each error, so that the
+ * operator can change it, and sent as any file; if it cannot be opened, our own takes its place and the log
+ * says why. */
+#include "error_page.h"
+
+#include "mime.h"
+#include "reason.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static int open_regular(const char *path, struct stat *stat)
+{
+	int fd AUTO_CLOSE = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, stat) < 0)
+		return -1;
+	if (S_ISREG(stat->st_mode))
+		return fd_take(&fd);
+	errno = S_ISDIR(stat->st_mode) ? EISDIR : EINVAL;
+	return -1;
+}
+
+bool error_page_check(const char *path, struct err *err)
+{
+	struct stat stat;
+	int fd AUTO_CLOSE = open_regular(path, &stat);
+
+	return fd >= 0 || err_sys(err, errno, "%s", path);
+}
+
+static const struct error_page *find_page(const struct site *site, unsigned status)
+{
+	for (unsigned i = 0; site != NULL && i < site->page_count; i++)
+		if (site->pages[i].first <= status && status <= site->pages[i].last)
+			return &site->pages[i];
+	return NULL;
+}
+
+static bool fill_from_file(struct response *response, const struct error_page *page)
+{
+	struct stat stat;
+	int fd = open_regular(page->file, &stat);
+
+	if (fd < 0) {
+		log_event(LEVEL_WARNING, "error_page_failed", log_text("file", page->file),
+			  log_text("error", strerror(errno)));
+		return false;
+	}
+	response->content_type = mime_type(str_of(page->file));
+	response->length_known = true;
+	response->length = (uint64_t)stat.st_size;
+	if (stat.st_size == 0)
+		return fd_close(&fd), true;
+	response->body = BODY_FILE;
+	response->file_fd = fd;
+	return true;
+}
+
+/* Out of memory: the status says it all. */
+static void fill_with_text(struct response *response, struct arena *arena)
+{
+	unsigned status = response->status;
+	const char *phrase = reason_phrase(status);
+	const char *page =
+		arena_printf(arena,
+			     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+			     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+			     "<meta name=\"color-scheme\" content=\"light dark\">\n<title>%u %s</title>\n"
+			     "<style>body { max-width: 36em; margin: 15vh auto; padding: 0 1em; font: "
+			     "1.1em/1.5 sans-serif }"
+			     "</style>\n<h1>%u %s</h1>\n<p>%s</p>\n",
+			     status, phrase, status, phrase, reason_hint(status));
+
+	response->content_type = str_of("text/html; charset=utf-8");
+	response->body = BODY_MEMORY;
+	response->memory = str_of(page);
+	response->length_known = true;
+	response->length = response->memory.len;
+}
+
+void error_page_fill(struct exchange *exchange, const struct site *site, unsigned status)
+{
+	const struct error_page *page = find_page(site, status);
+
+	exchange_drop_body(exchange);
+	exchange->response = (struct response){ .status = status, .is_error = status >= 400, .file_fd = -1 };
+	if (page == NULL || !fill_from_file(&exchange->response, page))
+		fill_with_text(&exchange->response, &exchange->arena);
+}

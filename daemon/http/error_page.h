@@ -1,0 +1,15 @@
+/* What an error looks like: a page of the site, or a small one of our own. */
+#ifndef HTTP_ERROR_PAGE_H
+#define HTTP_ERROR_PAGE_H
+
+#include "exchange.h"
+#include "route.h"
+
+/* Fills in the answer for `status` in place of whatever was there: for an error the page of `site` (NULL: it
+ * has none), where there is one and it can be opened; else a few lines of our own. Never fails. */
+void error_page_fill(struct exchange *exchange, const struct site *site, unsigned status);
+
+/* True when a page of this path can be opened now. */
+bool error_page_check(const char *path, struct err *err);
+
+#endif
