@@ -213,6 +213,14 @@ class Lab:
             for name in directories:
                 os.utime(os.path.join(path, name), (TIME, TIME))
         os.chmod(os.path.join(root, "closed"), 0)
+        self.releases = os.path.join(self.server.dir, "releases")
+        for number in (1, 2):
+            for name, text in (("f.txt", "release"), ("sub/g.txt", "below")):
+                path = os.path.join(self.releases, "release-%d" % number, name)
+                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+                self.other(path, "%s %d" % (text, number), 0o644)
+        for name in ("current", "above"):
+            os.symlink("release-1", os.path.join(self.releases, name))
         self.other("users", "".join("%s:%s\n" % (user, hashed(PASSWORDS[user], setting))
                                     for user, setting in USERS.items()), 0o644)
         self.other("mime.types", "# types\ntext/x-from-file\tfrommimefile ffm\napplication/x-nothing\n", 0o644)
@@ -275,6 +283,10 @@ class Lab:
             {"hosts": ["only.wild.example"], "routes": [self.files("/", "site-wild")]},
             {"hosts": ["xn--bcher-kva.example"], "routes": [self.files("/", "site-a")]},
             {"hosts": ["under_score.example"], "routes": [self.files("/", "site-b")]},
+            {"hosts": ["releases.example"],
+             "routes": [{"match": "/", "files": {"root": os.path.join(self.releases, "current")}}]},
+            {"hosts": ["above.example"],
+             "routes": [{"match": "/", "files": {"root": os.path.join(self.releases, "above/sub")}}]},
             {"hosts": ["www.canon.example"], "routes": [{"match": "/", "redirect": {"to": "//canon.example"}}]},
             {"hosts": ["errors.example"],
              "error_pages": [{"status": ["404"], "file": self.path("errors/404.html")},
@@ -299,6 +311,7 @@ class Lab:
             self.files("/dots", "dots", dotfiles=True),
             self.files("/spa", "spa", **{"try": ["/index.html"]}),
             {"match": "/aliased", "files": {"alias": self.path("dir")}},
+            {"match": "/icon", "files": {"alias": self.path("one.txt")}},
             self.files("/idx", "idx", index=["first.html", "second.html"]),
             self.files("/plain", "neg", precompressed=[]),
             self.files("/gzonly", "neg", precompressed=["gz"]),
@@ -306,7 +319,7 @@ class Lab:
             {"match": "/only", "respond": {"body": "prefix\n"}},
             {"match": "/only/deeper", "respond": {"body": "deeper\n"}},
             {"match": "/teapot", "respond": {"status": 418, "body": "short and stout\n"}},
-            {"match": "/nothing", "respond": {"status": 204}},
+            {"match": "/nocontent", "respond": {"status": 204}},
             {"match": "/json", "respond": {"body": "{}", "type": "application/json"}},
             {**self.files("/inner", "dir"), "allow": ["10.0.0.0/8", "127.77.0.0/16"]},
             {**self.files("/outer", "dir"), "deny": ["127.66.0.0/16"]},

@@ -63,7 +63,7 @@ TWINS = [
     ("/neg/all.txt", ("Accept-Encoding: *;q=0",)), ("/neg/none.txt", ("Accept-Encoding: gzip",)),
     (P, ("If-None-Match: *",)), (P, ('If-Match: "x"',)), (P, ("If-Modified-Since: Sun, 13 Sep 2020 12:26:40 GMT",)),
     (P, ("If-Unmodified-Since: Sun, 13 Sep 2010 12:26:40 GMT",)), ("/neg/all.txt", ("If-None-Match: *", "Accept-Encoding: gzip")),
-    ("/only", ()), ("/only/deeper", ()), ("/teapot", ()), ("/nothing", ()), ("/json", ()), ("/rest/x", ()), ("/norest", ()), ("/elsewhere/x?y", ()),
+    ("/only", ()), ("/only/deeper", ()), ("/teapot", ()), ("/nocontent", ()), ("/json", ()), ("/rest/x", ()), ("/norest", ()), ("/elsewhere/x?y", ()),
     ("/inner/f.txt", ()), ("/friends/f.txt", ()), ("/friends/f.txt", ("Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",)),
     ("/friends/f.txt", ("Authorization: Basic eDp5",)), ("/set/f.txt", ()), ("/cached/a.html", ()), ("/bytype/a.png", ()),
     ("/listed/", ()), ("/listed/", ("Accept: application/json",)), ("/listed/?sort=size&order=desc", ()), ("/health", ()), ("/spa/what/ever", ()),
