@@ -223,6 +223,7 @@ class Lab:
             os.symlink("release-1", os.path.join(self.releases, name))
         self.other("users", "".join("%s:%s\n" % (user, hashed(PASSWORDS[user], setting))
                                     for user, setting in USERS.items()), 0o644)
+        self.other("rotating", "user:%s\n" % hashed("one", "$6$rounds=1000$drover$"), 0o644)
         self.other("mime.types", "# types\ntext/x-from-file\tfrommimefile ffm\napplication/x-nothing\n", 0o644)
 
     def other(self, name, text, mode):
@@ -327,6 +328,8 @@ class Lab:
             {**self.files("/clients", "dir"), "allow": ["203.0.113.7", "2001:db8::/32"]},
             {**self.files("/friends", "auth"), **users},
             {**self.files("/localfriends", "auth"), **users, "deny": ["127.66.0.0/16"]},
+            {**self.files("/rotating", "auth"),
+             "auth": {"file": os.path.join(self.server.dir, "rotating"), "realm": "turning"}},
             {"match": "/rest", "redirect": {"to": "/dir"}},
             {"match": "/norest", "redirect": {"to": "/dir/", "rest": False}},
             {"match": "/found", "redirect": {"to": "/dir", "status": 302}},
