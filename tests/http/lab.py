@@ -7,7 +7,6 @@ Every file's time is TIME, long ago, unless a row says otherwise; FILES says wha
 import os
 import re
 import socket
-import subprocess
 
 import answer as answers
 import drover
@@ -151,6 +150,7 @@ def hashed(password, setting):
 class Lab:
     def __init__(self, mode, landed=False):
         self.mode = mode
+        self.others = []
         self.server = drover.Drover({"accept": mode})
         try:
             self.root = self.server.site
@@ -158,18 +158,32 @@ class Lab:
             self.make_files()
             self.listen()
             settings = self.settings()
-            self.start(drover.render({**self.server.settings, **settings}), landed)
+            self.start(self.server, {**self.server.settings, **settings}, landed)
+            self.start_others(landed)
         except BaseException:
-            self.server.close()
+            self.close()
             raise
 
-    def start(self, text, landed):
+    def start(self, server, settings, landed):
+        text = drover.render(settings)
         if landed:
             text = self.prune(text)
-        self.server.configure(text)
-        status, said = self.server.reload()
+        server.configure(text)
+        status, said = server.reload()
         if status != 0:
             raise AssertionError("reload: %s" % said)
+
+    def start_others(self, landed):
+        """A daemon with nothing but an address and a root; and one that goes by Forwarded."""
+        for name in ("bare", "forwarded"):
+            server = drover.Drover({"accept": self.mode})
+            self.others.append(server)
+            self.addresses[name] = server.address
+            settings = {**server.settings, "sites": [{"routes": [self.files("/")]}]}
+            if name == "forwarded":
+                settings["forwarded"] = {"from": ["127.77.0.0/16", "198.51.100.0/24"], "header": "forwarded"}
+                settings["sites"] = self.sites()
+            self.start(server, settings, landed)
 
     def prune(self, text):
         """The configuration without what the daemon says it does not know."""
@@ -265,7 +279,7 @@ class Lab:
                 {"address": text["unix"]},
             ],
             "limits": {"body": "64k"},
-            "timeouts": {"proxy": "1s"},
+            "timeouts": {"proxy": "1s", "body": "3s"},
             "forwarded": {"from": ["127.77.0.0/16", "198.51.100.0/24"], "header": "x-forwarded-for"},
             "mime": {"file": os.path.join(self.server.dir, "mime.types"),
                      "types": [{"extensions": ["own"], "type": "application/x-own"}]},
@@ -368,8 +382,8 @@ class Lab:
         return answer
 
     def close(self):
-        subprocess.run(["chmod", "755", self.path("closed")], check=False)
-        self.server.close()
+        for server in self.others + [self.server]:
+            server.close()
 
     def __enter__(self):
         return self
