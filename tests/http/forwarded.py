@@ -61,7 +61,7 @@ ROWS = [
     fwd("for=_hidden", 403), fwd("for=unknown", 403), fwd("for=203.0.113.7, for=unknown", 403), fwd("for=203.0.113.7, for=_x", 403), fwd("for=_x, for=203.0.113.7"), fwd("proto=https", 403), fwd("for=203.0.113.7;host=\"a,b;c\""),
     fwd("for=203.0.113.7;x=\"a\\\"b, for=1.2.3.4\""), fwd("host=\"x, for=203.0.113.7\"", 403), fwd(["for=203.0.113.7", "for=198.51.100.1"]), fwd(["for=203.0.113.7", "for=1.2.3.4"], 403), fwd(", for=203.0.113.7", (200, 400, 403)),
     fwd("for=203.0.113.7,", (200, 400, 403)), fwd("for = 203.0.113.7", (400, 403)), fwd("for=203.0.113.7 ; proto=http", (200, 400, 403)), fwd("for", (400, 403)), fwd("for=", (400, 403)), fwd("=203.0.113.7", (400, 403)), fwd("203.0.113.7", (400, 403)),
-    fwd("for=2001:db8::1", (400, 403)), fwd("for=\"2001:db8::1\"", (400, 403)), fwd("for=[2001:db8::1]", (400, 403)), fwd("for=\"203.0.113.7", (400, 403)), fwd("for=203.0.113.7\"", (400, 403)), fwd("for=203.0.113.7;for=1.2.3.4", (200, 400, 403)),
+    fwd("for=2001:db8::1", (200, 400, 403)), fwd("for=\"2001:db8::1\"", (200, 400, 403)), fwd("for=[2001:db8::1]", (200, 400, 403)), fwd("for=\"203.0.113.7", (400, 403)), fwd("for=203.0.113.7\"", (400, 403)), fwd("for=203.0.113.7;for=1.2.3.4", (200, 400, 403)),
     fwd("for=203.0.113.7:1234", (200, 400, 403)), fwd("", 403), fwd("for=203.0.113.7;proto=https", 301, target="/scheme/a", fields={"location": "https://new.example/base/a"}),
     fwd("for=203.0.113.7;proto=https", 301, PLAIN, "/scheme/a", {"location": "http://new.example/base/a"}), fwd("proto=HTTPS;for=203.0.113.7", 301, target="/scheme/a", fields={"location": "https://new.example/base/a"}),
     fwd("proto=ftp;for=203.0.113.7", 301, target="/scheme/a", fields={"location": "http://new.example/base/a"}),
