@@ -244,6 +244,17 @@ static enum files_body not_satisfiable(const struct attempt *attempt)
 	return FILES_BODY_DONE;
 }
 
+/* Several ranges of what is in a coding are not sent: its Content-Encoding would be said of the multipart,
+ * which is in none. */
+static enum files_body give_ranges(const struct attempt *attempt, const struct ranges *ranges, bool small)
+{
+	if (ranges->count == 1)
+		return give_part(attempt, ranges->at[0], small);
+	if (attempt->file->coding.len > 0)
+		return give_whole(attempt, small);
+	return give_parts(attempt, ranges, small);
+}
+
 static enum files_body give_body(const struct attempt *attempt, bool small)
 {
 	struct ranges ranges;
@@ -252,8 +263,7 @@ static enum files_body give_body(const struct attempt *attempt, bool small)
 	case RANGE_NONE:
 		return not_satisfiable(attempt);
 	case RANGE_SOME:
-		return ranges.count == 1 ? give_part(attempt, ranges.at[0], small)
-					 : give_parts(attempt, &ranges, small);
+		return give_ranges(attempt, &ranges, small);
 	default:
 		return give_whole(attempt, small);
 	}

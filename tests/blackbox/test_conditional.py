@@ -3,6 +3,7 @@
 import email.parser
 import email.policy
 import email.utils
+import gzip
 import os
 import re
 import socket
@@ -293,6 +294,47 @@ class Ranges(Case):
         self.assertEqual((response.status, response.body.count(b"\r\n\r\nhere\r\n--")), (206, 1))
 
 
+class Variants(Case):
+    """A file and its precompressed sibling are two representations."""
+
+    GZIP = ("Accept-Encoding", "gzip")
+
+    def setUp(self):
+        super().setUp()
+        self.packed = gzip.compress(CONTENT, mtime=0)
+        self.old_file("v.txt", CONTENT)
+        self.old_file("v.txt.gz", self.packed)
+        self.plain = self.ask(target="/v.txt").header("etag")
+        self.coded = self.ask(self.GZIP, target="/v.txt").header("etag")
+
+    def test_each_has_an_etag(self):
+        self.assertNotEqual(self.plain, self.coded)
+        self.assertNotEqual(self.ask(target="/v.txt.gz").header("etag"), self.coded)
+        for etag, headers, status in ((self.plain, (), 304), (self.coded, (), 200), (self.plain, (self.GZIP,), 200),
+                                      (self.coded, (self.GZIP,), 304)):
+            self.assertEqual(self.ask(("If-None-Match", etag), *headers, target="/v.txt").status, status)
+            status = 200 if status == 304 else 412
+            self.assertEqual(self.ask(("If-Match", etag), *headers, target="/v.txt").status, status)
+
+    def test_a_range_is_one_of_the_coded_bytes(self):
+        response = self.ask(self.GZIP, ("Range", "bytes=2-9"), ("If-Range", self.coded), target="/v.txt")
+        self.part(response, 2, 9, self.packed)
+        self.assertEqual(response.header("content-encoding"), "gzip")
+        response = self.ask(self.GZIP, ("Range", "bytes=2-9"), ("If-Range", self.plain), target="/v.txt")
+        self.assertEqual((response.status, response.body), (200, self.packed))
+        response = self.ask(self.GZIP, ("Range", "bytes=2-3,5-6"), target="/v.txt")  # no multipart is gzipped
+        self.assertEqual((response.status, response.body), (200, self.packed))
+
+    def test_all_answers_vary(self):
+        for status, headers in ((200, ()), (206, (("Range", "bytes=0-0"),)), (206, (("Range", "bytes=0-0,5-5"),)),
+                                (304, (("If-None-Match", "*"),)), (412, (("If-Match", '"x"'),)),
+                                (416, (("Range", "bytes=5000-"),))):
+            for more in ((), (self.GZIP,)):
+                response = self.ask(*headers, *more, target="/v.txt")
+                self.assertIn(response.status, (status, 200))
+                self.assertEqual(response.header("vary"), "Accept-Encoding")
+
+
 class Changes(Case):
     """What is written to in place while a slow client reads it must never look whole."""
 
@@ -381,7 +423,7 @@ def overwrite(path, at, data):
         file.write(data)
 
 
-in_every_mode(globals(), Validators, Conditions, Ranges, Changes)
+in_every_mode(globals(), Validators, Conditions, Ranges, Variants, Changes)
 
 if __name__ == "__main__":
     unittest.main()
