@@ -95,6 +95,7 @@ FILES = {
     "listed/sub/f.txt": b"f\n",
     "listed/.hidden": b"hidden\n",
     "listed/withindex/index.html": b"<p>index\n",
+    "dirs/f.txt": b"f\n",
     "errors/404.html": b"<p>my 404\n",
     "errors/5xx.html": b"<p>my 5xx\n",
     "errors/403.html": b"<p>my 403\n",
@@ -321,6 +322,7 @@ class Lab:
         return [
             self.files("/"),
             self.files("/listed", "listed", listing=True),
+            self.files("/dirs", "dirs", listing=True),
             self.files("/nolinks", "", symlinks="deny"),
             self.files("/alllinks", "", symlinks="all"),
             self.files("/dots", "dots", dotfiles=True),
