@@ -70,6 +70,8 @@ static void print_list(struct printer *out, const struct setting *row, void *ins
 	struct items *items = setting_field(row, instance);
 	const char *dot = strchr(row->name, '.');
 
+	if (items->count == 0)          /* the reader wants at least one element where there is a list */
+		return;
 	indent(out);
 	put(out, "%s = (\n", dot != NULL ? dot + 1 : row->name);
 	out->depth++;
@@ -281,6 +283,8 @@ static bool load_close(struct canonical_load *load, const char *line, struct err
 		return err_set(err, "a closing bracket without its opening one");
 	if (frame->list == NULL && frame->group == NULL && !is_whole(frame->schema, frame->instance))
 		return err_set(err, "%s is not whole", frame->schema->name);
+	if (frame->list != NULL && ((struct items *)setting_field(frame->list, frame->instance))->count == 0)
+		return err_set(err, "an empty list");
 	load->depth--;
 	return true;
 }

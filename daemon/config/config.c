@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "field.h"
+#include "media.h"
 
 #include "base/log.h"
 #include "net/addr.h"
@@ -426,6 +427,21 @@ static const struct schema site_schema = {
 	.help = "what is served",
 };
 
+static const struct setting mime_rows[] = {
+	{ "extensions", SETTING_STRINGS, .required = true, .check = media_check_extension,
+	  .example = "[ \"txt\", \"text\" ]", .offset = offsetof(struct mime_config, extensions),
+	  .help = "what a file's name has behind its last dot, or behind one before it, in capitals or not;"
+		  " the longest that there is counts, and of equal ones the first" },
+	{ "type", SETTING_STRING, .required = true, .check = media_check_type, .example = "\"text/plain\"",
+	  .offset = offsetof(struct mime_config, type),
+	  .help = "the Content-Type; text without a charset is said to be in utf-8" },
+};
+
+static const struct schema mime_schema = {
+	.name = "types", ROWS(mime_rows), .bytes = sizeof(struct mime_config),
+	.help = "media types by extension",
+};
+
 #define AT(member) .offset = offsetof(struct config, member)
 
 static const struct setting rows[] = {
@@ -445,6 +461,12 @@ static const struct setting rows[] = {
 	{ "listen", SETTING_LIST, .required = true, .of = &listen_schema, AT(listen),
 	  .help = "addresses to listen on" },
 	{ "sites", SETTING_LIST, .required = true, .of = &site_schema, AT(sites), .help = "what is served" },
+	{ "mime.file", SETTING_PATH, AT(mime_file), .example = "\"/etc/mime.types\"",
+	  .help = "a file with media types: a type a line, and behind it the extensions that have it; read with"
+		  " the configuration. They go before the built-in ones, and mime.types before both" },
+	{ "mime.types", SETTING_LIST, .of = &mime_schema, AT(mime_types),
+	  .example = "( { extensions = [ \"foo\" ]; type = \"text/x-foo\"; } )",
+	  .help = "media types of files by their extension, where the built-in ones do not do" },
 	{ "user", SETTING_STRING, .when = REPLACE, .check = check_name, AT(user), .example = "\"www-data\"",
 	  .help = "the user that workers run as; only when started as root, then the default is nobody" },
 	{ "group", SETTING_STRING, .when = REPLACE, .check = check_name, AT(group), .example = "\"www-data\"",

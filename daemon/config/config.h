@@ -71,12 +71,19 @@ struct site_config {
 	struct items routes;            /* of struct route_config */
 };
 
+struct mime_config {
+	struct strings extensions;
+	const char *type;
+};
+
 struct config {
 	unsigned workers;               /* 0: auto */
 	unsigned accept;                /* enum accept_mode */
 	unsigned reload;                /* enum reload_mode */
 	struct items listen;            /* of struct listen_config */
 	struct items sites;             /* of struct site_config */
+	const char *mime_file;          /* NULL: none; its types are behind those of mime_types then */
+	struct items mime_types;        /* of struct mime_config */
 	const char *user, *group;       /* of the workers; NULL: nobody when root, else unchanged */
 	const char *control;            /* a path, "auto" or "off" */
 	unsigned log_level;             /* enum log_level */
@@ -127,6 +134,11 @@ static inline struct listen_config *config_listen(const struct config *config, u
 static inline struct site_config *config_site(const struct config *config, unsigned index)
 {
 	return config->sites.at[index];
+}
+
+static inline struct mime_config *config_mime(const struct config *config, unsigned index)
+{
+	return config->mime_types.at[index];
 }
 
 static inline struct route_config *config_route(const struct site_config *site, unsigned index)

@@ -19,6 +19,7 @@ struct generation {
 	struct arena arena;             /* holds all of it */
 	const struct config *config;
 	const struct schema *const *services;   /* NULL-terminated */
+	const void *types;              /* media types, built like the routes (mime.h); NULL: the usual */
 	void *routes;                   /* what the protocol built from the sites; in the arena */
 	struct listener_rules *listeners;       /* of config->listen, in its order; see listeners.h */
 	struct networks forwarded_from;

@@ -6,6 +6,7 @@
 #include "read.h"
 
 #include "check.h"
+#include "media.h"
 #include "scan.h"
 #include "source.h"
 #include "suggest.h"
@@ -377,7 +378,8 @@ static void read_tree(struct reader *reader, const config_t *tree)
 	group(reader, &scope, config_root_setting(tree));
 	require_rows(reader, &scope, NULL);
 	config_check(scope.instance, reader->problems);
-	if (reader->problems->count == 0)
+	if (reader->problems->count == 0 &&
+	    media_read(scope.instance, &reader->generation->arena, reader->problems))
 		reader->generation->config = scope.instance;
 }
 

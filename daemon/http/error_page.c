@@ -43,8 +43,9 @@ static const struct error_page *find_page(const struct site *site, unsigned stat
 	return NULL;
 }
 
-static bool fill_from_file(struct response *response, const struct error_page *page)
+static bool fill_from_file(struct exchange *exchange, const struct error_page *page)
 {
+	struct response *response = &exchange->response;
 	struct stat stat;
 	int fd = open_regular(page->file, &stat);
 
@@ -53,7 +54,7 @@ static bool fill_from_file(struct response *response, const struct error_page *p
 			  log_text("error", strerror(errno)));
 		return false;
 	}
-	response->content_type = mime_type(str_of(page->file));
+	response->content_type = mime_type(exchange->generation->types, str_of(page->file));
 	response->length_known = true;
 	response->length = (uint64_t)stat.st_size;
 	if (stat.st_size == 0)
@@ -91,6 +92,6 @@ void error_page_fill(struct exchange *exchange, const struct site *site, unsigne
 
 	exchange_drop_body(exchange);
 	exchange->response = (struct response){ .status = status, .is_error = status >= 400, .file_fd = -1 };
-	if (page == NULL || !fill_from_file(&exchange->response, page))
+	if (page == NULL || !fill_from_file(exchange, page))
 		fill_with_text(&exchange->response, &exchange->arena);
 }

@@ -1,9 +1,19 @@
-/* mime.c - media types by file name extension, from a built-in table.
+/* mime.c - media types by file name extension, from a built-in table and that of a generation.
  *
- * Pure; called by the file service when it opens a file.  Cannot fail: what is unknown is a row of bytes. */
+ * Pure; called by the file service when it opens a file, and by route.c when a generation is prepared, which
+ * fails when out of memory only.  What is unknown is a row of bytes. */
 #include "mime.h"
 
+#include "base/names.h"
+
 #include <stdlib.h>
+
+/* Sorted by extension, each of which is there once. */
+struct mime_table {
+	size_t count;
+	unsigned dots;                  /* the most that an extension has in it */
+	struct mime_row *rows;
+};
 
 /* Only text/ carries a charset: JSON has none (RFC 8259, 11), and XML and SVG say theirs in the document,
  * which a parameter here would override. */
@@ -109,11 +119,11 @@ const struct mime_row mime_rows[] = {
 
 enum { ROWS = sizeof(mime_rows) / sizeof(mime_rows[0]) - 1 };
 
-/* What is behind the last dot of the last segment; absent when there is no dot. */
-static struct str extension_of(struct str file_name)
+/* What is behind the dot of the last segment that has `dots` more behind it; absent when there is none. */
+static struct str extension_of(struct str file_name, unsigned dots)
 {
 	for (size_t i = file_name.len; i > 0 && file_name.at[i - 1] != '/'; i--)
-		if (file_name.at[i - 1] == '.')
+		if (file_name.at[i - 1] == '.' && dots-- == 0)
 			return (struct str){ file_name.at + i, file_name.len - i };
 	return (struct str){ NULL, 0 };
 }
@@ -135,12 +145,123 @@ static int compare(const void *key, const void *element)
 	return row->extension[extension->len] == '\0' ? 0 : -1;
 }
 
-struct str mime_type(struct str file_name)
+static const struct mime_row *find(const struct mime_row *rows, size_t count, struct str extension)
 {
-	struct str extension = extension_of(file_name);
-	const struct mime_row *row = bsearch(&extension, mime_rows, ROWS, sizeof(mime_rows[0]), compare);
+	return bsearch(&extension, rows, count, sizeof(*rows), compare);
+}
 
+/* The longest extension of the name that the table has: "cwl.json" before "json". */
+static const struct mime_row *find_longest(const struct mime_table *table, struct str file_name)
+{
+	const struct mime_row *row = NULL;
+
+	for (unsigned dots = table->dots + 1; dots > 0 && row == NULL; dots--)
+		row = find(table->rows, table->count, extension_of(file_name, dots - 1));
+	return row;
+}
+
+struct str mime_type(const struct mime_table *table, struct str file_name)
+{
+	const struct mime_row *row = table != NULL ? find_longest(table, file_name) : NULL;
+
+	if (row == NULL)
+		row = find(mime_rows, ROWS, extension_of(file_name, 0));
 	return str_of(row != NULL ? row->type : "application/octet-stream");
+}
+
+/* ---- the table of a generation ----------------------------------------------------------------------- */
+
+static int by_extension(const void *a, const void *b)
+{
+	return strcmp(((const struct mime_row *)a)->extension, ((const struct mime_row *)b)->extension);
+}
+
+static const char *lower_copy(const char *text, struct arena *arena)
+{
+	char *copy = arena_copy(arena, str_of(text));
+
+	for (char *c = copy; c != NULL && *c != '\0'; c++)
+		*c = str_lower(*c);
+	return copy;
+}
+
+/* The type as it is sent: text says its charset. */
+static const char *type_to_send(const char *type, struct arena *arena)
+{
+	struct str text = str_of("text/");
+	bool is_text = strlen(type) > text.len && str_equal_nocase((struct str){ type, text.len }, text);
+
+	if (!is_text || strcasestr(type, "charset=") != NULL)
+		return arena_copy(arena, str_of(type));
+	return arena_printf(arena, "%s; charset=utf-8", type);
+}
+
+/* A table that is being built. */
+struct build {
+	struct mime_table *table;
+	struct names known;             /* of equal extensions the first counts */
+	struct arena *arena;
+};
+
+/* False when out of memory. */
+static bool add_row(struct build *build, const char *extension, const char *type)
+{
+	struct mime_row row = { lower_copy(extension, build->arena), type };
+	enum names_result result = NAMES_NO_MEMORY;
+	unsigned dots = 0;
+
+	if (row.extension != NULL)
+		result = names_add(&build->known, str_of(row.extension));
+	if (result == NAMES_NEW)
+		build->table->rows[build->table->count++] = row;
+	for (const char *c = extension; *c != '\0'; c++)
+		dots += *c == '.';
+	if (dots > build->table->dots)
+		build->table->dots = dots;
+	return result != NAMES_NO_MEMORY;
+}
+
+static bool add_rows(struct build *build, const struct mime_config *config)
+{
+	const char *type = type_to_send(config->type, build->arena);
+	bool good = type != NULL;
+
+	for (unsigned i = 0; good && i < config->extensions.count; i++)
+		good = add_row(build, config->extensions.at[i], type);
+	return good;
+}
+
+static bool add_all(struct build *build, const struct config *config)
+{
+	size_t room = 1;
+	bool good = true;
+
+	for (unsigned i = 0; i < config->mime_types.count; i++)
+		room += config_mime(config, i)->extensions.count;
+	build->table->rows = arena_alloc(build->arena, room * sizeof(*build->table->rows));
+	if (build->table->rows == NULL)
+		return false;
+	for (unsigned i = 0; good && i < config->mime_types.count; i++)
+		good = add_rows(build, config_mime(config, i));
+	return good;
+}
+
+bool mime_prepare(struct generation *generation, struct err *err)
+{
+	struct build build = { .arena = &generation->arena };
+	bool good = false;
+
+	if (generation->config->mime_types.count == 0)
+		return true;
+	build.table = arena_alloc(build.arena, sizeof(*build.table));
+	if (build.table != NULL)
+		good = add_all(&build, generation->config);
+	names_free(&build.known);
+	if (!good)
+		return err_set(err, "media types: out of memory");
+	qsort(build.table->rows, build.table->count, sizeof(*build.table->rows), by_extension);
+	generation->types = build.table;
+	return true;
 }
 
 /* A type, or the beginning of some, without parameters. */
@@ -154,7 +275,8 @@ static const struct {
 	{ "audio/midi", false }, { "audio/", true }, { "font/woff", true },
 	{ "application/gzip", true }, { "application/x-gzip", true }, { "application/zip", true },
 	{ "application/zstd", true }, { "application/x-bzip", true }, { "application/x-xz", true },
-	{ "application/x-7z-compressed", true }, { "application/vnd.rar", true }, { "application/x-rar", true },
+	{ "application/x-7z-compressed", true }, { "application/vnd.rar", true },
+	{ "application/x-rar", true },
 	{ "application/java-archive", true }, { "application/vnd.android.package-archive", true },
 	{ "application/vnd.debian.binary-package", true }, { "application/vnd.openxmlformats-", true },
 	{ "application/vnd.oasis.opendocument.", true }, { "application/ogg", true },

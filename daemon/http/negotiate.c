@@ -18,8 +18,8 @@ static const struct {
 	const char *name;
 	unsigned meaning;               /* enum coding, or ANY */
 } words[] = {
-	{ "gzip", CODING_GZIP }, { "br", CODING_BR }, { "zstd", CODING_ZSTD }, { "identity", CODING_IDENTITY },
-	{ "*", ANY }, { "x-gzip", CODING_GZIP },
+	{ "gzip", CODING_GZIP }, { "br", CODING_BR }, { "zstd", CODING_ZSTD },
+	{ "identity", CODING_IDENTITY }, { "*", ANY }, { "x-gzip", CODING_GZIP },
 };
 
 /* What the elements so far said. */

@@ -14,7 +14,7 @@ extern const struct coding_name {
 
 enum {
 	WEIGHT_MOST = 1000,             /* "q=1" */
-	WEIGHT_UNSAID = 1,              /* of the identity, when nobody speaks of it: anything else is better */
+	WEIGHT_UNSAID = 1,              /* of the identity, when nobody speaks of it: all others go before */
 };
 
 /* How much each coding is wanted, from 1 to WEIGHT_MOST; 0: it is refused, or nobody asked for it. */
@@ -23,7 +23,8 @@ struct codings {
 };
 
 /* What the fields of the request say, all of them.  Without a field, or with an empty one, it is the identity
- * alone.  An element that does not follow the grammar counts as not there; of one coding, the first counts. */
+ * alone.  An element that does not follow the grammar counts as not there; of one coding, the first is
+ * meant. */
 struct codings negotiate_codings(const struct request *request, const char *head);
 
 /* The coding to try next: the most wanted of `preferred` (in the server's order, which decides between

@@ -5,6 +5,7 @@
 #include "route.h"
 
 #include "error_page.h"
+#include "mime.h"
 
 #include "base/clock.h"
 
@@ -417,6 +418,8 @@ static bool begin(struct generation *generation, struct err *err)
 	if (routes->hosts == NULL)
 		return out_of_memory(err);
 	routes->mask = size - 1;
+	if (!mime_prepare(generation, err))
+		return false;
 	generation->routes = routes;
 	return true;
 }

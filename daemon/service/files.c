@@ -81,8 +81,8 @@ static const struct setting rows[] = {
 	{ "symlinks", SETTING_CHOICE, .def = "inside", .choices = policies, AT(symlinks),
 	  .example = "\"deny\"",
 	  .help = "which symlinks below the root are followed: none (deny), those that lead to something"
-		  " below the root, by whatever way (inside), or all. Others get 403. Those in the path of the"
-		  " root itself always are" },
+		  " below the root, by whatever way (inside), or all. Others get 403. Those in the path of"
+		  " the root itself always are" },
 	{ "dotfiles", SETTING_BOOL, .def = "false", AT(dotfiles),
 	  .help = "serve what has a name that begins with a dot; otherwise it is 404, but for .well-known at"
 		  " the top" },

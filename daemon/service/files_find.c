@@ -161,6 +161,15 @@ static unsigned negotiate(const struct search *search, const char *path)
 	return codings.weights[CODING_IDENTITY] > 0 ? 0 : 406;
 }
 
+/* What belongs to the generation goes with it, and the parts of a body may name the type later. */
+static struct str type_of(struct exchange *exchange, struct str name)
+{
+	const struct mime_table *table = exchange->generation->types;
+	struct str type = mime_type(table, name);
+
+	return table != NULL ? str_of(arena_copy(&exchange->arena, type)) : type;
+}
+
 /* A directory is 301: it has no body, but its own place. */
 static unsigned open_file(const struct search *search, const char *path)
 {
@@ -173,7 +182,9 @@ static unsigned open_file(const struct search *search, const char *path)
 		return 301;
 	if (!S_ISREG(file->stat.st_mode))
 		return 404;
-	file->type = mime_type(file->name);
+	file->type = type_of(search->exchange, file->name);
+	if (file->type.at == NULL)
+		return 500;
 	if (search->settings->precompressed.count == 0)
 		return 0;
 	file->negotiable = !mime_is_compressed(file->type);

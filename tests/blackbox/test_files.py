@@ -331,6 +331,55 @@ class Negotiation(Tree):
             os.unlink(path)
 
 
+class Types(Tree):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for name in ("a.own", "a.HTML", "a.txt", "a.listed", "a.cwl.json", "a.json", "a.none"):
+            cls.server.write(name, name)
+
+    def reload(self, types, file):
+        with open(os.path.join(self.server.dir, "types"), "w", encoding="ascii") as out:
+            out.write(file)
+        self.server.configure({"mime": {"types": types, "file": "types"}})
+        return self.server.reload()
+
+    def test_types_by_configuration_and_file(self):
+        status, text = self.reload([{"extensions": ["own", "html"], "type": "text/x-own"}],
+                                   "# types\ntext/html html\napplication/x-listed listed\n"
+                                   "application/cwl+json\tcwl.json\ntext/plain;charset=us-ascii txt\n")
+        self.assertEqual(status, 0, text)
+        for name, kind in (("a.own", "text/x-own; charset=utf-8"), ("a.HTML", "text/x-own; charset=utf-8"),
+                           ("a.listed", "application/x-listed"), ("a.cwl.json", "application/cwl+json"),
+                           ("a.json", "application/json"), ("a.none", "application/octet-stream"),
+                           ("a.txt", "text/plain;charset=us-ascii")):
+            self.assertEqual(self.server.get("/" + name).header("content-type"), kind)
+        status, text = self.reload([{"extensions": ["own"], "type": "image/x-own"}], "text/x-listed listed\n")
+        self.assertEqual(status, 0, text)
+        for name, kind in (("a.own", "image/x-own"), ("a.listed", "text/x-listed; charset=utf-8"),
+                           ("a.HTML", "text/html; charset=utf-8")):
+            self.assertEqual(self.server.get("/" + name).header("content-type"), kind)
+        response = self.server.get("/a.listed", [("Range", "bytes=0-0,2-2")])
+        self.assertIn(b"Content-Type: text/x-listed; charset=utf-8", response.body)
+
+    def test_types_that_are_none(self):
+        for types, file, expected in (
+                ([{"extensions": [".own"], "type": "text/x"}], "", "is no extension"),
+                ([{"extensions": ["own"], "type": "text"}], "", "is no media type"),
+                ([{"extensions": ["own"], "type": "text/x\nX: y"}], "", "is no media type"),
+                ([{"extensions": ["own"]}], "", "type is missing"),
+                ([{"extensions": ["own"], "type": "a/b"}], "a/b c\ntypes {\n", "types:2:1: \"types\" is no media type")):
+            status, text = self.reload(types, file)
+            self.assertNotEqual(status, 0)
+            self.assertIn(expected, text)
+        os.unlink(os.path.join(self.server.dir, "types"))
+        os.mkfifo(os.path.join(self.server.dir, "types"))
+        self.addCleanup(os.unlink, os.path.join(self.server.dir, "types"))
+        status, text = self.server.reload()
+        self.assertNotEqual(status, 0)
+        self.assertIn("no regular file", text)
+
+
 class Refused(unittest.TestCase):
     """Settings that mean nothing, with their place."""
 
@@ -366,7 +415,7 @@ class Refused(unittest.TestCase):
         self.check('root = "DIR"; symlinks = "maybe";', '"deny", "inside" or "all"')
 
 
-in_every_mode(globals(), Places, Symlinks, Freshness, Negotiation)
+in_every_mode(globals(), Places, Symlinks, Freshness, Negotiation, Types)
 
 if __name__ == "__main__":
     unittest.main()

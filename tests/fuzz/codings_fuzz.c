@@ -1,5 +1,5 @@
-/* codings_fuzz.c - Accept-Encoding: weights stay in bounds, several fields mean the same as their list, letters'
- * case means nothing.
+/* codings_fuzz.c - Accept-Encoding: weights stay in bounds, several fields mean the same as their list, and
+ * capitals mean nothing.
  *
  * Input: a field's value a line. */
 #include "fuzz.h"
