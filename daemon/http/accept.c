@@ -4,15 +4,22 @@
 
 enum { ANY_TYPE = 1, MAIN_TYPE, WHOLE_TYPE, MOST_WEIGHT = 1000 };
 
-/* Takes what is in front of `separator` off `rest`, trimmed; quotes do not matter: no parameter of interest
- * has them. */
+/* Takes what is in front of `separator` off `rest`, trimmed; quoted strings keep theirs (RFC 9110, 5.6.4). */
 static struct str take(struct str *rest, char separator)
 {
-	const char *at = rest->len > 0 ? memchr(rest->at, separator, rest->len) : NULL;
-	size_t len = at != NULL ? (size_t)(at - rest->at) : rest->len;
-	struct str taken = { rest->at, len };
+	struct str taken = { rest->at, 0 };
+	bool quoted = false;
 
-	*rest = at != NULL ? (struct str){ at + 1, rest->len - len - 1 } : (struct str){ rest->at + len, 0 };
+	for (; taken.len < rest->len && (quoted || rest->at[taken.len] != separator); taken.len++) {
+		if (quoted && rest->at[taken.len] == '\\' && taken.len + 1 < rest->len)
+			taken.len++;
+		else if (rest->at[taken.len] == '"')
+			quoted = !quoted;
+	}
+	rest->at += taken.len;
+	rest->len -= taken.len;
+	if (rest->len > 0)
+		*rest = (struct str){ rest->at + 1, rest->len - 1 };
 	return str_trim(taken);
 }
 

@@ -13,7 +13,7 @@ enum {
 	NAME_MOST = 255,
 	SEGMENTS_MOST = 16,             /* of the path that are shown, so that a page's size has a bound */
 	TIME_BYTES = 64,
-	SIZE_BYTES = 16,
+	SIZE_BYTES = 32,
 };
 
 /* A row is the longest piece: a name as text and as a link, and what stands around them. */
@@ -80,25 +80,24 @@ struct listing_wish listing_wish(struct str query)
 static void put_size(uint64_t bytes, char text[SIZE_BYTES])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-	uint64_t whole = bytes, tenths;
-	unsigned unit = 0, shift;
+	unsigned unit = 0, shift = 0, tenths, rounded = (unsigned)bytes;
 
-	while ((whole >> (10 * unit)) >= 1024)
+	for (; (bytes >> shift) >= 1024; shift += 10)
 		unit++;
-	if (unit == 0) {
-		snprintf(text, SIZE_BYTES, "%u B", (unsigned)bytes);
-		return;
+	if (unit > 0) {
+		/* what the first shift takes off is too little to matter */
+		tenths = (unsigned)(((bytes >> (shift - 10)) * 10 + 512) >> 10);
+		rounded = (unsigned)(((bytes >> (shift - 1)) + 1) >> 1);
+		if (rounded == 1024) {
+			unit++;
+			tenths = 10;
+		}
+		if (tenths < 100) {
+			snprintf(text, SIZE_BYTES, "%u.%u %s", tenths / 10, tenths % 10, units[unit]);
+			return;
+		}
 	}
-	shift = 10 * unit;
-	/* tenths of the unit, rounded; what is shifted out first is too small to matter */
-	tenths = shift > 10 ? ((bytes >> (shift - 10)) * 10 + 512) >> 10 : (bytes * 10 + 512) >> 10;
-	if (tenths >= 10235 && unit < 6)        /* it would be shown as 1024 */
-		snprintf(text, SIZE_BYTES, "1.0 %s", units[unit + 1]);
-	else if (tenths < 100)
-		snprintf(text, SIZE_BYTES, "%u.%u %s", (unsigned)tenths / 10, (unsigned)tenths % 10,
-			 units[unit]);
-	else
-		snprintf(text, SIZE_BYTES, "%u %s", ((unsigned)tenths + 5) / 10, units[unit]);
+	snprintf(text, SIZE_BYTES, "%u %s", rounded, units[unit]);
 }
 
 /* RFC 3339 in UTC; years that it cannot say become the nearest one that it can. */
