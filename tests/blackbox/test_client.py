@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import struct
 import unittest
@@ -345,6 +346,54 @@ class ForwardedSettings(Rules):
         self.assertEqual(self.private(client, target="/local/f"), 200)
         self.assertEqual(self.private(client), 403)
         self.assertEqual(self.private(client, {"X-Forwarded-For": "192.0.2.7"}), 200)
+
+
+class Settings(unittest.TestCase):
+    """What would believe anybody, or nobody, is refused."""
+
+    def check(self, listen, more=""):
+        directory = drover.temporary_directory()
+        self.addCleanup(shutil.rmtree, directory)
+        path = os.path.join(directory, "drover.conf")
+        with open(path, "w", encoding="ascii") as file:
+            file.write('listen = ( { %s } );\nsites = ( { routes = ( { match = "/"; respond = { }; } ); } );\n%s\n'
+                       % (listen, more))
+        os.chmod(path, 0o644)
+        result = drover.run("-t", "-c", path)
+        return result.returncode, result.stderr
+
+    def test_bad_ones(self):
+        tcp, local = 'address = "127.0.0.1:1";', 'address = "unix:/none/x";'
+        for listen, more, words in (
+                (tcp + "proxy_protocol = true;", "", r":1:\d+: proxy_protocol needs proxy_from"),
+                (tcp + "proxy_protocol = true; proxy_from = [ ];", "", r":1:\d+: proxy_protocol needs proxy_from"),
+                (tcp + 'proxy_from = [ "10.0.0.1" ];', "", r":1:\d+: proxy_from without proxy_protocol"),
+                (tcp + 'proxy_protocol = true; proxy_from = [ "unix" ];', "", r":1:\d+: nobody who can connect"),
+                (local + 'proxy_protocol = true; proxy_from = [ "10.0.0.1" ];', "", r":1:\d+: nobody who can connect"),
+                (tcp + 'proxy_protocol = true; proxy_from = [ "proxy.example" ];', "", r":1:\d+: proxy_from: "),
+                (tcp + 'proxy_protocol = "v2"; proxy_from = [ "10.0.0.1" ];', "", r":1:\d+: proxy_protocol: "),
+                (tcp + 'keep_alive = "0";', "", r":1:\d+: keep_alive: too small"),
+                (tcp + 'send = "2h";', "", r":1:\d+: send: too large"),
+                (tcp, 'timeouts = { proxy = "0"; };', r":3:\d+: timeouts.proxy: too small"),
+                (tcp, 'forwarded = { from = [ "10.0.0.1/8" ]; };', r":3:\d+: forwarded.from: "),
+                (tcp, 'forwarded = { from = [ "example.org" ]; };', r":3:\d+: forwarded.from: "),
+                (tcp, 'forwarded = { header = "x-real-ip"; };', r":3:\d+: forwarded.header: unknown value")):
+            with self.subTest(listen=listen, more=more):
+                status, text = self.check(listen, more)
+                self.assertEqual(status, 2)
+                self.assertRegex(text, words)
+
+    def test_what_is_absent_is_not_printed(self):
+        directory = drover.temporary_directory()
+        self.addCleanup(shutil.rmtree, directory)
+        path = os.path.join(directory, "drover.conf")
+        with open(path, "w", encoding="ascii") as file:
+            file.write('listen = ( { address = "127.0.0.1:1"; send = "1s"; } );\n'
+                       'sites = ( { routes = ( { match = "/"; respond = { }; } ); } );\n')
+        os.chmod(path, 0o644)
+        listen = drover.run("-T", "-c", path).stdout.split("sites")[0].split("listen")[1]
+        self.assertRegex(listen, r'send = "1s"; +# .*drover.conf:1:')
+        self.assertNotIn("keep_alive", listen)
 
 
 in_every_mode(globals(), OwnTimeouts, Proxy, ProxyReload, Forwarded, ForwardedSettings)

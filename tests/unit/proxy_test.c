@@ -210,6 +210,17 @@ START_TEST(header_and_request_come_in_any_portions)
 }
 END_TEST
 
+/* By then the socket is watched: what was there with the rest of the header is no event of its own. */
+START_TEST(a_request_that_comes_with_the_rest_of_the_header_is_served)
+{
+	fake_connect_tcp(&server, &client, "PROXY TCP4 ");
+	fake_turn(&server);
+	fake_turn(&server);
+	fake_send(&client, "192.0.2.7 192.0.2.2 1 2\r\n" REQUEST);
+	ck_assert(fake_until_text(&client, "hello\n"));
+}
+END_TEST
+
 START_TEST(the_transport_sees_nothing_of_it)
 {
 	server.engine.transport = &fake_transport;
@@ -346,6 +357,7 @@ int main(void)
 	tcase_add_checked_fixture(stage, set_up, tear_down);
 	tcase_add_test(stage, a_request_behind_the_header_is_served);
 	tcase_add_test(stage, header_and_request_come_in_any_portions);
+	tcase_add_test(stage, a_request_that_comes_with_the_rest_of_the_header_is_served);
 	tcase_add_test(stage, the_transport_sees_nothing_of_it);
 	tcase_add_test(stage, a_connection_that_waits_for_its_header_holds_nothing_and_is_idle);
 	tcase_add_loop_test(stage, a_connection_without_a_header_is_closed_unanswered, 0,
