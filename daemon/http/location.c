@@ -7,7 +7,7 @@
 
 #include "target.h"
 
-enum { ESCAPE_BYTES = 3 };
+enum { ESCAPE_BYTES = 3, MOST_TO_BYTES = 8 * 1024 };
 
 /* pchar and "/" (RFC 3986, 3.3), without "%": it is always encoded in a path that was decoded. */
 static const bool path_bytes[256] = {
@@ -222,6 +222,8 @@ bool location_check(const char *to, struct err *err)
 {
 	struct parts parts = split(str_of(to));
 
+	if (strlen(to) > MOST_TO_BYTES)
+		return err_set(err, "longer than %d bytes", MOST_TO_BYTES);
 	if (parts.origin.len == 0 && to[0] != '/')
 		return err_set(err,
 			       "\"%.256s\" is none of \"/path\", \"//host/path\" and \"https://host/path\"",

@@ -1,4 +1,4 @@
-/* location_test.c - where redirects lead: never to a host that a request names, always in clean characters. */
+/* Where redirects lead: never to a host that a request names, always in clean characters. */
 #include "http/location.h"
 
 #include <check.h>
