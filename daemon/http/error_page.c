@@ -65,7 +65,7 @@ static bool fill_from_file(struct exchange *exchange, const struct error_page *p
 }
 
 /* Out of memory: the status says it all. */
-static void fill_with_text(struct response *response, struct arena *arena)
+static void fill_with_text(struct response *response, const char *link, struct arena *arena)
 {
 	unsigned status = response->status;
 	const char *phrase = reason_phrase(status);
@@ -76,8 +76,8 @@ static void fill_with_text(struct response *response, struct arena *arena)
 			     "<meta name=\"color-scheme\" content=\"light dark\">\n<title>%u %s</title>\n"
 			     "<style>body { max-width: 36em; margin: 15vh auto; padding: 0 1em; font: "
 			     "1.1em/1.5 sans-serif }"
-			     "</style>\n<h1>%u %s</h1>\n<p>%s</p>\n",
-			     status, phrase, status, phrase, reason_hint(status));
+			     "</style>\n<h1>%u %s</h1>\n<p>%s%s</p>\n",
+			     status, phrase, status, phrase, reason_hint(status), link);
 
 	response->content_type = str_of("text/html; charset=utf-8");
 	response->body = BODY_MEMORY;
@@ -86,12 +86,44 @@ static void fill_with_text(struct response *response, struct arena *arena)
 	response->length = response->memory.len;
 }
 
+static void begin(struct exchange *exchange, unsigned status)
+{
+	exchange_drop_body(exchange);
+	exchange->response = (struct response){ .status = status, .is_error = status >= 400, .file_fd = -1 };
+}
+
 void error_page_fill(struct exchange *exchange, const struct site *site, unsigned status)
 {
 	const struct error_page *page = find_page(site, status);
 
-	exchange_drop_body(exchange);
-	exchange->response = (struct response){ .status = status, .is_error = status >= 400, .file_fd = -1 };
+	begin(exchange, status);
 	if (page == NULL || !fill_from_file(exchange, page))
-		fill_with_text(&exchange->response, &exchange->arena);
+		fill_with_text(&exchange->response, "", &exchange->arena);
+}
+
+/* What is an address has nothing else that HTML would take for its own. */
+static const char *link_to(const char *location, struct arena *arena)
+{
+	char *link = arena_alloc(arena,
+				 strlen(location) * (sizeof("&amp;") - 1) + sizeof(" <a href=\"\">Here</a>")),
+	     *at = link;
+
+	if (link == NULL)
+		return "";
+	at = stpcpy(at, " <a href=\"");
+	for (; *location != '\0'; location++) {
+		if (*location == '&')
+			at = stpcpy(at, "&amp;");
+		else
+			*at++ = *location;
+	}
+	strcpy(at, "\">Here</a>");      /* counted above */
+	return link;
+}
+
+void error_page_redirect(struct exchange *exchange, unsigned status, const char *location)
+{
+	begin(exchange, status);
+	exchange->response.location = str_of(location);
+	fill_with_text(&exchange->response, link_to(location, &exchange->arena), &exchange->arena);
 }

@@ -254,3 +254,8 @@ void exchange_error(struct exchange *exchange, unsigned status)
 	if (status == 405)
 		exchange->response.allow = allowed_methods(exchange);
 }
+
+void exchange_redirect(struct exchange *exchange, unsigned status, const char *location)
+{
+	error_page_redirect(exchange, status, location);
+}

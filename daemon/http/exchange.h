@@ -121,6 +121,9 @@ char *exchange_buffer(struct exchange *exchange, size_t len);
 /* Lets go of the buffer and of the file, if any. */
 void exchange_drop_body(struct exchange *exchange);
 
+/* Fills in a redirect to `location` (in characters of RFC 3986), with a page that leads there. Never fails. */
+void exchange_redirect(struct exchange *exchange, unsigned status, const char *location);
+
 /* The rules for its answer: of its route, else of its site; NULL: none. */
 const struct rules *exchange_rules(const struct exchange *exchange);
 

@@ -146,6 +146,7 @@ static size_t apply_rules(const struct exchange *exchange, char *head, size_t le
 {
 	const struct rules *rules = exchange_rules(exchange);
 	const struct response *response = &exchange->response;
+	enum method method = exchange->request.method;
 	struct rules_answer answer;
 
 	if (rules == NULL)
@@ -155,6 +156,7 @@ static size_t apply_rules(const struct exchange *exchange, char *head, size_t le
 		.content_type = response->content_type,
 		.media_type = response->media_type.at != NULL ? response->media_type : response->content_type,
 		.is_error = response->is_error,
+		.can_be_kept = response->status < 400 && (method == METHOD_GET || method == METHOD_HEAD),
 		.now = wall_clock(exchange->engine->loop)->now,
 	};
 	return rules_apply(rules, &answer, head, len);

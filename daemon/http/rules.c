@@ -259,7 +259,7 @@ static char *put(char *out, struct str text)
 static char *put_cache(const struct rules *rules, const struct rules_answer *answer, struct seen seen,
 		       char *out)
 {
-	const struct cache_rule *cache = answer->status < 400 ? cache_of(rules, answer->media_type) : NULL;
+	const struct cache_rule *cache = answer->can_be_kept ? cache_of(rules, answer->media_type) : NULL;
 	bool dropped = has_name(rules->drops, rules->drop_count, str_of(cache_control));
 	char date[DATE_BYTES];
 

@@ -18,6 +18,7 @@ struct rules_answer {
 	struct str content_type;        /* absent: none */
 	struct str media_type;          /* of the whole: not that of several parts of it, and also of a 304 */
 	bool is_error;                  /* drover's own page, not a service's answer */
+	bool can_be_kept;               /* by a cache: of a GET or HEAD, and no error */
 	time_t now;
 };
 

@@ -105,8 +105,7 @@ static unsigned redirect(struct exchange *exchange)
 
 	if (location == NULL)
 		return 500;
-	exchange_error(exchange, 301);
-	exchange->response.location = str_of(location);
+	exchange_redirect(exchange, 301, location);
 	return 301;
 }
 

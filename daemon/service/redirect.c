@@ -57,8 +57,10 @@ static enum answer redirect_start(struct exchange *exchange, const void *opaque)
 	const char *location = location_redirect(settings->to, exchange->secure, settings->rest ? rest : none,
 						 settings->rest ? query : none, &exchange->arena);
 
-	exchange_error(exchange, location != NULL ? settings->status : 500);
-	exchange->response.location = str_of(location);
+	if (location != NULL)
+		exchange_redirect(exchange, settings->status, location);
+	else
+		exchange_error(exchange, 500);
 	return ANSWERED;
 }
 

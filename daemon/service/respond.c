@@ -56,6 +56,10 @@ static enum answer respond_start(struct exchange *exchange, const void *opaque)
 		.length_known = true, .length = strlen(body),
 		.file_fd = -1,
 	};
+	if (settings->status == 205) {  /* RFC 9110, 15.3.6: it says that it has no content */
+		exchange->response.content_type = exchange->response.memory = (struct str){ NULL, 0 };
+		exchange->response.length = 0;
+	}
 	return ANSWERED;
 }
 

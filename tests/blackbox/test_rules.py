@@ -65,6 +65,7 @@ class Redirects(Rules, unittest.TestCase):
                 response = self.ask(target)
                 self.assertEqual(response.header("location"), location)
                 self.assertEqual(response.status, 308 if target.startswith("/whole") else 301)
+                self.assertIn('<a href="%s">' % location.replace("&", "&amp;"), response.body.decode())
 
     def test_each_status(self):
         for status in (302, 303, 307):
@@ -122,6 +123,8 @@ class Fields(Rules, unittest.TestCase):
                     {"types": ["text/css"], "cache_control": "no-cache", "expires": "1d"}], **files},
                 {"match": "/plain", "cache_control": "max-age=60", "respond": {"body": "x"}},
                 {"match": "/health", "cache_control": "max-age=60", "health": {}},
+                *({"match": "/status%d" % status, "respond": {"status": status, "body": "x"}}
+                  for status in (204, 205, 304)),
                 {"match": "/stronger", "cache_control": "max-age=60", "headers": {"set": ["Cache-Control: no-store"]},
                  "respond": {}},
             ]},
@@ -184,6 +187,12 @@ class Fields(Rules, unittest.TestCase):
                     self.assertEqual(self.values(response, "cache-control"), [control])
                     self.assertEqual(len(self.values(response, "expires")), expires)
 
+    def test_a_status_without_content_has_none(self):
+        for status, length in ((204, None), (205, "0"), (304, None)):
+            response = self.ask("/status%d" % status)
+            self.assertEqual((response.status, response.body, response.header("content-length"),
+                              response.header("content-type")), (status, b"", length, None))
+
     def test_expires_is_so_much_later_than_the_date(self):
         response = self.ask("/kept/a.html")
         date, expires = (email.utils.parsedate_to_datetime(response.header(name)) for name in ("date", "expires"))
@@ -197,6 +206,9 @@ class Fields(Rules, unittest.TestCase):
                 self.assertEqual(again.status, 304)
                 for name in ("cache-control", "x-site", "server", "vary"):
                     self.assertEqual(self.values(again, name), self.values(response, name))
+
+    def test_what_is_no_get_is_not_kept(self):
+        self.assertIsNone(self.ask("/kept/a.html", method="OPTIONS").header("cache-control"))
 
     def test_errors_are_not_kept(self):
         response = self.ask("/kept/none")

@@ -17,6 +17,7 @@ static void set_up(void)
 	site = (struct headers_config){ 0 };
 	route = (struct route_config){ 0 };
 	answer = (struct rules_answer){ .status = 200,
+					.can_be_kept = true,
 					.content_type = str_of("text/html; charset=utf-8"),
 					.now = 0 };
 }
@@ -202,7 +203,7 @@ END_TEST
 START_TEST(errors_are_not_kept)
 {
 	route.cache_control = "public";
-	answer.status = 404;
+	answer.can_be_kept = false;
 	GIVES(OWN);
 }
 END_TEST
