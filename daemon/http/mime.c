@@ -264,31 +264,54 @@ bool mime_prepare(struct generation *generation, struct err *err)
 	return true;
 }
 
+#define FAMILY(text, compressed) { { text, sizeof(text) - 1 }, compressed }
+
 /* A type, or the beginning of some, without parameters. */
 static const struct {
-	const char *begins;
+	struct str begins;
 	bool compressed;
 } families[] = {
-	{ "image/svg", false }, { "image/bmp", false }, { "image/x-ms-bmp", false },
-	{ "image/vnd.microsoft.icon", false }, { "image/x-icon", false }, { "image/tiff", false },
-	{ "image/", true }, { "video/", true }, { "audio/wav", false }, { "audio/x-wav", false },
-	{ "audio/midi", false }, { "audio/", true }, { "font/woff", true },
-	{ "application/gzip", true }, { "application/x-gzip", true }, { "application/zip", true },
-	{ "application/zstd", true }, { "application/x-bzip", true }, { "application/x-xz", true },
-	{ "application/x-7z-compressed", true }, { "application/vnd.rar", true },
-	{ "application/x-rar", true },
-	{ "application/java-archive", true }, { "application/vnd.android.package-archive", true },
-	{ "application/vnd.debian.binary-package", true }, { "application/vnd.openxmlformats-", true },
-	{ "application/vnd.oasis.opendocument.", true }, { "application/ogg", true },
+	FAMILY("image/svg", false),
+	FAMILY("image/bmp", false),
+	FAMILY("image/x-ms-bmp", false),
+	FAMILY("image/vnd.microsoft.icon", false),
+	FAMILY("image/x-icon", false),
+	FAMILY("image/tiff", false),
+	FAMILY("image/", true),
+	FAMILY("video/", true),
+	FAMILY("audio/wav", false),
+	FAMILY("audio/x-wav", false),
+	FAMILY("audio/midi", false),
+	FAMILY("audio/", true),
+	FAMILY("font/woff", true),
+	FAMILY("application/gzip", true),
+	FAMILY("application/x-gzip", true),
+	FAMILY("application/zip", true),
+	FAMILY("application/zstd", true),
+	FAMILY("application/x-bzip", true),
+	FAMILY("application/x-xz", true),
+	FAMILY("application/x-7z-compressed", true),
+	FAMILY("application/vnd.rar", true),
+	FAMILY("application/x-rar", true),
+	FAMILY("application/java-archive", true),
+	FAMILY("application/vnd.android.package-archive", true),
+	FAMILY("application/vnd.debian.binary-package", true),
+	FAMILY("application/vnd.openxmlformats-", true),
+	FAMILY("application/vnd.oasis.opendocument.", true),
+	FAMILY("application/ogg", true),
 };
+
+#undef FAMILY
 
 bool mime_is_compressed(struct str type)
 {
 	static const char zip[] = "+zip";
 	size_t len = sizeof(zip) - 1;
 
+	if (str_has_prefix(type, str_of("text/")))      /* most of what is asked for */
+		return false;
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-		if (str_has_prefix(type, str_of(families[i].begins)))
+		if (str_has_prefix(type, families[i].begins))
 			return families[i].compressed;
 	return type.len > len && memcmp(type.at + type.len - len, zip, len) == 0;
 }

@@ -113,6 +113,15 @@ struct codings negotiate_codings(const struct request *request, const char *head
 	return codings;
 }
 
+bool negotiate_wants_any(const struct codings *codings)
+{
+	unsigned sum = 0;
+
+	for (unsigned i = CODING_IDENTITY + 1; i < CODINGS; i++)
+		sum += codings->weights[i];
+	return sum > 0;
+}
+
 enum coding negotiate_next(struct codings *codings, const enum coding *preferred, unsigned count)
 {
 	enum coding best = CODING_IDENTITY;

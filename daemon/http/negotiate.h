@@ -27,6 +27,9 @@ struct codings {
  * meant. */
 struct codings negotiate_codings(const struct request *request, const char *head);
 
+/* True when anything but the identity is wanted. */
+bool negotiate_wants_any(const struct codings *codings);
+
 /* The coding to try next: the most wanted of `preferred` (in the server's order, which decides between
  * equals) that is wanted at least as much as the identity.  It is taken out of `codings`.  CODING_IDENTITY
  * when there is none left. */

@@ -125,13 +125,17 @@ static bool is_current(const struct stat *sibling, const struct stat *original)
 /* Puts the sibling of `path` that is in `coding` in the file's place; false when there is no good one. */
 static bool take_sibling(const struct search *search, const char *path, enum coding coding)
 {
-	const char *name =
-		arena_printf(&search->exchange->arena, "%s.%s", path, coding_names[coding].suffix);
+	const char *suffix = coding_names[coding].suffix;
+	size_t len = strlen(path), suffix_len = strlen(suffix);
+	char *name = arena_alloc(&search->exchange->arena, len + suffix_len + 2);
 	int fd AUTO_CLOSE = -1;
 	struct stat stat;
 
 	if (name == NULL)
 		return false;
+	memcpy(name, path, len);
+	name[len] = '.';
+	memcpy(name + len + 1, suffix, suffix_len + 1);
 	fd = beneath_open(search->place->root, name, search->place->policy);
 	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) ||
 	    !is_current(&stat, &search->file->stat))
@@ -143,21 +147,30 @@ static bool take_sibling(const struct search *search, const char *path, enum cod
 	return true;
 }
 
-/* The file is open as it is: looks for what the client would rather have. */
-static unsigned negotiate(const struct search *search, const char *path)
+/* The sibling that the client wants most; false when there is none that it wants. */
+static bool take_best_sibling(const struct search *search, const char *path, struct codings codings)
 {
 	enum { MOST = 2 * CODINGS };    /* more than there are names */
 	const struct strings *suffixes = &search->settings->precompressed;
-	struct codings codings = negotiate_codings(&search->exchange->request, search->exchange->head);
 	enum coding preferred[MOST], coding;
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < suffixes->count && count < MOST; i++)
 		preferred[count++] = negotiate_by_suffix(suffixes->at[i]);
-	while (search->file->negotiable &&
-	       (coding = negotiate_next(&codings, preferred, count)) != CODING_IDENTITY)
+	while ((coding = negotiate_next(&codings, preferred, count)) != CODING_IDENTITY)
 		if (take_sibling(search, path, coding))
-			return 0;
+			return true;
+	return false;
+}
+
+/* The file is open as it is: looks for what the client would rather have. */
+static unsigned negotiate(const struct search *search, const char *path)
+{
+	struct codings codings = negotiate_codings(&search->exchange->request, search->exchange->head);
+
+	if (search->file->negotiable && negotiate_wants_any(&codings) &&
+	    take_best_sibling(search, path, codings))
+		return 0;
 	return codings.weights[CODING_IDENTITY] > 0 ? 0 : 406;
 }
 

@@ -27,6 +27,8 @@ static const char *order_of(const char *const *fields)
 		at += strlen(*fields);
 	}
 	codings = negotiate_codings(&request, head);
+	if (!negotiate_wants_any(&codings))
+		return codings.weights[CODING_IDENTITY] > 0 ? "" : "-";
 	while ((coding = negotiate_next(&codings, preferred, 3)) != CODING_IDENTITY)
 		sprintf(order + strlen(order), "%s ", coding_names[coding].suffix);
 	strcat(order, codings.weights[CODING_IDENTITY] > 0 ? "" : "-");
