@@ -17,14 +17,17 @@
 #include <limits.h>
 #include <string.h>
 
-/* What is not listed is "there is nothing here": ENOENT, ENOTDIR, ENAMETOOLONG, ENXIO (a socket) ... */
+/* What is not listed is the server's own trouble: too many open files, a disk or a network that fails. */
 static const struct {
 	int error;
 	unsigned status;
 } statuses[] = {
+	{ ENOENT, 404 }, { ENOTDIR, 404 }, { ENAMETOOLONG, 404 },
+	{ EINVAL, 404 }, { EILSEQ, 404 },       /* a name that this file system cannot have */
+	{ ENXIO, 404 }, { ENODEV, 404 },        /* a socket, a device without a driver */
+	{ ESTALE, 404 },                        /* of a network file system: it is gone */
 	{ EACCES, 403 }, { EPERM, 403 }, { ELOOP, 403 },
-	{ EXDEV, 403 },         /* leaves the root */
-	{ EMFILE, 500 }, { ENFILE, 500 }, { ENOMEM, 500 }, { EIO, 500 }, { EAGAIN, 500 },
+	{ EXDEV, 403 },                         /* leaves the root */
 };
 
 static unsigned status_of(int error)
@@ -32,7 +35,7 @@ static unsigned status_of(int error)
 	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
 		if (statuses[i].error == error)
 			return statuses[i].status;
-	return 404;
+	return 500;
 }
 
 /* ---- where ------------------------------------------------------------------------------------------ */
