@@ -148,6 +148,20 @@ static char *put_ascii_html(char *out, char c)
 	return out;
 }
 
+/* C1, and the embeddings, overrides and isolates of Unicode's bidirectional algorithm (U+202A to U+202E,
+ * U+2066 to U+2069); `text` begins with a character of `len` bytes. */
+static bool is_control(struct str text, size_t len)
+{
+	const unsigned char *at = (const unsigned char *)text.at;
+
+	if (len == 2)
+		return at[0] == 0xc2 && at[1] < 0xa0;
+	if (len != 3 || at[0] != 0xe2)
+		return false;
+	return (at[1] == 0x80 && at[2] >= 0xaa && at[2] <= 0xae) ||
+	       (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9);
+}
+
 char *escape_html(char *out, struct str text)
 {
 	while (text.len > 0) {
@@ -156,7 +170,7 @@ char *escape_html(char *out, struct str text)
 
 		if (byte < 0x80) {
 			out = put_ascii_html(out, text.at[0]);
-		} else if (len == 0 || (len == 2 && byte == 0xc2 && (unsigned char)text.at[1] < 0xa0)) {
+		} else if (len == 0 || is_control(text, len)) {
 			out = put(out, "\xef\xbf\xbd");
 		} else {
 			memcpy(out, text.at, len);

@@ -197,7 +197,7 @@ static const char style[] =
 	"h1 { margin: 0 0 1rem; font-size: 1.3rem; font-weight: 600; line-height: 1.6;\n"
 	"  overflow-wrap: anywhere; }\n"
 	"h1 span { color: var(--dim); font-weight: 400; }\n"
-	"h1 a, td:first-child a { white-space: pre-wrap; unicode-bidi: isolate; }\n"
+	"h1 a, h1 bdi, td:first-child a { white-space: pre-wrap; unicode-bidi: isolate; }\n"
 	"td:first-child a { display: block; }\n"
 	"a { color: var(--link); text-decoration: none; }\n"
 	"a:hover { text-decoration: underline; }\n"
@@ -286,16 +286,12 @@ static bool html_crumbs(struct listing_page *page)
 			out = put(out, "../");
 		out = put(out, "\" aria-label=\"Root\">/</a>");
 	}
-	if (up == 0) {
-		finish(page, put_segment(out, segment));
-		return false;
-	}
-	out = put(out, "<a href=\"");
+	out = put(out, up > 0 ? " <a href=\"" : " <bdi>");
 	for (size_t i = 0; i < up; i++)
 		out = put(out, "../");
-	out = put(out, "\">");
+	out = put(out, up > 0 ? "\">" : "");
 	out = escape_html(out, segment);
-	finish(page, put(out, "</a>/"));
+	finish(page, put(out, up > 0 ? "</a> /" : "</bdi> /"));
 	return false;
 }
 

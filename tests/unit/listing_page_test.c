@@ -356,7 +356,7 @@ START_TEST(a_path_leads_up_step_by_step)
 	render(LISTING_HTML);
 	ck_assert(says("<title>Index of /a/&lt;b&gt;/c/</title>"));
 	ck_assert(says("<h1><span>Index of</span> <a href=\"../../../\" aria-label=\"Root\">/</a>"
-		       "<a href=\"../../\">a</a>/<a href=\"../\">&lt;b&gt;</a>/c/</h1>"));
+		       " <a href=\"../../\">a</a> / <a href=\"../\">&lt;b&gt;</a> / <bdi>c</bdi> /</h1>"));
 	ck_assert(says("<a href=\"../\">Parent directory</a>"));
 }
 END_TEST
@@ -441,6 +441,9 @@ static const struct {
 	{ "\xc3<", "\xef\xbf\xbd&lt;", "%C3%3C" },
 	{ "\xc0\xbc", "\xef\xbf\xbd\xef\xbf\xbd", "%C0%BC" },                   /* an overlong "<" */
 	{ "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", "%ED%A0%80" },       /* a surrogate */
+	{ "\xe2\x80\xaegpj.exe", "\xef\xbf\xbdgpj.exe", "%E2%80%AEgpj.exe" },
+	{ "\xe2\x81\xa6\xe2\x81\xa9\xe2\x80\xaf", "\xef\xbf\xbd\xef\xbf\xbd\xe2\x80\xaf",
+	  "%E2%81%A6%E2%81%A9%E2%80%AF" },
 	{ "\xc2\x9b" "31m", "\xef\xbf\xbd" "31m", "%C2%9B31m" },
 };
 
