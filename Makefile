@@ -69,7 +69,8 @@ help:
 	@echo "make fault    fail every call of every kind once, at start, in traffic, in reloads, at stop; signals too"
 	@echo "make fuzz     look for inputs that break what must hold; SECONDS=60 for each target, TARGET=name: one"
 	@echo "make loss     the full loss table: what clients lose while the operator works"
-	@echo "make soak     1,000 reloads with 10,000 idle connections: nothing may grow, nobody may notice"
+	@echo "make soak     1,000 reloads with 10,000 idle connections, then 10,000 slow clients beside normal ones:"
+	@echo "              nothing may grow, nobody may notice"
 	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
 	@echo "make bench    server CPU per request, beside other servers and a floor; about 5 minutes, wants root"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
@@ -164,6 +165,7 @@ loss: all
 
 soak: all
 	tests/loss/reloads.py
+	tests/loss/slow.py
 
 SANITIZE := CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 	    HARDENING=-fPIE
