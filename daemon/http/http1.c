@@ -88,8 +88,8 @@ static uint64_t own_or(uint64_t own_ns, uint64_t common_ns)
 	return own_ns != 0 ? own_ns : common_ns;
 }
 
-/* An idle connection's deadline by the current generation: a new one must send a request, an old one may. What
- * the client was told is shorter than what counts, or its next request would cross our FIN on the way. */
+/* An idle connection's deadline by the current generation: a new one must send a request, an old one may.
+ * What the client was told is shorter than what counts, or its next request would cross our FIN. */
 static void arm_idle(struct conn *conn)
 {
 	const struct config *config = conn->engine->generation->config;

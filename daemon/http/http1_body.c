@@ -1,4 +1,4 @@
-/* http1_body.c - the body of a request, which no service wants: what follows its head, up to the next request.
+/* http1_body.c - the body of a request, which no service wants: what is between its head and the next one.
  *
  * Called by http1.c. It is read before the service starts: one that is malformed gets 400 and one that is too
  * large 413, however its bytes are cut, and a client that writes all before it reads is never blocked by an
@@ -18,8 +18,8 @@ static const struct config *config_of(const struct http1 *http)
 	return http->exchange.generation->config;
 }
 
-/* A client that waits for 100 gets the answer instead; whether the body then comes nobody knows, so that it is
- * the last one (RFC 9110, 10.1.1). */
+/* A client that waits for 100 gets the answer instead; whether the body then comes nobody knows, so that it
+ * is the last one (RFC 9110, 10.1.1). */
 enum step http1_begin_body(struct http1 *http)
 {
 	const struct request *request = &http->exchange.request;

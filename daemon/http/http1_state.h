@@ -19,7 +19,7 @@ struct http1 {
 	enum stage stage;
 	bool begun;                     /* the exchange is: bytes of its request are there */
 	bool failed;                    /* its head or its body could not be parsed */
-	bool body_read;                 /* the next request begins at in_at: there was no body, or all of it came */
+	bool body_read;                 /* there is none, or all of it came: the next request is at in_at */
 	bool keep;                      /* the connection goes on after it */
 	unsigned exchanges_left;        /* of this serve's budget */
 	size_t bytes_left;              /* of this serve's budget */

@@ -465,7 +465,7 @@ static unsigned check_connection(const struct head *head)
 	return 0;
 }
 
-/* RFC 9110, 10.1.1: from an HTTP/1.0 client it must be ignored; what else somebody may expect is not known. */
+/* RFC 9110, 10.1.1: from an HTTP/1.0 client it must be ignored; what else one may expect is not known. */
 static unsigned check_expect(const struct head *head)
 {
 	struct request *request = head->request;
@@ -511,8 +511,8 @@ static size_t line_limit(const struct head *head)
 	return (size_t)parse->headers_at + head->limits->header_bytes;
 }
 
-/* What is too long about a request line: the target, or the method, which is then none that is known (RFC 9112,
- * 3). */
+/* What is too long about a request line: the target, or the method, which is then none that is known (RFC
+ * 9112, 3). */
 static unsigned too_long(const struct head *head, size_t at)
 {
 	struct str line = { head->bytes + head->parse->line, at - head->parse->line };

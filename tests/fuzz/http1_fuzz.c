@@ -212,8 +212,8 @@ static bool next_owed(struct client_side *side, struct owed *owed)
 	parse_begin(&parse, &request);
 	result = parse_head(&parse, &request, &limits, side->rest.at, side->rest.len, &arena, &status);
 	owed->head = request.method == METHOD_HEAD;
-	if (result == PARSE_DONE)
-		owe_parsed(side, &request, owed);       /* its spans are in the bytes before they are taken off */
+	if (result == PARSE_DONE)       /* before its bytes are taken off, for it points into them */
+		owe_parsed(side, &request, owed);
 	if (result == PARSE_ERROR)
 		*owed = (struct owed){ .head = owed->head, .last = true, .status = status };
 	side->rest = (struct str){ side->rest.at + parse.scanned, side->rest.len - parse.scanned };
