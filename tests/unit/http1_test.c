@@ -463,6 +463,7 @@ START_TEST(a_100_is_never_sent)
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 100"), 0);
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 405"), 1);
 	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 0);  /* it was not waited for */
 }
 END_TEST
 
