@@ -264,6 +264,102 @@ START_TEST(a_symlink_cannot_keep_the_walk_busy)
 }
 END_TEST
 
+/* ---- trees at random ---------------------------------------------------------------------------------- */
+
+static uint32_t seed;
+
+static unsigned choose(unsigned count)
+{
+	seed = seed * 1103515245 + 12345;
+	return seed / 65536 % count;
+}
+
+/* A path of names and dots; some of the names exist.  `text` has room for 8 * 12 bytes. */
+static void random_path(char *text)
+{
+	static const char *const pieces[] = { "a", "b", "c", "l", "m", "n", "o", "..", "..", ".", "root", "" };
+	unsigned count = 1 + choose(6);
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < count; i++)
+		sprintf(text + strlen(text), "%s%s", i > 0 ? "/" : "", pieces[choose(12)]);
+}
+
+/* The file behind the path, wherever the kernel finds it; true when it lies below the root. */
+static bool kernel_finds_inside(const char *path, struct stat *stat)
+{
+	char link[64], place[512] = "", top[128];
+	int fd = openat(root, path, O_PATH | O_CLOEXEC);
+	bool found = fd >= 0 && fstat(fd, stat) == 0;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (found)
+		ck_assert_int_gt(readlink(link, place, sizeof(place) - 1), 0);
+	if (fd >= 0)
+		close(fd);
+	snprintf(top, sizeof(top), "%s/root", base);
+	return found && strncmp(place, top, strlen(top)) == 0 &&
+	       (place[strlen(top)] == '/' || place[strlen(top)] == '\0');
+}
+
+static void compare_with_kernel(const char *path)
+{
+	bool inside, opened;
+	struct stat expected, found;
+	int fd, walked, error, walk_error;
+
+	if (path[0] == '/')
+		return;
+	inside = kernel_finds_inside(path[0] != '\0' ? path : ".", &expected);
+	fd = beneath_open(root, path, BENEATH_INSIDE);
+	error = fd < 0 ? errno : 0;
+	walked = beneath_walk(root, path, BENEATH_INSIDE);
+	walk_error = walked < 0 ? errno : 0;
+	opened = fd >= 0;
+	ck_assert_msg(opened == inside, "%u: \"%s\": %s", seed, path, strerror(error));
+	ck_assert_msg(error == walk_error, "%u: \"%s\": %d, %d", seed, path, error, walk_error);
+	for (int i = 0; i < 2 && opened; i++) {
+		ck_assert_int_eq(fstat(i == 0 ? fd : walked, &found), 0);
+		ck_assert_msg(found.st_ino == expected.st_ino, "%u: \"%s\"", seed, path);
+		close(i == 0 ? fd : walked);
+	}
+}
+
+/* Three directories, files, and four symlinks anywhere to anywhere, inside and outside of the root. */
+static void make_random_tree(void)
+{
+	static const char *const places[] = { "root", "root/a", "root/a/b", "root/c", "" };
+	static const char *const links[] = { "l", "m", "n", "o" };
+
+	for (int i = 0; i < 4; i++) {
+		char target[256], name[64];
+		unsigned absolute = choose(3);
+		size_t len = 0;
+
+		if (absolute == 0)
+			len = (size_t)sprintf(target, "%s/", base);
+		random_path(target + len);
+		snprintf(name, sizeof(name), "%s/%s", places[choose(5)], links[i]);
+		if (target[0] != '\0')
+			make_link(target, name);
+	}
+}
+
+START_TEST(trees_at_random_are_seen_as_the_kernel_sees_them)
+{
+	char path[128];
+
+	seed = (uint32_t)_i;
+	make_dir("root/c");
+	make_file("root/c/b", "file");
+	make_random_tree();
+	for (int i = 0; i < 300; i++) {
+		random_path(path);
+		compare_with_kernel(path);
+	}
+}
+END_TEST
+
 /* ---- while somebody changes the tree ------------------------------------------------------------------ */
 
 static atomic_bool stop;
@@ -377,6 +473,7 @@ int main(void)
 	tcase_add_loop_test(cases, looking_says_the_same, 0, ROWS);
 	tcase_add_test(cases, a_directory_can_be_read);
 	tcase_add_test(cases, a_symlink_cannot_keep_the_walk_busy);
+	tcase_add_loop_test(cases, trees_at_random_are_seen_as_the_kernel_sees_them, 0, 30);
 	tcase_add_test(cases, a_race_leads_nowhere_else);
 	tcase_add_test(cases, the_walk_opens_the_root_itself);
 	tcase_add_test(cases, the_walk_does_not_wait_for_a_fifo);
