@@ -1,39 +1,8 @@
-/* route.c - the table of hosts and routes of a generation: building it in steps, looking things up.
- *
- * route_prepare is called by the worker and by the checker, the rest by exchange.c. Building fails with the
- * place and the setting that cannot be served; looking up cannot fail. */
-#include "route.h"
+/* route.c - looking things up in the table of hosts and routes of a generation.  Called by exchange.c; cannot
+ * fail. */
+#include "route_table.h"
 
-#include "error_page.h"
-#include "mime.h"
-
-#include "base/clock.h"
-
-/* A host name in lower case; a wildcard "*.name" is kept as ".name", which no site's host can be. */
-struct host {
-	struct str name;                /* absent: the place is free */
-	const struct site *site;
-};
-
-/* Hosts in a hash table with open addressing, at most half full.  Names come from the operator only, so
- * nobody can make them collide. */
-struct routes {
-	struct host *hosts;
-	size_t mask;
-	const struct site *default_site;
-	unsigned site_index;            /* while it is built: what comes next */
-	struct site *site;
-	const struct auth *auth;        /* of the route before */
-};
-
-/* What a step works on. */
-struct build {
-	struct generation *generation;
-	const struct service *const *table;
-	struct routes *routes;
-};
-
-/* ---- hosts ------------------------------------------------------------------------------------------ */
+/* ---- hashing ---------------------------------------------------------------------------------------- */
 
 /* FNV-1a, 64 bits. */
 #define FNV_BEGIN UINT64_C(14695981039346656037)
@@ -48,7 +17,7 @@ static size_t fold(uint64_t hash)
 	return (size_t)(hash ^ hash >> 32);
 }
 
-static size_t hash_of(struct str name)
+size_t route_hash(struct str name)
 {
 	uint64_t hash = FNV_BEGIN;
 
@@ -57,10 +26,11 @@ static size_t hash_of(struct str name)
 	return fold(hash);
 }
 
-/* The place of `name`, or the free one where it would go. */
-static struct host *host_place(const struct routes *routes, struct str name)
+/* ---- hosts ------------------------------------------------------------------------------------------ */
+
+struct host *route_host_place(const struct routes *routes, struct str name)
 {
-	size_t at = hash_of(name) & routes->mask;
+	size_t at = route_hash(name) & routes->mask;
 
 	while (routes->hosts[at].name.at != NULL && !str_equal(routes->hosts[at].name, name))
 		at = (at + 1) & routes->mask;
@@ -74,37 +44,17 @@ static const struct site *site_find(const struct routes *routes, struct str host
 	const struct site *site = NULL;
 
 	if (host.len > 0 && host.at[0] != '.')
-		site = host_place(routes, host)->site;
+		site = route_host_place(routes, host)->site;
 	while (site == NULL && host.len > 1) {
 		const char *dot = memchr(host.at + 1, '.', host.len - 1);
 
 		if (dot == NULL)
 			break;
 		host = (struct str){ dot, host.len - (size_t)(dot - host.at) };
-		site = host_place(routes, host)->site;
+		site = route_host_place(routes, host)->site;
 	}
 	return site != NULL ? site : routes->default_site;
 }
-
-static bool add_host(struct build *build, const char *text, const struct site *site)
-{
-	struct host *host;
-	char *name;
-
-	if (text[0] == '*' && text[1] == '.')
-		text++;
-	name = arena_copy(&build->generation->arena, str_of(text));
-	if (name == NULL)
-		return false;
-	for (char *at = name; *at != '\0'; at++)
-		*at = str_lower(*at);
-	host = host_place(build->routes, str_of(name));
-	if (host->site == NULL)         /* the check of the configuration refuses a host in two sites */
-		*host = (struct host){ str_of(name), site };
-	return true;
-}
-
-/* ---- looking up ------------------------------------------------------------------------------------- */
 
 const struct site *route_site(const struct generation *generation, struct str host)
 {
@@ -115,28 +65,28 @@ const struct site *route_default_site(const struct generation *generation)
 {
 	const struct routes *routes = generation->routes;
 
-	return routes->default_site;
+	return routes != NULL ? routes->default_site : NULL;
 }
 
-/* What a route is found by. */
-static struct str key_of(const struct route *route)
+/* ---- routes ----------------------------------------------------------------------------------------- */
+
+struct str route_key(const struct route *route)
 {
 	return route->exact ? str_of(route->path) : route->match;
 }
 
-/* The place of the route with this match, or the free one where it would go. */
-static const struct route **route_place(const struct site *site, size_t hash, struct str match, bool exact)
+const struct route **route_place(const struct site *site, size_t hash, struct str match, bool exact)
 {
 	size_t at = hash & site->mask;
 
 	while (site->places[at] != NULL &&
-	       (site->places[at]->exact != exact || !str_equal(key_of(site->places[at]), match)))
+	       (site->places[at]->exact != exact || !str_equal(route_key(site->places[at]), match)))
 		at = (at + 1) & site->mask;
 	return &site->places[at];
 }
 
-/* One walk along the path, however many routes there are: at the end of each segment, what is behind is looked
- * up by the hash that grew with it. */
+/* One walk along the path, however many routes there are: at the end of each segment, what is behind is
+ * looked up by the hash that grew with it. */
 const struct route *route_find(const struct site *site, struct str path)
 {
 	const struct route *best = NULL, *found;
@@ -175,275 +125,4 @@ bool route_allows(const struct route *route, const union peer *client)
 	if (route->allow != NULL && !is_among(route->allow, route->allow_count, client))
 		return false;
 	return route->deny == NULL || !is_among(route->deny, route->deny_count, client);
-}
-
-/* ---- building --------------------------------------------------------------------------------------- */
-
-static bool out_of_memory(struct err *err)
-{
-	return err_set(err, "routes: out of memory");
-}
-
-/* Where row `name` of the service's settings was written; "" for a default. */
-static const char *place_of(const struct schema *schema, void *settings, const char *name)
-{
-	const struct setting *row = name != NULL ? setting_find(schema, NULL, name) : NULL;
-	const char *origin = NULL;
-
-	if (row != NULL)
-		origin = *setting_origin(schema, settings, (unsigned)(row - schema->settings));
-	return origin != NULL ? origin : "";
-}
-
-static const char *name_of(const struct site_config *site)
-{
-	return site->hosts.count > 0 ? site->hosts.at[0] : "(default)";
-}
-
-static bool check_service(const struct route *route, const struct route_config *config,
-			  const struct site_config *site, struct err *err)
-{
-	const char *setting = NULL, *place;
-
-	if (route->service->check == NULL || route->service->check(route->settings, &setting, err))
-		return true;
-	place = place_of(route->service->settings, config->service.settings, setting);
-	return err_add(err, "%s%ssite %s, route %s: %s", place, place[0] != '\0' ? ": " : "", name_of(site),
-		       config->match, route->service->name);
-}
-
-/* `*networks` stays NULL when the setting is absent. */
-static bool build_networks(const struct strings *texts, const char *setting, struct arena *arena,
-			   const struct cidr **networks, struct err *err)
-{
-	struct cidr *parsed;
-
-	if (texts->at == NULL)
-		return true;
-	parsed = arena_alloc(arena, (texts->count + 1) * sizeof(*parsed));
-	if (parsed == NULL)
-		return out_of_memory(err);
-	for (unsigned i = 0; i < texts->count; i++)
-		if (!cidr_parse(texts->at[i], &parsed[i], err))
-			return err_add(err, "%s", setting);
-	*networks = parsed;
-	return true;
-}
-
-/* A site's routes mostly have the same one, whose file is looked at once. */
-static bool build_auth(struct build *build, struct route *route, const struct route_config *config,
-		       const struct site_config *site, struct err *err)
-{
-	const struct schema *sites = setting_find(&config_schema, NULL, "sites")->of;
-	const struct schema *routes = setting_find(sites, NULL, "routes")->of;
-	const char *place = setting_origin_of(routes, config, "auth.file");
-
-	if (place == NULL)
-		place = setting_origin_of(sites, site, "auth.file");
-	if (!auth_prepare(config, site, &build->generation->arena, &build->routes->auth, err))
-		return err_add(err, "%s%ssite %s, route %s", place != NULL ? place : "",
-			       place != NULL ? ": " : "",
-			       site->hosts.count > 0 ? site->hosts.at[0] : "(default)", config->match);
-	route->auth = build->routes->auth;
-	return true;
-}
-
-static struct str match_of(const char *text)
-{
-	struct str match = str_of(text);
-
-	while (match.len > 0 && match.at[match.len - 1] == '/')
-		match.len--;
-	return match;
-}
-
-static bool build_route(struct build *build, const struct site_config *config, struct err *err)
-{
-	struct site *site = build->routes->site;
-	const struct route_config *route_config = config_route(config, site->count);
-	struct route *route = &site->routes[site->count];
-	struct arena *arena = &build->generation->arena;
-
-	*route = (struct route){
-		.match = match_of(route_config->match),
-		.exact = route_config->exact,
-		.path = route_config->match,
-		.allow_count = route_config->allow.count,
-		.deny_count = route_config->deny.count,
-		.service = build->table[route_config->service.index],
-		.settings = route_config->service.settings,
-	};
-	if (!build_networks(&route_config->allow, "allow", arena, &route->allow, err) ||
-	    !build_networks(&route_config->deny, "deny", arena, &route->deny, err) ||
-	    !rules_build(&config->headers, route_config, arena, &route->rules, err))
-		return false;
-	if (!build_auth(build, route, route_config, config, err))
-		return false;
-	if (!check_service(route, route_config, config, err))
-		return false;
-	site->count++;
-	return true;
-}
-
-/* The check of the configuration refuses two routes with the same match. */
-static void place_route(struct site *site, const struct route *route)
-{
-	struct str key = key_of(route);
-
-	*route_place(site, hash_of(key), key, route->exact) = route;
-	if (key.len > site->longest)
-		site->longest = key.len;
-}
-
-static unsigned status_number(const char *text)
-{
-	return (unsigned)(text[0] - '0') * 100 + (unsigned)(text[1] - '0') * 10 + (unsigned)(text[2] - '0');
-}
-
-/* "404" is one status, "4xx" a hundred. */
-static struct error_page page_of(const char *status, const char *file)
-{
-	bool is_class = status[1] == 'x';
-	unsigned first = is_class ? (unsigned)(status[0] - '0') * 100 : status_number(status);
-
-	return (struct error_page){ first, is_class ? first + 99 : first, file };
-}
-
-/* Pages for one status stand in front of those for a hundred. */
-static void add_pages(struct site *site, const struct site_config *config, bool classes)
-{
-	for (unsigned i = 0; i < config->error_pages.count; i++) {
-		const struct error_page_config *entry = config_error_page(config, i);
-
-		for (unsigned j = 0; j < entry->status.count; j++)
-			if ((entry->status.at[j][1] == 'x') == classes)
-				site->pages[site->page_count++] = page_of(entry->status.at[j], entry->file);
-	}
-}
-
-static bool check_pages(const struct site_config *config, struct err *err)
-{
-	const struct schema *sites = setting_find(&config_schema, NULL, "sites")->of;
-	const struct schema *schema = setting_find(sites, NULL, "error_pages")->of;
-
-	for (unsigned i = 0; i < config->error_pages.count; i++) {
-		struct error_page_config *entry = config_error_page(config, i);
-		const char *place = place_of(schema, entry, "file");
-
-		if (!error_page_check(entry->file, err))
-			return err_add(err, "%s%ssite %s, error_pages: file", place,
-				       place[0] != '\0' ? ": " : "", name_of(config));
-	}
-	return true;
-}
-
-static bool build_pages(struct site *site, const struct site_config *config, struct arena *arena,
-			struct err *err)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < config->error_pages.count; i++)
-		count += config_error_page(config, i)->status.count;
-	site->pages = arena_alloc(arena, (count + 1) * sizeof(*site->pages));
-	if (site->pages == NULL)
-		return out_of_memory(err);
-	add_pages(site, config, false);
-	add_pages(site, config, true);
-	return check_pages(config, err);
-}
-
-static bool begin_site(struct build *build, const struct site_config *config, struct err *err)
-{
-	struct arena *arena = &build->generation->arena;
-	struct site *site = arena_alloc(arena, sizeof(*site));
-	size_t size = 2;
-
-	if (site == NULL)
-		return out_of_memory(err);
-	while (size < 2 * (size_t)config->routes.count)
-		size *= 2;
-	site->mask = size - 1;
-	site->places = arena_alloc(arena, size * sizeof(struct route *));
-	site->routes = arena_alloc(arena, (config->routes.count + 1) * sizeof(*site->routes));
-	if (site->routes == NULL || site->places == NULL)
-		return out_of_memory(err);
-	if (!rules_build(&config->headers, NULL, arena, &site->rules, err) ||
-	    !build_pages(site, config, arena, err))
-		return false;
-	build->routes->site = site;
-	return true;
-}
-
-/* Its routes are there: let them and the site be found. */
-static bool finish_site(struct build *build, const struct site_config *config, struct err *err)
-{
-	struct site *site = build->routes->site;
-
-	for (unsigned i = 0; i < site->count; i++)
-		place_route(site, &site->routes[i]);
-	for (unsigned i = 0; i < config->hosts.count; i++)
-		if (!add_host(build, config->hosts.at[i], site))
-			return out_of_memory(err);
-	if (config->hosts.at == NULL)
-		build->routes->default_site = site;
-	build->routes->site = NULL;
-	build->routes->site_index++;
-	return true;
-}
-
-/* One small piece of work: the beginning of a site, one route, or its end. */
-static bool build_step(struct build *build, struct err *err)
-{
-	const struct site_config *config = config_site(build->generation->config, build->routes->site_index);
-
-	if (build->routes->site == NULL)
-		return begin_site(build, config, err);
-	if (build->routes->site->count < config->routes.count)
-		return build_route(build, config, err);
-	return finish_site(build, config, err);
-}
-
-static bool begin(struct generation *generation, struct err *err)
-{
-	struct routes *routes = arena_alloc(&generation->arena, sizeof(*routes));
-	size_t hosts = 0, size = 8;
-
-	for (unsigned i = 0; i < generation->config->sites.count; i++)
-		hosts += config_site(generation->config, i)->hosts.count;
-	while (size < 2 * hosts)
-		size *= 2;
-	if (routes == NULL)
-		return out_of_memory(err);
-	routes->hosts = arena_alloc(&generation->arena, size * sizeof(*routes->hosts));
-	if (routes->hosts == NULL)
-		return out_of_memory(err);
-	routes->mask = size - 1;
-	if (!mime_prepare(generation, err))
-		return false;
-	generation->routes = routes;
-	return true;
-}
-
-bool route_prepare_with(struct generation *generation, const struct service *const *table, uint64_t budget_ns,
-			bool *done, struct err *err)
-{
-	uint64_t until = clock_now_ns() + budget_ns;
-	struct build build = { .generation = generation, .table = table };
-
-	if (generation->routes == NULL && !begin(generation, err))
-		return false;
-	build.routes = generation->routes;
-	while (build.routes->site_index < generation->config->sites.count) {
-		if (!build_step(&build, err))
-			return false;
-		if (clock_now_ns() >= until)
-			break;
-	}
-	*done = build.routes->site_index == generation->config->sites.count;
-	return true;
-}
-
-bool route_prepare(struct generation *generation, uint64_t budget_ns, bool *done, struct err *err)
-{
-	return route_prepare_with(generation, services, budget_ns, done, err);
 }
