@@ -27,12 +27,23 @@ static int open_regular(const char *path, struct stat *stat)
 	return -1;
 }
 
+static void complain(const char *path, int error)
+{
+	log_event(LEVEL_WARNING, "error_page_failed", log_text("file", path),
+		  log_text("error", strerror(error)));
+}
+
+/* One that is missing may come with the next deployment. */
 bool error_page_check(const char *path, struct err *err)
 {
 	struct stat stat;
 	int fd AUTO_CLOSE = open_regular(path, &stat);
 
-	return fd >= 0 || err_sys(err, errno, "%s", path);
+	if (fd < 0 && errno != ENOENT)
+		return err_sys(err, errno, "%s", path);
+	if (fd < 0)
+		complain(path, errno);
+	return true;
 }
 
 static const struct error_page *find_page(const struct site *site, unsigned status)
@@ -50,8 +61,7 @@ static bool fill_from_file(struct exchange *exchange, const struct error_page *p
 	int fd = open_regular(page->file, &stat);
 
 	if (fd < 0) {
-		log_event(LEVEL_WARNING, "error_page_failed", log_text("file", page->file),
-			  log_text("error", strerror(errno)));
+		complain(page->file, errno);
 		return false;
 	}
 	response->content_type = mime_type(exchange->generation->types, str_of(page->file));

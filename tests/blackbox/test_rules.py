@@ -308,6 +308,20 @@ class Errors(Rules, unittest.TestCase):
         self.assertIn(b"<h1>404 Not Found</h1>", self.ask("/none").body)
         os.unlink(path)
 
+    def test_a_page_may_be_missing_and_is_warned_of(self):
+        path = os.path.join(self.pages, "later.html")
+        sites = self.server.settings["sites"]
+        self.addCleanup(self.server.reload)
+        self.addCleanup(self.server.configure, {"sites": sites})
+        self.server.configure({"sites": [{"error_pages": [{"status": ["404"], "file": path}],
+                                          "routes": [{"match": "/", "files": {"root": self.server.site}}]}]})
+        mark = self.server.log.mark()
+        self.assertEqual(self.server.reload()[0], 0)
+        self.server.log.wait("error_page_failed", mark, file=path)
+        self.assertIn(b"<h1>404 Not Found</h1>", self.ask("/none").body)
+        self.page("later.html", "there\n")
+        self.assertEqual(self.ask("/none").body, b"there\n")
+
     def test_without_pages_an_error_can_be_read(self):
         for target, method, status, words in (("/none", "GET", 404, b"nothing at this address"),
                                               ("/", "POST", 405, b"cannot be done"),
@@ -319,7 +333,7 @@ class Errors(Rules, unittest.TestCase):
 
     def test_what_is_refused(self):
         pages = 'error_pages = ( { %s } );'
-        for setting, word in (('status = [ "404" ]; file = "/nonexistent/page";', "No such file"),
+        for setting, word in (('status = [ "404" ]; file = "/dev/null/page";', "Not a directory"),
                               ('status = [ "404" ]; file = "/";', "directory"),
                               ('status = [ "404" ];', "file is missing"),
                               ('status = [ "200" ]; file = "/x";', "no error"),
