@@ -98,7 +98,8 @@ static void check_proxy(const struct listen_config *listen, struct problems *pro
 	bool given = setting_origin_of(schema, listen, "proxy_from") != NULL;
 	bool is_unix = strncmp(listen->address, "unix:", 5) == 0;
 
-	if (listen->proxy_protocol && (!given || (listen->proxy_from.at != NULL && listen->proxy_from.count == 0)))
+	if (listen->proxy_protocol &&
+	    (!given || (listen->proxy_from.at != NULL && listen->proxy_from.count == 0)))
 		problems_add(problems, "%s: proxy_protocol needs proxy_from: the proxies that are believed",
 			     origin_of(schema, listen, "proxy_protocol"));
 	else if (listen->proxy_protocol && listen->proxy_from.count > 0 &&

@@ -279,12 +279,14 @@ static const struct setting listen_rows[] = {
 	{ "send", SETTING_DURATION, .min = "100ms", .max = "1h", .example = "\"10s\"",
 	  .offset = offsetof(struct listen_config, send_ns),
 	  .help = "timeouts.send for what comes in here; absent: as that says" },
-	{ "proxy_protocol", SETTING_BOOL, .def = "false", .offset = offsetof(struct listen_config, proxy_protocol),
-	  .help = "every connection begins with a header of the PROXY protocol, version 1 or 2, that says whose"
-		  " it is: that is then the client of all its requests. A connection without a whole header, or"
+	{ "proxy_protocol", SETTING_BOOL, .def = "false",
+	  .offset = offsetof(struct listen_config, proxy_protocol),
+	  .help = "every connection begins with a header of the PROXY protocol, version 1 or 2, that says"
+		  " whose it is: that is then the client of all its requests. A connection without a whole"
+		  " header, or"
 		  " from somebody who is not in proxy_from, is closed" },
-	{ "proxy_from", SETTING_STRINGS, .check = check_network, .example = "[ \"10.0.0.0/8\", \"fd00::/8\" ]",
-	  .offset = offsetof(struct listen_config, proxy_from),
+	{ "proxy_from", SETTING_STRINGS, .check = check_network,
+	  .example = "[ \"10.0.0.0/8\", \"fd00::/8\" ]", .offset = offsetof(struct listen_config, proxy_from),
 	  .help = "addresses and networks of the proxies that are believed; \"unix\" stands for whoever"
 		  " connects to a unix socket. It must be given where proxy_protocol is true" },
 };
@@ -522,7 +524,8 @@ static const struct setting rows[] = {
 		  "says, is "
 		  "cut" },
 	{ "timeouts.proxy", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(proxy_ns),
-	  .help = "how long the header of the PROXY protocol may take, from the beginning of a connection to a"
+	  .help = "how long the header of the PROXY protocol may take, from the beginning of a connection to"
+		  " a"
 		  " listener with proxy_protocol" },
 	{ "timeouts.drain", SETTING_DURATION, .def = "30s", .min = "0", .max = "1d", AT(drain_ns),
 	  .help = "how long a worker that is leaving may finish what it has" },
@@ -535,14 +538,16 @@ static const struct setting rows[] = {
 		  "off" },
 	{ "forwarded.from", SETTING_STRINGS, .check = check_network, AT(forwarded_from),
 	  .example = "[ \"127.0.0.0/8\", \"10.0.0.0/8\" ]",
-	  .help = "addresses and networks of the proxies whose word about their clients is taken; \"unix\" stands"
+	  .help = "addresses and networks of the proxies whose word about their clients is taken; \"unix\""
+		  " stands"
 		  " for whoever connects to a unix socket. A request's client is then the last address of the"
-		  " header that is not one of theirs: for allow, for the access log. Absent: nobody is believed" },
+		  " header that is not one of theirs: for allow, for the access log. Absent: nobody is"
+		  " believed" },
 	{ "forwarded.header", SETTING_CHOICE, .def = "x-forwarded-for", .choices = forwarded_headers,
 	  AT(forwarded_header), .example = "\"forwarded\"",
-	  .help = "where they say it: x-forwarded-for (and X-Forwarded-Proto for the scheme), forwarded (RFC 7239,"
-		  " for= and proto=), or off. It must be the one that they set or extend themselves: what a client"
-		  " sends in another one would be believed" },
+	  .help = "where they say it: x-forwarded-for (and X-Forwarded-Proto for the scheme), forwarded"
+		  " (RFC 7239, for= and proto=), or off. It must be the one that they set or extend"
+		  " themselves: what a client sends in another one would be believed" },
 	{ "limits.request_line", SETTING_SIZE, .def = "8k", .min = "256", .max = "64k",
 	  AT(request_line_bytes), .help = "the longest request line; a longer one gets 414" },
 	{ "limits.header_bytes", SETTING_SIZE, .def = "32k", .min = "256", .max = "128k", AT(header_bytes),

@@ -1,5 +1,5 @@
-/* listeners.c - from listen entries to rules.  Called by workers, at PREPARE and at GO; fails by returning false
- * when memory is out: what was written was checked when it was read. */
+/* listeners.c - from listen entries to rules.  Called by workers, at PREPARE and at GO; fails by returning
+ * false when memory is out: what was written was checked when it was read. */
 #include "listeners.h"
 
 #include "base/str.h"

@@ -307,7 +307,7 @@ static void unknown(struct reader *reader, const struct scope *scope, const stru
 	const char *here = scope->group != NULL ? scope->group : scope->schema->name;
 	char text[512];
 
-	if (near != NULL && str_distance(name, near) == 1)      /* a slip of a finger, more likely than a move */
+	if (near != NULL && str_distance(name, near) == 1)      /* a slip of a finger is more likely */
 		home = NULL;
 	if (home != NULL)               /* the right name in the wrong place */
 		snprintf(text, sizeof(text), "%s does not belong in %s; did you mean \"%s\"%s?", name, here,

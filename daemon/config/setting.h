@@ -113,8 +113,8 @@ bool setting_store_defaults(const struct schema *schema, void *instance, struct 
  * out of memory. */
 const char *setting_text(const struct setting *row, void *instance, struct arena *arena);
 
-/* True when the scalar row has no value (it is optional, and has no default). A size or a duration without a
- * default is absent at 0, so its `min` must be more. */
+/* True when the scalar row has no value (it is optional, and has no default). A size or a duration without
+ * a default is absent at 0, so its `min` must be more. */
 bool setting_absent(const struct setting *row, void *instance);
 
 /* True when the scalar row has the same value in both instances. */

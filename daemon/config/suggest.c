@@ -84,7 +84,8 @@ static const char *search_rows(const struct search *for_it, const struct schema 
 		const struct setting *row = &schema->settings[i];
 		const char *dot = strchr(row->name, '.');
 
-		if (row->type != SETTING_SERVICE && strcmp(dot != NULL ? dot + 1 : row->name, for_it->name) == 0)
+		if (row->type != SETTING_SERVICE &&
+		    strcmp(dot != NULL ? dot + 1 : row->name, for_it->name) == 0)
 			return arena_printf(for_it->arena, "%s%s", prefix, row->name);
 	}
 	return NULL;

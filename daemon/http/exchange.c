@@ -114,7 +114,8 @@ static unsigned check_method(struct exchange *exchange)
 /* What a request goes through before its service sees it, in this order: each says 0, the status of the
  * answer that ends it here, STAGE_ANSWERED, or STAGE_WAITS: exchange_go_on will be called. */
 static unsigned (*const stages[])(struct exchange *exchange) = {
-	find_client, find_site, know_request, resolve_target, find_route, check_client, auth_stage, check_method,
+	find_client, find_site,    know_request, resolve_target,
+	find_route,  check_client, auth_stage,   check_method,
 };
 
 enum { STAGE_COUNT = sizeof(stages) / sizeof(stages[0]) };

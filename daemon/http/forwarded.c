@@ -1,5 +1,5 @@
-/* forwarded.c - the client behind proxies.  Called by exchange.c for requests of those that are believed. Pure;
- * fails by saying that a field is no list. */
+/* forwarded.c - the client behind proxies.  Called by exchange.c for requests of those that are believed.
+ * Pure; fails by saying that a field is no list. */
 #include "forwarded.h"
 
 #include <arpa/inet.h>
@@ -38,8 +38,8 @@ static bool read_bracketed(struct str text, union peer *peer)
 	peer->v6.sin6_family = AF_INET6;
 	if (end == NULL || !read_host((struct str){ text.at + 1, host }, AF_INET6, &peer->v6.sin6_addr))
 		return false;
-	return rest.len == 0 ||
-	       (rest.at[0] == ':' && read_port((struct str){ rest.at + 1, rest.len - 1 }, &peer->v6.sin6_port));
+	return rest.len == 0 || (rest.at[0] == ':' &&
+				 read_port((struct str){ rest.at + 1, rest.len - 1 }, &peer->v6.sin6_port));
 }
 
 /* An address, with a port or without. */
@@ -137,7 +137,8 @@ static bool is_secure(const struct request *request, const char *head, unsigned 
 	struct backwards list = list_of(request, head, HEADER_X_FORWARDED_PROTO);
 	struct str element = { 0 };
 
-	if (count_of(request, head, HEADER_X_FORWARDED_PROTO) != count_of(request, head, HEADER_X_FORWARDED_FOR))
+	if (count_of(request, head, HEADER_X_FORWARDED_PROTO) !=
+	    count_of(request, head, HEADER_X_FORWARDED_FOR))
 		hop = 0;
 	for (unsigned i = 0; i <= hop; i++)
 		if (!previous_element(&list, &element))

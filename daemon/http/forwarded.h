@@ -1,5 +1,5 @@
-/* Whom a request comes from, by the word of the proxies in front of us: X-Forwarded-For with X-Forwarded-Proto,
- * or Forwarded (RFC 7239). */
+/* Whom a request comes from, by the word of the proxies in front of us: X-Forwarded-For with
+ * X-Forwarded-Proto, or Forwarded (RFC 7239). */
 #ifndef HTTP_FORWARDED_H
 #define HTTP_FORWARDED_H
 
@@ -20,8 +20,8 @@ struct forwarded {
  * the end, each address that is one of `from` was told by the one before, and the first that is not is the
  * client. When all are, it is the first of the list.
  *
- * False: the field is no list of what it should be, as far as it was looked at: whatever is behind the mistake
- * may have been put there by anybody. */
+ * False: the field is no list of what it should be, as far as it was looked at: whatever is behind the
+ * mistake may have been put there by anybody. */
 bool forwarded_read(const struct request *request, const char *head, enum forwarded_header header,
 		    const struct networks *from, struct forwarded *found);
 

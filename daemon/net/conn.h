@@ -20,7 +20,7 @@
 struct listener_rules {
 	const char *address;            /* in its canonical spelling */
 	uint64_t request_head_ns, keep_alive_ns, send_ns;
-	bool proxy;                     /* a connection begins with a header of the PROXY protocol (proxy.h) */
+	bool proxy;                     /* a connection begins with a PROXY header (proxy.h) */
 	uint64_t proxy_ns;              /* how long that may take */
 	struct networks proxy_from;     /* who may send one */
 };
@@ -154,8 +154,8 @@ struct engine_listener *engine_listener_find(struct engine *engine, const char *
 /* Frees it unless somebody has it. */
 void engine_listener_settle(struct engine_listener *listener);
 
-/* Takes over the accepted, non-blocking socket `fd`, which came in at `listener` (NULL: otherwise), and serves
- * it at once. False when out of memory (`fd` was closed, counted). */
+/* Takes over the accepted, non-blocking socket `fd`, which came in at `listener` (NULL: otherwise), and
+ * serves it at once. False when out of memory (`fd` was closed, counted). */
 bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer,
 		   struct engine_listener *listener);
 

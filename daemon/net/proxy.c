@@ -124,8 +124,10 @@ static struct v2 read_fixed(const char *bytes)
 {
 	const unsigned char *at = (const unsigned char *)bytes + v2_begin.len;
 
-	return (struct v2){ at[0] >> 4, at[0] & 15U, at[1] >> 4, at[1] & 15U, (size_t)at[2] << 8 | at[3],
-			    bytes + V2_FIXED_BYTES };
+	return (struct v2){
+		.version = at[0] >> 4, .command = at[0] & 15U, .family = at[1] >> 4, .transport = at[1] & 15U,
+		.len = (size_t)at[2] << 8 | at[3], .addresses = bytes + V2_FIXED_BYTES,
+	};
 }
 
 /* The address block of each family; 0: none. */

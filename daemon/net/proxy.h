@@ -25,7 +25,8 @@ struct proxy_header {
 };
 
 /* Looks at the first bytes of a connection. PROXY_MORE: they may be the beginning of a header; never for
- * PROXY_MOST_BYTES or more. PROXY_BAD: they are none, whatever follows. `header` is filled at PROXY_DONE only. */
+ * PROXY_MOST_BYTES or more. PROXY_BAD: they are none, whatever follows. `header` is filled at PROXY_DONE
+ * only. */
 enum proxy_result proxy_parse(const char *bytes, size_t len, struct proxy_header *header);
 
 /* Speaks on a connection until its header is there, then leaves it to the engine's protocol. */

@@ -83,8 +83,8 @@ int worker_run(const struct worker_start *start);
 
 /* ---- accept.c ---- */
 
-/* Takes over a socket that came in a SOCKETS message; registers nothing yet. False when out of memory, or it is
- * no socket (`fd` was closed): the generation must be refused, for nobody would accept from it. */
+/* Takes over a socket that came in a SOCKETS message; registers nothing yet. False when out of memory, or it
+ * is no socket (`fd` was closed): the generation must be refused, for nobody would accept from it. */
 bool accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation);
 
 /* Registers exactly the sockets that this worker must accept from now. */

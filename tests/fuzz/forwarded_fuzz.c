@@ -28,7 +28,8 @@ static void add(struct lines *lines, enum header_id id, struct str value)
 		return;
 	memcpy(lines->text + lines->len, value.at, value.len);
 	lines->headers[lines->count++] = (struct header){
-		.id = id, .value = { (uint32_t)lines->len, (uint32_t)value.len },
+		.id = id,
+		.value = { (uint32_t)lines->len, (uint32_t)value.len },
 	};
 	lines->len += value.len;
 }
@@ -47,12 +48,13 @@ static void extend(struct lines *lines, enum header_id id, const char *more)
 	add(lines, id, (struct str){ text, (size_t)len });
 }
 
-static bool read_lines(const struct lines *lines, enum forwarded_header header, const struct networks *networks,
-		       struct forwarded *found)
+static bool read_lines(const struct lines *lines, enum forwarded_header header,
+		       const struct networks *networks, struct forwarded *found)
 {
 	struct request request = { .headers = (struct header *)lines->headers, .header_count = lines->count };
 
-	*found = (struct forwarded){ .client.v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a090909) } };
+	*found = (struct forwarded){ .client.v4 = { .sin_family = AF_INET,
+						    .sin_addr.s_addr = htonl(0x0a090909) } };
 	return forwarded_read(&request, lines->text, header, networks, found);
 }
 

@@ -1,5 +1,5 @@
-/* proxy_fuzz.c - the header of the PROXY protocol: the same for every split of its bytes, within its bound, and
- * written again it says the same.
+/* proxy_fuzz.c - the header of the PROXY protocol: the same for every split of its bytes, within its bound,
+ * and written again it says the same.
  *
  * Input: the first bytes of a connection. */
 #include "fuzz.h"
@@ -57,9 +57,11 @@ static void check_again(const union peer *source)
 	struct proxy_header again = { 0 };
 	size_t len;
 
-	inet_ntop(source->family, v4 ? (const void *)&source->v4.sin_addr : (const void *)&source->v6.sin6_addr,
-		  host, sizeof(host));
-	len = (size_t)snprintf(text, sizeof(text), "PROXY TCP%c %s %s %u 80\r\nGET", v4 ? '4' : '6', host, host, port);
+	inet_ntop(source->family,
+		  v4 ? (const void *)&source->v4.sin_addr : (const void *)&source->v6.sin6_addr, host,
+		  sizeof(host));
+	len = (size_t)snprintf(text, sizeof(text), "PROXY TCP%c %s %s %u 80\r\nGET", v4 ? '4' : '6', host,
+			       host, port);
 	FUZZ_CHECK(parse_copy(text, len, &again) == PROXY_DONE);
 	FUZZ_CHECK(again.len == len - 3 && again.has_source && same_peer(&again.source, source));
 }

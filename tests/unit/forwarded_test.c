@@ -37,7 +37,8 @@ static const char *found_in(const char *lines, enum forwarded_header header)
 
 	snprintf(head, sizeof(head), "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", lines);
 	parse_begin(&parse, &request);
-	ck_assert_int_eq(parse_head(&parse, &request, &limits, head, strlen(head), &arena, &status), PARSE_DONE);
+	ck_assert_int_eq(parse_head(&parse, &request, &limits, head, strlen(head), &arena, &status),
+			 PARSE_DONE);
 	found.client.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a090909) };
 	good = forwarded_read(&request, head, header, &from, &found);
 	arena_free(&arena);

@@ -36,8 +36,13 @@ static enum doing idle(const struct conn *conn)
 }
 
 static const struct protocol protocol_silent = {
-	.name = "silent", .open = nothing, .ready = wait_for_ever, .timeout = wait_for_ever,
-	.adopt = wait_for_ever, .close = nothing, .doing = idle,
+	.name = "silent",
+	.open = nothing,
+	.ready = wait_for_ever,
+	.timeout = wait_for_ever,
+	.adopt = wait_for_ever,
+	.close = nothing,
+	.doing = idle,
 };
 
 static int listening_socket(char text[ADDR_TEXT_BYTES])
@@ -54,8 +59,8 @@ static int listening_socket(char text[ADDR_TEXT_BYTES])
 }
 
 /* A generation that listens on these addresses (NULL: the end), with keep_alive of so many seconds each. */
-static struct generation *generation_of(uint64_t number, const char *first, unsigned first_s, const char *second,
-					unsigned second_s)
+static struct generation *generation_of(uint64_t number, const char *first, unsigned first_s,
+					const char *second, unsigned second_s)
 {
 	const char *texts[] = { first, second };
 	unsigned seconds[] = { first_s, second_s };
@@ -89,7 +94,8 @@ static unsigned generations_alive(void)
 {
 	unsigned count = 0;
 
-	for (const struct list *link = worker.generations.next; link != &worker.generations; link = link->next)
+	for (const struct list *link = worker.generations.next; link != &worker.generations;
+	     link = link->next)
 		count++;
 	return count;
 }
