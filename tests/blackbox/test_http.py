@@ -6,6 +6,7 @@ import re
 import select
 import shutil
 import socket
+import time
 import unittest
 
 import drover
@@ -769,6 +770,29 @@ class Timeouts(Http):
         self.assertTrue(poll.poll(drover.DEADLINE * 1000))
 
 
+class Readers(Http):
+    RATE = 400000       # bytes a second
+    SECONDS = 1.5       # too short for a third of the server's socket buffer, which is when it says that it has room
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Drover({"accept": cls.accept, "timeouts": {"send": "500ms"}})
+        cls.addClassCleanup(cls.server.close)
+
+    def test_a_client_that_reads_slowly_is_not_cut(self):
+        """What it takes counts, not what the socket's buffer takes."""
+        self.server.write("large", pattern(LARGE))
+        client = self.client()
+        client.send(client.head("/large"))
+        began, got = time.monotonic(), 0
+        while time.monotonic() - began < self.SECONDS:
+            while got < (time.monotonic() - began) * self.RATE:
+                part = client.socket.recv(4096)
+                self.assertTrue(part)
+                got += len(part)
+            select.select([], [], [], 0.01)
+
+
 class Sites(Http):
     @classmethod
     def setUpClass(cls):
@@ -892,7 +916,7 @@ def in_every_mode(module, *bases):
             module[name] = type(name, (base, unittest.TestCase), {"accept": mode, "__module__": base.__module__})
 
 
-in_every_mode(globals(), Files, Beneath, Conditional, Requests, Bodies, Connections, Timeouts, Sites, Listeners)
+in_every_mode(globals(), Files, Beneath, Conditional, Requests, Bodies, Connections, Timeouts, Readers, Sites, Listeners)
 
 if __name__ == "__main__":
     unittest.main()
