@@ -63,6 +63,7 @@ class Row:
         self.method = method or first_method(send)
         self.version = version or first_version(send)
         self.interim, self.model, self.run = interim, model, run
+        self.cuts = ()  # where the bytes are cut into pieces
 
 
 def default_after(statuses):
@@ -182,7 +183,11 @@ def see_after(connection, row, answer, wrong):
 def run_single(lab, row):
     wrong = []
     with lab.connect(row.listener, row.source) as connection:
-        connection.send(row.send + (PROBE if row.probe and not row.half_close else b""))
+        begin = 0
+        for cut in row.cuts:
+            connection.send(row.send[begin:cut])
+            begin = cut
+        connection.send(row.send[begin:] + (PROBE if row.probe and not row.half_close else b""))
         if row.half_close:
             connection.end()
         if row.status == (0,):
@@ -265,6 +270,7 @@ def run_rows(lab, rows):
 def run_classes(lab, classes, mode, verbose=False, out=print):
     """Runs {class: rows}; prints the failing rows and a line per class; returns (passed, failed)."""
     passed = failed = 0
+    workers = lab.workers()
     for name, rows in classes.items():
         if not rows:
             continue
@@ -279,4 +285,7 @@ def run_classes(lab, classes, mode, verbose=False, out=print):
             if verbose:
                 out("       sent %r" % row.send)
         out("%-9s %-14s %5d rows %5d failed %6.2f s" % (mode, name, len(rows), len(bad), time.monotonic() - began))
+    if lab.workers() != workers:
+        out("FAILED %s: a worker died: %r, now %r" % (mode, workers, lab.workers()))
+        failed += 1
     return passed, failed

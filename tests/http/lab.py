@@ -89,6 +89,13 @@ FILES = {
     "spa/index.html": b"<p>spa\n",
     "spa/app.js": b"app\n",
     "spa/real/f.txt": b"real\n",
+    "odd/index.html/x": b"",
+    "odd/a.txt": b"odd a",
+    "odd/b.txt": b"odd b",
+    "odd/b.txt.gz": b"unreadable",
+    "odd/up/f.txt": b"x",
+    "odd/doors/f.txt": b"x",
+    "odd/closed/index.html": b"hidden",
     "idx/second.html": b"<p>second\n",
     "listed/a.txt": b"a\n",
     "listed/b & <c>.txt": b"b\n",
@@ -121,6 +128,10 @@ LINKS = {
     "link-updown.txt": "dir/../ten.txt",
     "link-hidden.txt": ".hidden",
     "dir/link-up.txt": "../ten.txt",
+    "odd/up/index.html": "../../../outside/secret.txt",
+    "odd/a.txt.br": "/etc/passwd",
+    "link-self": ".",
+    "link-root": "ROOT",
     "neg/linked.txt": "none.txt",
     "neg/linked.txt.gz": "../../outside/secret.txt",
     "listed/link-out": "../../outside/secret.txt",
@@ -219,7 +230,11 @@ class Lab:
         os.chmod(os.path.join(root, "fifo"), 0o666)
         with socket.socket(socket.AF_UNIX) as door:
             door.bind(os.path.join(root, "socket"))
-        os.chmod(os.path.join(root, "secret.txt"), 0)
+        for name in ("secret.txt", "odd/closed/index.html", "odd/b.txt.gz"):
+            os.chmod(os.path.join(root, name), 0)
+        for name in ("odd/doors/index.html", "odd/a.txt.gz"):
+            os.mkfifo(os.path.join(root, name))
+            os.chmod(os.path.join(root, name), 0o666)
         os.mkdir(os.path.join(root, "closed"))
         self.write("closed/f.txt", b"closed\n")
         os.utime(os.path.join(root, "neg/old.txt.gz"), (TIME - 86400, TIME - 86400))
@@ -382,6 +397,9 @@ class Lab:
             answer = connection.answer(method)
         assert not answer.problems, answer.problems
         return answer
+
+    def workers(self):
+        return [server.workers() for server in [self.server] + self.others]
 
     def close(self):
         for server in self.others + [self.server]:

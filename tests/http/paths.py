@@ -131,6 +131,16 @@ ROWS = [
     row("a name of 3000 bytes", "files", get("/" + "n" * 3000), (404, 414)), row("a path of 1000 segments", "files", get("/x" * 1000), (404, 414)),
     row("a path of 3000 bytes that exists nowhere", "files", get("/" + ("y" * 200 + "/") * 15), (404, 414)),
 
+    row("an index that is a directory", "files", get("/odd/"), GONE), row("an index that is a FIFO", "files", get("/odd/doors/"), GONE),
+    row("an index that leads outside", "files", get("/odd/up/"), GONE, body=lambda body: b"secret" not in body), row("an index that cannot be read", "files", get("/odd/closed/"), GONE),
+    row("siblings that are a FIFO and a link outside", "files", get("/odd/a.txt", "Accept-Encoding: gzip, br"), 200, body=b"odd a", fields={"content-encoding": None}),
+    row("a sibling that cannot be read", "files", get("/odd/b.txt", "Accept-Encoding: gzip"), 200, body=b"odd b", fields={"content-encoding": None}),
+    ok("/link-self/probe.txt", b"probe\n", "symlinks"), ok("/link-self/link-self/link-self/ten.txt", b"0123456789", "symlinks"), ok("/link-root/ten.txt", b"0123456789", "symlinks"),
+    row("a link to itself, 60 deep", "symlinks", get("/link-self" * 60 + "/ten.txt"), (200, 403, 404)), no("/link-self/link-out.txt", GONE, "symlinks"), no("/link-root/.hidden", GONE, "dotfiles"),
+    *[no(target, (400, 403, 404), "files") for target in (
+        "/probe.txt.", "/probe.txt%20", "/probe.txt::$DATA", "/probe.txt;x", "/probe.txt%2e", "/PROBE~1.TXT", "/probe.txt~", "/.probe.txt.swp", "/probe.txt%c0%80", "/con", "/aux.txt", "/c:/windows",
+        "/%3fx", "/index.html/", "/index.html/index.html", "/dir/index.html/..%2f", "/*", "/*.txt", "/?*".replace("?", "%3f"), "/~root/", "/%7eroot/", "/proc/self/environ", "/dev/null", "/etc/passwd")],
+
     # try and alias
     ok("/spa/app.js", b"app\n", "try"), ok("/spa/", b"<p>spa\n", "try"), ok("/spa/some/route", b"<p>spa\n", "try"), ok("/spa/route.with.dots", b"<p>spa\n", "try"),
     ok("/spa/real/f.txt", b"real\n", "try"), ok("/spa/a%20b", b"<p>spa\n", "try"), ok("/spa/some/route?x=y", b"<p>spa\n", "try"),
@@ -191,7 +201,7 @@ def _(lab):
         if hidden or name.startswith(("secret", "closed")) or "\\" in name:
             continue
         answer = lab.ask(get("/" + quote(name)))
-        if name in ("young.txt", "listed/withindex/index.html") or name.startswith(("dots/", "dirs/", "listed/", "idx/", "spa/", "cached")):
+        if name in ("young.txt", "listed/withindex/index.html") or name.startswith(("dots/", "dirs/", "odd/", "listed/", "idx/", "spa/", "cached")):
             continue  # other routes answer for these
         assert (answer.status, answer.body) == (200, content), (name, answer.status, answer.fields)
 

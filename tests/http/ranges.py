@@ -142,7 +142,7 @@ ROWS += [
         check=lambda answer: None if [part[0] for part in answer.parts or ()] in ([900, 0, 500], [0, 500, 900])
         else repr(answer.parts)),
     row("several ranges with HEAD", "9110 14.2", get(TEN, "Range: bytes=0-0,5-5", method="HEAD"), 200, fields=FULL),
-    row("several ranges of a variant", "9110 14.2", get("/neg/gz.txt", "Accept-Encoding: gzip", "Range: bytes=0-0,5-5"), 206,
+    row("several ranges of a variant", "9110 14.2", get("/neg/gz.txt", "Accept-Encoding: gzip", "Range: bytes=0-0,5-5"), (200, 206),
         fields={"content-encoding": lambda value: value in (None, "gzip")}),
     row("several ranges, then another request", "9110 15.3.7.2", get(TEN, "Range: bytes=0-0,5-5") + get(TEN), 206, then=[(200, b"0123456789")]),
     row("several ranges with close", "9110 15.3.7.2", get(TEN, "Range: bytes=0-0,5-5", "Connection: close"), 206, after="close"),
