@@ -20,7 +20,7 @@ import engine  # noqa: E402
 import lab as labs  # noqa: E402
 
 MODES = ("reuseport", "shared")
-NO_CLASS = ("answer", "engine", "lab", "suite", "model")
+NO_CLASS = ("answer", "engine", "lab", "suite", "model", "requests")
 
 
 def class_names():
