@@ -13,7 +13,7 @@ FIELD = re.compile(rb"(%s):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[ \t\x21-\x7e\x80-\x
 LINE = re.compile(rb"(%s) ([^\x00-\x20\x7f]+) HTTP/(\d)\.(\d)" % TOKEN)
 EXTENSIONS = rb"(?:[ \t]*;[ \t]*%s(?:[ \t]*=[ \t]*(?:%s|%s))?)*" % (TOKEN, TOKEN, QUOTED)
 CHUNK = re.compile(rb"([0-9A-Fa-f]+)(%s)" % EXTENSIONS)
-NAME = rb"(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+"
+NAME = rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 HOST = re.compile(rb"(%s|\[[0-9A-Fa-f:.]+\])(?::(\d*))?" % NAME)
 PLAIN = re.compile(rb"(?:http://([^/?]*))?/[A-Za-z0-9._/-]*(?:\?[A-Za-z0-9=&._/-]*)?")
 METHODS = (b"GET", b"HEAD")
