@@ -29,7 +29,6 @@ Each answer is judged by answer.py in addition, whatever the row says.
     tests/http/suite.py                          both modes
     tests/http/suite.py --mode shared --class ranges
     tests/http/suite.py --row "bare LF" -v       rows whose name contains that, with the bytes
-    tests/http/suite.py --landed                 leaves out of the configuration what the daemon does not know yet
 """
 
 import concurrent.futures
@@ -43,7 +42,8 @@ PROBE = b"GET /probe.txt HTTP/1.1\r\nHost: probe.example\r\n\r\n"
 PROBE_BODY = b"probe\n"
 CLOSING = (400, 408, 414, 431, 505)
 EITHER = (413, 417, 500, 501, 503)
-THREADS = 6
+THREADS = 8
+SLOW = ("proxy", "timeouts")  # what waits begins first
 BATCH = 20
 
 
@@ -254,38 +254,40 @@ def batches(rows):
         yield chunk
 
 
-def run_rows(lab, rows):
-    """[(row, what is wrong)], in the order of the rows."""
-    def work(batch):
-        if len(batch) == 1:
-            return [run_row(lab, batch[0])]
-        return run_batch(lab, batch)
-
-    work_list = list(batches(rows))
-    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        results = list(pool.map(work, work_list))
-    return [(row, wrong) for batch, result in zip(work_list, results) for row, wrong in zip(batch, result)]
+def work(lab, batch):
+    """(what is wrong for each row, seconds)"""
+    began = time.monotonic()
+    wrong = [run_row(lab, batch[0])] if len(batch) == 1 else run_batch(lab, batch)
+    return wrong, time.monotonic() - began
 
 
 def run_classes(lab, classes, mode, verbose=False, out=print):
-    """Runs {class: rows}; prints the failing rows and a line per class; returns (passed, failed)."""
-    passed = failed = 0
+    """Runs {class: rows}; prints the failing rows and a line per class; returns (passed, failed).
+
+    All classes run at once, conversations first: some of them wait for a timeout."""
+    todo = [(name, batch) for name, rows in classes.items() for batch in batches(rows)]
+    todo.sort(key=lambda pair: (pair[1][0].run is None, pair[0] not in SLOW))
+    results = {name: [] for name in classes}
     workers = lab.workers()
-    for name, rows in classes.items():
-        if not rows:
-            continue
-        began = time.monotonic()
-        results = run_rows(lab, rows)
-        bad = [(row, wrong) for row, wrong in results if wrong]
-        passed, failed = passed + len(rows) - len(bad), failed + len(bad)
-        for row, wrong in bad:
-            out("FAILED %s/%s: %s [%s]" % (mode, name, row.name, row.rfc))
-            for text in wrong:
-                out("       " + text)
-            if verbose:
-                out("       sent %r" % row.send)
-        out("%-9s %-14s %5d rows %5d failed %6.2f s" % (mode, name, len(rows), len(bad), time.monotonic() - began))
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        for (name, batch), (wrong, seconds) in zip(todo, pool.map(lambda pair: work(lab, pair[1]), todo)):
+            results[name] += zip(batch, wrong, [seconds / len(batch)] * len(batch))
+    passed = failed = 0
+    for name, result in results.items():
+        bad = [(row, wrong) for row, wrong, _ in result if wrong]
+        passed, failed = passed + len(result) - len(bad), failed + len(bad)
+        report(mode, name, bad, verbose, out)
+        out("%-9s %-14s %5d rows %5d failed %6.2f s" % (mode, name, len(result), len(bad), sum(row[2] for row in result)))
     if lab.workers() != workers:
         out("FAILED %s: a worker died: %r, now %r" % (mode, workers, lab.workers()))
         failed += 1
     return passed, failed
+
+
+def report(mode, name, bad, verbose, out):
+    for row, wrong in bad:
+        out("FAILED %s/%s: %s [%s]" % (mode, name, row.name, row.rfc))
+        for text in wrong:
+            out("       " + text)
+        if verbose:
+            out("       sent %r" % row.send)

@@ -5,7 +5,6 @@ Every file's time is TIME, long ago, unless a row says otherwise; FILES says wha
 """
 
 import os
-import re
 import socket
 
 import answer as answers
@@ -105,7 +104,7 @@ FILES = {
     "dirs/f.txt": b"f\n",
     "errors/404.html": b"<p>my 404\n",
     "errors/5xx.html": b"<p>my 5xx\n",
-    "errors/403.html": b"<p>my 403\n",
+    "errors/missing.html": b"<p>gone when it is needed\n",
     "site-a/f": b"a", "site-b/f": b"b", "site-wild/f": b"wild", "site-deep/f": b"deep", "site-v6/f": b"v6",
     "auth/f.txt": b"for friends\n",
     "cache/a.html": b"x", "cache/a.png": b"x", "cache/a.txt": b"x",
@@ -160,7 +159,7 @@ def hashed(password, setting):
 
 
 class Lab:
-    def __init__(self, mode, landed=False):
+    def __init__(self, mode):
         self.mode = mode
         self.others = []
         self.server = drover.Drover({"accept": mode})
@@ -170,22 +169,20 @@ class Lab:
             self.make_files()
             self.listen()
             settings = self.settings()
-            self.start(self.server, {**self.server.settings, **settings}, landed)
-            self.start_others(landed)
+            self.start(self.server, {**self.server.settings, **settings})
+            self.start_others()
+            os.unlink(self.path("errors/missing.html"))
         except BaseException:
             self.close()
             raise
 
-    def start(self, server, settings, landed):
-        text = drover.render(settings)
-        if landed:
-            text = self.prune(text)
-        server.configure(text)
+    def start(self, server, settings):
+        server.configure(drover.render(settings))
         status, said = server.reload()
         if status != 0:
             raise AssertionError("reload: %s" % said)
 
-    def start_others(self, landed):
+    def start_others(self):
         """A daemon with nothing but an address and a root; and one that goes by Forwarded."""
         for name in ("bare", "forwarded"):
             server = drover.Drover({"accept": self.mode})
@@ -195,23 +192,7 @@ class Lab:
             if name == "forwarded":
                 settings["forwarded"] = {"from": ["127.77.0.0/16", "198.51.100.0/24"], "header": "forwarded"}
                 settings["sites"] = self.sites()
-            self.start(server, settings, landed)
-
-    def prune(self, text):
-        """The configuration without what the daemon says it does not know."""
-        path = self.server.config + ".pruned"
-        while True:
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
-            said = drover.run("-t", "--offline", "-c", path).stderr
-            found = re.findall(r"\.pruned:(\d+):(\d+): ([^\n]*)", said)
-            if not found:
-                return text
-            line, column, what = max(found, key=lambda place: (int(place[0]), int(place[1])))
-            at = sum(len(before) + 1 for before in text.split("\n")[:int(line) - 1]) + int(column) - 1
-            if not re.search("unknown setting|does not belong", what):
-                at = element(text, at)
-            text = cut(text, at)
+            self.start(server, settings)
 
     # the document root
 
@@ -410,54 +391,3 @@ class Lab:
 
     def __exit__(self, *_):
         self.close()
-
-
-def element(text, at):
-    """Where the list element begins that is around `at`."""
-    stack, quoted, index = [], False, 0
-    while index <= at:
-        letter = text[index]
-        if quoted:
-            index += letter == "\\"
-            quoted = letter != '"'
-        elif letter == '"':
-            quoted = True
-        elif letter in "{([":
-            stack.append(index)
-        elif letter in "})]":
-            stack.pop()
-        index += 1
-    for outer, inner in reversed(list(zip(stack, stack[1:]))):
-        if text[outer] == "(" and text[inner] == "{":
-            return inner
-    raise AssertionError("no list around %r" % text[at:at + 80])
-
-
-def cut(text, begin):
-    """Removes the setting or the list element that begins there, with what belongs to it."""
-    at, depth, quoted = begin, 0, False
-    while at < len(text):
-        letter = text[at]
-        if quoted:
-            at += letter == "\\"
-            quoted = letter != '"'
-        elif letter == '"':
-            quoted = True
-        elif letter in "{([":
-            depth += 1
-        elif letter in "})]":
-            depth -= 1
-            if depth == 0 and text[begin] == "{":
-                break
-        elif letter == ";" and depth == 0:
-            break
-        at += 1
-    end = at + 1
-    if text[begin] == "{":  # an element: with one comma
-        rest = text[end:]
-        if rest.lstrip().startswith(","):
-            end += rest.index(",") + 1
-        else:
-            before = text[:begin].rstrip()
-            begin = len(before) - 1 if before.endswith(",") else begin
-    return text[:begin] + text[end:]

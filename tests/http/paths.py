@@ -201,7 +201,7 @@ def _(lab):
         if hidden or name.startswith(("secret", "closed")) or "\\" in name:
             continue
         answer = lab.ask(get("/" + quote(name)))
-        if name in ("young.txt", "listed/withindex/index.html") or name.startswith(("dots/", "dirs/", "odd/", "listed/", "idx/", "spa/", "cached")):
+        if name in ("young.txt", "listed/withindex/index.html") or name.startswith(("dots/", "dirs/", "odd/", "errors/", "listed/", "idx/", "spa/", "cached")):
             continue  # other routes answer for these
         assert (answer.status, answer.body) == (200, content), (name, answer.status, answer.fields)
 

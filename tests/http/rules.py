@@ -118,7 +118,6 @@ def _(lab):
 @case(ROWS, "an error page that changes is read anew", "error_pages")
 def _(lab):
     import threading
-    lab.replace("errors/5xx.html", b"<p>another 5xx\n")
     lab.replace("errors/404.html", b"<p>new 404\n")
     threading.Event().wait(0.011)
     answer = lab.ask(get("/nothing-there", host="errors.example"))

@@ -33,7 +33,6 @@ def main():
     parser.add_argument("--class", action="append", dest="classes", metavar="NAME")
     parser.add_argument("--row", metavar="TEXT", default="")
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--landed", action="store_true", help="leave out settings that the daemon does not know")
     parser.add_argument("-v", action="store_true", dest="verbose")
     options = parser.parse_args()
     names = options.classes or class_names()
@@ -49,7 +48,7 @@ def main():
         return 0
     passed = failed = 0
     for mode in options.mode or MODES:
-        with labs.Lab(mode, options.landed) as lab:
+        with labs.Lab(mode) as lab:
             good, bad = engine.run_classes(lab, classes, mode, options.verbose)
         passed, failed = passed + good, failed + bad
     print("%d passed, %d failed, 0 skipped" % (passed, failed))
