@@ -32,6 +32,7 @@ Each answer is judged by answer.py in addition, whatever the row says.
 """
 
 import concurrent.futures
+import multiprocessing
 import re
 import time
 import traceback
@@ -42,8 +43,8 @@ PROBE = b"GET /probe.txt HTTP/1.1\r\nHost: probe.example\r\n\r\n"
 PROBE_BODY = b"probe\n"
 CLOSING = (400, 408, 414, 431, 505)
 EITHER = (413, 417, 500, 501, 503)
-THREADS = 8
-SLOW = ("proxy", "timeouts")  # what waits begins first
+PROCESSES, THREADS = 2, 12
+SLOW = ("freshness", "proxy", "timeouts")  # their conversations wait for something
 BATCH = 20
 
 
@@ -261,17 +262,41 @@ def work(lab, batch):
     return wrong, time.monotonic() - began
 
 
-def run_classes(lab, classes, mode, verbose=False, out=print):
-    """Runs {class: rows}; prints the failing rows and a line per class; returns (passed, failed).
+def work_on(number):
+    """In a process of its own, forked when all is there."""
+    return work(shared["lab"], shared["batches"][number])
 
-    All classes run at once, conversations first: some of them wait for a timeout."""
-    todo = [(name, batch) for name, rows in classes.items() for batch in batches(rows)]
-    todo.sort(key=lambda pair: (pair[1][0].run is None, pair[0] not in SLOW))
+
+shared = {}
+
+
+def run_batches(lab, todo, waits):
+    """The results, in order.  What waits for something is done by threads, the rest by processes: Python runs one
+    thread at a time, and threads that fight for it cost more than the work."""
+    shared.update(lab=lab, batches=todo)
+    fork = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(PROCESSES, fork) as processes, \
+            concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
+        busy = [number for number in range(len(todo)) if not waits[number]]
+        done = processes.map(work_on, busy, chunksize=8)
+        waiting = {number: threads.submit(work_on, number) for number in range(len(todo)) if waits[number]}
+        results = dict(zip(busy, done))
+        results.update((number, future.result()) for number, future in waiting.items())
+    return [results[number] for number in range(len(todo))]
+
+
+def run_classes(lab, classes, mode, verbose=False, out=print):
+    """Runs {class: rows}, all at once; prints the failing rows and a line per class; returns (passed, failed)."""
+    names, todo = [], []
+    for name, rows in classes.items():
+        for batch in batches(rows):
+            names.append(name)
+            todo.append(batch)
     results = {name: [] for name in classes}
     workers = lab.workers()
-    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        for (name, batch), (wrong, seconds) in zip(todo, pool.map(lambda pair: work(lab, pair[1]), todo)):
-            results[name] += zip(batch, wrong, [seconds / len(batch)] * len(batch))
+    waits = [name in SLOW and batch[0].run is not None for name, batch in zip(names, todo)]
+    for name, batch, (wrong, seconds) in zip(names, todo, run_batches(lab, todo, waits)):
+        results[name] += zip(batch, wrong, [seconds / len(batch)] * len(batch))
     passed = failed = 0
     for name, result in results.items():
         bad = [(row, wrong) for row, wrong, _ in result if wrong]
