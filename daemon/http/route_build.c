@@ -68,22 +68,29 @@ static bool build_networks(const struct strings *texts, const char *setting, str
 	return true;
 }
 
-/* A site's routes mostly have the same one, whose file is looked at once. */
-static bool build_auth(struct build *build, struct route *route, const struct route_config *config,
-		       const struct site_config *site, struct err *err)
+/* Where the auth.file of a route was set: there, or at its site. */
+static const char *auth_place(const struct route_config *config, const struct site_config *site)
 {
 	const struct schema *sites = setting_find(&config_schema, NULL, "sites")->of;
 	const struct schema *routes = setting_find(sites, NULL, "routes")->of;
 	const char *place = setting_origin_of(routes, config, "auth.file");
 
-	if (place == NULL)
-		place = setting_origin_of(sites, site, "auth.file");
-	if (!auth_prepare(config, site, &build->generation->arena, &build->routes->auth, err))
-		return err_add(err, "%s%ssite %s, route %s", place != NULL ? place : "",
-			       place != NULL ? ": " : "",
-			       site->hosts.count > 0 ? site->hosts.at[0] : "(default)", config->match);
-	route->auth = build->routes->auth;
-	return true;
+	return place != NULL ? place : setting_origin_of(sites, site, "auth.file");
+}
+
+/* A site's routes mostly have the same one, whose file is looked at once. */
+static bool build_auth(struct build *build, struct route *route, const struct route_config *config,
+		       const struct site_config *site, struct err *err)
+{
+	const char *place;
+
+	if (auth_prepare(config, site, &build->generation->arena, &build->routes->auth, err)) {
+		route->auth = build->routes->auth;
+		return true;
+	}
+	place = auth_place(config, site);
+	return err_add(err, "%s%ssite %s, route %s", place != NULL ? place : "", place != NULL ? ": " : "",
+		       site->hosts.count > 0 ? site->hosts.at[0] : "(default)", config->match);
 }
 
 static struct str match_of(const char *text)
