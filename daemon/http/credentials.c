@@ -26,6 +26,16 @@ static struct str after_scheme(struct str value)
 	return (struct str){ value.at + at, value.len - at };
 }
 
+/* libsodium 1.0.18 takes every byte above 0x7f for a "/". */
+static bool is_ascii(struct str text)
+{
+	unsigned char all = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		all |= (unsigned char)text.at[i];
+	return all < 0x80;
+}
+
 /* RFC 7617, 2: "The user-id and password MUST NOT contain any control characters". */
 static bool has_control(struct str text)
 {
@@ -60,7 +70,7 @@ bool credentials_parse(struct str value, struct credentials *credentials)
 	bool good;
 
 	credentials_wipe(credentials);  /* terminates both, too */
-	good = encoded.len > 0 &&
+	good = encoded.len > 0 && is_ascii(encoded) &&
 	       sodium_base642bin((unsigned char *)decoded, sizeof(decoded), encoded.at, encoded.len, NULL,
 				 &len, NULL, sodium_base64_VARIANT_ORIGINAL) == 0 &&
 	       split((struct str){ decoded, len }, credentials);

@@ -63,6 +63,24 @@ START_TEST(a_value_is_read_or_refused)
 }
 END_TEST
 
+START_TEST(base64_has_64_digits)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char value[] = "Basic YTpi?GJi";
+	struct credentials credentials;
+	unsigned good = 0;
+
+	for (unsigned byte = 0; byte < 256; byte++) {
+		value[10] = (char)byte;
+		if (!credentials_parse((struct str){ value, sizeof(value) - 1 }, &credentials))
+			continue;
+		ck_assert_ptr_nonnull(memchr(digits, (int)byte, 64));
+		good++;
+	}
+	ck_assert_uint_eq(good, 64 - 8);        /* without those that make a control character */
+}
+END_TEST
+
 static char *base64(const char *text, char *out)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -700,6 +718,7 @@ int main(void)
 
 	suite_add_tcase(suite, pure);
 	tcase_add_loop_test(pure, a_value_is_read_or_refused, 0, sizeof(values) / sizeof(values[0]));
+	tcase_add_test(pure, base64_has_64_digits);
 	tcase_add_test(pure, both_parts_have_a_bound);
 	tcase_add_test(pure, what_was_wiped_is_gone);
 	tcase_add_loop_test(pure, a_line_says_who_or_what_is_wrong, 0, sizeof(lines) / sizeof(lines[0]));
