@@ -56,7 +56,7 @@ TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(wildcard daemon/*.c daemon/*/
 
 .PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs
 .PHONY: bench fuzz fuzz-programs tidy
-.PHONY: fault fault-build soak
+.PHONY: fault fault-build soak clients differential
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -71,6 +71,8 @@ help:
 	@echo "make loss     the full loss table: what clients lose while the operator works"
 	@echo "make soak     1,000 reloads with 10,000 idle connections, then 10,000 slow clients beside normal ones:"
 	@echo "              nothing may grow, nobody may notice"
+	@echo "make clients  real clients: curl, wget, aria2, zsync, Chromium (tests/tools/deps clients)"
+	@echo "make differential  the same requests to drover and to nginx, and why they differ"
 	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
 	@echo "make bench    server CPU per request, beside other servers and a floor; about 5 minutes, wants root"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
@@ -166,6 +168,13 @@ loss: all
 soak: all
 	tests/loss/reloads.py
 	tests/loss/slow.py
+
+# what they need is not in `make deps`: tests/tools/deps clients
+clients: all
+	tests/clients/clients.py $(CLIENTS)
+
+differential: all
+	tests/differential/differential.py $(ROWS)
 
 SANITIZE := CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 	    HARDENING=-fPIE
