@@ -10,8 +10,6 @@
 #define END_OF_HEAD "\r\n\r\n"
 #define END_OF_ALL "--\r\n"
 
-enum { CRLF_BYTES = 2 };
-
 struct str multipart_content_range(struct range range, uint64_t length, struct arena *arena)
 {
 	return str_of(arena_printf(arena, "bytes %llu-%llu/%llu", (unsigned long long)range.first,
@@ -19,9 +17,9 @@ struct str multipart_content_range(struct range range, uint64_t length, struct a
 				   (unsigned long long)length));
 }
 
-/* The line end in front of a boundary belongs to it; in front of the first there is nothing to end. */
-struct str multipart_head(const struct multipart *multipart, struct range range, bool first,
-			  struct arena *arena)
+/* The line end in front of a boundary belongs to it. In front of the first there is nothing to end (but an empty
+ * preamble), and it is there all the same, as from other servers: zsync 0.6.2 finds no boundary without it. */
+struct str multipart_head(const struct multipart *multipart, struct range range, struct arena *arena)
 {
 	const char *text = arena_printf(
 		arena, DELIMITER "%.*s" TYPE "%.*s" RANGE "%llu-%llu/%llu" END_OF_HEAD,
@@ -29,7 +27,7 @@ struct str multipart_head(const struct multipart *multipart, struct range range,
 		multipart->type.at, (unsigned long long)range.first,
 		(unsigned long long)(range.first + range.len - 1), (unsigned long long)multipart->length);
 
-	return str_of(text != NULL && first ? text + CRLF_BYTES : text);
+	return str_of(text);
 }
 
 struct str multipart_tail(const struct multipart *multipart, struct arena *arena)
@@ -51,7 +49,7 @@ uint64_t multipart_length(const struct multipart *multipart, const struct ranges
 {
 	uint64_t fixed = strlen(DELIMITER TYPE RANGE "-/" END_OF_HEAD) + multipart->boundary.len +
 			 multipart->type.len + digits_of(multipart->length);
-	uint64_t length = strlen(DELIMITER END_OF_ALL) + multipart->boundary.len - CRLF_BYTES;
+	uint64_t length = strlen(DELIMITER END_OF_ALL) + multipart->boundary.len;
 
 	for (unsigned i = 0; i < ranges->count; i++) {
 		struct range range = ranges->at[i];

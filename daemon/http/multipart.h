@@ -16,10 +16,8 @@ struct multipart {
 /* "bytes 0-499/1234", in the arena; absent when out of memory. */
 struct str multipart_content_range(struct range range, uint64_t length, struct arena *arena);
 
-/* What stands in front of the bytes of one of the ranges; `first`: it is the first one.  Absent when out of
- * memory. */
-struct str multipart_head(const struct multipart *multipart, struct range range, bool first,
-			  struct arena *arena);
+/* What stands in front of the bytes of one of the ranges; absent when out of memory. */
+struct str multipart_head(const struct multipart *multipart, struct range range, struct arena *arena);
 
 /* What stands behind the last one; absent when out of memory. */
 struct str multipart_tail(const struct multipart *multipart, struct arena *arena);

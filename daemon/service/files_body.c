@@ -26,7 +26,7 @@ struct pieces {
 	struct range range;             /* and then: what is left of this range */
 	const struct range *next;
 	unsigned left;                  /* how many there are at `next` */
-	bool first, tail_done;
+	bool tail_done;
 	bool doubted;                   /* see enum files_care */
 };
 
@@ -159,9 +159,6 @@ enum files_body files_body_small(struct exchange *exchange, struct file *file, s
 /* Prepares what follows a range that is done; false when out of memory. */
 static bool next_part(struct pieces *pieces, struct arena *arena)
 {
-	bool first = pieces->first;
-
-	pieces->first = false;
 	if (pieces->left == 0) {
 		pieces->tail_done = true;
 		pieces->text = multipart_tail(&pieces->multipart, arena);
@@ -171,7 +168,7 @@ static bool next_part(struct pieces *pieces, struct arena *arena)
 	pieces->left--;
 	if (pieces->multipart.boundary.at == NULL)
 		return true;
-	pieces->text = multipart_head(&pieces->multipart, pieces->range, first, arena);
+	pieces->text = multipart_head(&pieces->multipart, pieces->range, arena);
 	return pieces->text.at != NULL;
 }
 
@@ -285,7 +282,6 @@ enum files_body files_body_parts(struct exchange *exchange, struct file *file, c
 	pieces->multipart = *multipart;
 	pieces->next = copy;
 	pieces->left = ranges->count;
-	pieces->first = true;
 	exchange->response.body = BODY_STREAM;
 	exchange->response.pull = pull;
 	return FILES_BODY_DONE;

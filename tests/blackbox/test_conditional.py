@@ -59,9 +59,9 @@ class Case(Http):
         kind = response.header("content-type")
         self.assertRegex(kind, r"^multipart/byteranges; boundary=[0-9A-Za-z]+$")
         boundary = b"--" + kind.partition("boundary=")[2].encode()
-        self.assertTrue(response.body.startswith(boundary + b"\r\n"))
+        self.assertTrue(response.body.startswith(b"\r\n" + boundary + b"\r\n"))
         self.assertTrue(response.body.endswith(b"\r\n" + boundary + b"--\r\n"))
-        pieces = (b"\r\n" + response.body).split(b"\r\n" + boundary)[1:-1]
+        pieces = response.body.split(b"\r\n" + boundary)[1:-1]
         found = []
         for piece in pieces:
             head, _, body = piece.partition(b"\r\n\r\n")
