@@ -45,6 +45,15 @@ static bool check_match(const char *text, struct err *err)
 {
 	if (text[0] != '/')
 		return err_set(err, "\"%s\" must begin with \"/\"", text);
+	for (const char *slash = text; slash != NULL; slash = strchr(slash + 1, '/')) {
+		size_t len = strcspn(slash + 1, "/"), dots = strspn(slash + 1, ".");
+
+		if ((len == 0 && slash[1] != '\0') || (len > 0 && len <= 2 && dots == len))
+			return err_set(err,
+				       "\"%s\" is never the path of a request, which has no empty, \".\" and"
+				       " \"..\" segments any more",
+				       text);
+	}
 	return true;
 }
 

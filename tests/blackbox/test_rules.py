@@ -386,6 +386,8 @@ class Routes(Rules, unittest.TestCase):
     def test_what_is_refused(self):
         self.check_refused('{ match = "/a"; exact = true; respond = { }; }, { match = "/a"; exact = true; respond = { }; }',
                            "bad.conf:1:", "already")
+        for match in ("//", "/a//b", "/./a", "/a/..", "/..", "/a/."):
+            self.check_refused('{ match = "%s"; respond = { }; }' % match, "bad.conf:1:", "never the path")
         self.check_refused('{ match = "/"; respond = { }; deny = [ ]; }', "bad.conf:1:", "deny is empty")
         self.check_refused('{ match = "/"; respond = { }; deny = [ "10.0.0.1/8" ]; }', "bad.conf:1:", "deny")
 
