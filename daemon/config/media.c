@@ -231,10 +231,14 @@ static void know(struct media_file *file, const struct config *config)
 bool media_parse(const char *path, struct str text, struct config *config, struct arena *arena,
 		 struct problems *problems)
 {
-	struct media_file file = { .path = path, .schema = setting_find(&config_schema, "mime", "types")->of,
+	char *name = arena_copy(arena, str_of(path));
+	struct media_file file = { .path = name, .schema = setting_find(&config_schema, "mime", "types")->of,
 				   .arena = arena, .problems = problems, .items = config->mime_types,
 				   .room = config->mime_types.count };
 
+	if (name == NULL)
+		return problems_add(problems, "mime.file: out of memory"), false;
+	problems_blank(name);           /* it becomes a comment in the canonical text */
 	know(&file, config);
 	while (text.len > 0 && !file.failed) {
 		const char *end = memchr(text.at, '\n', text.len);
@@ -266,8 +270,7 @@ static char *read_file(const char *path, size_t *len, struct err *err)
 
 bool media_read(struct config *config, struct arena *arena, struct problems *problems)
 {
-	const char *origin = config_origin(config, "mime.file");
-	struct err err;
+	struct err err, problem;
 	size_t len;
 	char *text;
 	bool good;
@@ -276,7 +279,9 @@ bool media_read(struct config *config, struct arena *arena, struct problems *pro
 		return true;
 	text = read_file(config->mime_file, &len, &err);
 	if (text == NULL) {
-		problems_add(problems, "%s: mime.file %s: %s", origin, config->mime_file, err.text);
+		err_set(&problem, "mime.file %s: %s", config->mime_file, err.text);
+		problems_blank(problem.text);
+		problems_add(problems, "%s: %s", config_origin(config, "mime.file"), problem.text);
 		return false;
 	}
 	good = media_parse(config->mime_file, (struct str){ text, len }, config, arena, problems);

@@ -51,15 +51,23 @@ static const char *path_below(const struct exchange *exchange, const struct file
 	return path + strspn(path, "/");
 }
 
+/* True for the match's own path; that of "/" ends with its slash. */
+static bool is_match(const struct exchange *exchange)
+{
+	size_t len = exchange->route->match.len;
+
+	return exchange->path.len == (len > 0 ? len : 1);
+}
+
 /* An alias may be a file, for the path of the match alone: its directory is the root then.  How it gets there
  * is the operator's business. */
-static unsigned locate_file(const char *alias, struct files_place *place)
+static unsigned locate_file(const struct exchange *exchange, const char *alias, struct files_place *place)
 {
 	const char *slash = strrchr(alias, '/');
 	char directory[PATH_MAX];
 	size_t len = slash != NULL ? (size_t)(slash - alias) : 0;
 
-	if (slash == NULL || len >= sizeof(directory) || place->path[0] != '\0' || place->directory)
+	if (slash == NULL || len >= sizeof(directory) || !is_match(exchange))
 		return 404;
 	memcpy(directory, alias, len);
 	memcpy(directory + len, "/", 2);
@@ -67,6 +75,7 @@ static unsigned locate_file(const char *alias, struct files_place *place)
 	if (place->root < 0)
 		return status_of(errno);
 	place->path = slash + 1;
+	place->directory = false;
 	place->policy = BENEATH_ALL;
 	return 0;
 }
@@ -82,7 +91,8 @@ unsigned files_locate(const struct exchange *exchange, const struct files_settin
 	place->root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (place->root >= 0)
 		return 0;
-	return errno == ENOTDIR && settings->alias != NULL ? locate_file(root, place) : status_of(errno);
+	return errno == ENOTDIR && settings->alias != NULL ? locate_file(exchange, root, place)
+								     : status_of(errno);
 }
 
 /* ---- which ------------------------------------------------------------------------------------------ */

@@ -74,6 +74,12 @@ class Places(Tree):
         for target in ("/favicon.ico/", "/favicon.ico/x", "/favicon.ico/../favicon.icon"):
             self.assert_answers(target, 404)
 
+    def test_an_alias_of_everything_is_a_file_for_the_top_alone(self):
+        with Drover({"accept": self.accept, "sites": [{"routes": [
+                {"match": "/", "files": {"alias": self.other + "/icon.ico"}}]}]}) as server:
+            self.assertEqual(server.get("/").body, b"icon")
+            self.assertEqual(server.get("/x").status, 404)
+
     def test_an_alias_is_replaced_by_a_rename(self):
         for text in ("new 1", "new 2"):
             self.put("icon.new", text)

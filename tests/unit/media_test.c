@@ -128,6 +128,22 @@ START_TEST(a_nul_is_refused)
 }
 END_TEST
 
+/* The place of a type is printed behind it, as a comment. */
+START_TEST(a_path_adds_no_lines)
+{
+	const struct schema *schema = setting_find(&config_schema, "mime", "types")->of;
+
+	ck_assert(media_parse("a\nb", str_of("a/b x"), config, &arena, &problems));
+	ck_assert_str_eq(setting_origin_of(schema, config_mime(config, 0), "type"), "a?b:1:1");
+	ck_assert(!media_parse("a\nb", str_of("a"), config, &arena, &problems));
+	ck_assert_ptr_nonnull(strstr(problems.text, "a?b:1:1: "));
+	problems_release(&problems);
+	config->mime_file = "/none\n";
+	ck_assert(!media_read(config, &arena, &problems));
+	ck_assert_ptr_nonnull(strstr(problems.text, "/none?: No such file"));
+}
+END_TEST
+
 START_TEST(there_is_an_end_to_extensions)
 {
 	char *text = NULL;
@@ -231,6 +247,7 @@ int main(void)
 	tcase_add_test(tests, an_extension_is_what_is_behind_a_dot);
 	LOOP(tests, a_file_gives_its_types, files);
 	tcase_add_test(tests, a_nul_is_refused);
+	tcase_add_test(tests, a_path_adds_no_lines);
 	tcase_add_test(tests, there_is_an_end_to_extensions);
 	tcase_add_test(tests, what_the_configuration_says_goes_before_a_file);
 	tcase_add_test(tests, a_file_that_is_none_is_refused);
