@@ -5,10 +5,10 @@
  * where the next request would begin.
  *
  * A line is read twice: scan_line looks for its end and at nothing but which bytes are allowed and how many;
- * the functions above it see whole lines only.  What needs all fields is checked at the empty line, in the
- * order of `checks`. */
+ * the functions above it see whole lines only.  What needs all fields is checked at the empty line (fields.h). */
 #include "parse.h"
 
+#include "fields.h"
 #include "target.h"
 
 enum {
@@ -102,7 +102,7 @@ static bool consists_of(struct str text, const bool allowed[256])
 	return true;
 }
 
-static bool is_token(struct str text)
+bool parse_is_token(struct str text)
 {
 	return text.len > 0 && consists_of(text, token_bytes);
 }
@@ -258,7 +258,7 @@ static unsigned take_request_line(const struct head *head, struct span line)
 	unsigned status;
 
 	if (!take_word(head, &line, &method) || !take_word(head, &line, &target) ||
-	    !is_token(text_of(head, method)))
+	    !parse_is_token(text_of(head, method)))
 		return 400;
 	request->method = method_of(text_of(head, method));
 	request->method_name = method;
@@ -315,7 +315,7 @@ static unsigned take_field_line(const struct head *head, struct span line)
 	if (colon == NULL)
 		return 400;
 	name.len = (size_t)(colon - text.at);
-	if (!is_token(name))
+	if (!parse_is_token(name))
 		return 400;
 	if (!grow_headers(head))
 		return 500;
@@ -326,175 +326,6 @@ static unsigned take_field_line(const struct head *head, struct span line)
 		.id = header_id_of(name),
 	};
 	return 0;
-}
-
-/* --- what needs all fields --- */
-
-static bool has_field(const struct request *request, enum header_id id)
-{
-	struct header header;
-	unsigned index = 0;
-
-	return request_next(request, id, &index, &header);
-}
-
-/* True when `token` is a whole element of one of the fields with this id. */
-static bool lists(const struct head *head, enum header_id id, const char *token)
-{
-	struct header header;
-	unsigned index = 0;
-
-	while (request_next(head->request, id, &index, &header)) {
-		struct str rest = text_of(head, header.value), element;
-
-		while (str_next_element(&rest, &element))
-			if (str_equal_nocase(element, str_of(token)))
-				return true;
-	}
-	return false;
-}
-
-/* RFC 9112, 3.2.  An empty Host is that of a target without an authority; the target's own wins (3.2.2), but
- * does not excuse a Host that is wrong. */
-static unsigned check_host(const struct head *head)
-{
-	struct request *request = head->request;
-	struct header header, second;
-	unsigned index = 0;
-
-	if (!request_next(request, HEADER_HOST, &index, &header))
-		return request->minor == 0 ? 0 : 400;
-	if (request_next(request, HEADER_HOST, &index, &second))
-		return 400;
-	if (header.value.len > 0 && !is_authority(text_of(head, header.value)))
-		return 400;
-	if (request->authority.len == 0)
-		request->authority = header.value;
-	return 0;
-}
-
-/* What Transfer-Encoding says. */
-struct codings {
-	unsigned chunked;               /* how often */
-	unsigned registered, unknown;
-	bool chunked_last, malformed;
-};
-
-/* Parameters belong to a coding; "chunked" has none, and what comes with some is not that (RFC 9112, 7.1). */
-static void count_coding(struct codings *codings, struct str element)
-{
-	static const char *const names[] = {
-		"gzip", "x-gzip", "deflate", "compress", "x-compress", "identity"
-	};
-	const char *mark = memchr(element.at, ';', element.len);
-	struct str name = str_trim(
-		(struct str){ element.at, mark != NULL ? (size_t)(mark - element.at) : element.len });
-	bool registered = false;
-
-	codings->chunked_last = mark == NULL && str_equal_nocase(name, str_of("chunked"));
-	if (codings->chunked_last) {
-		codings->chunked++;
-		return;
-	}
-	codings->malformed |= !is_token(name) || str_equal_nocase(name, str_of("chunked"));
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		registered |= str_equal_nocase(name, str_of(names[i]));
-	codings->registered += registered ? 1 : 0;
-	codings->unknown += registered ? 0 : 1;
-}
-
-/* "chunked" must come once and last, or the body's end cannot be known: 400 (RFC 9112, 6.1 and 6.3). No other
- * coding is supported: 501, also where one that nobody has registered stands alone, for it might have said
- * where the body ends. */
-static unsigned check_codings(const struct head *head)
-{
-	struct codings codings = { 0 };
-	struct header header;
-	unsigned index = 0;
-
-	while (request_next(head->request, HEADER_TRANSFER_ENCODING, &index, &header)) {
-		struct str rest = text_of(head, header.value), coding;
-
-		while (str_next_element(&rest, &coding))
-			count_coding(&codings, coding);
-	}
-	if (codings.malformed || codings.chunked > 1)
-		return 400;
-	if (codings.chunked == 1 && codings.chunked_last)
-		return codings.registered + codings.unknown > 0 ? 501 : 0;
-	return codings.chunked == 0 && codings.registered == 0 && codings.unknown > 0 ? 501 : 400;
-}
-
-/* RFC 9112, 6.2 lets a recipient repair several equal lengths; nobody honest sends them. */
-static unsigned check_length(const struct head *head)
-{
-	struct header header;
-	unsigned index = 0;
-	uint64_t length = 0;
-
-	if (!request_next(head->request, HEADER_CONTENT_LENGTH, &index, &header))
-		return 0;
-	if (!str_to_u64(text_of(head, header.value), &length) || length > INT64_MAX)
-		return 400;
-	head->request->has_body = length > 0;
-	head->request->body_bytes = length;
-	return request_next(head->request, HEADER_CONTENT_LENGTH, &index, &header) ? 400 : 0;
-}
-
-/* Both fields at once, or chunked from a client that cannot know it, is how requests are smuggled (RFC 9112,
- * 6.1). */
-static unsigned check_framing(const struct head *head)
-{
-	struct request *request = head->request;
-
-	if (!has_field(request, HEADER_TRANSFER_ENCODING))
-		return check_length(head);
-	if (request->minor == 0 || has_field(request, HEADER_CONTENT_LENGTH))
-		return 400;
-	request->has_body = request->chunked = true;
-	return check_codings(head);
-}
-
-/* RFC 9112, 9.3. */
-static unsigned check_connection(const struct head *head)
-{
-	struct request *request = head->request;
-
-	request->keep_alive = !lists(head, HEADER_CONNECTION, "close") &&
-			      (request->minor == 1 || lists(head, HEADER_CONNECTION, "keep-alive"));
-	return 0;
-}
-
-/* RFC 9110, 10.1.1: from an HTTP/1.0 client it must be ignored; what else one may expect is not known. */
-static unsigned check_expect(const struct head *head)
-{
-	struct request *request = head->request;
-	struct header header;
-	unsigned index = 0;
-
-	while (request->minor > 0 && request_next(request, HEADER_EXPECT, &index, &header)) {
-		struct str rest = text_of(head, header.value), element;
-
-		while (str_next_element(&rest, &element)) {
-			if (str_equal_nocase(element, str_of("100-continue")))
-				request->expects_continue = true;
-			else
-				request->expects_other = true;
-		}
-	}
-	return 0;
-}
-
-static unsigned check_fields(const struct head *head)
-{
-	static unsigned (*const checks[])(const struct head *head) = {
-		check_host, check_framing, check_connection, check_expect,
-	};
-	unsigned status = 0;
-
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && status == 0; i++)
-		status = checks[i](head);
-	return status;
 }
 
 /* --- lines (RFC 9112, 2.2) --- */
@@ -585,7 +416,7 @@ static unsigned take_line(const struct head *head, bool *last)
 	parse->line = parse->scanned;
 	if (parse->headers_at != 0) {
 		*last = line.len == 0;
-		return *last ? check_fields(head) : take_field_line(head, line);
+		return *last ? fields_check(head->request, head->bytes) : take_field_line(head, line);
 	}
 	if (line.len == 0)                      /* all lines so far were empty */
 		return line.at < EMPTY_LINES * CRLF_BYTES ? 0 : 400;

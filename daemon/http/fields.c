@@ -1,0 +1,196 @@
+/* fields.c - what the fields of a request say about its host, its body, its connection and what it expects.
+ *
+ * Pure. Called by parse.c at the end of a head. Fails with the status to answer; the first check that fails
+ * decides. */
+#include "fields.h"
+
+#include "parse.h"
+#include "target.h"
+
+struct message {
+	struct request *request;
+	const char *head;
+};
+
+static struct str text_of(const struct message *message, struct span span)
+{
+	return span_str(span, message->head);
+}
+
+static bool is_authority(struct str text)
+{
+	char host[TARGET_HOST_BYTES];
+
+	return target_host(text, host, sizeof(host));
+}
+
+static bool has_field(const struct request *request, enum header_id id)
+{
+	struct header header;
+	unsigned index = 0;
+
+	return request_next(request, id, &index, &header);
+}
+
+/* True when `token` is a whole element of one of the fields with this id. */
+static bool lists(const struct message *message, enum header_id id, const char *token)
+{
+	struct header header;
+	unsigned index = 0;
+
+	while (request_next(message->request, id, &index, &header)) {
+		struct str rest = text_of(message, header.value), element;
+
+		while (str_next_element(&rest, &element))
+			if (str_equal_nocase(element, str_of(token)))
+				return true;
+	}
+	return false;
+}
+
+/* RFC 9112, 3.2.  An empty Host is that of a target without an authority; the target's own wins (3.2.2), but
+ * does not excuse a Host that is wrong. */
+static unsigned check_host(const struct message *message)
+{
+	struct request *request = message->request;
+	struct header header, second;
+	unsigned index = 0;
+
+	if (!request_next(request, HEADER_HOST, &index, &header))
+		return request->minor == 0 ? 0 : 400;
+	if (request_next(request, HEADER_HOST, &index, &second))
+		return 400;
+	if (header.value.len > 0 && !is_authority(text_of(message, header.value)))
+		return 400;
+	if (request->authority.len == 0)
+		request->authority = header.value;
+	return 0;
+}
+
+/* What Transfer-Encoding says. */
+struct codings {
+	unsigned chunked;               /* how often */
+	unsigned registered, unknown;
+	bool chunked_last, malformed;
+};
+
+/* Parameters belong to a coding; "chunked" has none, and what comes with some is not that (RFC 9112, 7.1). */
+static void count_coding(struct codings *codings, struct str element)
+{
+	static const char *const names[] = {
+		"gzip", "x-gzip", "deflate", "compress", "x-compress", "identity"
+	};
+	const char *mark = memchr(element.at, ';', element.len);
+	struct str name = str_trim(
+		(struct str){ element.at, mark != NULL ? (size_t)(mark - element.at) : element.len });
+	bool registered = false;
+
+	codings->chunked_last = mark == NULL && str_equal_nocase(name, str_of("chunked"));
+	if (codings->chunked_last) {
+		codings->chunked++;
+		return;
+	}
+	codings->malformed |= !parse_is_token(name) || str_equal_nocase(name, str_of("chunked"));
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		registered |= str_equal_nocase(name, str_of(names[i]));
+	codings->registered += registered ? 1 : 0;
+	codings->unknown += registered ? 0 : 1;
+}
+
+/* "chunked" must come once and last, or the body's end cannot be known: 400 (RFC 9112, 6.1 and 6.3). No other
+ * coding is supported: 501, also where one that nobody has registered stands alone, for it might have said
+ * where the body ends. */
+static unsigned check_codings(const struct message *message)
+{
+	struct codings codings = { 0 };
+	struct header header;
+	unsigned index = 0;
+
+	while (request_next(message->request, HEADER_TRANSFER_ENCODING, &index, &header)) {
+		struct str rest = text_of(message, header.value), coding;
+
+		while (str_next_element(&rest, &coding))
+			count_coding(&codings, coding);
+	}
+	if (codings.malformed || codings.chunked > 1)
+		return 400;
+	if (codings.chunked == 1 && codings.chunked_last)
+		return codings.registered + codings.unknown > 0 ? 501 : 0;
+	return codings.chunked == 0 && codings.registered == 0 && codings.unknown > 0 ? 501 : 400;
+}
+
+/* RFC 9112, 6.2 lets a recipient repair several equal lengths; nobody honest sends them. */
+static unsigned check_length(const struct message *message)
+{
+	struct header header;
+	unsigned index = 0;
+	uint64_t length = 0;
+
+	if (!request_next(message->request, HEADER_CONTENT_LENGTH, &index, &header))
+		return 0;
+	if (!str_to_u64(text_of(message, header.value), &length) || length > INT64_MAX)
+		return 400;
+	message->request->has_body = length > 0;
+	message->request->body_bytes = length;
+	return request_next(message->request, HEADER_CONTENT_LENGTH, &index, &header) ? 400 : 0;
+}
+
+/* Both fields at once, or chunked from a client that cannot know it, is how requests are smuggled (RFC 9112,
+ * 6.1). */
+static unsigned check_framing(const struct message *message)
+{
+	struct request *request = message->request;
+
+	if (!has_field(request, HEADER_TRANSFER_ENCODING))
+		return check_length(message);
+	if (request->minor == 0 || has_field(request, HEADER_CONTENT_LENGTH))
+		return 400;
+	request->has_body = request->chunked = true;
+	return check_codings(message);
+}
+
+/* RFC 9112, 9.3. */
+static unsigned check_connection(const struct message *message)
+{
+	struct request *request = message->request;
+
+	request->keep_alive = !lists(message, HEADER_CONNECTION, "close") &&
+			      (request->minor == 1 || lists(message, HEADER_CONNECTION, "keep-alive"));
+	return 0;
+}
+
+/* RFC 9110, 10.1.1: from an HTTP/1.0 client it must be ignored; what else one may expect is not known. */
+static unsigned check_expect(const struct message *message)
+{
+	struct request *request = message->request;
+	struct header header;
+	unsigned index = 0;
+
+	while (request->minor > 0 && request_next(request, HEADER_EXPECT, &index, &header)) {
+		struct str rest = text_of(message, header.value), element;
+
+		while (str_next_element(&rest, &element)) {
+			if (str_equal_nocase(element, str_of("100-continue")))
+				request->expects_continue = true;
+			else
+				request->expects_other = true;
+		}
+	}
+	return 0;
+}
+
+unsigned fields_check(struct request *request, const char *head)
+{
+	static unsigned (*const checks[])(const struct message *message) = {
+		check_host,
+		check_framing,
+		check_connection,
+		check_expect,
+	};
+	const struct message message = { request, head };
+	unsigned status = 0;
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && status == 0; i++)
+		status = checks[i](&message);
+	return status;
+}
