@@ -263,7 +263,9 @@ class Forwarded(Rules):
         files = {"root": cls.server.site}
         cls.server.configure({
             "forwarded": {"from": ["127.0.0.0/8", "10.0.0.0/8", "unix"]},
-            "sites": [{"routes": cls.routes}],
+            "sites": [{"routes": cls.routes + [
+                {"match": "/moved", "redirect": {"to": "//www.example"}},
+                {"match": "/denied", "deny": ["203.0.113.0/24"], "files": files}]}],
             "listen": [
                 {"address": drover.address_text(cls.server.address)}, {"address": "unix:" + cls.unix},
                 {"address": drover.address_text(cls.proxied), "proxy_protocol": True, "proxy_from": ["127.0.0.0/8"]}]})
@@ -283,6 +285,21 @@ class Forwarded(Rules):
         self.assertEqual(self.private(client, {"Forwarded": "for=192.0.2.7"}), 403)
         self.assertEqual(self.private(client, target="/local/f"), 200)
         self.assertEqual(self.private(client, {"X-Forwarded-For": "unknown"}, target="/local/f"), 403)
+
+    def test_who_is_denied_is_the_client(self):
+        client = self.client()
+        self.assertEqual(self.private(client, {"X-Forwarded-For": "203.0.113.7"}, target="/denied/f"), 403)
+        self.assertEqual(self.private(client, {"X-Forwarded-For": "203.0.113.7, 192.0.2.7"}, target="/denied/f"), 200)
+
+    def test_redirects_keep_the_scheme_of_the_client(self):
+        client = self.client()
+        for headers, scheme in (({}, "http"), ({"X-Forwarded-Proto": "https"}, "https"),
+                                ({"X-Forwarded-Proto": "http"}, "http"), ({"X-Forwarded-Proto": "https, http"}, "http"),
+                                ({"X-Forwarded-For": "192.0.2.7, 10.0.0.1", "X-Forwarded-Proto": "https, http"}, "https"),
+                                ({"X-Forwarded-Proto": "javascript"}, "http"), ({"Forwarded": "proto=https"}, "http")):
+            with self.subTest(headers=headers):
+                location = client.request("/moved/a", headers).header("location")
+                self.assertEqual(location, scheme + "://www.example/a")
 
     def test_by_a_unix_socket(self):
         client = self.client(self.unix)

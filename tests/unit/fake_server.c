@@ -44,10 +44,20 @@ static void *defaults(const struct schema *schema, struct arena *arena)
 	return instance;
 }
 
+/* With room for its origins, as a reader makes it. */
+static void *instance_of(const char *list, const char *inner, struct arena *arena)
+{
+	const struct schema *schema = setting_find(&config_schema, NULL, list)->of;
+
+	if (inner != NULL)
+		schema = setting_find(schema, NULL, inner)->of;
+	return setting_instance(schema, arena);
+}
+
 static void add_route(struct generation *generation, struct site_config *site, const char *match,
 		      unsigned index, const void *settings)
 {
-	struct route_config *route = arena_alloc(&generation->arena, sizeof(*route));
+	struct route_config *route = instance_of("sites", "routes", &generation->arena);
 
 	*route = (struct route_config){ .match = match, .service = { index, (void *)settings } };
 	site->routes.at[site->routes.count++] = route;
@@ -56,7 +66,7 @@ static void add_route(struct generation *generation, struct site_config *site, c
 static struct site_config *build_site(struct fake_server *server, struct generation *generation)
 {
 	struct arena *arena = &generation->arena;
-	struct site_config *site = arena_alloc(arena, sizeof(*site));
+	struct site_config *site = instance_of("sites", NULL, arena);
 	void *files = defaults(service_schemas[FILES], arena),
 	     *respond = defaults(service_schemas[RESPOND], arena);
 

@@ -52,7 +52,8 @@ static void tear_down(void)
 
 static struct site_config *add_site(const char *one_host, const char *another)
 {
-	struct site_config *site = arena_alloc(&generation->arena, sizeof(*site));
+	const struct schema *schema = setting_find(&config_schema, NULL, "sites")->of;
+	struct site_config *site = setting_instance(schema, &generation->arena);
 
 	if (one_host != NULL) {
 		site->hosts.at = arena_alloc(&generation->arena, 2 * sizeof(char *));
@@ -67,7 +68,9 @@ static struct site_config *add_site(const char *one_host, const char *another)
 
 static struct route_config *add_route(struct site_config *site, const char *match)
 {
-	struct route_config *route = arena_alloc(&generation->arena, sizeof(*route));
+	const struct schema *schema = setting_find(&config_schema, NULL, "sites")->of;
+	struct route_config *route =
+		setting_instance(setting_find(schema, NULL, "routes")->of, &generation->arena);
 
 	route->match = match;
 	route->service.settings = setting_instance(&picky_schema, &generation->arena);
