@@ -287,17 +287,6 @@ static enum files_body not_satisfiable(const struct attempt *attempt)
 	return FILES_BODY_DONE;
 }
 
-/* Several ranges of what is in a coding are not sent: its Content-Encoding would be said of the multipart,
- * which is in none. */
-static enum files_body give_ranges(const struct attempt *attempt, const struct ranges *ranges)
-{
-	if (ranges->count == 1)
-		return give_part(attempt, ranges->at[0]);
-	if (attempt->file->coding.len > 0)
-		return give_whole(attempt);
-	return give_parts(attempt, ranges);
-}
-
 static enum files_body give_body(const struct attempt *attempt)
 {
 	struct ranges ranges;
@@ -306,7 +295,7 @@ static enum files_body give_body(const struct attempt *attempt)
 	case RANGE_NONE:
 		return not_satisfiable(attempt);
 	case RANGE_SOME:
-		return give_ranges(attempt, &ranges);
+		return ranges.count == 1 ? give_part(attempt, ranges.at[0]) : give_parts(attempt, &ranges);
 	default:
 		return give_whole(attempt);
 	}
