@@ -20,9 +20,9 @@ char *escape_text(char *out, struct str text);
 char *escape_json(char *out, struct str text);
 
 /* For text and quoted attributes in HTML, always valid UTF-8 without control characters: those below U+0020
- * become their pictures (U+2400 ...); C1, what is no UTF-8 (a byte each), and what turns the direction of text
- * around (so that "exe.jpg" might be shown for a name that ends with "gpj.exe") becomes U+FFFD.  Writes at
- * most ESCAPE_HTML_MOST * len bytes; returns the end. */
+ * become their pictures (U+2400 ...); C1, what is no UTF-8 (a byte each), and what turns the direction of
+ * text around (so that "exe.jpg" might be shown for a name that ends with "gpj.exe") becomes U+FFFD.  Writes
+ * at most ESCAPE_HTML_MOST * len bytes; returns the end. */
 char *escape_html(char *out, struct str text);
 
 /* For one segment of a URI's path: all but unreserved characters (RFC 3986, 2.3) as %XX, so that nothing is

@@ -4,6 +4,11 @@
  * 503. */
 #include "task.h"
 
+#include "base/clock.h"
+
+/* In all its steps; then the client shall know that it waits in vain. */
+#define LONGEST_NS (30 * CLOCK_S)
+
 /* How long a client is asked to wait for others' tasks. */
 static const char retry_after[] = "Retry-After: 2\r\n";
 
@@ -17,6 +22,23 @@ static void work(struct offload_job *job)
 		task->work(task);
 }
 
+static void refuse(struct exchange *exchange)
+{
+	engine_count(exchange->engine, COUNT_TASKS_REFUSED);
+	task_refused(exchange);
+	exchange_answer(exchange);
+}
+
+/* A network file system whose server is gone may never come back. */
+static void give_up(struct timer *timer, uint64_t now_ns)
+{
+	struct exchange *exchange = LIST_ENTRY(timer, struct exchange, timer);
+
+	(void)now_ns;
+	task_drop(exchange->task);
+	refuse(exchange);
+}
+
 static bool submit(struct task *task, struct exchange *exchange)
 {
 	struct offload *offload = exchange->engine->offload;
@@ -27,7 +49,17 @@ static bool submit(struct task *task, struct exchange *exchange)
 		return false;
 	task->exchange = exchange;
 	exchange->task = task;
+	exchange->timer.fire = give_up;
+	timer_arm(&exchange->engine->loop->timers, &exchange->timer, task->due_ns);
 	return true;
+}
+
+/* The exchange waits for it no longer, and has its timer back. */
+static void part(struct task *task)
+{
+	timer_cancel(&task->exchange->timer);
+	task->exchange->task = NULL;
+	task->exchange = NULL;
 }
 
 /* A dropped task has nobody to ask: it is over. */
@@ -37,22 +69,20 @@ static void done(struct offload_job *job)
 	struct exchange *exchange = task->exchange;
 	enum task_after after = TASK_OVER;
 
-	task->exchange = NULL;
 	if (exchange != NULL) {
-		exchange->task = NULL;
+		part(task);
 		after = task->done(task, exchange);
 	}
 	if (after == TASK_AGAIN && submit(task, exchange))
 		return;
-	if (after == TASK_AGAIN) {      /* cannot be: its own place was just given back */
-		task_refused(exchange);
-		exchange_answer(exchange);
-	}
+	if (after == TASK_AGAIN)        /* cannot be: its own place was just given back */
+		refuse(exchange);
 	task->release(task);
 }
 
 bool task_submit(struct task *task, struct exchange *exchange)
 {
+	task->due_ns = exchange->engine->loop->now_ns + LONGEST_NS;
 	if (submit(task, exchange))
 		return true;
 	engine_count(exchange->engine, COUNT_TASKS_REFUSED);
@@ -66,8 +96,7 @@ void task_drop(struct task *task)
 
 	if (exchange == NULL)
 		return;
-	exchange->task = NULL;
-	task->exchange = NULL;
+	part(task);
 	atomic_store_explicit(&task->dropped, true, memory_order_relaxed);
 	if (offload_cancel(exchange->engine->offload, &task->job))
 		task->release(task);

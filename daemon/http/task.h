@@ -17,6 +17,9 @@
  * waits; what it does not take out of the task is released behind it.  Saying TASK_AGAIN puts the task behind
  * the others, for long work goes in steps.
  *
+ * While it waits for a task, the exchange's timer is the task's: after 30 seconds it is dropped, and the
+ * answer is 503.
+ *
  * The thread is not the one that writes logs: a password must not wait for a disk that hangs, nor a log line
  * for a password.  Within it tasks take turns, whoever they belong to. */
 #ifndef HTTP_TASK_H
@@ -37,6 +40,7 @@ struct task {
 	void (*release)(struct task *task);     /* on the loop, once: nobody has it any more */
 	struct exchange *exchange;              /* NULL: nobody waits for it */
 	struct offload_job job;
+	uint64_t due_ns;                        /* then the exchange waits no longer */
 	atomic_bool dropped;
 };
 

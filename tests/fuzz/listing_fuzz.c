@@ -1,7 +1,8 @@
 /* listing_fuzz.c - listings of directories with any names: names stay text, and lead where they should.
  *
- * Input: the query, a line; the path, a line, to which slashes are added at both ends; the cuts of the output;
- * then the entries, each a byte (odd: a directory), eight bytes for size and time, and the name up to a NUL. */
+ * Input: the query, a line; the path, a line, to which slashes are added at both ends; the cuts of the
+ * output; then the entries, each a byte (odd: a directory), eight bytes for size and time, and the name up to
+ * a NUL. */
 #include "fuzz.h"
 
 #include "service/listing_page.h"

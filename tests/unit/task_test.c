@@ -212,6 +212,21 @@ START_TEST(one_too_many_is_refused_and_told_when_to_come_again)
 }
 END_TEST
 
+START_TEST(a_client_does_not_wait_for_ever)
+{
+	hold();
+	timers_run(&server.loop.timers, server.loop.now_ns + 29 * CLOCK_S);
+	ck_assert_uint_eq(server.counters[COUNT_TASKS_REFUSED], 0);
+	timers_run(&server.loop.timers, server.loop.now_ns + 31 * CLOCK_S);
+	ck_assert(was_answered(0, "503"));
+	ck_assert_uint_eq(server.counters[COUNT_TASKS_REFUSED], 1);
+	ck_assert_uint_eq(released, 0);
+	sem_post(&gate);
+	ck_assert(fake_until(&server, is_released, &(unsigned){ 1 }));
+	ck_assert_uint_eq(answered, 0);
+}
+END_TEST
+
 START_TEST(without_a_helper_there_is_a_503)
 {
 	server.engine.offload = NULL;
@@ -246,6 +261,7 @@ static Suite *suite(void)
 	tcase_add_test(tasks, a_task_under_way_keeps_its_memory_when_its_client_goes);
 	tcase_add_test(tasks, a_dropped_task_does_not_go_on);
 	tcase_add_test(tasks, one_too_many_is_refused_and_told_when_to_come_again);
+	tcase_add_test(tasks, a_client_does_not_wait_for_ever);
 	tcase_add_test(tasks, without_a_helper_there_is_a_503);
 	tcase_add_test(tasks, the_end_of_the_server_drops_what_is_under_way);
 	return all;
