@@ -20,7 +20,8 @@ def range_value(source):
                  for _ in range(source.randrange(1, 4))]
         return "bytes=" + source.choice((",", ", ", " ,", ",,", " , ")).join(specs)
     text = "".join(source.choice("0123456789---,,,  \t=bx") for _ in range(source.randrange(1, 10)))
-    return "bytes=" + text.strip(" \t") if kind == 1 else "bytes" + text.rstrip(" \t")
+    text = text.strip(" \t")
+    return "bytes=" + text if kind == 1 else "bytes" + text
 
 
 def range_row(number, source):
