@@ -72,9 +72,12 @@ static unsigned find_site(struct exchange *exchange)
 	return 0;
 }
 
-/* CONNECT has no path, so no service could say anything about it (RFC 9110, 9.3.6). */
+/* What is for https alone is not given out without it (RFC 9110, 7.4). CONNECT has no path, so no service could
+ * say anything about it (9.3.6). */
 static unsigned know_request(struct exchange *exchange)
 {
+	if (exchange->request.https && !exchange->secure)
+		return 421;
 	if (exchange->request.expects_other)
 		return 417;
 	if (exchange->request.method == METHOD_OTHER)

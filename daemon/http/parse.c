@@ -230,6 +230,7 @@ static bool read_absolute_form(const struct head *head, struct span target)
 	    !read_path_and_query(head, (struct span){ target.at + end, target.len - end }))
 		return false;
 	head->request->authority = authority;
+	head->request->https = begin == sizeof("https://") - 1;
 	if (head->request->path.len == 0)       /* an empty path is "/" (RFC 9110, 4.2.3): borrow one */
 		head->request->path = (struct span){ authority.at - 1, 1 };
 	return true;

@@ -39,7 +39,7 @@ static const struct reason {
 	{ 415, "Unsupported Media Type", "" },
 	{ 416, "Range Not Satisfiable", "This does not have the part that was asked for." },
 	{ 417, "Expectation Failed", "The request expects what this server does not do." },
-	{ 421, "Misdirected Request", "" },
+	{ 421, "Misdirected Request", "This is available over a secure connection only." },
 	{ 422, "Unprocessable Content", "" },
 	{ 423, "Locked", "" },
 	{ 424, "Failed Dependency", "" },

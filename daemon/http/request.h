@@ -54,6 +54,7 @@ struct request {
 	 * front of the host; len 0 for CONNECT only. */
 	struct span path;
 	struct span query;              /* behind "?", without it; len 0: none */
+	bool https;                     /* the target says that it is for https */
 	unsigned minor;                 /* HTTP/1.minor, at most 1 */
 	unsigned header_count;
 	struct header *headers;         /* header_count, in the order they came */

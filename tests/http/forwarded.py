@@ -53,6 +53,9 @@ ROWS = [
     proto("", "http://new.example/base/a"), proto("https, http", re.compile("https?://new.example/base/a")),
     row("X-Forwarded-Proto and the canonical host", "forwarded", get("/a?b", "X-Forwarded-Proto: https", host="www.canon.example"), 301, source=TRUSTED, fields={"location": "https://canon.example/a?b"}),
     row("X-Forwarded-Proto and a directory's slash", "forwarded", get("/dir", "X-Forwarded-Proto: https"), (301, 308), source=TRUSTED, fields={"location": re.compile("(https://x)?/dir/")}),
+    row("X-Forwarded-Proto and a target that names https", "9110 7.4", get("https://x/probe.txt", "X-Forwarded-Proto: https"), 200, source=TRUSTED, body=b"probe\n"),
+    row("X-Forwarded-Proto of anybody and a target that names https", "9110 7.4", get("https://x/probe.txt", "X-Forwarded-Proto: https"), 421),
+    row("X-Forwarded-Proto: http and a target that names https", "9110 7.4", get("https://x/probe.txt", "X-Forwarded-Proto: http"), 421, source=TRUSTED),
     row("X-Forwarded-Proto and a whole address", "forwarded", get("/elsewhere", "X-Forwarded-Proto: http"), 301, source=TRUSTED, fields={"location": "https://new.example/base"}),
 
     fwd("for=203.0.113.7"), fwd("for=203.0.113.8", 403), fwd("for=203.0.113.7", 403, PLAIN), fwd("For=203.0.113.7"), fwd("FOR=203.0.113.7"), fwd("for=\"203.0.113.7\""), fwd("for=\"203.0.113.7:1234\""),

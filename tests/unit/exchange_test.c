@@ -111,6 +111,17 @@ START_TEST(a_bad_host_gets_400_and_the_end)
 }
 END_TEST
 
+static const struct {
+	const char *target;
+	unsigned status;
+} schemes[] = { { "http://a/hello", 200 }, { "https://a/hello", 421 }, { "HTTPS://a/hello", 421 } };
+
+START_TEST(what_is_for_https_alone_is_not_given_out_without_it)
+{
+	ck_assert_uint_eq(status_of(ask("GET", schemes[_i].target, "")), schemes[_i].status);
+}
+END_TEST
+
 START_TEST(an_error_page_can_be_read)
 {
 	ck_assert_ptr_nonnull(strstr(ask("GET", "/nope", ""), "<h1>404 Not Found</h1>"));
@@ -621,6 +632,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(start, a_method_gets_its_status, 0, sizeof(methods) / sizeof(methods[0]));
 	tcase_add_test(start, a_405_says_what_is_allowed);
 	tcase_add_test(start, a_bad_host_gets_400_and_the_end);
+	tcase_add_loop_test(start, what_is_for_https_alone_is_not_given_out_without_it, 0,
+			    sizeof(schemes) / sizeof(schemes[0]));
 	tcase_add_test(start, an_error_page_can_be_read);
 	tcase_add_test(start, status_answers_json_that_nobody_stores);
 	tcase_add_loop_test(files, a_path_gets_its_status, 0, sizeof(targets) / sizeof(targets[0]));
