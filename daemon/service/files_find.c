@@ -150,7 +150,8 @@ static bool take_sibling(const struct search *search, const char *path, enum cod
 	name[len] = '.';
 	memcpy(name + len + 1, suffix, suffix_len + 1);
 	fd = beneath_open(search->place->root, name, search->place->policy);
-	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) ||
+	/* an empty one was never finished: even of nothing, every coding makes some bytes */
+	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_size == 0 ||
 	    !is_current(&stat, &search->file->stat))
 		return false;
 	fd_close(&search->file->fd);

@@ -286,6 +286,15 @@ class Negotiation(Tree):
         self.assert_coding("/new.txt", "gzip", "gzip", "new.txt.gz")
         self.assert_coding("/old.txt", "gzip", None, "old.txt")
 
+    def test_what_is_no_file_with_bytes_is_passed_over(self):
+        for name, content in (("odd.txt", "odd.txt"), ("odd.txt.zst", ""), ("odd.txt.br/index.html", "x"),
+                              ("odd.txt.gz", "gz")):
+            self.server.write(name, content)
+        self.assert_coding("/odd.txt", "zstd, br, gzip", "gzip", "gz")
+        os.unlink(self.server.path("odd.txt.gz"))
+        os.mkfifo(self.server.path("odd.txt.gz"))
+        self.assert_coding("/odd.txt", "zstd, br, gzip", None, "odd.txt")
+
     def test_media_are_as_they_are(self):
         response = self.assert_coding("/pic.png", "gzip", None, "pic.png")
         self.assertIsNone(response.header("vary"))
