@@ -2,8 +2,11 @@
 test in every accept mode."""
 
 import contextlib
+import ctypes
+import errno
 import os
 import shutil
+import struct
 import unittest
 
 import drover
@@ -11,9 +14,22 @@ from drover import Drover
 from test_http import in_every_mode
 
 
+def without_openat2():
+    """As systemd's RestrictSUIDSGID does it: a seccomp filter that knows no openat2 (seccomp(2))."""
+    openat2, errno_of, allow = 437, 0x00050000 | errno.ENOSYS, 0x7fff0000
+    # BPF_LD|BPF_W|BPF_ABS the number of the call; BPF_JMP|BPF_JEQ; BPF_RET
+    filters = [(0x20, 0, 0, 0), (0x15, 0, 1, openat2), (0x06, 0, 0, errno_of), (0x06, 0, 0, allow)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *row) for row in filters))
+    program = ctypes.create_string_buffer(struct.pack("HL", len(filters), ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, program, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
 class Tree:
     """One daemon whose routes differ in their settings; `site` is served by most of them."""
     accept = None
+    preexec = None
 
     @classmethod
     def setUpClass(cls):
@@ -22,7 +38,8 @@ class Tree:
         cls.put("icon.ico", "icon")
         cls.put("docs/a.txt", "docs a")
         cls.put("docs/index.html", "docs index")
-        cls.server = Drover({"accept": cls.accept, "sites": [{"routes": [{"match": "/", "respond": {}}]}]})
+        cls.server = Drover({"accept": cls.accept, "sites": [{"routes": [{"match": "/", "respond": {}}]}]},
+                            preexec=cls.preexec)
         cls.addClassCleanup(cls.server.close)
         root = cls.server.site
         routes = [{"match": match, "files": {**({} if "alias" in more else {"root": root}), **more}}
@@ -428,6 +445,15 @@ class Refused(unittest.TestCase):
         self.check('root = "DIR"; precompressed = [ "gzip" ];', 'is none of "zst", "br" and "gz"')
         self.check('root = "DIR"; precompressed = [ ];')
         self.check('root = "DIR"; symlinks = "maybe";', '"deny", "inside" or "all"')
+
+
+class SymlinksWithoutOpenat2(Symlinks, unittest.TestCase):
+    accept = "reuseport"
+    preexec = staticmethod(without_openat2)
+
+    def test_there_is_none(self):
+        for worker in self.server.children():
+            self.assertEqual(drover.process_status(worker)["Seccomp"], "2")
 
 
 in_every_mode(globals(), Places, Symlinks, Freshness, Negotiation, Types)
