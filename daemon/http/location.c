@@ -55,6 +55,29 @@ static char *put_path(char *out, struct str path)
 	return out;
 }
 
+static char upper(char c)
+{
+	return c >= 'a' && c <= 'f' ? (char)(c - ('a' - 'A')) : c;
+}
+
+/* A path as it was sent keeps its escapes: "%2B" may mean something else than "+" where it leads. */
+static char *put_sent(char *out, struct str path)
+{
+	for (size_t i = 0; i < path.len; i++) {
+		struct str rest = { path.at + i, path.len - i };
+
+		if (!is_escape(rest)) {
+			out = put_path(out, (struct str){ rest.at, 1 });
+			continue;
+		}
+		*out++ = '%';
+		*out++ = upper(rest.at[1]);
+		*out++ = upper(rest.at[2]);
+		i += ESCAPE_BYTES - 1;
+	}
+	return out;
+}
+
 /* A query keeps its escapes, and may have question marks (RFC 3986, 3.4). */
 static char *put_query(char *out, struct str query)
 {
@@ -82,6 +105,58 @@ char *location_with_slash(struct str path, struct str query, struct arena *arena
 		*out++ = '?';
 	put_query(out, query);          /* the arena's memory is zeroed: it is terminated */
 	return location;
+}
+
+/* ---- the rest of a path ------------------------------------------------------------------------------- */
+
+static char hex_value(char c)
+{
+	return (char)(c <= '9' ? c - '0' : str_lower(c) - 'a' + 10);
+}
+
+/* Takes the byte that `text` begins with, or the escape of one. */
+static char take_byte(struct str *text)
+{
+	char byte = text->at[0];
+	size_t len = 1;
+
+	if (is_escape(*text)) {
+		byte = (char)(hex_value(text->at[1]) * 16 + hex_value(text->at[2]));
+		len = ESCAPE_BYTES;
+	}
+	text->at += len;
+	text->len -= len;
+	return byte;
+}
+
+/* Makes of `sent` what is behind the first `skip` bytes of `resolved`; false when the two differ in more than
+ * escapes: then nothing of what was sent is what is behind. */
+static bool find_rest(struct str *sent, struct str resolved, size_t skip)
+{
+	struct str text = *sent, rest = { NULL, 0 };
+
+	for (size_t i = 0; i < resolved.len; i++) {
+		if (i == skip)
+			rest = text;
+		if (text.len == 0 || take_byte(&text) != resolved.at[i])
+			return false;
+	}
+	*sent = rest;
+	return text.len == 0;
+}
+
+char *location_rest(struct str sent, struct str resolved, size_t skip, struct arena *arena)
+{
+	struct str rest = { resolved.at + skip, resolved.len - skip };
+	char *encoded = arena_alloc(arena, (rest.len + sent.len) * ESCAPE_BYTES + 1);
+
+	if (encoded == NULL)
+		return NULL;
+	if (find_rest(&sent, resolved, skip))
+		put_sent(encoded, sent);
+	else
+		put_path(encoded, rest);
+	return encoded;
 }
 
 /* ---- redirects ---------------------------------------------------------------------------------------- */
@@ -149,13 +224,13 @@ static char *put_joined(char *out, const struct parts *to, struct str rest)
 		path.len--;
 	if (path.len == 0 && rest.len == 0)
 		path = str_of("/");
-	return put_path(put(out, path), rest);
+	return put(put(out, path), rest);
 }
 
 char *location_redirect(const char *to, bool secure, struct str rest, struct str query, struct arena *arena)
 {
 	struct parts parts = split(str_of(to));
-	size_t most = strlen(to) + (rest.len + query.len) * ESCAPE_BYTES + sizeof("https:/?");
+	size_t most = strlen(to) + rest.len + query.len * ESCAPE_BYTES + sizeof("https:/?");
 	char *location = arena_alloc(arena, most), *out = location;
 
 	if (location == NULL)

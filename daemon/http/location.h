@@ -11,8 +11,12 @@
  * sent: "/a/b/?q". In the arena; NULL when out of memory. */
 char *location_with_slash(struct str path, struct str query, struct arena *arena);
 
-/* `to` (see location_check) with `rest` behind its path (resolved; empty or beginning with "/") and `query`
- * behind its query; "//host" gets the scheme of the request. In the arena; NULL when out of memory. */
+/* What the path has behind its first `skip` bytes, encoded: as it was sent where that is the same path as the
+ * resolved one, else from that. In the arena; NULL when out of memory. */
+char *location_rest(struct str sent, struct str resolved, size_t skip, struct arena *arena);
+
+/* `to` (see location_check) with `rest` behind its path (from location_rest; empty or beginning with "/") and
+ * `query` behind its query; "//host" gets the scheme of the request. In the arena; NULL when out of memory. */
 char *location_redirect(const char *to, bool secure, struct str rest, struct str query, struct arena *arena);
 
 /* True when `to` is "/path", "//host/path" or "https://host/path", in the characters of RFC 3986. */

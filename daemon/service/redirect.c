@@ -46,17 +46,26 @@ static bool redirect_check(const void *opaque, const char **setting, struct err 
 		       settings->status);
 }
 
+/* Behind an exact match there is nothing but the query. */
+static const char *rest_of(struct exchange *exchange, const struct settings *settings)
+{
+	if (!settings->rest || exchange->route->exact)
+		return "";
+	return location_rest(span_str(exchange->request.path, exchange->head), exchange->path,
+			     exchange->route->match.len, &exchange->arena);
+}
+
 static enum answer redirect_start(struct exchange *exchange, const void *opaque)
 {
 	const struct settings *settings = opaque;
-	size_t match_len = exchange->route->match.len;
-	struct str behind = { exchange->path.at + match_len, exchange->path.len - match_len };
 	struct str query = span_str(exchange->request.query, exchange->head);
-	struct str rest = exchange->route->exact ? (struct str){ NULL, 0 } : behind;
-	struct str none = { NULL, 0 };
-	const char *location = location_redirect(settings->to, exchange->secure, settings->rest ? rest : none,
-						 settings->rest ? query : none, &exchange->arena);
+	const char *rest = rest_of(exchange, settings), *location = NULL;
 
+	if (!settings->rest)
+		query.len = 0;
+	if (rest != NULL)
+		location = location_redirect(settings->to, exchange->secure, str_of(rest), query,
+					     &exchange->arena);
 	if (location != NULL)
 		exchange_redirect(exchange, settings->status, location);
 	else

@@ -58,6 +58,7 @@ class Redirects(Rules, unittest.TestCase):
                 ("/old", "/new"), ("/old/", "/new/"), ("/old/x/y", "/new/x/y"), ("/old?q=1", "/new?q=1"),
                 ("/old/%2e/a%20b", "/new/a%20b"), ("/old//evil.example", "/new/evil.example"),
                 ("/old/%5cevil", "/new/%5Cevil"), ("/old/%0d%0aX:y", "/new/%0D%0AX:y"), ("/old/%c3%a4", "/new/%C3%A4"),
+                ("/old/a%2bb+c;d%3b", "/new/a%2Bb+c;d%3B"), ("/o%6cd/x", "/new/x"),
                 ("/fixed/x?q", "/new?x=1"), ("/query/y?q", "/new/y?x=1&q"), ("/query", "/new?x=1"),
                 ("/host", "http://www.example/"), ("/host/a?b", "http://www.example/a?b"),
                 ("/whole/a", "https://www.example:8443/base/a"), ("/whole", "https://www.example:8443/base/")):

@@ -55,17 +55,20 @@ static bool is_uri(const char *text)
 }
 
 /* A path that is redirected stays on its host, and comes back as it was. */
-static void check_location(struct str resolved, struct str query, struct arena *arena)
+static void check_location(struct str path, struct str resolved, struct arena *arena)
 {
 	static const char *const targets[] = { "/", "/new", "/new/?a=b#c", "//h", "https://h:1/x/" };
-	char *location = location_with_slash(resolved, query, arena);
+	char *location = location_with_slash(resolved, path, arena), *rest;
 	struct str again, sent = { location, strcspn(location, "?") };
 
 	FUZZ_CHECK(is_uri(location) && location[0] == '/' && (resolved.len == 1 || location[1] != '/'));
 	FUZZ_CHECK(target_resolve(sent, arena, &again) == 0);
 	FUZZ_CHECK(str_has_prefix(again, resolved) && again.len <= resolved.len + 1);
+	rest = location_rest(path, resolved, 0, arena);
+	FUZZ_CHECK(is_uri(rest) && rest[0] == '/' && rest[1] != '/');
+	FUZZ_CHECK(target_resolve(str_of(rest), arena, &again) == 0 && str_equal(again, resolved));
 	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
-		location = location_redirect(targets[i], true, resolved, query, arena);
+		location = location_redirect(targets[i], true, str_of(rest), path, arena);
 		FUZZ_CHECK(is_uri(location));
 		if (i < 3)
 			FUZZ_CHECK(location[0] == '/' && location[1] != '/');
@@ -84,7 +87,7 @@ static void check_to(struct str text, struct arena *arena)
 
 	if (!location_check(to, &err))
 		return;
-	location = location_redirect(to, false, str_of("/x y"), str_of(""), arena);
+	location = location_redirect(to, false, str_of("/x%20y"), str_of(""), arena);
 	FUZZ_CHECK(location[0] == '/' || strncasecmp(location, "http", 4) == 0);
 	FUZZ_CHECK(strstr(location, "/x%20y") != NULL);
 	for (const char *at = location; *at != '\0'; at++)
@@ -102,7 +105,7 @@ static void check_path(struct str path)
 		FUZZ_CHECK(is_clean(resolved) && resolved.len <= path.len);
 		check_segments(resolved);
 		check_again(resolved, &arena);
-		check_location(resolved, path, &arena);
+		check_location(path, resolved, &arena);
 	}
 	check_to(path, &arena);
 	arena_free(&arena);

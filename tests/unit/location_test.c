@@ -81,9 +81,40 @@ static const struct {
 
 START_TEST(a_redirect_leads_where_it_says)
 {
-	ck_assert_str_eq(location_redirect(redirects[_i].to, redirects[_i].secure, str_of(redirects[_i].rest),
+	struct str none = { NULL, 0 };
+	const char *rest = location_rest(none, str_of(redirects[_i].rest), 0, &arena);
+
+	ck_assert_str_eq(location_redirect(redirects[_i].to, redirects[_i].secure, str_of(rest),
 					   str_of(redirects[_i].query), &arena),
 			 redirects[_i].location);
+}
+END_TEST
+
+static const struct {
+	const char *sent, *resolved;
+	size_t skip;
+	const char *rest;
+} rests[] = {
+	{ "/old/a%2bb;c", "/old/a+b;c", 4, "/a%2Bb;c" },
+	{ "/%6fl%64/a", "/old/a", 4, "/a" },
+	{ "/old", "/old", 4, "" },
+	{ "/ol%64", "/old", 4, "" },
+	{ "/a/%c3%a4", "/a/\xc3\xa4", 0, "/a/%C3%A4" },
+	{ "/a/\xc3\xa4", "/a/\xc3\xa4", 2, "/%C3%A4" },
+	{ "/old//a%2b", "/old/a+", 4, "/a+" },
+	{ "/old/./a", "/old/a", 4, "/a" },
+	{ "/x/../old/%5ca", "/old/\\a", 4, "/%5Ca" },
+	{ "/old/a/..", "/old/", 4, "/" },
+	{ "/old/a\\\"", "/old/a\\\"", 4, "/a%5C%22" },
+	{ "/old/%25", "/old/%", 4, "/%25" },
+	{ "//old", "/old", 0, "/old" },
+};
+
+START_TEST(the_rest_is_what_was_sent_if_it_can_be)
+{
+	ck_assert_str_eq(
+		location_rest(str_of(rests[_i].sent), str_of(rests[_i].resolved), rests[_i].skip, &arena),
+		rests[_i].rest);
 }
 END_TEST
 
@@ -158,6 +189,7 @@ int main(void)
 	LOOP(the_location_with_a_slash_is_clean, slashes);
 	tcase_add_test(tests, the_location_is_made_of_the_slices_only);
 	LOOP(a_redirect_leads_where_it_says, redirects);
+	LOOP(the_rest_is_what_was_sent_if_it_can_be, rests);
 	LOOP(a_good_target_is_taken, good);
 	LOOP(a_bad_target_is_refused, bad);
 	srunner_run_all(runner, CK_ENV);
