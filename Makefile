@@ -108,9 +108,10 @@ $(BUILD)/%.o: %.c Makefile
 # check's macros compare size_t with int; everything else is as strict as the daemon
 $(BUILD)/tests/%.o: ALL_CFLAGS += -Wno-sign-conversion -Itests
 
+# bound at once, as the daemon is: what binds a name later saves registers, and with them what is in a password
 $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(TEST_SUPPORT) $(filter-out %/main.o,$(DROVER_OBJECTS))
 	@echo "  LD    $@"
-	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS) -lcheck -lsubunit -lrt -lm -lpthread
+	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -Wl,-z,now -o $@ $^ $(DROVER_LIBS) -lcheck -lsubunit -lrt -lm -lpthread
 
 $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_SUPPORT) $(FUZZ_MAIN) $(TEST_SUPPORT) \
 			    $(filter-out %/main.o,$(DROVER_OBJECTS))

@@ -538,6 +538,66 @@ START_TEST(anything_else_gets_401_and_costs_the_same_hash)
 }
 END_TEST
 
+/* ---- what stays in memory ------------------------ */
+
+#ifndef __SANITIZE_ADDRESS__    /* whose shadow would be searched too, for hours */
+
+static char password[33];       /* every byte of it is one higher: this is no copy */
+
+static bool is_password(const char *at)
+{
+	size_t len = 0;
+
+	while (len < sizeof(password) - 1 && at[len] == password[len] - 1)
+		len++;
+	return len == sizeof(password) - 1;
+}
+
+/* How often it is found in what this process can write to. */
+static unsigned copies_in_memory(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512], rights[8];
+	unsigned count = 0;
+	size_t from, to;
+
+	ck_assert_ptr_nonnull(maps);
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		/* NOLINTNEXTLINE(cert-err34-c): the kernel's own */
+		if (sscanf(line, "%zx-%zx %7s", &from, &to, rights) != 3 || strncmp(rights, "rw", 2) != 0)
+			continue;
+		for (const char *at = (const char *)from; at + sizeof(password) <= (const char *)to; at++)
+			count += *at == password[0] - 1 && is_password(at);
+	}
+	fclose(maps);
+	return count;
+}
+
+/* Makes one and asks with it; only the server may have kept it. */
+static void ask_with_password(bool right)
+{
+	char text[64] = "bob:";
+
+	for (size_t i = 0; i < sizeof(password) - 1; i++)
+		text[4 + i] = (char)('a' + (i * 7 + 3) % 23);
+	for (size_t i = 0; i < sizeof(password) - 1; i++)
+		password[i] = (char)(text[4 + i] + 1);
+	ck_assert_uint_gt(copies_in_memory(), 0);       /* it would be found */
+	users(line_of("bob", right ? text + 4 : "other"));
+	connect_as(0, text);
+	explicit_bzero(text, sizeof(text));
+	ck_assert(was_answered(0, right ? "200" : "401"));
+}
+
+START_TEST(no_password_stays_in_memory)
+{
+	ask_with_password(_i == 0);
+	ck_assert_uint_eq(copies_in_memory(), 0);
+}
+END_TEST
+
+#endif
+
 static const struct {
 	const char *field, *status;
 } fields[] = {
@@ -748,6 +808,9 @@ int main(void)
 	tcase_add_loop_test(requests, anything_else_gets_401_and_costs_the_same_hash, 0,
 			    sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_loop_test(requests, no_credentials_cost_no_hash, 0, sizeof(fields) / sizeof(fields[0]));
+#ifndef __SANITIZE_ADDRESS__
+	tcase_add_loop_test(requests, no_password_stays_in_memory, 0, 2);
+#endif
 	tcase_add_test(requests, a_file_that_is_gone_or_wrong_gets_500);
 	tcase_add_test(requests, requests_with_the_same_credentials_wait_for_one_hash);
 	tcase_add_test(requests, what_nobody_waits_for_any_more_is_not_computed);
