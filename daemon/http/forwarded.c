@@ -7,10 +7,26 @@
 
 /* ---- an address -------------------------------------------------------------------------------------- */
 
+/* A made-up name in place of the number: "_" and letters, digits, ".", "_", "-" (RFC 7239, 6.3). */
+static bool is_made_up(struct str text)
+{
+	if (text.len < 2 || text.at[0] != '_')
+		return false;
+	for (size_t i = 1; i < text.len; i++) {
+		char c = str_lower(text.at[i]);
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '-')
+			return false;
+	}
+	return true;
+}
+
 static bool read_port(struct str text, in_port_t *port)
 {
 	uint64_t number;
 
+	if (is_made_up(text))
+		return true;
 	if (text.len > 5 || !str_to_u64(text, &number) || number > 65535)
 		return false;
 	*port = htons((uint16_t)number);
