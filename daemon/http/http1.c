@@ -82,12 +82,6 @@ static void arm_if_not(struct conn *conn, uint64_t after_ns)
 		conn_timer(conn, after_ns);
 }
 
-/* What the connection's listener says goes before what is said of all. */
-static uint64_t own_or(uint64_t own_ns, uint64_t common_ns)
-{
-	return own_ns != 0 ? own_ns : common_ns;
-}
-
 /* An idle connection's deadline by the current generation: a new one must send a request, an old one may.
  * What the client was told is shorter than what counts, or its next request would cross our FIN. */
 static void arm_idle(struct conn *conn)
@@ -97,9 +91,10 @@ static void arm_idle(struct conn *conn)
 	uint64_t due = conn->since_ns, now = conn->engine->loop->now_ns;
 
 	if (conn->served > 0)
-		due += own_or(rules->keep_alive_ns, config->keep_alive_ns) + config->keep_alive_grace_ns;
+		due += http1_own_or(rules->keep_alive_ns, config->keep_alive_ns) +
+		       config->keep_alive_grace_ns;
 	else
-		due += own_or(rules->request_head_ns, config->request_head_ns);
+		due += http1_own_or(rules->request_head_ns, config->request_head_ns);
 
 	conn_timer(conn, due > now ? due - now : 1);
 }
@@ -148,36 +143,6 @@ static bool client_is_done(const struct http1 *http)
 
 /* ---- a request ---------------------------------------------------------------------------------------- */
 
-static void note(struct exchange *exchange)
-{
-	conn_wake(exchange->conn);
-}
-
-static void begin_exchange(struct http1 *http)
-{
-	struct exchange *exchange = &http->exchange;
-	const struct config *config;
-
-	if (http->conn->served > 0)     /* the first request's deadline counts from accept */
-		conn_timer(http->conn, 0);
-	exchange_begin(exchange, http->conn);
-	exchange->on_answer = exchange->on_resume = note;
-	parse_begin(&http->parse, &exchange->request);
-	config = exchange->generation->config;
-	http->limits = (struct parse_limits){
-		.request_line_bytes = (uint32_t)config->request_line_bytes,
-		.header_bytes = (uint32_t)config->header_bytes,
-		.headers = config->headers,
-	};
-	http->head_ns = own_or(http->conn->listener->rules->request_head_ns, config->request_head_ns);
-	http->keep_alive_ns = own_or(http->conn->listener->rules->keep_alive_ns, config->keep_alive_ns);
-	http->send_ns = own_or(http->conn->listener->rules->send_ns, config->send_ns);
-	http->min_rate = config->min_rate;
-	http->sent = 0;
-	http->begun = true;
-	http->failed = http->body_read = false;
-}
-
 enum step http1_refuse(struct http1 *http, unsigned status)
 {
 	http->failed = true;
@@ -185,15 +150,6 @@ enum step http1_refuse(struct http1 *http, unsigned status)
 		engine_count(http->conn->engine, COUNT_PARSE_ERRORS);
 	exchange_error(&http->exchange, status);
 	return http1_answer(http);
-}
-
-static enum step take_request(struct http1 *http)
-{
-	http->in_at += http->parse.scanned;
-	engine_count(http->conn->engine, COUNT_REQUESTS);
-	http->exchanges_left--;
-	http->exchange.understood = true;
-	return http1_begin_body(http);
 }
 
 enum step http1_start(struct http1 *http)
@@ -204,75 +160,6 @@ enum step http1_start(struct http1 *http)
 	if (exchange_start(exchange) == ANSWERED)
 		exchange->answered = true;
 	return STEP_ON;
-}
-
-static enum step parse(struct http1 *http)
-{
-	struct exchange *exchange = &http->exchange;
-	unsigned status = 0;
-	enum parse_result result;
-
-	if (!http->begun)
-		begin_exchange(http);
-	exchange->head = http->in + http->in_at;
-	result = parse_head(&http->parse, &exchange->request, &http->limits, exchange->head,
-			    http->in_len - http->in_at, &exchange->arena, &status);
-	if (result == PARSE_DONE)
-		return take_request(http);
-	return result == PARSE_ERROR ? http1_refuse(http, status) : STEP_ON;
-}
-
-/* Room behind in_len: moves the request to the front, or takes a larger buffer. */
-static bool make_room(struct http1 *http)
-{
-	struct pool *pool = &http->conn->engine->pool;
-	size_t len = http->in_len - http->in_at, size;
-	char *larger;
-
-	if (http->in_len < http->in_size)
-		return true;
-	if (http->in_at > 0) {
-		memmove(http->in, http->in + http->in_at, len);
-	} else {
-		larger = pool_get(pool, http->in_size + 1, &size);
-		if (larger ==
-		    NULL) /* out of memory: the limits of the settings end a head before the pool does */
-			return false;
-		if (len > 0)
-			memcpy(larger, http->in, len);
-		pool_put(pool, http->in, http->in_size);
-		http->in = larger;
-		http->in_size = size;
-	}
-	http->in_at = 0;
-	http->in_len = len;
-	return true;
-}
-
-static enum step fill(struct http1 *http)
-{
-	struct conn *conn = http->conn;
-	size_t got;
-	enum io io;
-
-	if (!conn->readable)
-		return STEP_WAIT;
-	if (http->in_at == http->in_len)
-		http->in_at = http->in_len = 0;
-	if (!make_room(http))
-		return http1_no_memory(http);
-	io = conn->transport->recv(conn, http->in + http->in_len, http->in_size - http->in_len, &got);
-	if (io != IO_OK)        /* a FIN: everything complete has been answered; what is not never will be */
-		return io == IO_AGAIN ? STEP_WAIT : STEP_CLOSE;
-	http->in_len += got;
-	return STEP_ON;
-}
-
-static enum step stage_head(struct http1 *http)
-{
-	size_t parsed = http->begun ? http->parse.scanned : 0;
-
-	return http->in_at + parsed < http->in_len ? parse(http) : fill(http);
 }
 
 static enum step stage_waiting(struct http1 *http)
@@ -307,7 +194,7 @@ static enum step stage_sending(struct http1 *http)
 /* ---- a serve ------------------------------------------------------------------------------------------ */
 
 static enum step (*const stages[STAGES])(struct http1 *) = {
-	[STAGE_HEAD] = stage_head,       [STAGE_BODY] = http1_body,     [STAGE_WAITING] = stage_waiting,
+	[STAGE_HEAD] = http1_head,       [STAGE_BODY] = http1_body,     [STAGE_WAITING] = stage_waiting,
 	[STAGE_SENDING] = stage_sending, [STAGE_LINGER] = stage_linger,
 };
 

@@ -1,5 +1,5 @@
-/* What http1 keeps for a connection that is not idle; shared by http1.c (stages, timers) and http1_send.c
- * (answers), http1_body.c (what comes behind a head). */
+/* What http1 keeps for a connection that is not idle; shared by http1.c (stages, timers) and http1_head.c,
+ * http1_body.c (what comes), http1_send.c (answers). */
 #ifndef HTTP_HTTP1_STATE_H
 #define HTTP_HTTP1_STATE_H
 
@@ -52,6 +52,9 @@ struct http1 {
 /* The stage changes; the timer of the one before is disarmed. */
 void http1_enter(struct http1 *http, enum stage stage);
 
+/* STAGE_HEAD: parses what is there, or receives more. */
+enum step http1_head(struct http1 *http);
+
 /* Begins an exchange with what its head said about a body: to be read (STAGE_BODY), none, too large, or not
  * wanted. */
 enum step http1_begin_body(struct http1 *http);
@@ -79,5 +82,11 @@ bool http1_sent(const struct http1 *http);
 
 /* Counts a failed allocation; returns STEP_CLOSE. */
 enum step http1_no_memory(struct http1 *http);
+
+/* What the connection's listener says goes before what is said of all. */
+static inline uint64_t http1_own_or(uint64_t own_ns, uint64_t common_ns)
+{
+	return own_ns != 0 ? own_ns : common_ns;
+}
 
 #endif

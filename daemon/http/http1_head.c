@@ -1,0 +1,114 @@
+/* http1_head.c - the head of a request, as its bytes come.
+ *
+ * Called by http1.c in STAGE_HEAD. A head that cannot be understood is answered. Fails by STEP_CLOSE: out of
+ * memory (counted), broken, or at the client's end. */
+#include "http1_state.h"
+
+#include <string.h>
+
+static void note(struct exchange *exchange)
+{
+	conn_wake(exchange->conn);
+}
+
+static void begin_exchange(struct http1 *http)
+{
+	struct exchange *exchange = &http->exchange;
+	const struct config *config;
+
+	if (http->conn->served > 0)     /* the first request's deadline counts from accept */
+		conn_timer(http->conn, 0);
+	exchange_begin(exchange, http->conn);
+	exchange->on_answer = exchange->on_resume = note;
+	parse_begin(&http->parse, &exchange->request);
+	config = exchange->generation->config;
+	http->limits = (struct parse_limits){
+		.request_line_bytes = (uint32_t)config->request_line_bytes,
+		.header_bytes = (uint32_t)config->header_bytes,
+		.headers = config->headers,
+	};
+	http->head_ns = http1_own_or(http->conn->listener->rules->request_head_ns, config->request_head_ns);
+	http->keep_alive_ns = http1_own_or(http->conn->listener->rules->keep_alive_ns, config->keep_alive_ns);
+	http->send_ns = http1_own_or(http->conn->listener->rules->send_ns, config->send_ns);
+	http->min_rate = config->min_rate;
+	http->sent = 0;
+	http->begun = true;
+	http->failed = http->body_read = false;
+}
+
+static enum step take_request(struct http1 *http)
+{
+	http->in_at += http->parse.scanned;
+	engine_count(http->conn->engine, COUNT_REQUESTS);
+	http->exchanges_left--;
+	http->exchange.understood = true;
+	return http1_begin_body(http);
+}
+
+static enum step parse(struct http1 *http)
+{
+	struct exchange *exchange = &http->exchange;
+	unsigned status = 0;
+	enum parse_result result;
+
+	if (!http->begun)
+		begin_exchange(http);
+	exchange->head = http->in + http->in_at;
+	result = parse_head(&http->parse, &exchange->request, &http->limits, exchange->head,
+			    http->in_len - http->in_at, &exchange->arena, &status);
+	if (result == PARSE_DONE)
+		return take_request(http);
+	return result == PARSE_ERROR ? http1_refuse(http, status) : STEP_ON;
+}
+
+/* Room behind in_len: moves the request to the front, or takes a larger buffer. */
+static bool make_room(struct http1 *http)
+{
+	struct pool *pool = &http->conn->engine->pool;
+	size_t len = http->in_len - http->in_at, size;
+	char *larger;
+
+	if (http->in_len < http->in_size)
+		return true;
+	if (http->in_at > 0) {
+		memmove(http->in, http->in + http->in_at, len);
+	} else {
+		larger = pool_get(pool, http->in_size + 1, &size);
+		if (larger == NULL)     /* the settings' limits end a head before the pool does */
+			return false;
+		if (len > 0)
+			memcpy(larger, http->in, len);
+		pool_put(pool, http->in, http->in_size);
+		http->in = larger;
+		http->in_size = size;
+	}
+	http->in_at = 0;
+	http->in_len = len;
+	return true;
+}
+
+static enum step fill(struct http1 *http)
+{
+	struct conn *conn = http->conn;
+	size_t got;
+	enum io io;
+
+	if (!conn->readable)
+		return STEP_WAIT;
+	if (http->in_at == http->in_len)
+		http->in_at = http->in_len = 0;
+	if (!make_room(http))
+		return http1_no_memory(http);
+	io = conn->transport->recv(conn, http->in + http->in_len, http->in_size - http->in_len, &got);
+	if (io != IO_OK)        /* a FIN: everything complete has been answered; what is not never will be */
+		return io == IO_AGAIN ? STEP_WAIT : STEP_CLOSE;
+	http->in_len += got;
+	return STEP_ON;
+}
+
+enum step http1_head(struct http1 *http)
+{
+	size_t parsed = http->begun ? http->parse.scanned : 0;
+
+	return http->in_at + parsed < http->in_len ? parse(http) : fill(http);
+}
