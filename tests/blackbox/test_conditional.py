@@ -420,6 +420,23 @@ class Changes(Case):
         self.assertEqual(self.ask(target="/future").body, b"A" * 100000)
 
 
+class LongHeads(Case):
+    """The place for a head in front of a small body is 1 KiB."""
+
+    def setUp(self):
+        self.old_file("r.bin", CONTENT)
+
+    def test_any_length(self):
+        for length in (300, 350, 400, 700, 3000):
+            route = {"match": "/", "files": {"root": self.server.site}, "headers": {"set": ["X-Long: " + "x" * length]}}
+            self.server.configure({"sites": [{"routes": [route]}]})
+            self.assertEqual(self.server.reload()[0], 0)
+            self.whole(self.ask())
+            self.part(self.ask(("Range", "bytes=3-5")), 3, 5)
+            self.assertEqual(self.ask(("If-None-Match", "*")).header("x-long"), "x" * length)
+            self.assertEqual(self.ask(("Range", "bytes=5000-")).header("content-range"), "bytes */1024")
+
+
 def append(path, data):
     with open(path, "ab") as file:
         file.write(data)
@@ -431,7 +448,7 @@ def overwrite(path, at, data):
         file.write(data)
 
 
-in_every_mode(globals(), Validators, Conditions, Ranges, Variants, Changes)
+in_every_mode(globals(), Validators, Conditions, Ranges, Variants, Changes, LongHeads)
 
 if __name__ == "__main__":
     unittest.main()
