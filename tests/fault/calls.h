@@ -21,6 +21,7 @@ CALL(openat)
 CALL(syscall)                   /* openat2, which has no wrapper in the C library */
 CALL(fstat)
 CALL(pread)
+CALL(readlink)
 CALL(read)
 CALL(write)
 CALL(fcntl)                     /* F_DUPFD_CLOEXEC, F_ADD_SEALS */

@@ -46,7 +46,8 @@ ERRORS = {
     "fork": ("EAGAIN",), "epoll_create1": ("EMFILE",), "epoll_ctl": ("ENOSPC", "ENOMEM"), "epoll_wait": ("EINTR",),
     "signalfd": ("ENFILE",), "pidfd_open": ("EMFILE",), "memfd_create": ("ENFILE",), "mmap": ("ENOMEM",),
     "open": ("EMFILE", "EACCES"), "openat": ("EMFILE",), "syscall": ("EMFILE", "EAGAIN", "EIO", "ENOSYS"),
-    "fstat": ("EIO",), "pread": ("EIO", "EINTR"), "read": ("EAGAIN",), "write": ("ENOSPC", "EINTR", "EPIPE"),
+    "fstat": ("EIO",), "pread": ("EIO", "EINTR"), "readlink": ("EACCES",), "read": ("EAGAIN",),
+    "write": ("ENOSPC", "EINTR", "EPIPE"),
     "fcntl": ("EMFILE",), "socket": ("EMFILE", "ENOBUFS"), "socketpair": ("ENFILE",), "setsockopt": ("ENOPROTOOPT",),
     "bind": ("EADDRINUSE",), "listen": ("EADDRINUSE",), "connect": ("EACCES",), "getsockopt": ("ENOBUFS",),
     "accept4": ("EMFILE", "ENFILE", "ECONNABORTED", "ENOMEM", "ENOBUFS", "EPROTO"),
@@ -315,7 +316,8 @@ class Traffic(Scenario):
         call = fault.calls[0]
         allowed = 0 if call in HARMLESS else 1
         assert len(wrong) <= allowed, "lost %s" % wrong
-        counted = gained["out_of_memory"] + gained["status_5xx"] + gained["accept_errors"]
+        counted = sum(gained[name] for name in ("out_of_memory", "status_5xx", "accept_errors", "file_shrank",
+                                                "file_changed"))
         assert not wrong or call in OF_THE_CLIENT or counted > 0, "%s, and nothing was counted: %s" % (wrong, gained)
         assert call != "write" or gained["access_log_dropped"] == 0, "what could not be written is tried again"
 

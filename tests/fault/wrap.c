@@ -159,6 +159,7 @@ WRAP(void *, mmap, MAP_FAILED, (void *at, size_t len, int protection, int flags,
      (at, len, protection, flags, fd, offset))
 WRAP(int, fstat, -1, (int fd, struct stat *info), (fd, info))
 WRAP(ssize_t, pread, -1, (int fd, void *buffer, size_t len, off_t offset), (fd, buffer, len, offset))
+WRAP(ssize_t, readlink, -1, (const char *path, char *buffer, size_t len), (path, buffer, len))
 WRAP(ssize_t, read, -1, (int fd, void *buffer, size_t len), (fd, buffer, len))
 WRAP(ssize_t, write, -1, (int fd, const void *buffer, size_t len), (fd, buffer, len))
 WRAP(int, socket, -1, (int family, int type, int protocol), (family, type, protocol))
