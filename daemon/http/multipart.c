@@ -17,8 +17,9 @@ struct str multipart_content_range(struct range range, uint64_t length, struct a
 				   (unsigned long long)length));
 }
 
-/* The line end in front of a boundary belongs to it. In front of the first there is nothing to end (but an empty
- * preamble), and it is there all the same, as from other servers: zsync 0.6.2 finds no boundary without it. */
+/* The line end in front of a boundary belongs to it. In front of the first there is nothing to end but an
+ * empty preamble, and it is there all the same, as from other servers: zsync 0.6.2 finds no boundary without
+ * it. */
 struct str multipart_head(const struct multipart *multipart, struct range range, struct arena *arena)
 {
 	const char *text = arena_printf(
