@@ -111,7 +111,7 @@ class Target(Drover):
     right although something fails: includes, a relative root, an allow list, TCP and unix sockets, an access log.
     """
 
-    FILES = {"index.html": b"<p>hello\n", "small.txt": b"small\n" * 100, "sub/index.html": b"sub\n"}
+    FILES = {"index.html": b"<p>hello\n", "small.txt": b"small\n" * 100, "sub/index.html": b"sub\n", "bare/one": b"1"}
     LARGE = b"".join(b"%07d\n" % i for i in range(1 << 17))   # 1 MiB: more than the sockets' buffers
 
     def __init__(self, page, wait=True, **knobs):
@@ -130,7 +130,7 @@ class Target(Drover):
         os.makedirs(os.path.join(self.dir, "conf.d"), exist_ok=True)
         self.write_config("conf.d/sites.conf", """sites = (
             { routes = (
-                { match = "/"; files = { root = "../site"; }; },
+                { match = "/"; files = { root = "../site"; listing = true; }; },
                 { match = "/version"; respond = { body = "%d"; }; },
                 { match = "/open"; respond = { body = "open"; }; allow = [ "127.0.0.0/8", "::1" ]; },
                 { match = "/shut"; respond = { body = "shut"; }; allow = [ "10.0.0.0/8", "::2" ]; } ); },
