@@ -1,8 +1,9 @@
 """Persistence, pipelining, options and the end of connections: RFC 9112 9, RFC 9110 7.6.1."""
 
 import select
+import time
 
-from answer import closes
+from answer import closes, date_seconds
 from engine import PROBE, case, get, row
 
 P = "/probe.txt"
@@ -154,6 +155,18 @@ def _(lab):
         assert not select.select([connection.socket], [], [], 0.3)[0], "closed, or bytes that nobody asked for"
         connection.send(PROBE)
         assert connection.answer().status == 200
+
+
+@case(ROWS, "Date is of now on each answer of a connection", "9110 6.6.1")
+def _(lab):
+    with lab.connect() as connection:
+        for _ in range(3):
+            before = int(time.time())
+            connection.send(PROBE)
+            answer = connection.answer()
+            when = date_seconds(answer.get("date"))
+            assert before - 1 <= when <= time.time(), (before, answer.get("date"))
+            select.select([], [], [], 0.7)
 
 
 @case(ROWS, "a hint of the keep-alive time is truthful and named", "9112 C.2.2")

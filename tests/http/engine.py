@@ -44,7 +44,7 @@ PROBE_BODY = b"probe\n"
 CLOSING = (400, 408, 414, 431, 505)
 EITHER = (413, 417, 500, 501, 503)
 PROCESSES, THREADS = 2, 12
-SLOW = ("freshness", "proxy", "timeouts")  # their conversations wait for something
+SLOW = ("connection", "freshness", "proxy", "timeouts")  # their conversations wait for something
 BATCH = 20
 
 

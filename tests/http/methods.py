@@ -53,6 +53,16 @@ ROWS = [
     row("X-HTTP-Method-Override means nothing", "9110 9.1", get(P, "X-HTTP-Method-Override: DELETE"), 200, body=b"probe\n"),
 ]
 
+# An error's answer to HEAD has no content either, as far as the method can be known (9110 9.3.2).
+ROWS += [row("HEAD and an error: " + name, "9110 9.3.2", data, status, body=b"") for name, status, data in (
+    ("no Host", 400, get("/", host=None, method="HEAD")), ("a bad field", 400, get("/", "A B: c", method="HEAD")), ("a bare LF", 400, b"HEAD / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n"),
+    ("a bad escape", 400, get("/%zz", method="HEAD")), ("a long target", 414, get("/" + "x" * 10000, method="HEAD")), ("a long field", 431, get("/", "A: " + "x" * 70000, method="HEAD")),
+    ("many fields", 431, get("/", *["A: b"] * 200, method="HEAD")), ("another version", 505, get("/", method="HEAD", version="HTTP/2.0")), ("an expectation", 417, get("/", "Expect: x", method="HEAD")),
+    ("both lengths", 400, get("/", "Content-Length: 5", "Transfer-Encoding: chunked", method="HEAD", body=b"0\r\n\r\n")), ("a coding", 501, get("/", "Transfer-Encoding: x", method="HEAD")),
+    ("a bad chunk", 400, get("/", "Transfer-Encoding: chunked", method="HEAD", body=b"x\r\n\r\n")), ("too large a body", 413, get("/", "Content-Length: 1000000000", method="HEAD")),
+    ("https without it", 421, get("https://x/", method="HEAD")), ("not allowed", 403, get("/inner/f.txt", method="HEAD")), ("no file", 404, get("/nothing-there", method="HEAD")),
+    ("not acceptable", 406, get("/neg/all.txt", "Accept-Encoding: *;q=0", method="HEAD")), ("no credentials", 401, get("/friends/f.txt", method="HEAD")))]
+
 PER_ANSWER = ("date", "keep-alive", "age")
 
 # (target, fields): GET and HEAD of each must have the same fields
