@@ -258,10 +258,11 @@ static unsigned take_request_line(const struct head *head, struct span line)
 	struct span method, target;
 	unsigned status;
 
-	if (!take_word(head, &line, &method) || !take_word(head, &line, &target) ||
-	    !parse_is_token(text_of(head, method)))
+	if (!take_word(head, &line, &method))
 		return 400;
 	request->method = method_of(text_of(head, method));
+	if (!take_word(head, &line, &target) || !parse_is_token(text_of(head, method)))
+		return 400;
 	request->method_name = method;
 	request->target = target;
 	status = read_version(text_of(head, line), &request->minor);
@@ -432,6 +433,17 @@ void parse_begin(struct parse *parse, struct request *request)
 	*request = (struct request){ 0 };
 }
 
+/* The first word of a line that has not ended says whether the answer has content: an error of a HEAD has none
+ * (RFC 9110, 9.3.2). */
+static void know_method(const struct head *head)
+{
+	const struct parse *parse = head->parse;
+	struct span line = { parse->line, parse->scanned - parse->line }, method;
+
+	if (parse->headers_at == 0 && take_word(head, &line, &method))
+		head->request->method = method_of(text_of(head, method));
+}
+
 enum parse_result parse_head(struct parse *parse, struct request *request, const struct parse_limits *limits,
 			     const char *head, size_t len, struct arena *arena, unsigned *status)
 {
@@ -446,6 +458,7 @@ enum parse_result parse_head(struct parse *parse, struct request *request, const
 			problem = take_line(&all, &last);
 	}
 	if (problem != 0) {
+		know_method(&all);
 		*status = problem;
 		return PARSE_ERROR;
 	}

@@ -60,6 +60,7 @@ ROWS += [row("HEAD and an error: " + name, "9110 9.3.2", data, status, body=b"")
     ("many fields", 431, get("/", *["A: b"] * 200, method="HEAD")), ("another version", 505, get("/", method="HEAD", version="HTTP/2.0")), ("an expectation", 417, get("/", "Expect: x", method="HEAD")),
     ("both lengths", 400, get("/", "Content-Length: 5", "Transfer-Encoding: chunked", method="HEAD", body=b"0\r\n\r\n")), ("a coding", 501, get("/", "Transfer-Encoding: x", method="HEAD")),
     ("a bad chunk", 400, get("/", "Transfer-Encoding: chunked", method="HEAD", body=b"x\r\n\r\n")), ("too large a body", 413, get("/", "Content-Length: 1000000000", method="HEAD")),
+    ("a control in the target", 400, b"HEAD /\x01 HTTP/1.1\r\nHost: x\r\n\r\n"), ("no version", 400, b"HEAD /\r\n\r\n"), ("a version that is none", 400, get("/", method="HEAD", version="HTTP/1.1 x")),
     ("https without it", 421, get("https://x/", method="HEAD")), ("not allowed", 403, get("/inner/f.txt", method="HEAD")), ("no file", 404, get("/nothing-there", method="HEAD")),
     ("not acceptable", 406, get("/neg/all.txt", "Accept-Encoding: *;q=0", method="HEAD")), ("no credentials", 401, get("/friends/f.txt", method="HEAD")))]
 

@@ -478,6 +478,16 @@ static const struct limited limited[] = {
 	{ "GET / HTTP/1.1\r\na:                             ", PARSE_ERROR, 431, 46 },
 };
 
+START_TEST(an_error_to_a_head_that_is_too_long_knows_its_method)
+{
+	struct outcome outcome = parse_whole(&small_limits, BYTES("HEAD /45678901234567890"));
+
+	ck_assert_uint_eq(outcome.status, 414);
+	ck_assert_int_eq(outcome.request.method, METHOD_HEAD);
+	outcome_free(&outcome);
+}
+END_TEST
+
 START_TEST(a_limit_is_found_where_it_is_passed)
 {
 	const struct limited *row = &limited[_i];
@@ -636,12 +646,14 @@ START_TEST(a_refused_target_can_be_logged)
 }
 END_TEST
 
+/* The method all the same: an answer to HEAD has no content. */
 START_TEST(an_error_before_the_end_of_the_request_line_leaves_nothing)
 {
-	struct outcome outcome = parse_whole(&usual_limits, BYTES("HEAD /x HTTP/1.1\n"));
+	static const char *const lines[] = { "HEAD /x HTTP/1.1\n", "HEAD /x\r\n", "HEAD /\x01", "HEAD /x y\rz" };
+	struct outcome outcome = parse_whole(&usual_limits, lines[_i], strlen(lines[_i]));
 
 	ck_assert_int_eq(outcome.result, PARSE_ERROR);
-	ck_assert_int_eq(outcome.request.method, METHOD_OTHER);
+	ck_assert_int_eq(outcome.request.method, METHOD_HEAD);
 	ck_assert_uint_eq(outcome.request.method_name.len, 0);
 	ck_assert_uint_eq(outcome.request.target.len, 0);
 	outcome_free(&outcome);
@@ -895,6 +907,7 @@ static TCase *answers(void)
 	tcase_add_loop_test(tests, a_good_head_says_what_its_row_says, 0, COUNT(good));
 	tcase_add_loop_test(tests, no_proper_prefix_of_a_good_head_is_complete, 0, COUNT(good));
 	tcase_add_loop_test(tests, a_bad_head_gets_its_status, 0, COUNT(bad));
+	tcase_add_test(tests, an_error_to_a_head_that_is_too_long_knows_its_method);
 	tcase_add_loop_test(tests, a_limit_is_found_where_it_is_passed, 0, COUNT(limited));
 	tcase_add_test(tests, no_header_at_all_may_be_allowed);
 	tcase_add_test(tests, many_headers_keep_their_order);
@@ -903,7 +916,7 @@ static TCase *answers(void)
 	tcase_add_test(tests, method_and_target_are_kept_as_they_were_sent);
 	tcase_add_test(tests, an_error_in_the_fields_leaves_the_request_line);
 	tcase_add_test(tests, a_refused_target_can_be_logged);
-	tcase_add_test(tests, an_error_before_the_end_of_the_request_line_leaves_nothing);
+	tcase_add_loop_test(tests, an_error_before_the_end_of_the_request_line_leaves_nothing, 0, 4);
 	tcase_add_test(tests, a_path_takes_the_bytes_of_rfc_3986);
 	tcase_add_test(tests, a_query_takes_what_browsers_send);
 	tcase_add_test(tests, a_method_and_a_field_name_take_the_bytes_of_a_token);
