@@ -40,9 +40,10 @@ static void check_entry(const struct generation *generation, const struct mime_c
 
 static bool has_place(const char *text)
 {
-	unsigned line;
+	char *end = NULL;
 
-	return text != NULL && sscanf(text, "file:%u:1: ", &line) == 1 && line > 0;
+	return text != NULL && strncmp(text, "file:", 5) == 0 && strtoul(text + 5, &end, 10) > 0 &&
+	       strncmp(end, ":1: ", 4) == 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
