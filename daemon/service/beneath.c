@@ -24,7 +24,7 @@ enum {
 	OPEN_FLAGS = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,      /* a FIFO would wait for its writer */
 	LOOK_FLAGS = O_PATH | O_CLOEXEC,
 	MOST_SYMLINKS = 40,             /* as the kernel (path_resolution(7)) */
-	MOST_STEPS = 8192,              /* no symlink shall keep the loop busy: "a/../a/../a ..." */
+	MOST_STEPS = 4096,              /* no symlink shall keep the loop busy: "a/../a/../a ..." */
 	TRIES = 8,
 };
 
