@@ -17,7 +17,7 @@
 
 enum {
 	WEAK_SECONDS = 2,       /* a clock of a file system ticks once in so much; most are faster */
-	WARM_SECONDS = 10,      /* a file that changed just now may do so again */
+	WARM_SECONDS = 3,       /* a file that changed just now may do so again; copying it costs three times */
 	TRIES = 16,             /* to read a small file that is written to */
 	LOOKS = 6,              /* at one of several pages, a moment apart */
 	PAGE_BYTES = 4096,
