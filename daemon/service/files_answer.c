@@ -11,32 +11,22 @@
 #include "http/response.h"
 
 #include "base/clock.h"
-#include "base/fd.h"
 
 #include <stdio.h>
 
 enum {
 	WEAK_SECONDS = 2,       /* a clock of a file system ticks once in so much; most are faster */
 	WARM_SECONDS = 3,       /* a file that changed just now may do so again; copying it costs three times */
-	TRIES = 16,             /* to read a small file that is written to */
-	LOOKS = 6,              /* at one of several pages, a moment apart */
-	PAGE_BYTES = 4096,
+	TRIES = 4,              /* to read a small file that is written to */
 	FEW_PARTS = 16,         /* so many may make an answer longer than the whole file */
 	ETAG_BYTES = 64,
 	BOUNDARY_BYTES = 40,
 };
 
-/* A write changes a file's time when it begins, by a clock that ticks every few milliseconds; then it copies
- * page by page, and may have to wait in between. What has a time older than this is in the middle of no write
- * but a very long one, and the next write will give it another time. */
-#define SETTLED_NS (25 * CLOCK_MS)
-
 /* One attempt to answer. */
 struct attempt {
 	struct exchange *exchange;
 	struct file *file;
-	bool small;                     /* a short body may be read at once */
-	bool patient;                   /* and may be waited for */
 	struct validators validators;
 	const char *weak_etag;          /* validators.etag begins behind its "W/" */
 	time_t now;
@@ -44,20 +34,18 @@ struct attempt {
 
 /* ---- validators (RFC 9110, 8.8) ------------------------------------------------------------------------ */
 
-/* True when `when` is less than `age_ns` ago, or to come.  The clock is asked only when the second of this
+/* True when `when` is less than `seconds` ago, or to come.  The clock is asked only when the second of this
  * turn leaves a doubt. */
-static bool is_younger(struct timespec when, uint64_t age_ns, time_t now)
+static bool is_younger(struct timespec when, time_t seconds, time_t now)
 {
-	time_t seconds = (time_t)(age_ns / CLOCK_S);
-	long rest_ns = (long)(age_ns % CLOCK_S);
-	struct timespec then;
+	struct timespec precise;
 
-	if (when.tv_sec + seconds + (rest_ns > 0 ? 1 : 0) < now)
+	if (when.tv_sec + seconds < now)
 		return false;
-	then = clock_wall();
-	then.tv_sec -= seconds + (then.tv_nsec < rest_ns ? 1 : 0);
-	then.tv_nsec += (then.tv_nsec < rest_ns ? (long)CLOCK_S : 0) - rest_ns;
-	return when.tv_sec > then.tv_sec || (when.tv_sec == then.tv_sec && when.tv_nsec > then.tv_nsec);
+	precise = clock_wall();
+	precise.tv_sec -= seconds;
+	return when.tv_sec > precise.tv_sec ||
+	       (when.tv_sec == precise.tv_sec && when.tv_nsec > precise.tv_nsec);
 }
 
 static char *put_hex(char *out, uint64_t number)
@@ -106,7 +94,7 @@ static bool take_validators(struct attempt *attempt)
 	attempt->weak_etag = text;
 	attempt->validators = (struct validators){
 		.etag = str_of(text + 2),
-		.weak = is_younger(file->stat.st_mtim, WEAK_SECONDS * CLOCK_S, attempt->now),
+		.weak = is_younger(file->stat.st_mtim, WEAK_SECONDS, attempt->now),
 		.modified = modified < attempt->now ? modified : attempt->now,  /* 8.8.2.1 */
 	};
 	attempt->validators.modified_strong = !attempt->validators.weak;
@@ -173,63 +161,34 @@ static bool is_warm(const struct attempt *attempt)
 {
 	const struct stat *stat = &attempt->file->stat;
 
-	return is_younger(stat->st_mtim, WARM_SECONDS * CLOCK_S, attempt->now) ||
-	       is_younger(stat->st_ctim, WARM_SECONDS * CLOCK_S, attempt->now);
+	return is_younger(stat->st_mtim, WARM_SECONDS, attempt->now) ||
+	       is_younger(stat->st_ctim, WARM_SECONDS, attempt->now);
 }
 
-/* A time that is still to come was set by somebody, or by another clock, and says nothing of this kind. */
-static bool is_unsettled(const struct attempt *attempt)
+/* `small`: it may be read at once.  The client of a HEAD gets none, and costs no reading. */
+static enum files_body give_range(const struct attempt *attempt, struct range range, bool small)
 {
-	struct timespec mtime = attempt->file->stat.st_mtim, now;
-
-	if (!is_younger(mtime, SETTLED_NS, attempt->now))
-		return false;
-	now = clock_wall();
-	return mtime.tv_sec < now.tv_sec || (mtime.tv_sec == now.tv_sec && mtime.tv_nsec <= now.tv_nsec);
-}
-
-static enum files_care care_for(const struct attempt *attempt)
-{
-	if (is_unsettled(attempt))
-		return FILES_CARE_DOUBTED;
-	return is_warm(attempt) ? FILES_CARE_COPIED : FILES_CARE_SENT;
-}
-
-/* A write has done with a page before anybody else runs there. */
-static bool is_in_a_page(struct range range)
-{
-	return range.first / PAGE_BYTES == (range.first + range.len - 1) / PAGE_BYTES;
-}
-
-/* The client of a HEAD gets none, and costs no reading. */
-static enum files_body give_range(const struct attempt *attempt, struct range range)
-{
-	bool unsettled;
-
 	attempt->exchange->response.length = range.len;
 	if (range.len == 0 || attempt->exchange->request.method == METHOD_HEAD)
 		return FILES_BODY_DONE;
-	unsettled = is_unsettled(attempt);
-	if (attempt->small && range.len <= FILES_BODY_SMALL_BYTES && (!unsettled || is_in_a_page(range)))
-		return files_body_small(attempt->exchange, attempt->file, range, unsettled);
-	if (attempt->patient && unsettled)
-		return FILES_BODY_UNSETTLED;
-	return files_body_large(attempt->exchange, attempt->file, range, care_for(attempt));
+	if (small && range.len <= FILES_BODY_SMALL_BYTES)
+		return files_body_small(attempt->exchange, attempt->file, range);
+	return files_body_large(attempt->exchange, attempt->file, range, is_warm(attempt));
 }
 
-static enum files_body give_whole(const struct attempt *attempt)
+static enum files_body give_whole(const struct attempt *attempt, bool small)
 {
-	return give_range(attempt, (struct range){ 0, (uint64_t)attempt->file->stat.st_size });
+	return give_range(attempt, (struct range){ 0, (uint64_t)attempt->file->stat.st_size }, small);
 }
 
-static enum files_body give_part(const struct attempt *attempt, struct range range)
+static enum files_body give_part(const struct attempt *attempt, struct range range, bool small)
 {
 	struct response *response = &attempt->exchange->response;
 
 	response->status = 206;
 	response->content_range = multipart_content_range(range, (uint64_t)attempt->file->stat.st_size,
 							  &attempt->exchange->arena);
-	return response->content_range.at != NULL ? give_range(attempt, range) : FILES_BODY_FAILED;
+	return response->content_range.at != NULL ? give_range(attempt, range, small) : FILES_BODY_FAILED;
 }
 
 /* Nobody can know it before, so no file contains it. */
@@ -239,7 +198,7 @@ static struct str boundary_of(struct exchange *exchange)
 				   (unsigned long long)exchange->number));
 }
 
-static enum files_body give_parts(const struct attempt *attempt, const struct ranges *ranges)
+static enum files_body give_parts(const struct attempt *attempt, const struct ranges *ranges, bool small)
 {
 	struct exchange *exchange = attempt->exchange;
 	struct response *response = &exchange->response;
@@ -251,13 +210,11 @@ static enum files_body give_parts(const struct attempt *attempt, const struct ra
 	if (multipart.boundary.at == NULL || type == NULL)
 		return FILES_BODY_FAILED;
 	if (ranges->count > FEW_PARTS && multipart_length(&multipart, ranges) >= length)
-		return give_whole(attempt);
-	if (attempt->patient && is_unsettled(attempt))
-		return FILES_BODY_UNSETTLED;
+		return give_whole(attempt, small);
 	response->status = 206;
 	response->content_type = str_of(type);
 	response->length = multipart_length(&multipart, ranges);
-	return files_body_parts(exchange, attempt->file, ranges, &multipart, care_for(attempt));
+	return files_body_parts(exchange, attempt->file, ranges, &multipart);
 }
 
 /* The one Range field of a GET (RFC 9110, 14.2); two are no range set. */
@@ -287,7 +244,7 @@ static enum files_body not_satisfiable(const struct attempt *attempt)
 	return FILES_BODY_DONE;
 }
 
-static enum files_body give_body(const struct attempt *attempt)
+static enum files_body give_body(const struct attempt *attempt, bool small)
 {
 	struct ranges ranges;
 
@@ -295,105 +252,41 @@ static enum files_body give_body(const struct attempt *attempt)
 	case RANGE_NONE:
 		return not_satisfiable(attempt);
 	case RANGE_SOME:
-		return ranges.count == 1 ? give_part(attempt, ranges.at[0]) : give_parts(attempt, &ranges);
+		return ranges.count == 1 ? give_part(attempt, ranges.at[0], small)
+					 : give_parts(attempt, &ranges, small);
 	default:
-		return give_whole(attempt);
+		return give_whole(attempt, small);
 	}
 }
 
 /* ---- answering ----------------------------------------------------------------------------------------- */
 
-static enum files_body answer_once(struct attempt *attempt)
+static enum files_body answer_once(struct exchange *exchange, struct file *file, bool small)
 {
-	const struct exchange *exchange = attempt->exchange;
+	struct attempt attempt = { exchange, file, .now = wall_clock(exchange->engine->loop)->now };
 	unsigned status;
 
-	if (!take_validators(attempt))
+	if (!take_validators(&attempt))
 		return FILES_BODY_FAILED;
-	status = conditional_status(&exchange->request, exchange->head, &attempt->validators, attempt->now);
+	status = conditional_status(&exchange->request, exchange->head, &attempt.validators, attempt.now);
 	if (status == 0) {
-		fill_head(attempt);
-		return give_body(attempt);
+		fill_head(&attempt);
+		return give_body(&attempt, small);
 	}
 	if (status == 304)
-		not_modified(attempt);
+		not_modified(&attempt);
 	else
-		fail(attempt, status);
+		fail(&attempt, status);
 	return FILES_BODY_DONE;
-}
-
-/* DONE or UNSETTLED. */
-static enum files_body answer_now(struct exchange *exchange, struct file *file, bool patient)
-{
-	enum files_body body = FILES_BODY_CHANGED;
-
-	for (unsigned tries = 0; body == FILES_BODY_CHANGED; tries++) {
-		struct attempt attempt = {
-			.exchange = exchange,
-			.file = file,
-			.small = tries < TRIES,         /* then it is as good as a large one */
-			.patient = patient,
-			.now = wall_clock(exchange->engine->loop)->now,
-		};
-
-		body = answer_once(&attempt);
-	}
-	if (body != FILES_BODY_FAILED)
-		return body;
-	exchange_error(exchange, 500);
-	return FILES_BODY_DONE;
-}
-
-/* ---- waiting ------------------------------------------------------------------------------------------- */
-
-/* A file that somebody may be writing to at this moment; the exchange has its descriptor. */
-struct waiting {
-	struct file file;
-	unsigned looks;
-};
-
-static void wait_a_moment(struct exchange *exchange, struct waiting *waiting)
-{
-	exchange_drop_body(exchange);
-	exchange->response.file_fd = fd_take(&waiting->file.fd);
-	exchange->response.source = waiting;
-	exchange_timer(exchange, SETTLED_NS);
-}
-
-static void look_again(struct timer *timer, uint64_t now_ns)
-{
-	struct exchange *exchange = LIST_ENTRY(timer, struct exchange, timer);
-	struct waiting *waiting = exchange->response.source;
-	enum files_body body = FILES_BODY_DONE;
-
-	(void)now_ns;
-	waiting->file.fd = fd_take(&exchange->response.file_fd);
-	if (fstat(waiting->file.fd, &waiting->file.stat) < 0)
-		exchange_error(exchange, 500);
-	else
-		body = answer_now(exchange, &waiting->file, ++waiting->looks < LOOKS);
-	if (body == FILES_BODY_UNSETTLED) {
-		wait_a_moment(exchange, waiting);
-		return;
-	}
-	fd_close(&waiting->file.fd);
-	exchange_answer(exchange);
 }
 
 enum answer files_answer(struct exchange *exchange, struct file *file)
 {
-	struct waiting *waiting;
+	enum files_body body = FILES_BODY_CHANGED;
 
-	if (answer_now(exchange, file, true) == FILES_BODY_DONE)
-		return ANSWERED;
-	waiting = arena_alloc(&exchange->arena, sizeof(*waiting));
-	if (waiting == NULL) {
+	for (unsigned tries = 0; body == FILES_BODY_CHANGED; tries++)
+		body = answer_once(exchange, file, tries < TRIES);      /* the last one is cut if it must */
+	if (body == FILES_BODY_FAILED)
 		exchange_error(exchange, 500);
-		return ANSWERED;
-	}
-	waiting->file = *file;
-	file->fd = -1;
-	exchange->timer.fire = look_again;
-	wait_a_moment(exchange, waiting);
-	return ANSWER_LATER;
+	return ANSWERED;
 }

@@ -18,8 +18,8 @@ struct file {
 	bool negotiable;                /* Accept-Encoding may have had a say: the answer varies by it */
 };
 
-/* Fills in the answer, now or in a moment.  Takes file->fd over, which is -1 then, when it is still needed;
- * otherwise it stays the caller's. */
+/* Fills in the answer.  Takes file->fd over, which is -1 then, when the body comes from it; otherwise it
+ * stays the caller's. */
 enum answer files_answer(struct exchange *exchange, struct file *file);
 
 #endif

@@ -15,8 +15,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { COMPARED_BYTES = 4096 };
-
 /* What a body that is not in memory comes from. */
 struct pieces {
 	struct stat stat;               /* what the head was made from */
@@ -27,7 +25,6 @@ struct pieces {
 	const struct range *next;
 	unsigned left;                  /* how many there are at `next` */
 	bool tail_done;
-	bool doubted;                   /* see enum files_care */
 };
 
 /* ---- whether it is still the same ---------------------------------------------------------------------- */
@@ -79,7 +76,7 @@ static bool is_unchanged(struct exchange *exchange)
 	int fd = exchange->response.file_fd;
 	struct stat now;
 
-	if (pieces->doubted || fstat(fd, &now) < 0 || !same_content(&pieces->stat, &now))
+	if (fstat(fd, &now) < 0 || !same_content(&pieces->stat, &now))
 		return false;
 	if (!same_time(pieces->stat.st_ctim, now.st_ctim))
 		return same_but_for_names(pieces, fd, &now);
@@ -114,40 +111,19 @@ static bool read_all(int fd, char *at, size_t len, uint64_t offset, ssize_t *got
 	return true;
 }
 
-/* False also when it cannot be read. */
-static bool reads_the_same(int fd, const char *before, size_t len, uint64_t offset)
-{
-	char again[COMPARED_BYTES];
-
-	while (len > 0) {
-		ssize_t got = read_some(fd, again, len < sizeof(again) ? len : sizeof(again), offset);
-
-		if (got <= 0 || memcmp(again, before, (size_t)got) != 0)
-			return false;
-		before += got;
-		len -= (size_t)got;
-		offset += (uint64_t)got;
-	}
-	return true;
-}
-
-enum files_body files_body_small(struct exchange *exchange, struct file *file, struct range range, bool twice)
+enum files_body files_body_small(struct exchange *exchange, struct file *file, struct range range)
 {
 	char *buffer = exchange_buffer(exchange, range.len);
 	struct stat before = file->stat;
-	bool same = true;
 	ssize_t got;
 
 	if (buffer == NULL)
 		return FILES_BODY_FAILED;
 	if (!read_all(file->fd, buffer, range.len, range.first, &got) && got < 0)
 		return FILES_BODY_FAILED;
-	if (twice)
-		same = reads_the_same(file->fd, buffer, range.len, range.first);
 	if (fstat(file->fd, &file->stat) < 0)
 		return FILES_BODY_FAILED;
-	if (got == 0 || !same || !same_content(&before, &file->stat) ||
-	    !same_time(before.st_ctim, file->stat.st_ctim))
+	if (got == 0 || !same_content(&before, &file->stat) || !same_time(before.st_ctim, file->stat.st_ctim))
 		return FILES_BODY_CHANGED;
 	exchange->response.body = BODY_MEMORY;
 	exchange->response.memory = (struct str){ buffer, range.len };
@@ -241,28 +217,27 @@ static enum io pull(struct exchange *exchange, char *buffer, size_t room, size_t
 	return len > 0 ? IO_OK : IO_EOF;
 }
 
-static struct pieces *pieces_of(struct exchange *exchange, struct file *file, enum files_care care)
+static struct pieces *pieces_of(struct exchange *exchange, struct file *file)
 {
 	struct pieces *pieces = arena_alloc(&exchange->arena, sizeof(*pieces));
 
 	if (pieces == NULL)
 		return NULL;
 	pieces->stat = file->stat;
-	pieces->doubted = care == FILES_CARE_DOUBTED;
 	exchange->response.source = pieces;
 	exchange->response.file_fd = fd_take(&file->fd);
 	return pieces;
 }
 
 enum files_body files_body_large(struct exchange *exchange, struct file *file, struct range range,
-				 enum files_care care)
+				 bool copied)
 {
-	struct pieces *pieces = pieces_of(exchange, file, care);
+	struct pieces *pieces = pieces_of(exchange, file);
 
 	if (pieces == NULL)
 		return FILES_BODY_FAILED;
 	pieces->range = range;
-	exchange->response.body = care == FILES_CARE_SENT ? BODY_FILE : BODY_STREAM;
+	exchange->response.body = copied ? BODY_STREAM : BODY_FILE;
 	exchange->response.offset = (off_t)range.first;
 	exchange->response.unchanged = is_unchanged;
 	exchange->response.pull = pull;
@@ -270,11 +245,11 @@ enum files_body files_body_large(struct exchange *exchange, struct file *file, s
 }
 
 enum files_body files_body_parts(struct exchange *exchange, struct file *file, const struct ranges *ranges,
-				 const struct multipart *multipart, enum files_care care)
+				 const struct multipart *multipart)
 {
 	size_t size = ranges->count * sizeof(ranges->at[0]);
 	struct range *copy = arena_alloc(&exchange->arena, size);
-	struct pieces *pieces = copy != NULL ? pieces_of(exchange, file, care) : NULL;
+	struct pieces *pieces = copy != NULL ? pieces_of(exchange, file) : NULL;
 
 	if (pieces == NULL)
 		return FILES_BODY_FAILED;

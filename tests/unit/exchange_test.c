@@ -262,58 +262,6 @@ START_TEST(a_304_names_the_etag)
 }
 END_TEST
 
-enum { JUST_NOW_BYTES = 10000 };
-
-/* A file of several pages that consists of `letter` and was written just now. */
-static void write_just_now(char letter)
-{
-	char content[JUST_NOW_BYTES];
-
-	memset(content, letter, sizeof(content));
-	fake_file(&server, "now", content, sizeof(content));
-	ck_assert_int_eq(utimensat(AT_FDCWD, path_of("now"), NULL, 0), 0);
-}
-
-START_TEST(a_file_that_was_written_to_just_now_is_looked_at_again)
-{
-	write_just_now('A');
-	fake_connect(&server, &client, "GET /now HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-	fake_turn(&server);
-	ck_assert_uint_eq(client.len, 0);
-	write_just_now('B');
-	ck_assert(fake_until_eof(&client));
-	ck_assert_uint_eq(status_of(client.text), 200);
-	ck_assert_uint_ge(client.len, JUST_NOW_BYTES);
-	ck_assert_ptr_null(memchr(client.text + client.len - JUST_NOW_BYTES, 'A', JUST_NOW_BYTES));
-}
-END_TEST
-
-START_TEST(a_file_that_is_written_to_all_the_time_is_cut)
-{
-	write_just_now('A');
-	fake_connect(&server, &client, "GET /now HTTP/1.1\r\nHost: a\r\n\r\n");
-	for (unsigned turns = 0; !client.eof && turns < 10000; turns++) {
-		ck_assert_int_eq(utimensat(AT_FDCWD, path_of("now"), NULL, 0), 0);
-		fake_turn(&server);
-	}
-	ck_assert(client.eof);
-	ck_assert_uint_lt(client.len, JUST_NOW_BYTES);
-	ck_assert_uint_eq(server.counters[COUNT_FILE_CHANGED], 1);
-}
-END_TEST
-
-START_TEST(a_client_may_go_while_its_file_is_waited_for)
-{
-	write_just_now('A');
-	fake_connect(&server, &client, "GET /now HTTP/1.1\r\nHost: a\r\n\r\n");
-	fake_turn(&server);
-	fake_hang_up(&client);
-	for (unsigned turns = 0; server.engine.count > 0 && turns < 10000; turns++)
-		fake_turn(&server);
-	ck_assert_uint_eq(server.engine.count, 0);
-}
-END_TEST
-
 START_TEST(a_root_that_is_not_there_is_refused)
 {
 	struct files_settings settings = { .root = "/nonexistent" };
@@ -645,9 +593,6 @@ static Suite *suite(void)
 	tcase_add_loop_test(files, a_condition_gets_its_status, 0,
 			    sizeof(conditions) / sizeof(conditions[0]));
 	tcase_add_test(files, a_304_names_the_etag);
-	tcase_add_test(files, a_file_that_was_written_to_just_now_is_looked_at_again);
-	tcase_add_test(files, a_file_that_is_written_to_all_the_time_is_cut);
-	tcase_add_test(files, a_client_may_go_while_its_file_is_waited_for);
 	tcase_add_test(files, a_root_that_is_not_there_is_refused);
 	tcase_add_test(files, the_root_is_looked_up_for_each_request);
 	tcase_add_test(log, a_request_is_a_line_in_the_common_log_format);
