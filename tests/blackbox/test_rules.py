@@ -255,9 +255,10 @@ class Errors(Rules, unittest.TestCase):
     @classmethod
     def page(cls, name, text):
         path = os.path.join(cls.pages, name)
-        with open(path, "w", encoding="ascii") as file:
+        with open(path + ".new", "w", encoding="ascii") as file:
             file.write(text)
-        os.chmod(path, 0o644)
+        os.chmod(path + ".new", 0o644)
+        os.rename(path + ".new", path)
         return path
 
     def test_each_error_has_its_page(self):
