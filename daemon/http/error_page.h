@@ -12,8 +12,8 @@ void error_page_fill(struct exchange *exchange, const struct site *site, unsigne
 /* The same for a redirect: a few lines with a link to `location`, which becomes the answer's. Never fails. */
 void error_page_redirect(struct exchange *exchange, unsigned status, const char *location);
 
-/* Looks at the page before it is served: false when it is there and cannot be opened; a missing one is worth a
- * line in the log. */
+/* Looks at the page before it is served: false when it is there and cannot be opened; a missing one is worth
+ * a line in the log. */
 bool error_page_check(const char *path, struct err *err);
 
 #endif

@@ -27,7 +27,7 @@ struct response {
 	unsigned status;
 	bool is_error;                  /* filled by exchange_error, not by a service */
 	struct str content_type;        /* absent: none */
-	struct str media_type;          /* what rules go by where that is another, as of a 304; absent: it is not */
+	struct str media_type;          /* what rules go by where that is another: of a 304; else absent */
 	struct str location, etag, allow;       /* absent: none */
 	struct str content_encoding, content_range, vary;       /* absent: none */
 	bool accept_ranges;             /* a Range would have been looked at */
@@ -109,8 +109,8 @@ void exchange_answer(struct exchange *exchange);
 /* Called by a service: more of the body can be pulled. */
 void exchange_resume(struct exchange *exchange);
 
-/* Fills in an answer for `status` (400, 404 ...), the site's page or a small readable one, in place of whatever
- * was there. Never fails. */
+/* Fills in an answer for `status` (400, 404 ...), the site's page or a small readable one, in place of
+ * whatever was there. Never fails. */
 void exchange_error(struct exchange *exchange, unsigned status);
 
 /* Room for a body of `len` bytes in a buffer of the pool, which the exchange gives back: where it begins;
@@ -121,7 +121,8 @@ char *exchange_buffer(struct exchange *exchange, size_t len);
 /* Lets go of the buffer and of the file, if any. */
 void exchange_drop_body(struct exchange *exchange);
 
-/* Fills in a redirect to `location` (in characters of RFC 3986), with a page that leads there. Never fails. */
+/* Fills in a redirect to `location` (in characters of RFC 3986), with a page that leads there. Never
+ * fails. */
 void exchange_redirect(struct exchange *exchange, unsigned status, const char *location);
 
 /* The rules for its answer: of its route, else of its site; NULL: none. */
@@ -130,8 +131,8 @@ const struct rules *exchange_rules(const struct exchange *exchange);
 /* Arms the exchange's timer `after_ns` from now. */
 void exchange_timer(struct exchange *exchange, uint64_t after_ns);
 
-/* The exchange is over: cancels the service, the timer, drops the task, unpins, closes the file, resets the arena (whoever
- * has the exchange frees it). Harmless on a zeroed one. */
+/* The exchange is over: cancels the service, the timer, drops the task, unpins, closes the file, resets the
+ * arena (whoever has the exchange frees it). Harmless on a zeroed one. */
 void exchange_end(struct exchange *exchange);
 
 #endif

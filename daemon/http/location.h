@@ -16,7 +16,7 @@ char *location_with_slash(struct str path, struct str query, struct arena *arena
 char *location_rest(struct str sent, struct str resolved, size_t skip, struct arena *arena);
 
 /* `to` (see location_check) with `rest` behind its path (from location_rest; empty or beginning with "/") and
- * `query` behind its query; "//host" gets the scheme of the request. In the arena; NULL when out of memory. */
+ * `query` behind its query; "//host" gets the scheme of the request. In the arena; NULL: out of memory. */
 char *location_redirect(const char *to, bool secure, struct str rest, struct str query, struct arena *arena);
 
 /* True when `to` is "/path", "//host/path" or "https://host/path", in the characters of RFC 3986. */
