@@ -132,12 +132,13 @@ static enum step stage_linger(struct http1 *http)
 	return STEP_ON;
 }
 
-/* True when the client has said that it sends no more, and nothing speaks against it. */
+/* True when the client has said that it sends no more, and nothing speaks against it: behind a body, old ones
+ * send a CR LF that nobody asked for (RFC 9112, 2.2). */
 static bool client_is_done(const struct http1 *http)
 {
 	const struct request *request = &http->exchange.request;
 
-	return !http->failed && !request->keep_alive && http->body_read && http->in_at == http->in_len &&
+	return !http->failed && !request->keep_alive && !request->has_body && http->in_at == http->in_len &&
 	       !http->conn->readable;
 }
 
