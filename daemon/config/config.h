@@ -28,7 +28,7 @@ struct listen_config {
 	bool v6only, defer_accept, freebind;
 	const char *device;             /* of TCP; NULL: any */
 	const char *mode, *owner, *group;       /* of a unix socket's path; NULL: not set */
-	uint64_t request_head_ns, keep_alive_ns, send_ns;       /* 0: as in struct config */
+	uint64_t request_head_ns, body_ns, keep_alive_ns, send_ns, min_rate;    /* 0: as in struct config */
 	bool proxy_protocol;
 	struct strings proxy_from;      /* CIDRs and "unix" */
 };

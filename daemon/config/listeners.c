@@ -36,8 +36,10 @@ static bool make_rules(struct generation *generation, unsigned index, struct err
 	*rules = (struct listener_rules){
 		.address = arena_copy(&generation->arena, str_of(addr.text)),
 		.request_head_ns = config->request_head_ns,
+		.body_ns = config->body_ns,
 		.keep_alive_ns = config->keep_alive_ns,
 		.send_ns = config->send_ns,
+		.min_rate = config->min_rate,
 		.proxy = config->proxy_protocol,
 		.proxy_ns = generation->config->proxy_ns,
 	};

@@ -32,7 +32,7 @@ enum step http1_begin_body(struct http1 *http)
 	http->chunked_in = (struct chunked){ 0 };
 	http->body_left = request->body_bytes;
 	http1_enter(http, STAGE_BODY);
-	http->until_ns = http->conn->engine->loop->now_ns + config_of(http)->body_ns;
+	http->until_ns = http->conn->engine->loop->now_ns + http->body_ns;
 	return STEP_ON;
 }
 

@@ -14,6 +14,7 @@ static void note(struct exchange *exchange)
 static void begin_exchange(struct http1 *http)
 {
 	struct exchange *exchange = &http->exchange;
+	const struct listener_rules *rules = http->conn->listener->rules;
 	const struct config *config;
 
 	if (http->conn->served > 0)     /* the first request's deadline counts from accept */
@@ -27,10 +28,11 @@ static void begin_exchange(struct http1 *http)
 		.header_bytes = (uint32_t)config->header_bytes,
 		.headers = config->headers,
 	};
-	http->head_ns = http1_own_or(http->conn->listener->rules->request_head_ns, config->request_head_ns);
-	http->keep_alive_ns = http1_own_or(http->conn->listener->rules->keep_alive_ns, config->keep_alive_ns);
-	http->send_ns = http1_own_or(http->conn->listener->rules->send_ns, config->send_ns);
-	http->min_rate = config->min_rate;
+	http->head_ns = http1_own_or(rules->request_head_ns, config->request_head_ns);
+	http->body_ns = http1_own_or(rules->body_ns, config->body_ns);
+	http->keep_alive_ns = http1_own_or(rules->keep_alive_ns, config->keep_alive_ns);
+	http->send_ns = http1_own_or(rules->send_ns, config->send_ns);
+	http->min_rate = http1_own_or(rules->min_rate, config->min_rate);
 	http->sent = 0;
 	http->begun = true;
 	http->failed = http->body_read = false;

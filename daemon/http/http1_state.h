@@ -44,7 +44,8 @@ struct http1 {
 	uint64_t sent;                  /* bytes that were given to the transport in this exchange */
 	uint64_t taken_mark;            /* how many of them the client had when the send timer was armed */
 	uint64_t min_rate;              /* bytes a second; see send_ns */
-	uint64_t head_ns, send_ns, keep_alive_ns; /* the exchange's own copies: its generation may be gone */
+	/* the exchange's own copies: its generation may be gone */
+	uint64_t head_ns, body_ns, send_ns, keep_alive_ns;
 
 	struct exchange exchange;
 };

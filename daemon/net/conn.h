@@ -19,7 +19,7 @@
 /* What a generation says of one listener's connections; 0: what it says of all of them. */
 struct listener_rules {
 	const char *address;            /* in its canonical spelling */
-	uint64_t request_head_ns, keep_alive_ns, send_ns;
+	uint64_t request_head_ns, body_ns, keep_alive_ns, send_ns, min_rate;
 	bool proxy;                     /* a connection begins with a PROXY header (proxy.h) */
 	uint64_t proxy_ns;              /* how long that may take */
 	struct networks proxy_from;     /* who may send one */

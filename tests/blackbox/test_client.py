@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import socket
 import struct
@@ -64,10 +65,32 @@ class OwnTimeouts(Client):
     def test_a_client_that_takes_nothing(self):
         self.listen(send="200ms")
         self.server.write("large", b"x" * (8 << 20))
+        before = self.server.status()["totals"]["timeouts"]
         client = drover.Client(self.quick, receive_buffer=16384)
         self.addCleanup(client.close)
         client.send(client.head("/large"))
-        self.server.wait_status(lambda status: status["totals"]["timeouts"] >= 1)
+        self.server.wait_status(lambda status: status["totals"]["timeouts"] > before)
+
+    def test_a_client_that_takes_too_little(self):
+        self.listen(send="300ms", min_rate="1m")
+        self.server.write("large", b"x" * (8 << 20))
+        client = drover.Client(self.quick, receive_buffer=16384)
+        self.addCleanup(client.close)
+        client.send(client.head("/large"))
+        with self.assertRaises((ConnectionResetError, AssertionError)):
+            for _ in range(200):
+                self.assertTrue(client.socket.recv(1000))
+                select.select([], [], [], 0.02)
+
+    def test_a_body_that_drips(self):
+        self.listen(body="300ms")
+        client = self.client(self.quick)
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+        end = drover.deadline(20)
+        while not select.select([client.socket], [], [], 0.1)[0]:
+            client.send(b"x")
+            drover.left(end)
+        self.assertEqual(client.response().status, 405)
 
     def test_connections_follow_their_listener_through_reloads(self):
         """By its address: whichever entry that is, a connection from before has the new rules at once."""
