@@ -15,7 +15,7 @@
 
 enum {
 	LOG_JOBS = 256,                 /* at a time; a log has one */
-	REQUEST_JOBS = 64,              /* at a time; with 100 ms for a password, the last one waits for seconds */
+	REQUEST_JOBS = 64,              /* at a time; with 100 ms for a password the last one waits */
 };
 
 #define LOG_FLUSH_NS CLOCK_S

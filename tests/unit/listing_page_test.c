@@ -113,8 +113,8 @@ START_TEST(any_number_is_sorted)
 	sort(ENTRY_NAME, false);
 	ck_assert_uint_eq(page.entries.count, _i);
 	for (int i = 1; i < _i; i++)
-		ck_assert_int_lt(atoi(entries_at(&page.entries, i - 1)->name),
-				 atoi(entries_at(&page.entries, i)->name));
+		ck_assert_int_lt(strtol(entries_at(&page.entries, i - 1)->name, NULL, 10),
+				 strtol(entries_at(&page.entries, i)->name, NULL, 10));
 }
 END_TEST
 
@@ -441,6 +441,7 @@ static const struct {
 	{ "\xc3<", "\xef\xbf\xbd&lt;", "%C3%3C" },
 	{ "\xc0\xbc", "\xef\xbf\xbd\xef\xbf\xbd", "%C0%BC" },                   /* an overlong "<" */
 	{ "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", "%ED%A0%80" },       /* a surrogate */
+	/* NOLINTNEXTLINE(misc-misleading-bidirectional): just that is to be harmless */
 	{ "\xe2\x80\xaegpj.exe", "\xef\xbf\xbdgpj.exe", "%E2%80%AEgpj.exe" },
 	{ "\xe2\x81\xa6\xe2\x81\xa9\xe2\x80\xaf", "\xef\xbf\xbd\xef\xbf\xbd\xe2\x80\xaf",
 	  "%E2%81%A6%E2%81%A9%E2%80%AF" },
