@@ -9,7 +9,7 @@ enum {
 	MEDIA_TYPE_BYTES = 255,         /* it goes into the head of answers */
 	MEDIA_EXTENSION_BYTES = 63,
 	MEDIA_FILE_BYTES = 1024 * 1024,
-	MEDIA_MOST = 16384,             /* extensions in a file */
+	MEDIA_MOST = 4096,              /* extensions in a file: a table of them is built in one step */
 };
 
 /* "type/subtype", with parameters or not (RFC 9110, 8.3.1); on false `err` says what it is not. */
