@@ -61,6 +61,8 @@ ROWS = [
     row("304 of a file that is not negotiable has no Vary by it", "9110 12.5.5", get("/neg/pic.png", "If-None-Match: *"), 304,
         fields={"vary": None}),
     row("412 says no coding", "9110 15.5.13", get("/neg/all.txt", 'If-Match: "x"', "Accept-Encoding: gzip"), 412, fields={"content-encoding": None}),
+    row("a time in the future makes no strong tag", "9110 8.8.1", get("/future.txt"), 200, fields={"etag": re.compile('W/"[^"]+"')}),
+    row("If-Range: two of them", "9110 5.3", get(TEN, "Range: bytes=2-4", 'If-Range: "x"', 'If-Range: "y"'), (200, 400), after="any"),
     row("a time in the future is not told", "9110 8.8.2.1", get("/future.txt"), 200),
 ]
 for field, same, older, newer in (("If-Modified-Since", 304, 200, 304), ("If-Unmodified-Since", 200, 412, 200)):

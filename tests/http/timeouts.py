@@ -44,6 +44,15 @@ def _(lab):
         assert answer.status == 408 and not answer.problems and closes(answer, (1, 1)), (answer, answer.problems)
 
 
+@case(ROWS, "the 408 of a HEAD has no content", "9110 9.3.2")
+def _(lab):
+    for begin in (b"HEAD / HTTP/1.1\r\n", b"HEAD / HTTP/1.1\r\nHost: x\r\nA: b"):
+        with lab.connect("slow") as connection:
+            connection.send(begin)
+            data, _ = ends(connection)
+            assert refused(data) and data.endswith(b"\r\n\r\n"), data
+
+
 @case(ROWS, "a head that drips: the deadline is absolute", "9110 15.5.9")
 def _(lab):
     with lab.connect("slow") as connection:
