@@ -378,6 +378,31 @@ static void check_realms(const struct site_config *site, struct problems *proble
 		problems_add(problems, text, origin_of(sites, site, "auth.realm"));
 }
 
+static bool has_status(const struct error_page_config *page, const char *status)
+{
+	for (unsigned i = 0; page != NULL && i < page->status.count; i++)
+		if (strcmp(page->status.at[i], status) == 0)
+			return true;
+	return false;
+}
+
+/* Two pages for one status: which one would be sent? */
+static void check_pages(const struct site_config *site, struct problems *problems)
+{
+	const struct schema *schema = setting_find(schema_of("sites"), NULL, "error_pages")->of;
+
+	for (unsigned i = 0; i < site->error_pages.count; i++) {
+		const struct error_page_config *page = config_error_page(site, i);
+
+		for (unsigned j = 0; page != NULL && j < i; j++)
+			for (unsigned k = 0; k < page->status.count; k++)
+				if (has_status(config_error_page(site, j), page->status.at[k]))
+					problems_add(problems, "%s: status \"%s\" has a page already, at %s",
+						     origin_of(schema, page, "status"), page->status.at[k],
+						     origin_of(schema, config_error_page(site, j), "status"));
+	}
+}
+
 static void check_sites(const struct config *config, struct problems *problems)
 {
 	struct seen seen = { 0 };
@@ -389,6 +414,7 @@ static void check_sites(const struct config *config, struct problems *problems)
 		check_hosts(config, config_site(config, i), &seen, problems);
 		check_set_once(schema_of("sites"), config_site(config, i), &config_site(config, i)->headers,
 			       problems);
+		check_pages(config_site(config, i), problems);
 		check_routes(config_site(config, i), problems);
 		check_realms(config_site(config, i), problems);
 	}

@@ -8,12 +8,15 @@
 #include "mime.h"
 #include "reason.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+
+#define COMPLAINT_NS (10 * CLOCK_S)
 
 static int open_regular(const char *path, struct stat *stat)
 {
@@ -31,6 +34,18 @@ static void complain(const char *path, int error)
 {
 	log_event(LEVEL_WARNING, "error_page_failed", log_text("file", path),
 		  log_text("error", strerror(error)));
+}
+
+/* Clients can make errors as fast as they like, and the log has other things to say. */
+static void complain_rarely(const char *path, int error)
+{
+	static uint64_t next_ns;
+	uint64_t now_ns = clock_now_ns();
+
+	if (now_ns < next_ns)
+		return;
+	next_ns = now_ns + COMPLAINT_NS;
+	complain(path, error);
 }
 
 /* One that is missing may come with the next deployment. */
@@ -61,7 +76,7 @@ static bool fill_from_file(struct exchange *exchange, const struct error_page *p
 	int fd = open_regular(page->file, &stat);
 
 	if (fd < 0) {
-		complain(page->file, errno);
+		complain_rarely(page->file, errno);
 		return false;
 	}
 	response->content_type = mime_type(exchange->generation->types, str_of(page->file));

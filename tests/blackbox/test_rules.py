@@ -340,6 +340,8 @@ class Errors(Rules, unittest.TestCase):
                               ('status = [ "404" ];', "file is missing"),
                               ('status = [ "200" ]; file = "/x";', "no error"),
                               ('status = [ "4x" ]; file = "/x";', "no error"),
+                              ('status = [ "404" ]; file = "/x"; }, { status = [ "403", "404" ]; file = "/y";',
+                               'status "404" has a page already'),
                               ('status = [ 404 ]; file = "/x";', "array of strings")):
             with self.subTest(setting):
                 self.check_refused('{ match = "/"; respond = { }; }', "bad.conf:1:", word, site=pages % setting)
