@@ -479,8 +479,8 @@ static const struct setting rows[] = {
 	  .help = "addresses to listen on" },
 	{ "sites", SETTING_LIST, .required = true, .of = &site_schema, AT(sites), .help = "what is served" },
 	{ "mime.file", SETTING_PATH, AT(mime_file), .example = "\"/etc/mime.types\"",
-	  .help = "a file with media types: a type a line, and behind it the extensions that have it; read with"
-		  " the configuration. They go before the built-in ones, and mime.types before both" },
+	  .help = "a file with media types: a type a line, and behind it the extensions that have it; read "
+		  "with the configuration. They go before the built-in ones, and mime.types before both" },
 	{ "mime.types", SETTING_LIST, .of = &mime_schema, AT(mime_types),
 	  .example = "( { extensions = [ \"foo\" ]; type = \"text/x-foo\"; } )",
 	  .help = "media types of files by their extension, where the built-in ones do not do" },

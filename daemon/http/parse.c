@@ -5,7 +5,8 @@
  * where the next request would begin.
  *
  * A line is read twice: scan_line looks for its end and at nothing but which bytes are allowed and how many;
- * the functions above it see whole lines only.  What needs all fields is checked at the empty line (fields.h). */
+ * the functions above it see whole lines only.  What needs all fields is checked at the empty line
+ * (fields.h). */
 #include "parse.h"
 
 #include "fields.h"
@@ -45,8 +46,8 @@ static const bool path_bytes[256] = {
 	['a' ... 'z'] = true, ['~'] = true,
 };
 
-/* What browsers leave as it is in a query (the WHATWG's URL standard, 1.3), which is more than RFC 3986 allows
- * there: brackets, braces, "|", "^", "\", "`", and "%" wherever. It names no file. */
+/* What browsers leave as it is in a query (the WHATWG's URL standard, 1.3), which is more than RFC 3986
+ * allows there: brackets, braces, "|", "^", "\", "`", and "%" wherever. It names no file. */
 static const bool query_bytes[256] = {
 	['!'] = true, ['$' ... ';'] = true, ['='] = true, ['?' ... '~'] = true,
 };
@@ -433,7 +434,7 @@ void parse_begin(struct parse *parse, struct request *request)
 	*request = (struct request){ 0 };
 }
 
-/* The first word of a line that has not ended says whether the answer has content: an error of a HEAD has none
+/* The first word of a line that has not ended says if the answer has content: an error of a HEAD has none
  * (RFC 9110, 9.3.2). */
 static void know_method(const struct head *head)
 {

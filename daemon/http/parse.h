@@ -40,7 +40,7 @@ void parse_begin(struct parse *parse, struct request *request);
  * PARSE_MORE: all bytes were taken, the head is not complete. PARSE_DONE: `request` is filled; parse->scanned
  * is the length of the head: what is behind it is not part of it. PARSE_ERROR: `*status` is the answer that
  * RFC 9110 and 9112 ask for (400, 414, 431, 501, 505, or 500 when out of memory); `request` is undefined but
- * for method, as soon as its word had ended, and method_name, target and minor where the request line had been
+ * for method, once its word had ended, and method_name, target and minor where the request line had been
  * read, be it only to be refused (else their len is 0); the connection must be closed after the answer. */
 enum parse_result parse_head(struct parse *parse, struct request *request, const struct parse_limits *limits,
 			     const char *head, size_t len, struct arena *arena, unsigned *status);

@@ -916,7 +916,8 @@ def in_every_mode(module, *bases):
             module[name] = type(name, (base, unittest.TestCase), {"accept": mode, "__module__": base.__module__})
 
 
-in_every_mode(globals(), Files, Beneath, Conditional, Requests, Bodies, Connections, Timeouts, Readers, Sites, Listeners)
+in_every_mode(globals(), Files, Beneath, Conditional, Requests, Bodies, Connections, Timeouts, Readers, Sites,
+              Listeners)
 
 if __name__ == "__main__":
     unittest.main()
