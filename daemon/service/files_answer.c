@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 
-#include <stdio.h>
+#include <sys/random.h>
 
 enum {
 	WEAK_SECONDS = 2,       /* a clock of a file system ticks once in so much; most are faster */
@@ -20,7 +20,6 @@ enum {
 	TRIES = 4,              /* to read a small file that is written to */
 	FEW_PARTS = 16,         /* so many may make an answer longer than the whole file */
 	ETAG_BYTES = 64,
-	BOUNDARY_BYTES = 40,
 };
 
 /* One attempt to answer. */
@@ -191,11 +190,15 @@ static enum files_body give_part(const struct attempt *attempt, struct range ran
 	return response->content_range.at != NULL ? give_range(attempt, range, small) : FILES_BODY_FAILED;
 }
 
-/* Nobody can know it before, so no file contains it. */
+/* Nobody can know it before, so no file contains it, not even one that was made for that. */
 static struct str boundary_of(struct exchange *exchange)
 {
+	uint64_t random = exchange->number;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+		random = exchange->number;
 	return str_of(arena_printf(&exchange->arena, "%s%016llx", exchange->engine->instance,
-				   (unsigned long long)exchange->number));
+				   (unsigned long long)random));
 }
 
 static enum files_body give_parts(const struct attempt *attempt, const struct ranges *ranges, bool small)
