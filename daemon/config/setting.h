@@ -56,7 +56,7 @@ struct setting {
 	enum setting_type type;
 	enum setting_when when;
 	bool required;
-	const char *instead;            /* of a required row: the one that may stand in its place; never both */
+	const char *instead;            /* of a required row: what may stand in its place, never both */
 	/* As it would be written, of strings the words of one line; NULL: absent unless set. */
 	const char *def;
 	const char *min, *max;          /* as it would be written; NULL: the type's own */
