@@ -154,7 +154,8 @@ static bool fill(struct reader *reader, struct err *err)
 	reader->len -= reader->at;
 	reader->at = 0;
 	do
-		got = read(reader->fd, reader->bytes + reader->len, sizeof(reader->bytes) - reader->len);
+		got = pread(reader->fd, reader->bytes + reader->len, sizeof(reader->bytes) - reader->len,
+			    (off_t)reader->total);
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return err_sys(err, errno, "%s", reader->path);

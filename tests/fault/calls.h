@@ -20,6 +20,8 @@ CALL(open)
 CALL(openat)
 CALL(syscall)                   /* openat2, which has no wrapper in the C library */
 CALL(fstat)
+CALL(stat)
+CALL(crypt_rn)
 CALL(pread)
 CALL(readlink)
 CALL(read)

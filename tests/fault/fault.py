@@ -47,8 +47,8 @@ ERRORS = {
     "fork": ("EAGAIN",), "epoll_create1": ("EMFILE",), "epoll_ctl": ("ENOSPC", "ENOMEM"), "epoll_wait": ("EINTR",),
     "signalfd": ("ENFILE",), "pidfd_open": ("EMFILE",), "memfd_create": ("ENFILE",), "mmap": ("ENOMEM",),
     "open": ("EMFILE", "EACCES"), "openat": ("EMFILE",), "syscall": ("EMFILE", "EAGAIN", "EIO", "ENOSYS"),
-    "fstat": ("EIO",), "pread": ("EIO", "EINTR"), "readlink": ("EACCES",), "read": ("EAGAIN",),
-    "write": ("ENOSPC", "EINTR", "EPIPE"),
+    "fstat": ("EIO",), "stat": ("EIO",), "crypt_rn": ("ENOMEM",), "pread": ("EIO", "EINTR"), "readlink": ("EACCES",),
+    "read": ("EAGAIN",), "write": ("ENOSPC", "EINTR", "EPIPE"),
     "fcntl": ("EMFILE",), "socket": ("EMFILE", "ENOBUFS"), "socketpair": ("ENFILE",), "setsockopt": ("ENOPROTOOPT",),
     "bind": ("EADDRINUSE",), "listen": ("EADDRINUSE",), "connect": ("EACCES",), "getsockopt": ("ENOBUFS",),
     "accept4": ("EMFILE", "ENFILE", "ECONNABORTED", "ENOMEM", "ENOBUFS", "EPROTO"),
@@ -207,6 +207,7 @@ class Traffic(Scenario):
         target.check_serves()
         with target.client(seconds=SECONDS) as client:  # from now on there is a helper thread for requests
             self.listed(client)
+            self.with_password(client)
         self.fds = fds(target.pid)
         self.worker = status["slots"][0]["pid"]
         end = time.monotonic() + SECONDS
@@ -255,6 +256,11 @@ class Traffic(Scenario):
         expect(client.request("/" + "y" * 3000, head), 404)
         expect(client.request("/", head), 200, Target.FILES["index.html"])
 
+    def with_password(self, client):
+        expect(client.request("/private"), 401)
+        expect(client.request("/private", [Target.basic("wrong")]), 401)
+        expect(client.request("/private", [Target.basic("secret")]), 200, b"private")
+
     def in_pieces(self, client):
         head = client.head("/small.txt")
         client.send(head[:10])
@@ -270,7 +276,7 @@ class Traffic(Scenario):
 
     def stories(self):
         return (self.keep_alive, self.one_shot, self.pipelined, self.bad, self.refused, self.redirected,
-                self.large_head, self.in_pieces, self.listed)
+                self.large_head, self.in_pieces, self.listed, self.with_password)
 
     def play(self):
         """What went wrong, a line for each connection; the large one goes on from the first to the last."""

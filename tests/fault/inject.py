@@ -1,5 +1,6 @@
 """The page through which wrap.c is told what is to fail, and a daemon that is built with it."""
 
+import base64
 import json
 import mmap
 import os
@@ -114,6 +115,12 @@ class Target(Drover):
     FILES = {"index.html": b"<p>hello\n", "small.txt": b"small\n" * 100, "sub/index.html": b"sub\n", "bare/one": b"1"}
     LARGE = b"".join(b"%07d\n" % i for i in range(1 << 17))   # 1 MiB: more than the sockets' buffers
 
+    USERS = "bob:$1$saltsalt$9xy1btjgzLYfb7hivXtC//\n"   # "secret", by the cheapest method that there is
+
+    @staticmethod
+    def basic(password):
+        return "Authorization", "Basic " + base64.b64encode(b"bob:" + password.encode()).decode()
+
     def __init__(self, page, wait=True, **knobs):
         self.page = page
         self.knobs = {"version": 1, "workers": 2, "accept": "reuseport", "more": [], "broken": "", **knobs}
@@ -128,10 +135,12 @@ class Target(Drover):
                 self.write(name, content)
         listen = [address_text(self.address), "unix:" + self.unix()] + [address_text(a) for a in k["more"]]
         os.makedirs(os.path.join(self.dir, "conf.d"), exist_ok=True)
+        self.write_config("users", self.USERS)
         self.write_config("conf.d/sites.conf", """sites = (
             { routes = (
                 { match = "/"; files = { root = "../site"; listing = true; }; },
                 { match = "/version"; respond = { body = "%d"; }; },
+                { match = "/private"; respond = { body = "private"; }; auth = { file = "../users"; }; },
                 { match = "/open"; respond = { body = "open"; }; allow = [ "127.0.0.0/8", "::1" ]; },
                 { match = "/shut"; respond = { body = "shut"; }; allow = [ "10.0.0.0/8", "::2" ]; } ); },
             { hosts = [ "other.example", "*.other.example" ];

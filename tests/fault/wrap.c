@@ -158,6 +158,9 @@ WRAP(int, memfd_create, -1, (const char *name, unsigned flags), (name, flags))
 WRAP(void *, mmap, MAP_FAILED, (void *at, size_t len, int protection, int flags, int fd, off_t offset),
      (at, len, protection, flags, fd, offset))
 WRAP(int, fstat, -1, (int fd, struct stat *info), (fd, info))
+WRAP(int, stat, -1, (const char *path, struct stat *info), (path, info))
+WRAP(char *, crypt_rn, NULL, (const char *phrase, const char *setting, void *data, int size),
+     (phrase, setting, data, size))
 WRAP(ssize_t, pread, -1, (int fd, void *buffer, size_t len, off_t offset), (fd, buffer, len, offset))
 WRAP(ssize_t, readlink, -1, (const char *path, char *buffer, size_t len), (path, buffer, len))
 WRAP(ssize_t, read, -1, (int fd, void *buffer, size_t len), (fd, buffer, len))
