@@ -16,7 +16,7 @@
 
 enum {
 	WEAK_SECONDS = 2,       /* a clock of a file system ticks once in so much; most are faster */
-	WARM_SECONDS = 3,       /* a file that changed just now may do so again; copying it costs three times */
+	WARM_SECONDS = 3,       /* what changed just now may do so again; copying it costs three times */
 	TRIES = 4,              /* to read a small file that is written to */
 	FEW_PARTS = 16,         /* so many may make an answer longer than the whole file */
 	ETAG_BYTES = 64,
