@@ -7,7 +7,6 @@ from answer import closes, date_seconds
 from engine import PROBE, case, get, row
 
 P = "/probe.txt"
-OK = {"status": 200, "body": b"probe\n"}
 
 
 def option(value, after, version="HTTP/1.1", **more):

@@ -53,9 +53,8 @@ ROWS = [
         "[::1]:99999", "[:::1]", "[::g]", "[1.2.3.4]", "[1:2:3:4:5:6:7:8:9]", "[::1::2]", "[12345::1]", "[::1%eth0]",
         "user@a.example", "user:pw@a.example", "a.example/", "a.example/x", "/", "a.example?x", "a.example#x", "?", "#",
         "http://a.example", "a\\b", "a|b", "a^b", "a`b", "a{b}", "a<b>", "a\"b\"", "a.example\t80", ":80", ":", "@",
-        "a%", "a%2", "a%zz", "a%00b", "b\u00fccher.example", "\u00e9", "a,b", "a b.example", "[::1]a.example",
-        "a[::1]", "[a.example]", "\\", "%")
-      if host not in (",",) and host != "a,b"],
+        "a%", "a%2", "a%zz", "a%00b", "b\u00fccher.example", "\u00e9", "a b.example", "[::1]a.example",
+        "a[::1]", "[a.example]", "\\", "%")],
     row("Host 'a,b' is a reg-name", "3986 3.2.2", get("/probe.txt", host="a,b"), (200, 400)),
     row("a Host of 5000 bytes", "9112 3.2", get("/probe.txt", host="a" * 5000), (200, 400, 431), after="any"),
 
