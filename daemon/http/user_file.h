@@ -43,8 +43,8 @@ struct user_lookup {
 	const char *user;
 	uint64_t seed;          /* the same for a user each time, and known to nobody else */
 	bool known;
-	/* The user's, or for an unknown user another one's, so that it takes as long to be refused; "": nobody
-	 * in the file could log in. */
+	/* The user's, or for an unknown user another one's, so that it takes as long to be refused; "":
+	 * nobody in the file could log in. */
 	char hash[USER_FILE_HASH_BYTES];
 	struct file_mark mark;
 	bool steady;            /* the file did not change while it was read */

@@ -335,6 +335,7 @@ EXPLAINED = [
     ("method PROPFIND", "status", "a method that is not known: 501 (RFC 9110, 9.1)"),
     ("method BREW", "status", "the same"),
     ("method get", "status", "the same: methods have their case (RFC 9110, 9.1)"),
+    ("target https://one.example/text.txt", "status", "not what is served here: 421 (RFC 9110, 7.4 and 15.5.20)"),
     ("target /text.txt#f", "status", "a request has no fragment (RFC 9112, 3.2)"),
     ("target /dir%2f*", "status", "a segment with a slash in it is no two segments (RFC 3986, 2.2)"),
     ("target /dir\\index.html", "status", "no character of a path (RFC 3986, 3.3)"),
