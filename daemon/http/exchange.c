@@ -72,8 +72,8 @@ static unsigned find_site(struct exchange *exchange)
 	return 0;
 }
 
-/* What is for https alone is not given out without it (RFC 9110, 7.4). CONNECT has no path, so no service could
- * say anything about it (9.3.6). */
+/* What is for https alone is not given out without it (RFC 9110, 7.4). CONNECT has no path, so no service
+ * could say anything about it (9.3.6). */
 static unsigned know_request(struct exchange *exchange)
 {
 	if (exchange->request.https && !exchange->secure)

@@ -55,7 +55,8 @@ static void on_sockets(struct worker *worker, const struct message *message, str
 	for (unsigned i = 0; i < count; i++) {
 		if (accept_hold(worker, &message->body.sockets[i], fd_take(&fds->at[i]), message->generation))
 			continue;
-		adopt_refuse(worker, message->generation, "the listening sockets could not be taken over: out of memory");
+		adopt_refuse(worker, message->generation,
+			     "the listening sockets could not be taken over: out of memory");
 		return;
 	}
 }
