@@ -287,6 +287,8 @@ static bool service(struct reader *reader, const struct scope *scope, const conf
 		problem_at(reader, place.name_line, place.name_column,
 			   *origin != NULL ? "a route has exactly one service; there is one already"
 					   : "a service is a group { ... }");
+		if (*origin == NULL)            /* that there is none would be a second problem */
+			*origin = origin_text(reader, &place);
 		skip_inside(reader, setting);
 		return true;
 	}

@@ -215,8 +215,7 @@ static const char *const wrong[][2] = {
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = { }; } ); } );",
 	  AT "2:48: label is missing\n" },
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = 5; } ); } );",
-	  AT "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" AT
-	     "2:39: a service is a group { ... }\n" },
+	  AT "2:39: a service is a group { ... }\n" },
 	{ LISTEN
 	  "sites = ( { routes = ( { match = \"/\"; kettle = { }; teapot = { label = \"x\"; }; } ); } );",
 	  AT "2:53: a route has exactly one service; there is one already\n" },
