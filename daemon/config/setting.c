@@ -221,6 +221,8 @@ static bool store_strings(const struct setting *row, const struct raw *raw, void
 
 	if (raw->kind != RAW_STRINGS)
 		return refuse(row, "not an array of strings", err);
+	if (row->required && raw->strings.count == 0)
+		return refuse(row, "empty", err);
 	copy.at = arena_alloc(arena, (raw->strings.count + 1) * sizeof(*copy.at));
 	if (copy.at == NULL)
 		return out_of_memory(err);
