@@ -286,6 +286,9 @@ static bool check_host(struct str origin, struct err *err)
 	struct str authority = { origin.at + scheme, origin.len - scheme };
 	char host[TARGET_HOST_BYTES];
 
+	if (memchr(authority.at, '$', authority.len) != NULL)    /* RFC 3986 has it, no name does */
+		return err_set(err, "\"%.256s\": there are no variables; name the host (path and query of the"
+				    " request are appended, see rest)", authority.at);
 	return target_host(authority, host, sizeof(host)) ||
 	       err_set(err,
 		       "\"%.*s\" is no host, nor a host and a port; an international name is written in its"

@@ -147,6 +147,7 @@ static const char *const bad[] = {
 	"//",
 	"///x",
 	"https://",
+	"https://$host/",
 	"https:///x",
 	"http:/x",
 	"https://h\xc3\xb6st/",
