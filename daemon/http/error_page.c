@@ -93,7 +93,8 @@ static bool fill_from_file(struct exchange *exchange, const struct error_page *p
 static void fill_with_text(struct response *response, const char *link, struct arena *arena)
 {
 	unsigned status = response->status;
-	const char *phrase = reason_phrase(status);
+	const char *phrase = reason_phrase(status), *hint = reason_hint(status);
+	bool says = hint[0] != '\0' || link[0] != '\0';
 	const char *page =
 		arena_printf(arena,
 			     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
@@ -101,8 +102,9 @@ static void fill_with_text(struct response *response, const char *link, struct a
 			     "<meta name=\"color-scheme\" content=\"light dark\">\n<title>%u %s</title>\n"
 			     "<style>body { max-width: 36em; margin: 15vh auto; padding: 0 1em; font: "
 			     "1.1em/1.5 sans-serif }"
-			     "</style>\n<h1>%u %s</h1>\n<p>%s%s</p>\n",
-			     status, phrase, status, phrase, reason_hint(status), link);
+			     "</style>\n<h1>%u %s</h1>\n%s%s%s%s",
+			     status, phrase, status, phrase, says ? "<p>" : "", hint, link,
+			     says ? "</p>\n" : "");
 
 	response->content_type = str_of("text/html; charset=utf-8");
 	response->body = BODY_MEMORY;

@@ -250,7 +250,8 @@ class Errors(Rules, unittest.TestCase):
                             {"match": "/gone", "respond": {"status": 410}},
                             {"match": "/busy", "respond": {"status": 503}},
                             {"match": "/own", "respond": {"status": 404, "body": "own"}}]},
-                {"hosts": ["plain.example"], "routes": [{"match": "/", "files": {"root": server.site}}]}]
+                {"hosts": ["plain.example"], "routes": [{"match": "/", "files": {"root": server.site}},
+                                                            {"match": "/conflict", "respond": {"status": 409}}]}]
 
     @classmethod
     def page(cls, name, text):
@@ -333,6 +334,11 @@ class Errors(Rules, unittest.TestCase):
             self.assertIn(words, response.body)
             self.assertIn(b"<h1>%d " % status, response.body)
 
+    def test_a_status_that_says_it_all_has_no_empty_text(self):
+        body = self.ask("/conflict", host="plain.example").body
+        self.assertIn(b"<h1>409 Conflict</h1>", body)
+        self.assertNotIn(b"<p>", body)
+
     def test_what_is_refused(self):
         pages = 'error_pages = ( { %s } );'
         for setting, word in (('status = [ "404" ]; file = "/dev/null/page";', "Not a directory"),
@@ -342,6 +348,7 @@ class Errors(Rules, unittest.TestCase):
                               ('status = [ "4x" ]; file = "/x";', "no error"),
                               ('status = [ "404" ]; file = "/x"; }, { status = [ "403", "404" ]; file = "/y";',
                                'status "404" has a page already'),
+                              ('status = [ ]; file = "/x";', "status: empty"),
                               ('status = [ 404 ]; file = "/x";', "array of strings")):
             with self.subTest(setting):
                 self.check_refused('{ match = "/"; respond = { }; }', "bad.conf:1:", word, site=pages % setting)
