@@ -328,7 +328,7 @@ static char *directory_config(const struct options *options)
 	put_quoted(out, options->listen != NULL ? options->listen : default_address);
 	fputs("; } );\nsites = ( { routes = ( { match = \"/\"; files = { root = ", out);
 	put_quoted(out, root);
-	fputs("; }; } ); } );\n", out);
+	fputs("; listing = true; }; } ); } );\n", out);
 	return fclose(out) == 0 ? text : NULL;
 }
 

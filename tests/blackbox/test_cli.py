@@ -231,6 +231,17 @@ class Directory(unittest.TestCase):
                     self.assertEqual((response.status, response.body), (200, b"<p>from a directory\n"))
                     self.assertEqual(server.stop(), 0)
 
+    def test_lists_what_has_no_index(self):
+        address = drover.free_address()
+        directory = drover.temporary_directory()
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        os.mkdir(directory + "/photos")
+        with Drover(args=["-r", directory, "-l", "%s:%d" % address],
+                    env={**os.environ, "RUNTIME_DIRECTORY": directory}) as server:
+            response = server.get(address=address)
+            self.assertEqual(response.status, 200)
+            self.assertIn(b'href="photos/"', response.body)
+
     def test_workers_are_never_root(self):
         """As root, the owner of the directory; nobody for a directory of root's."""
         if os.geteuid() != 0:
