@@ -10,12 +10,16 @@
 #include "http/route.h"
 #include "http/target.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+
+#define COMPLAINT_NS (10 * CLOCK_S)
 
 /* What is not listed is the server's own trouble: too many open files, a disk or a network that fails. */
 static const struct {
@@ -80,6 +84,20 @@ static unsigned locate_file(const struct exchange *exchange, const char *alias, 
 	return 0;
 }
 
+/* A file system that is not mounted: clients are told that nothing is there, and only the log knows more. */
+static unsigned without_root(const char *root, int error)
+{
+	static uint64_t next_ns;
+	uint64_t now_ns = clock_now_ns();
+
+	if (now_ns >= next_ns) {
+		next_ns = now_ns + COMPLAINT_NS;
+		log_event(LEVEL_WARNING, "root_failed", log_text("root", root),
+			  log_text("error", strerror(error)));
+	}
+	return status_of(error);
+}
+
 unsigned files_locate(const struct exchange *exchange, const struct files_settings *settings,
 		      struct files_place *place)
 {
@@ -92,7 +110,7 @@ unsigned files_locate(const struct exchange *exchange, const struct files_settin
 	if (place->root >= 0)
 		return 0;
 	return errno == ENOTDIR && settings->alias != NULL ? locate_file(exchange, root, place)
-								     : status_of(errno);
+								     : without_root(root, errno);
 }
 
 /* ---- which ------------------------------------------------------------------------------------------ */

@@ -217,6 +217,7 @@ class Freshness(Tree):
                     self.assertEqual(client.request("/f").body, name.encode())
                 os.rename(self.other + "/two", self.other + "/three")
                 self.assertEqual(client.request("/f").status, 404)
+                server.log.wait("root_failed", root=current + "/www/root", error="No such file or directory")
                 os.rename(self.other + "/three", self.other + "/two")
                 self.assertEqual(client.request("/f").body, b"two")
 
