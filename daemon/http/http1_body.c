@@ -42,13 +42,17 @@ enum step http1_end_body(struct http1 *http)
 	return http1_start(http);
 }
 
-/* Room behind the head, which the exchange still needs, so that nothing in front may be moved over. */
+/* Room behind the head, which the exchange still needs. What is in front of the head belonged to earlier
+ * requests. */
 static bool make_room(struct http1 *http)
 {
 	struct pool *pool = &http->conn->engine->pool;
-	size_t head_at = (size_t)(http->exchange.head - http->in), size;
+	size_t size;
 	char *larger;
 
+	memmove(http->in, http->exchange.head, http->parse.scanned);
+	http->exchange.head = http->in;
+	http->in_len = http->in_at = http->parse.scanned;
 	if (http->in_size - http->in_len >= READ_BYTES)
 		return true;
 	larger = pool_get(pool, http->in_size + READ_BYTES, &size);
@@ -58,7 +62,7 @@ static bool make_room(struct http1 *http)
 	pool_put(pool, http->in, http->in_size);
 	http->in = larger;
 	http->in_size = size;
-	http->exchange.head = larger + head_at;
+	http->exchange.head = larger;
 	return true;
 }
 
@@ -72,7 +76,7 @@ static enum step read_more(struct http1 *http)
 	if (!conn->readable)
 		return STEP_WAIT;
 	http->in_len = http->in_at = (size_t)(http->exchange.head - http->in) + http->parse.scanned;
-	if (!make_room(http))
+	if (http->in_size - http->in_len < READ_BYTES && !make_room(http))
 		return http1_no_memory(http);
 	io = conn->transport->recv(conn, http->in + http->in_len, http->in_size - http->in_len, &got);
 	if (io == IO_EOF)       /* an incomplete request, whose client may still listen (RFC 9112, 8) */

@@ -382,6 +382,39 @@ START_TEST(a_client_may_send_a_large_body_before_it_reads)
 }
 END_TEST
 
+/* What is still to be sent, as far as the socket takes it. */
+static bool all_sent(void *what)
+{
+	struct str *rest = what;
+	ssize_t len = send(client.fd, rest->at, rest->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (len > 0)
+		*rest = (struct str){ rest->at + len, rest->len - (size_t)len };
+	ck_assert_uint_le(server.engine.pool.in_use_bytes, 64 * 1024);
+	return rest->len == 0 || client.eof;
+}
+
+/* So many that they are cut everywhere by the buffer's end: it does not grow with them. */
+START_TEST(a_pipeline_of_bodies_needs_no_more_room_than_one)
+{
+	enum { REQUESTS = 1000, BODY_BYTES = 1000 };
+	char *many = calloc(REQUESTS, BODY_BYTES + 100), *at = many;
+	struct str rest;
+
+	ck_assert_ptr_nonnull(many);
+	for (unsigned i = 0; i < REQUESTS; i++)
+		at += sprintf(at, "GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: %u\r\n\r\n%0*u", BODY_BYTES,
+			      BODY_BYTES, i);
+	strcpy(at, LAST("/hello"));
+	rest = str_of(many);
+	fake_connect(&server, &client, "");
+	ck_assert(fake_until(&server, all_sent, &rest));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), REQUESTS + 1);
+	free(many);
+}
+END_TEST
+
 static const struct {
 	const char *text;
 	unsigned status;
@@ -982,6 +1015,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(body, bodies_may_be_cut_anywhere, 0, sizeof(bodies));
 	tcase_add_loop_test(body, bodies_may_come_and_go_in_fits, 0, 7);
 	tcase_add_test(body, a_client_may_send_a_large_body_before_it_reads);
+	tcase_add_test(body, a_pipeline_of_bodies_needs_no_more_room_than_one);
 	tcase_add_loop_test(body, a_bad_body_gets_its_status, 0, 8);
 	tcase_add_test(body, a_body_that_ends_early_gets_400);
 	tcase_add_test(body, a_body_that_does_not_come_is_not_waited_for);
