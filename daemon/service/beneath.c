@@ -240,12 +240,24 @@ static bool is_plain(const char *path)
 	return true;
 }
 
-static int walk_once(int root, const char *path, enum beneath_policy policy, int flags)
+static int walk_symlinks(int root, const char *path, enum beneath_policy policy, int flags)
 {
 	struct walk walk = { .root = root, .base = -1, .at = -1, .policy = policy };
 	int fd;
 
-	if (strlen(path) >= sizeof(walk.rest))
+	if (fstat(root, &walk.root_stat) < 0)
+		return -1;
+	strcpy(walk.rest, path);        /* its length was checked */
+	fd = resolve(&walk, flags);
+	walk_end(&walk);
+	return fd;
+}
+
+static int walk_once(int root, const char *path, enum beneath_policy policy, int flags)
+{
+	int fd;
+
+	if (strlen(path) >= PATH_MAX)
 		return fail(ENAMETOOLONG);
 	if (path[0] == '/')
 		return fail(EXDEV);
@@ -255,12 +267,7 @@ static int walk_once(int root, const char *path, enum beneath_policy policy, int
 		if (fd >= 0 || (errno != ELOOP && errno != ENOTDIR))
 			return fd;
 	}
-	if (fstat(root, &walk.root_stat) < 0)
-		return -1;
-	strcpy(walk.rest, path);        /* its length was just checked */
-	fd = resolve(&walk, flags);
-	walk_end(&walk);
-	return fd;
+	return walk_symlinks(root, path, policy, flags);
 }
 
 static int walk_tries(int root, const char *path, enum beneath_policy policy, int flags)
