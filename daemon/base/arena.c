@@ -58,13 +58,23 @@ void *arena_alloc(struct arena *arena, size_t len)
 	return memset(at, 0, len);
 }
 
+char *arena_join(struct arena *arena, const struct str *pieces, size_t count)
+{
+	size_t len = 0;
+	char *text, *at;
+
+	for (size_t i = 0; i < count; i++)
+		len += pieces[i].len;
+	text = at = arena_alloc(arena, len + 1);
+	for (size_t i = 0; text != NULL && i < count; at += pieces[i++].len)
+		if (pieces[i].len > 0)
+			memcpy(at, pieces[i].at, pieces[i].len);
+	return text;
+}
+
 char *arena_copy(struct arena *arena, struct str text)
 {
-	char *copy = arena_alloc(arena, text.len + 1);
-
-	if (copy != NULL && text.len > 0)
-		memcpy(copy, text.at, text.len);
-	return copy;
+	return arena_join(arena, &text, 1);
 }
 
 char *arena_printf(struct arena *arena, const char *format, ...)

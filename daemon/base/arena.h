@@ -19,6 +19,9 @@ void *arena_alloc(struct arena *arena, size_t len);
 /* A terminated copy of `text` in the arena; NULL when out of memory. */
 char *arena_copy(struct arena *arena, struct str text);
 
+/* `count` pieces in one terminated text, at a fraction of what a format costs; NULL when out of memory. */
+char *arena_join(struct arena *arena, const struct str *pieces, size_t count);
+
 /* A terminated, formatted text in the arena; NULL when out of memory. */
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -9,6 +9,7 @@
 #include "reason.h"
 
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -89,26 +90,35 @@ static bool fill_from_file(struct exchange *exchange, const struct error_page *p
 	return true;
 }
 
-/* Out of memory: the status says it all. */
+/* Clients that guess at names get little else, so it is joined, not formatted. Out of memory: the status says
+ * it all. */
 static void fill_with_text(struct response *response, const char *link, struct arena *arena)
 {
-	unsigned status = response->status;
-	const char *phrase = reason_phrase(status), *hint = reason_hint(status);
-	bool says = hint[0] != '\0' || link[0] != '\0';
-	const char *page =
-		arena_printf(arena,
-			     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
-			     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-			     "<meta name=\"color-scheme\" content=\"light dark\">\n<title>%u %s</title>\n"
-			     "<style>body { max-width: 36em; margin: 15vh auto; padding: 0 1em; font: "
-			     "1.1em/1.5 sans-serif }"
-			     "</style>\n<h1>%u %s</h1>\n%s%s%s%s",
-			     status, phrase, status, phrase, says ? "<p>" : "", hint, link,
-			     says ? "</p>\n" : "");
+	const char digits[] = { (char)('0' + response->status / 100),
+				(char)('0' + response->status / 10 % 10), (char)('0' + response->status % 10),
+				' ' };
+	struct str status = { digits, sizeof(digits) }, phrase = str_of(reason_phrase(response->status));
+	struct str hint = str_of(reason_hint(response->status));
+	bool says = hint.len > 0 || link[0] != '\0';
+	const struct str pieces[] = {
+		str_of("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+		       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+		       "<meta name=\"color-scheme\" content=\"light dark\">\n<title>"),
+		status,
+		phrase,
+		str_of("</title>\n<style>body { max-width: 36em; margin: 15vh auto; padding: 0 1em; "
+		       "font: 1.1em/1.5 sans-serif }</style>\n<h1>"),
+		status,
+		phrase,
+		str_of(says ? "</h1>\n<p>" : "</h1>\n"),
+		hint,
+		str_of(link),
+		str_of(says ? "</p>\n" : ""),
+	};
 
 	response->content_type = str_of("text/html; charset=utf-8");
 	response->body = BODY_MEMORY;
-	response->memory = str_of(page);
+	response->memory = str_of(arena_join(arena, pieces, sizeof(pieces) / sizeof(pieces[0])));
 	response->length_known = true;
 	response->length = response->memory.len;
 }
@@ -128,23 +138,14 @@ void error_page_fill(struct exchange *exchange, const struct site *site, unsigne
 		fill_with_text(&exchange->response, "", &exchange->arena);
 }
 
-/* What is an address has nothing else that HTML would take for its own. */
-static const char *link_to(const char *location, struct arena *arena)
+static const char *link_to(struct str location, struct arena *arena)
 {
-	char *link = arena_alloc(arena,
-				 strlen(location) * (sizeof("&amp;") - 1) + sizeof(" <a href=\"\">Here</a>")),
-	     *at = link;
+	static const char before[] = " <a href=\"", behind[] = "\">Here</a>";
+	char *link = arena_alloc(arena, sizeof(before) + location.len * ESCAPE_HTML_MOST + sizeof(behind));
 
 	if (link == NULL)
 		return "";
-	at = stpcpy(at, " <a href=\"");
-	for (; *location != '\0'; location++) {
-		if (*location == '&')
-			at = stpcpy(at, "&amp;");
-		else
-			*at++ = *location;
-	}
-	strcpy(at, "\">Here</a>");      /* counted above */
+	strcpy(escape_html(stpcpy(link, before), location), behind);    /* counted above */
 	return link;
 }
 
@@ -152,5 +153,5 @@ void error_page_redirect(struct exchange *exchange, unsigned status, const char 
 {
 	begin(exchange, status);
 	exchange->response.location = str_of(location);
-	fill_with_text(&exchange->response, link_to(location, &exchange->arena), &exchange->arena);
+	fill_with_text(&exchange->response, link_to(str_of(location), &exchange->arena), &exchange->arena);
 }

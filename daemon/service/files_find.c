@@ -156,17 +156,13 @@ static bool is_current(const struct stat *sibling, const struct stat *original)
 /* Puts the sibling of `path` that is in `coding` in the file's place; false when there is no good one. */
 static bool take_sibling(const struct search *search, const char *path, enum coding coding)
 {
-	const char *suffix = coding_names[coding].suffix;
-	size_t len = strlen(path), suffix_len = strlen(suffix);
-	char *name = arena_alloc(&search->exchange->arena, len + suffix_len + 2);
+	const struct str pieces[] = { str_of(path), str_of("."), str_of(coding_names[coding].suffix) };
+	const char *name = arena_join(&search->exchange->arena, pieces, 3);
 	int fd AUTO_CLOSE = -1;
 	struct stat stat;
 
 	if (name == NULL)
 		return false;
-	memcpy(name, path, len);
-	name[len] = '.';
-	memcpy(name + len + 1, suffix, suffix_len + 1);
 	fd = beneath_open(search->place->root, name, search->place->policy);
 	/* an empty one was never finished: even of nothing, every coding makes some bytes */
 	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_size == 0 ||
@@ -243,8 +239,8 @@ static unsigned open_index(const struct search *search, const char *directory)
 	unsigned status = 404;
 
 	for (unsigned i = 0; i < index->count && status == 404; i++) {
-		const char *path =
-			arena_printf(&search->exchange->arena, "%s%s", directory, index->at[i]);
+		const struct str pieces[] = { str_of(directory), str_of(index->at[i]) };
+		const char *path = arena_join(&search->exchange->arena, pieces, 2);
 
 		if (path == NULL)
 			return 500;

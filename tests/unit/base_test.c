@@ -352,6 +352,17 @@ START_TEST(arena_memory_is_zeroed_and_aligned_also_when_it_is_reused)
 }
 END_TEST
 
+START_TEST(joined_pieces_are_one_terminated_text)
+{
+	struct arena arena = { 0 };
+	const struct str pieces[] = { str_of("a"), { 0 }, str_of(""), str_of("bcd"), { "ef", 1 } };
+
+	ck_assert_str_eq(arena_join(&arena, pieces, 5), "abcde");
+	ck_assert_str_eq(arena_join(&arena, NULL, 0), "");
+	arena_free(&arena);
+}
+END_TEST
+
 START_TEST(arena_memory_does_not_overlap)
 {
 	struct arena arena = { 0 };
@@ -805,6 +816,7 @@ int main(void)
 	tcase_add_test(list, moving_nothing_changes_nothing);
 	suite_add_tcase(suite, memory);
 	tcase_add_test(memory, arena_memory_is_zeroed_and_aligned_also_when_it_is_reused);
+	tcase_add_test(memory, joined_pieces_are_one_terminated_text);
 	tcase_add_test(memory, arena_memory_does_not_overlap);
 	tcase_add_test(memory, an_arena_takes_what_is_larger_than_any_block);
 	tcase_add_test(memory, an_impossible_length_is_refused);
