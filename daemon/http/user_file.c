@@ -124,6 +124,9 @@ static int open_file(const char *path, struct stat *stat, struct err *err)
 {
 	int fd AUTO_CLOSE = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
+	if (fd < 0 && errno == EACCES)  /* root who reads "permission denied" wants to know whose */
+		return err_set(err, "%s: %s (workers read it as uid %u)", path, strerror(errno), geteuid()),
+		       -1;
 	if (fd < 0 || fstat(fd, stat) < 0)
 		return err_sys(err, errno, "%s", path), -1;
 	if (!S_ISREG(stat->st_mode))

@@ -290,6 +290,15 @@ class Check(Served):
         self.assertEqual(status, 2)
         self.assertRegex(said, r"CONF:\d+:\d+: .*auth\.file: USERS2: No such file or directory")
 
+    def test_a_file_that_workers_may_not_read(self):
+        closed = self.users + ".closed"
+        with open(os.open(closed, os.O_CREAT | os.O_WRONLY, 0), "w", encoding="ascii") as file:
+            file.write(users_text(bob="*"))
+        self.addCleanup(os.unlink, closed)
+        status, said = self.check("", site={"file": closed})
+        self.assertEqual(status, 2)
+        self.assertRegex(said, r"USERS\.closed: Permission denied \(workers read it as uid \d+\)")
+
     def test_a_realm_without_a_file(self):
         for where in ("auth", "site"):
             status, said = self.check("", **{where: {"realm": "x"}})
