@@ -109,6 +109,30 @@ class Pages(unittest.TestCase):
         return subprocess.run([drover.DROVER, "-c", path, "-t", "--offline"], capture_output=True, text=True,
                               timeout=drover.DEADLINE)
 
+    def whole(self, example):
+        """An example of some routes, or of some sites, as a file that could be served."""
+        if example.startswith("{"):
+            example = "sites = ( { routes = ( %s ); } );\n" % example
+        if "listen =" not in example:
+            example = 'listen = ( { address = "127.0.0.1:8080"; } );\n' + example
+        if "sites =" not in example:
+            example += 'sites = ( { routes = ( { match = "/"; respond = { }; } ); } );\n'
+        return example
+
+    def test_every_example_is_one_that_the_daemon_takes(self):
+        """But for the roots and files, which are nowhere: they are looked at when all else is fine."""
+        page = read("man/drover.conf.5.in")
+        examples = [text.replace("\\e", "\\") for text in
+                    re.findall(r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed", page, re.S | re.M) if re.match(r"\{|[a-z]+ +=", text)]
+        self.assertGreater(len(examples), 10)
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)
+            for example in examples:
+                with self.subTest(example):
+                    said = self.check(os.path.join(directory, "drover.conf"), self.whole(example)).stderr
+                    self.assertEqual([line for line in said.splitlines() if re.match(r"\S+:\d+:\d+: (?!info|warning)", line)
+                                      and "No such file or directory" not in line], [])
+
     def test_every_setting_has_an_example_that_the_daemon_takes(self):
         printed = read(os.path.join(os.environ.get("DROVER_BUILD", "build"), "man/drover.conf.5"))
         settings = re.findall(r'^\.It Va "([a-z_.]+)"\n(.*?)(?=^\.It |^\.El)', printed, re.S | re.M)
