@@ -125,6 +125,8 @@ static enum step stage_linger(struct http1 *http)
 
 	if (!http->conn->readable)
 		return STEP_WAIT;
+	if (http->conn->engine->loop->now_ns >= http->until_ns)         /* no timer, while it always sends */
+		return STEP_CLOSE;
 	io = http->conn->transport->recv(http->conn, scratch, sizeof(scratch), &got);
 	if (io != IO_OK)
 		return io == IO_AGAIN ? STEP_WAIT : STEP_CLOSE;

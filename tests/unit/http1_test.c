@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include "http/http1_state.h"
 #include "http/response.h"
 
 #include <fcntl.h>
@@ -574,6 +575,21 @@ START_TEST(a_client_that_still_sends_is_listened_to_for_longer)
 }
 END_TEST
 
+/* A connection that never has to wait arms no timer: the time is looked at whenever something comes. */
+START_TEST(a_client_that_always_sends_is_not_listened_to_for_ever)
+{
+	struct http1 *http;
+
+	fake_connect(&server, &client, "nonsense\r\n\r\n");
+	ck_assert(fake_until_eof(&client));
+	http = LIST_ENTRY(server.engine.leaving.next, struct conn, link)->state;
+	http->until_ns = 1;
+	fake_send(&client, "and on\r\n");
+	fake_turn(&server);
+	ck_assert_uint_eq(server.engine.count, 0);
+}
+END_TEST
+
 START_TEST(a_client_that_still_sends_does_not_hold_up_a_server_that_leaves)
 {
 	struct timer words = { .fire = chatter };
@@ -1027,6 +1043,7 @@ static Suite *suite(void)
 	tcase_add_test(end, a_lingering_connection_ends_with_the_client_s_fin);
 	tcase_add_test(end, a_lingering_connection_ends_after_two_seconds);
 	tcase_add_test(end, a_client_that_still_sends_is_listened_to_for_longer);
+	tcase_add_test(end, a_client_that_always_sends_is_not_listened_to_for_ever);
 	tcase_add_test(end, a_client_that_still_sends_does_not_hold_up_a_server_that_leaves);
 	tcase_add_test(end, a_file_that_shrinks_cuts_the_connection);
 	tcase_add_loop_test(end, a_file_that_is_written_to_cuts_the_connection, 0, 2);
