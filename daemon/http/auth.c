@@ -257,14 +257,18 @@ static void set_up(void)
 	hashing.job = (struct offload_job){ .work = work, .done = done };
 }
 
-/* One customer of a provider has a /64. A unix socket's clients are told apart by nothing, and trusted. */
+/* One customer of a provider has a /64, all of IPv4 is in one. A unix socket's clients are told apart by
+ * nothing, and trusted. */
 static bool is_same_client(const union peer *one, const union peer *other)
 {
+	const struct in6_addr *v6 = &one->v6.sin6_addr;
+
 	if (one->family != other->family)
 		return false;
 	if (one->family == AF_INET)
 		return one->v4.sin_addr.s_addr == other->v4.sin_addr.s_addr;
-	return one->family == AF_INET6 && memcmp(&one->v6.sin6_addr, &other->v6.sin6_addr, 8) == 0;
+	return one->family == AF_INET6 &&
+	       memcmp(v6, &other->v6.sin6_addr, IN6_IS_ADDR_V4MAPPED(v6) ? sizeof(*v6) : 8) == 0;
 }
 
 static bool has_too_many(const union peer *client)

@@ -329,17 +329,19 @@ class Flood(Served):
             pass
         os.chmod(self.path, 0o666)
         self.addCleanup(os.unlink, self.path)
-        self.serve(users_text(bob=hash_of("secret", cost=12)), log={"access": self.path})
+        self.serve(users_text(bob=hash_of("secret", cost=12)), log={"access": self.path},
+                   forwarded={"from": ["127.0.0.0/8"]})
 
-    def guess(self, number, source=None):
-        """A connection that has sent a guess, from an address of its own."""
+    def guess(self, number, source=None, client=""):
+        """A connection that has sent a guess, from an address of its own or for the client."""
         guesser = socket.socket()
         self.addCleanup(guesser.close)
         guesser.bind((source or "127.%d.%d.%d" % (100 + number, random.randint(0, 250), random.randint(2, 250)), 0))
         guesser.settimeout(drover.DEADLINE)
         guesser.connect(self.address)
         name, value = basic("bob", "guess %d" % number)
-        guesser.sendall(("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s: %s\r\n\r\n" % (name, value)).encode())
+        guesser.sendall(("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Forwarded-For: %s\r\n%s: %s\r\n\r\n" %
+                         (client, name, value)).encode())
         return guesser
 
     def status_of(self, guesser):
@@ -394,6 +396,12 @@ class Flood(Served):
         guessers = [self.guess(number, "127.99.1.1") for number in range(12)]
         self.wait_refused(guessers)
         self.assertEqual(self.get("bob", "secret").status, 200)
+
+    def test_clients_of_ipv4_are_told_apart_on_ipv6_sockets(self):
+        guessers = [self.guess(number, client="::ffff:192.0.2.1") for number in range(12)]
+        self.wait_refused(guessers)
+        other = ("X-Forwarded-For", "::ffff:192.0.2.2")
+        self.assertEqual(self.server.get(headers=[basic("bob", "secret"), other]).status, 200)
 
     def test_there_are_so_many_places(self):
         guessers = [self.guess(number) for number in range(40)]
