@@ -2,24 +2,16 @@
  * names that collide.  Fails only when out of memory. */
 #include "names.h"
 
+#include "hash.h"
+
 #include <stdlib.h>
 
 enum { FIRST_ROOM = 32 };               /* a power of two, and so are all others */
 
-/* FNV-1a. */
-static size_t hash_of(struct str name)
-{
-	uint64_t hash = UINT64_C(14695981039346656037);
-
-	for (size_t i = 0; i < name.len; i++)
-		hash = (hash ^ (unsigned char)name.at[i]) * UINT64_C(1099511628211);
-	return (size_t)(hash ^ hash >> 32);
-}
-
 /* The place of `name`, or the free one where it would go. */
 static struct str *place_of(struct names *names, struct str name)
 {
-	size_t at = hash_of(name) & (names->room - 1);
+	size_t at = hash_fold(hash_of(name)) & (names->room - 1);
 
 	for (names->looks++; names->at[at].at != NULL && !str_equal(names->at[at], name); names->looks++)
 		at = (at + 1) & (names->room - 1);

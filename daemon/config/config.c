@@ -4,6 +4,7 @@
 #include "field.h"
 #include "media.h"
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "net/addr.h"
 #include "net/listener.h"
@@ -624,12 +625,7 @@ const char *config_origin(const struct config *config, const char *name)
 	return "";
 }
 
-/* FNV-1a, 64 bits. */
 uint64_t config_log_id(const char *setting)
 {
-	uint64_t id = UINT64_C(0xcbf29ce484222325);
-
-	for (; *setting != '\0'; setting++)
-		id = (id ^ (unsigned char)*setting) * UINT64_C(0x100000001b3);
-	return id;
+	return hash_of(str_of(setting));
 }

@@ -2,35 +2,13 @@
  * fail. */
 #include "route_table.h"
 
-/* ---- hashing ---------------------------------------------------------------------------------------- */
-
-/* FNV-1a, 64 bits. */
-#define FNV_BEGIN UINT64_C(14695981039346656037)
-
-static uint64_t fnv(uint64_t hash, char c)
-{
-	return (hash ^ (unsigned char)c) * UINT64_C(1099511628211);
-}
-
-static size_t fold(uint64_t hash)
-{
-	return (size_t)(hash ^ hash >> 32);
-}
-
-size_t route_hash(struct str name)
-{
-	uint64_t hash = FNV_BEGIN;
-
-	for (size_t i = 0; i < name.len; i++)
-		hash = fnv(hash, name.at[i]);
-	return fold(hash);
-}
+#include "base/hash.h"
 
 /* ---- hosts ------------------------------------------------------------------------------------------ */
 
 struct host *route_host_place(const struct routes *routes, struct str name)
 {
-	size_t at = route_hash(name) & routes->mask;
+	size_t at = hash_fold(hash_of(name)) & routes->mask;
 
 	while (routes->hosts[at].name.at != NULL && !str_equal(routes->hosts[at].name, name))
 		at = (at + 1) & routes->mask;
@@ -75,9 +53,9 @@ struct str route_key(const struct route *route)
 	return route->exact ? str_of(route->path) : route->match;
 }
 
-const struct route **route_place(const struct site *site, size_t hash, struct str match, bool exact)
+const struct route **route_place(const struct site *site, uint64_t hash, struct str match, bool exact)
 {
-	size_t at = hash & site->mask;
+	size_t at = hash_fold(hash) & site->mask;
 
 	while (site->places[at] != NULL &&
 	       (site->places[at]->exact != exact || !str_equal(route_key(site->places[at]), match)))
@@ -90,7 +68,8 @@ const struct route **route_place(const struct site *site, size_t hash, struct st
 const struct route *route_find(const struct site *site, struct str path)
 {
 	const struct route *best = NULL, *found;
-	size_t hash = FNV_BEGIN, most;
+	uint64_t hash = HASH_BEGIN;
+	size_t most;
 
 	if (site == NULL)
 		return NULL;
@@ -99,13 +78,13 @@ const struct route *route_find(const struct site *site, struct str path)
 		struct str match = { path.at, i };
 
 		if (i == path.len || path.at[i] == '/') {
-			found = *route_place(site, fold(hash), match, false);
+			found = *route_place(site, hash, match, false);
 			best = found != NULL ? found : best;
 		}
 		if (i < most)
-			hash = fnv(hash, path.at[i]);
+			hash = hash_add(hash, path.at[i]);
 	}
-	found = most == path.len ? *route_place(site, fold(hash), path, true) : NULL;
+	found = most == path.len ? *route_place(site, hash, path, true) : NULL;
 	return found != NULL ? found : best;
 }
 

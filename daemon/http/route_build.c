@@ -7,6 +7,7 @@
 #include "route_table.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 
 /* What a step works on. */
 struct build {
@@ -107,7 +108,7 @@ static void place_route(struct site *site, const struct route *route)
 {
 	struct str key = route_key(route);
 
-	*route_place(site, route_hash(key), key, route->exact) = route;
+	*route_place(site, hash_of(key), key, route->exact) = route;
 	if (key.len > site->longest)
 		site->longest = key.len;
 }

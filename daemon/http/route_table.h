@@ -21,8 +21,6 @@ struct routes {
 	const struct auth *auth;        /* of the route before */
 };
 
-size_t route_hash(struct str name);
-
 /* The place of the host `name`, or the free one where it would go. */
 struct host *route_host_place(const struct routes *routes, struct str name);
 
@@ -30,6 +28,6 @@ struct host *route_host_place(const struct routes *routes, struct str name);
 struct str route_key(const struct route *route);
 
 /* The place of the route with this match, or the free one where it would go; `hash` is that of the match. */
-const struct route **route_place(const struct site *site, size_t hash, struct str match, bool exact);
+const struct route **route_place(const struct site *site, uint64_t hash, struct str match, bool exact);
 
 #endif

@@ -9,6 +9,7 @@
 #include "http/exchange.h"
 
 #include "base/fd.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -39,18 +40,15 @@ static bool same_content(const struct stat *a, const struct stat *b)
 	return a->st_size == b->st_size && same_time(a->st_mtim, b->st_mtim);
 }
 
-/* A hash (FNV-1a) of the path that the kernel has for it now; 0 when that cannot be found out. */
+/* A hash of the path that the kernel has for it now; 0 when that cannot be found out. */
 static uint64_t name_of(int fd)
 {
 	char link[32], path[PATH_MAX];
-	uint64_t hash = 0xcbf29ce484222325;
 	ssize_t len;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	len = readlink(link, path, sizeof(path));
-	for (ssize_t i = 0; i < len; i++)
-		hash = (hash ^ (unsigned char)path[i]) * 0x100000001b3;
-	return len > 0 ? hash : 0;
+	return len > 0 ? hash_of((struct str){ path, (size_t)len }) : 0;
 }
 
 /* The time of the status changes with a file's names, too: one that was renamed, replaced by rename,
