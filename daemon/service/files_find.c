@@ -21,6 +21,8 @@
 
 #define COMPLAINT_NS (10 * CLOCK_S)
 
+enum { SWAPS = 4 };     /* of the root, under one request */
+
 /* What is not listed is the server's own trouble: too many open files, a disk or a network that fails. */
 static const struct {
 	int error;
@@ -282,8 +284,32 @@ static unsigned open_fallback(const struct search *search, const char *path)
 	return status == 301 ? 404 : status;
 }
 
+/* True when the root's path leads to another directory by now, which is the place's root then. */
+static bool is_swapped(const struct search *search, struct files_place *place)
+{
+	struct files_place again = { .root = -1 };
+	struct stat old, new;
+	bool swapped = files_locate(search->exchange, search->settings, &again) == 0 &&
+		       fstat(place->root, &old) == 0 && fstat(again.root, &new) == 0 &&
+		       (old.st_dev != new.st_dev || old.st_ino != new.st_ino);
+
+	if (swapped) {
+		fd_close(&place->root);
+		place->root = fd_take(&again.root);
+	}
+	fd_close(&again.root);
+	return swapped;
+}
+
+static unsigned open_path(const struct search *search)
+{
+	const char *path = search->place->path;
+
+	return search->place->directory ? open_directory(search, path) : open_file(search, path);
+}
+
 unsigned files_find(struct exchange *exchange, const struct files_settings *settings,
-		    const struct files_place *place, struct file *file)
+		    struct files_place *place, struct file *file)
 {
 	struct search search = { exchange, settings, place, file };
 	unsigned status;
@@ -291,7 +317,10 @@ unsigned files_find(struct exchange *exchange, const struct files_settings *sett
 	/* as if they were not there; and nothing stands in for them, which would say that they are nothing */
 	if (!settings->dotfiles && target_is_hidden(exchange->path, exchange->route->match.len))
 		return 404;
-	status = place->directory ? open_directory(&search, place->path) : open_file(&search, place->path);
+	status = open_path(&search);
+	/* a deployment may remove the old directory as soon as the root leads to the new one */
+	for (unsigned tries = 0; status == 404 && tries < SWAPS && is_swapped(&search, place); tries++)
+		status = open_path(&search);
 	for (unsigned i = 0; i < settings->try.count && status == 404; i++)
 		status = open_fallback(&search, settings->try.at[i]);
 	return status;

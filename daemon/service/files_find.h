@@ -29,9 +29,10 @@ unsigned files_locate(const struct exchange *exchange, const struct files_settin
 
 /* Finds what answers: 0 with a regular file, or with a directory when there is none but its listing; 301 for
  * a directory whose name lacks the slash; else the status that says why there is nothing: 406 where the
- * request refuses the file as it is, and it is there in no other coding.  What `file->fd`
+ * request refuses the file as it is, and it is there in no other coding.  When the root was swapped meanwhile
+ * and nothing is left in the old one, the new one is `place->root`.  What `file->fd`
  * (-1 to begin with) is by then belongs to the caller in any case. */
 unsigned files_find(struct exchange *exchange, const struct files_settings *settings,
-		    const struct files_place *place, struct file *file);
+		    struct files_place *place, struct file *file);
 
 #endif

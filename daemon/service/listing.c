@@ -175,6 +175,10 @@ static void answer_failure(struct exchange *exchange, const struct reading *read
 		task_refused(exchange);
 		return;
 	}
+	if (reading->result == ENTRIES_OK && reading->error == ENOENT) {        /* it was removed meanwhile */
+		exchange_error(exchange, 404);
+		return;
+	}
 	log_event(LEVEL_WARNING, "listing_failed", log_text("path", exchange->path.at),
 		  log_text("error", reason));
 	exchange_error(exchange, 500);

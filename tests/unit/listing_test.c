@@ -6,9 +6,11 @@
 #include "service/entries.h"
 #include "service/files_find.h"
 
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { FILES = 600 };                   /* their page is larger than what a socket takes at once */
 
@@ -133,6 +135,43 @@ static void take_memory(struct entries *tables, unsigned count)
 			;
 }
 
+static sem_t may_go_on;
+
+static void wait_for_leave(struct offload_job *job)
+{
+	(void)job;
+	sem_wait(&may_go_on);
+}
+
+static void is_over(struct offload_job *job)
+{
+	(void)job;
+}
+
+static bool is_queued(void *what)
+{
+	(void)what;
+	return offload.count == 2;
+}
+
+START_TEST(a_directory_that_was_removed_before_it_was_read_is_not_there)
+{
+	struct offload_job busy = { .work = wait_for_leave, .done = is_over };
+	char path[128];
+
+	sem_init(&may_go_on, 0, 0);
+	snprintf(path, sizeof(path), "%s/gone", server.root);
+	ck_assert_int_eq(mkdir(path, 0755), 0);
+	ck_assert(offload_submit(&offload, &busy));
+	ask("GET", "/gone/");
+	ck_assert(fake_until(&server, is_queued, NULL));
+	ck_assert_int_eq(rmdir(path), 0);
+	sem_post(&may_go_on);
+	ck_assert(fake_until_eof(&client));
+	ck_assert(has_status("404"));
+}
+END_TEST
+
 START_TEST(without_memory_for_more_listings_there_is_a_503)
 {
 	struct entries tables[2] = { 0 };
@@ -169,6 +208,7 @@ static Suite *suite(void)
 	tcase_add_test(listing, a_client_that_goes_while_it_is_sent_leaves_nothing_behind);
 	tcase_add_test(listing, a_listing_that_is_cut_leaves_nothing_behind);
 	tcase_add_test(listing, a_client_that_goes_while_it_is_read_leaves_nothing_behind);
+	tcase_add_test(listing, a_directory_that_was_removed_before_it_was_read_is_not_there);
 	tcase_add_test(listing, without_memory_for_more_listings_there_is_a_503);
 	tcase_add_test(listing, without_a_helper_there_is_a_503);
 	return all;
