@@ -1,6 +1,8 @@
 /* escape.c - escaping for log lines and pages.  Pure; called for every line that is logged, by any thread. */
 #include "escape.h"
 
+#include "put.h"
+
 static const char hex[] = "0123456789abcdef";
 
 /* What needs no look at all, in both forms. */
@@ -125,25 +127,17 @@ static const struct {
 	{ '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&quot;" }, { '\'', "&#39;" },
 };
 
-static char *put(char *out, const char *text)
-{
-	size_t len = strlen(text);
-
-	memcpy(out, text, len);
-	return out + len;
-}
-
 /* An ASCII character. */
 static char *put_ascii_html(char *out, char c)
 {
 	for (size_t i = 0; i < sizeof(entities) / sizeof(entities[0]); i++)
 		if (entities[i].byte == c)
-			return put(out, entities[i].entity);
+			return put_text(out, entities[i].entity);
 	if ((unsigned char)c >= 0x20 && c != 0x7f) {
 		*out++ = c;
 		return out;
 	}
-	out = put(out, "\xe2\x90");             /* U+2400 is the picture of NUL, U+2421 that of DEL */
+	out = put_text(out, "\xe2\x90");             /* U+2400 is the picture of NUL, U+2421 that of DEL */
 	*out++ = (char)(0x80 + (c == 0x7f ? 0x21 : c));
 	return out;
 }
@@ -171,7 +165,7 @@ char *escape_html(char *out, struct str text)
 		if (byte < 0x80) {
 			out = put_ascii_html(out, text.at[0]);
 		} else if (len == 0 || is_control(text, len)) {
-			out = put(out, "\xef\xbf\xbd");
+			out = put_text(out, "\xef\xbf\xbd");
 		} else {
 			memcpy(out, text.at, len);
 			out += len;

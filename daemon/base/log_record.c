@@ -2,6 +2,8 @@
  * and the access log, on the loop. */
 #include "log_record.h"
 
+#include "put.h"
+
 #include <stdint.h>
 #include <stdio.h>
 
@@ -17,13 +19,6 @@ char *log_record_syslog(char *out, int priority, time_t now, int pid)
 	return out + snprintf(out, LOG_RECORD_HEAD_BYTES, "<%d>%s %2d %02d:%02d:%02d drover[%d]: ",
 			      FACILITY_DAEMON | (priority & 7), months[(unsigned)tm.tm_mon % 12],
 			      tm.tm_mday % 32, tm.tm_hour % 24, tm.tm_min % 60, tm.tm_sec % 61, pid);
-}
-
-static char *put(char *out, struct str text)
-{
-	if (text.len > 0)
-		memcpy(out, text.at, text.len);
-	return out + text.len;
 }
 
 char *log_record_field(char *out, struct str name, struct str value)

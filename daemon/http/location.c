@@ -7,6 +7,8 @@
 
 #include "target.h"
 
+#include "base/put.h"
+
 enum { ESCAPE_BYTES = 3, MOST_TO_BYTES = 8 * 1024 };
 
 /* pchar and "/" (RFC 3986, 3.3), without "%": it is always encoded in a path that was decoded. */
@@ -26,13 +28,6 @@ static bool is_escape(struct str text)
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------- */
-
-static char *put(char *out, struct str text)
-{
-	if (text.len > 0)
-		memcpy(out, text.at, text.len);
-	return out + text.len;
-}
 
 static char *put_escaped(char *out, char c)
 {

@@ -7,9 +7,10 @@
 #include "rules.h"
 
 #include "base/clock.h"
+#include "base/put.h"
 
 /* The fixed parts of the longest head: status line, every field's name, the dates, two numbers. */
-enum { FIXED_BYTES = 640, NUMBER_BYTES = 20 };
+enum { FIXED_BYTES = 640 };
 
 const struct wall *wall_clock(const struct loop *loop)
 {
@@ -53,29 +54,6 @@ struct framing response_framing(const struct exchange *exchange, bool keep_alive
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------- */
-
-static char *put(char *out, struct str text)
-{
-	if (text.len > 0)
-		memcpy(out, text.at, text.len);
-	return out + text.len;
-}
-
-static char *put_text(char *out, const char *text)
-{
-	return put(out, str_of(text));
-}
-
-static char *put_number(char *out, uint64_t number)
-{
-	char digits[NUMBER_BYTES];
-	size_t at = sizeof(digits);
-
-	do
-		digits[--at] = (char)('0' + number % 10);
-	while ((number /= 10) > 0);
-	return put(out, (struct str){ digits + at, sizeof(digits) - at });
-}
 
 /* `name` with its colon and space; nothing when there is no value. */
 static char *put_field(char *out, const char *name, struct str value)

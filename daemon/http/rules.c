@@ -8,6 +8,7 @@
 #include "date.h"
 
 #include "base/clock.h"
+#include "base/put.h"
 #include "config/field.h"
 
 #include <stdio.h>
@@ -246,13 +247,6 @@ static const struct cache_rule *cache_of(const struct rules *rules, struct str t
 				return &rules->caches[i];
 	}
 	return NULL;
-}
-
-static char *put(char *out, struct str text)
-{
-	if (text.len > 0)
-		memcpy(out, text.at, text.len);
-	return out + text.len;
 }
 
 /* An answer's own Cache-Control says how long it may be kept, and no Expires stands beside it. */

@@ -5,6 +5,7 @@
 #include "listing_page.h"
 
 #include "base/escape.h"
+#include "base/put.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -114,14 +115,6 @@ static void put_time(int64_t seconds, char text[TIME_BYTES])
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
-
-static char *put(char *out, const char *text)
-{
-	size_t len = strlen(text);
-
-	memcpy(out, text, len);
-	return out + len;
-}
 
 static void finish(struct listing_page *page, const char *end)
 {
@@ -254,7 +247,7 @@ static bool html_title(struct listing_page *page)
 	size_t up;
 
 	if (page->index == 0 && is_cut(page->path))
-		out = put(out, "\xe2\x80\xa6/");
+		out = put_text(out, "\xe2\x80\xa6/");
 	if (!segment_at(page->path, page->index++, &segment, &up))
 		return true;
 	finish(page, put_segment(out, segment));
@@ -279,19 +272,19 @@ static bool html_crumbs(struct listing_page *page)
 		return true;
 	}
 	if (page->index++ == 0 && is_cut(page->path)) {
-		out = put(out, "\xe2\x80\xa6/");
+		out = put_text(out, "\xe2\x80\xa6/");
 	} else if (page->index == 1) {
-		out = put(out, "<a href=\"");
+		out = put_text(out, "<a href=\"");
 		for (size_t i = 0; i <= up; i++)
-			out = put(out, "../");
-		out = put(out, "\" aria-label=\"Root\">/</a>");
+			out = put_text(out, "../");
+		out = put_text(out, "\" aria-label=\"Root\">/</a>");
 	}
-	out = put(out, up > 0 ? " <a href=\"" : " <bdi>");
+	out = put_text(out, up > 0 ? " <a href=\"" : " <bdi>");
 	for (size_t i = 0; i < up; i++)
-		out = put(out, "../");
-	out = put(out, up > 0 ? "\">" : "");
+		out = put_text(out, "../");
+	out = put_text(out, up > 0 ? "\">" : "");
 	out = escape_html(out, segment);
-	finish(page, put(out, up > 0 ? "</a> /" : "</bdi> /"));
+	finish(page, put_text(out, up > 0 ? "</a> /" : "</bdi> /"));
 	return false;
 }
 
@@ -310,15 +303,15 @@ static char *put_column(char *out, const struct listing_wish *wish, enum entry_k
 
 static bool html_columns(struct listing_page *page)
 {
-	char *out = put(page->text, "<table>\n<thead>\n<tr>\n");
+	char *out = put_text(page->text, "<table>\n<thead>\n<tr>\n");
 
 	out = put_column(out, &page->wish, ENTRY_NAME, "Name");
 	out = put_column(out, &page->wish, ENTRY_SIZE, "Size");
 	out = put_column(out, &page->wish, ENTRY_TIME, "Modified (UTC)");
-	out = put(out, "</tr>\n</thead>\n<tbody>\n");
+	out = put_text(out, "</tr>\n</thead>\n<tbody>\n");
 	if (page->path.len > 1)
-		out = put(out, "<tr class=\"d\"><td><a href=\"../\">Parent directory</a></td>"
-			       "<td></td><td></td></tr>\n");
+		out = put_text(out, "<tr class=\"d\"><td><a href=\"../\">Parent directory</a></td>"
+				    "<td></td><td></td></tr>\n");
 	finish(page, out);
 	return true;
 }
@@ -333,7 +326,7 @@ static char *put_size_cell(char *out, const struct entry *entry)
 	char size[SIZE_BYTES];
 
 	if (entry->is_directory)
-		return put(out, "<td></td>");
+		return put_text(out, "<td></td>");
 	put_size(entry->size, size);
 	return out + sprintf(out, "<td title=\"%llu %s\">%s</td>", (unsigned long long)entry->size,
 			     plural(entry->size, "byte", "bytes"), size);
@@ -351,11 +344,11 @@ static bool html_row(struct listing_page *page)
 	entry = entries_at(&page->entries, page->index++);
 	name = (struct str){ entry->name, entry->name_len };
 	slash = entry->is_directory ? "/" : "";
-	out = put(out, entry->is_directory ? "<tr class=\"d\"><td><a href=\"" : "<tr><td><a href=\"");
-	out = put(escape_uri(out, name), slash);
-	out = put(out, "\">");
-	out = put(escape_html(out, name), slash);
-	out = put(out, "</a></td>");
+	out = put_text(out, entry->is_directory ? "<tr class=\"d\"><td><a href=\"" : "<tr><td><a href=\"");
+	out = put_text(escape_uri(out, name), slash);
+	out = put_text(out, "\">");
+	out = put_text(escape_html(out, name), slash);
+	out = put_text(out, "</a></td>");
 	out = put_size_cell(out, entry);
 	put_time(entry->modified, time);
 	out += sprintf(out, "<td><time datetime=\"%s\">%.10s %.5s</time></td></tr>\n", time, time, time + 11);
@@ -367,11 +360,11 @@ static bool html_end(struct listing_page *page)
 {
 	const struct entries *entries = &page->entries;
 	size_t files = entries->count - entries->directories;
-	char *out = put(page->text, "</tbody>\n</table>\n<footer>"), size[SIZE_BYTES];
+	char *out = put_text(page->text, "</tbody>\n</table>\n<footer>"), size[SIZE_BYTES];
 
 	put_size(entries->total_bytes, size);
 	if (entries->count == 0)
-		out = put(out, "This directory is empty.");
+		out = put_text(out, "This directory is empty.");
 	if (entries->directories > 0)
 		out += sprintf(out, "%zu %s", entries->directories,
 			       plural(entries->directories, "directory", "directories"));
@@ -380,7 +373,7 @@ static bool html_end(struct listing_page *page)
 			       entries->directories > 0 ? ", " : "", files, plural(files, "file", "files"),
 			       (unsigned long long)entries->total_bytes,
 			       plural(entries->total_bytes, "byte", "bytes"), size);
-	finish(page, put(out, "</footer>\n</body>\n</html>\n"));
+	finish(page, put_text(out, "</footer>\n</body>\n</html>\n"));
 	return true;
 }
 
@@ -395,17 +388,17 @@ static bool json_row(struct listing_page *page)
 
 	if (page->index == page->entries.count)
 		return true;
-	out = put(out, page->index > 0 ? ",\n{\"name\":\"" : "\n{\"name\":\"");
+	out = put_text(out, page->index > 0 ? ",\n{\"name\":\"" : "\n{\"name\":\"");
 	entry = entries_at(&page->entries, page->index++);
 	name = (struct str){ entry->name, entry->name_len };
 	out = escape_json(out, name);
-	out = put(out, entry->is_directory ? "\",\"type\":\"directory\"" : "\",\"type\":\"file\"");
+	out = put_text(out, entry->is_directory ? "\",\"type\":\"directory\"" : "\",\"type\":\"file\"");
 	if (!entry->is_directory)
 		out += sprintf(out, ",\"size\":%llu", (unsigned long long)entry->size);
 	put_time(entry->modified, time);
 	out += sprintf(out, ",\"mtime\":\"%s\",\"href\":\"", time);
 	out = escape_uri(out, name);
-	finish(page, put(out, entry->is_directory ? "/\"}" : "\"}"));
+	finish(page, put_text(out, entry->is_directory ? "/\"}" : "\"}"));
 	return false;
 }
 
