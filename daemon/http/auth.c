@@ -27,6 +27,9 @@ enum {
 };
 
 #define SAY_AGAIN_NS (10 * CLOCK_S)
+
+/* The helper thread may hang, in a file of users or in somebody else's directory. */
+#define LONGEST_NS (30 * CLOCK_S)
 #define DEFAULT_REALM "restricted"
 
 enum verdict { RIGHT, WRONG, UNKNOWN, REFUSED };       /* REFUSED: nobody looked */
@@ -164,6 +167,7 @@ static void tell(struct exchange *exchange, enum verdict verdict, const char *us
 	unsigned status = verdict == RIGHT ? let_in(exchange, user) : verdict == WRONG ? 401 : 500;
 
 	exchange->verifying = NULL;
+	timer_cancel(&exchange->timer);
 	if (status == 0) {
 		exchange_go_on(exchange);
 		return;
@@ -326,6 +330,17 @@ static struct verification *begin(struct exchange *exchange, const struct questi
 	return verification;
 }
 
+static void give_up(struct timer *timer, uint64_t now_ns)
+{
+	struct exchange *exchange = LIST_ENTRY(timer, struct exchange, timer);
+
+	(void)now_ns;
+	auth_drop(exchange);
+	engine_count(exchange->engine, COUNT_TASKS_REFUSED);
+	task_refused(exchange);
+	exchange_answer(exchange);
+}
+
 static unsigned wait_for_verdict(struct exchange *exchange, const struct question *question)
 {
 	struct verification *verification;
@@ -340,6 +355,8 @@ static unsigned wait_for_verdict(struct exchange *exchange, const struct questio
 	}
 	exchange->verifying = verification;
 	list_push_back(&verification->exchanges, &exchange->verifying_link);
+	exchange->timer.fire = give_up;
+	exchange_timer(exchange, LONGEST_NS);
 	return STAGE_WAITS;
 }
 

@@ -705,6 +705,27 @@ START_TEST(who_leaves_while_it_is_computed_leaves_nothing)
 }
 END_TEST
 
+START_TEST(a_client_does_not_wait_for_ever)
+{
+	users(line_of("bob", "b"));
+	ck_assert(offload_submit(&offload, &blocker));
+	connect_as(0, "bob:1");
+	connect_as(1, "bob:2");
+	until_requests(2);
+	timers_run(&server.loop.timers, server.loop.now_ns + 29 * CLOCK_S);
+	ck_assert_uint_eq(server.counters[COUNT_TASKS_REFUSED], 0);
+	timers_run(&server.loop.timers, server.loop.now_ns + 31 * CLOCK_S);
+	ck_assert(was_answered(0, "503"));
+	ck_assert(was_answered(1, "503"));
+	ck_assert_uint_eq(server.counters[COUNT_TASKS_REFUSED], 2);
+	connect_as(2, "bob:b");
+	until_requests(3);
+	sem_post(&gate);
+	ck_assert(was_answered(2, "200"));
+	ck_assert_uint_eq(server.counters[COUNT_AUTH_HASHES], 2);
+}
+END_TEST
+
 START_TEST(without_a_helper_thread_the_answer_is_503)
 {
 	users(line_of("bob", "b"));
@@ -815,6 +836,7 @@ int main(void)
 	tcase_add_test(requests, requests_with_the_same_credentials_wait_for_one_hash);
 	tcase_add_test(requests, what_nobody_waits_for_any_more_is_not_computed);
 	tcase_add_test(requests, who_leaves_while_it_is_computed_leaves_nothing);
+	tcase_add_test(requests, a_client_does_not_wait_for_ever);
 	tcase_add_test(requests, without_a_helper_thread_the_answer_is_503);
 	tcase_add_test(requests, the_route_behind_another_match_is_open);
 	srunner_run_all(runner, CK_ENV);
