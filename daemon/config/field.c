@@ -10,7 +10,7 @@ static const char framing[] =
 	"how an answer is delimited, and what becomes of its connection, drover alone can say";
 static const char content[] = "it belongs to the bytes that are sent";
 static const char validator[] = "requests are compared with drover's own; it can only be removed";
-static const char challenge[] = "the status that has it cannot be without";
+static const char challenge[] = "drover says it with the status that needs it; headers.add appends to it";
 static const char once[] = "an answer has it once; headers.set replaces it";
 
 /* What is refused, in which lists, and why. */
