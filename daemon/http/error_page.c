@@ -31,12 +31,6 @@ static int open_regular(const char *path, struct stat *stat)
 	return -1;
 }
 
-static void complain(const char *path, int error)
-{
-	log_event(LEVEL_WARNING, "error_page_failed", log_text("file", path),
-		  log_text("error", strerror(error)));
-}
-
 /* Clients can make errors as fast as they like, and the log has other things to say. */
 static void complain_rarely(const char *path, int error)
 {
@@ -46,11 +40,12 @@ static void complain_rarely(const char *path, int error)
 	if (now_ns < next_ns)
 		return;
 	next_ns = now_ns + COMPLAINT_NS;
-	complain(path, error);
+	log_event(LEVEL_WARNING, "error_page_failed", log_text("file", path),
+		  log_text("error", strerror(error)));
 }
 
 /* One that is missing may come with the next deployment. */
-bool error_page_check(const char *path, struct err *err)
+bool error_page_check(const char *path, const char *place, struct err *err)
 {
 	struct stat stat;
 	int fd AUTO_CLOSE = open_regular(path, &stat);
@@ -58,7 +53,8 @@ bool error_page_check(const char *path, struct err *err)
 	if (fd < 0 && errno != ENOENT)
 		return err_sys(err, errno, "%s", path);
 	if (fd < 0)
-		complain(path, errno);
+		log_event(LEVEL_WARNING, "error_page_failed", log_text("file", path),
+			  log_text("error", strerror(errno)), log_text("place", place));
 	return true;
 }
 

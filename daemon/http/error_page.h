@@ -13,7 +13,7 @@ void error_page_fill(struct exchange *exchange, const struct site *site, unsigne
 void error_page_redirect(struct exchange *exchange, unsigned status, const char *location);
 
 /* Looks at the page before it is served: false when it is there and cannot be opened; a missing one is worth
- * a line in the log. */
-bool error_page_check(const char *path, struct err *err);
+ * a line in the log, with the `place` of the setting. */
+bool error_page_check(const char *path, const char *place, struct err *err);
 
 #endif

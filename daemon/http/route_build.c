@@ -179,7 +179,7 @@ static bool check_pages(const struct site_config *config, struct err *err)
 		struct error_page_config *entry = config_error_page(config, i);
 		const char *place = place_of(schema, entry, "file");
 
-		if (!error_page_check(entry->file, err))
+		if (!error_page_check(entry->file, place, err))
 			return err_add(err, "%s%ssite %s, error_pages: file", place,
 				       place[0] != '\0' ? ": " : "", name_of(config));
 	}
