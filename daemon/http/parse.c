@@ -40,10 +40,11 @@ static const bool token_bytes[256] = {
 	['0' ... '9'] = true, ['A' ... 'Z'] = true, ['^' ... 'z'] = true, ['|'] = true, ['~'] = true,
 };
 
-/* pchar and "/" (RFC 3986, 3.3); "%" only as the beginning of an escape. */
+/* pchar and "/" (RFC 3986, 3.3), and what browsers leave as it is in a path all the same: "[", "]" and "|"
+ * (names such as "a[1].jpg" have them); "%" only as the beginning of an escape. */
 static const bool path_bytes[256] = {
-	['!'] = true, ['$' ... ';'] = true, ['='] = true, ['@' ... 'Z'] = true, ['_'] = true,
-	['a' ... 'z'] = true, ['~'] = true,
+	['!'] = true, ['$' ... ';'] = true, ['='] = true, ['@' ... '['] = true, [']'] = true, ['_'] = true,
+	['a' ... 'z'] = true, ['|'] = true, ['~'] = true,
 };
 
 /* What browsers leave as it is in a query (the WHATWG's URL standard, 1.3), which is more than RFC 3986

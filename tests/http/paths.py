@@ -53,7 +53,9 @@ ROWS = [
         "/%ed%a0%80", "/%f5%80%80%80", "/%c0%80", "/%uff0e", "/..%ef%bc%8foutside", "/%ef%bc%8e%ef%bc%8e/outside/secret.txt", "/%e2%80%a5/")],
     *[no(target, REFUSED, "3986 2.1", name="an escaped control: %s" % target) for target in (
         "/%01", "/%0a", "/%0d%0aX:y", "/%7f", "/%1b", "/probe.txt%0a", "/%09", "/dir%0d%0aSet-Cookie:%20a=b")],
-    *[row("raw %r in a path is refused or a name" % letter, "3986 3.3", get("/a%sb" % letter), REFUSED) for letter in "\"<>^`{|}\\[]"],
+    *[row("raw %r in a path is refused or a name" % letter, "3986 3.3", get("/a%sb" % letter), REFUSED) for letter in "\"<>^`{}\\"],
+    *[row("raw %r in a path is a name, as browsers send it" % letter, "WHATWG URL 1.3", get("/none%s" % letter), 404) for letter in "[]|"],
+    row("a name in brackets", "WHATWG URL 1.3", get("/[b].txt"), 200, body=b"brackets\n"),
     *[row("raw %r in a query is left as it is" % letter, "3986 3.4", get("/probe.txt?a%sb" % letter), 200, body=b"probe\n") for letter in "[]{}|^`~!$&'()*+,;=:@/?"],
     row("a raw backslash in a query", "3986 3.4", get("/probe.txt?a\\b"), (200, 400)),
     *[row("raw %r in a query is left or refused" % letter, "3986 3.4", get("/probe.txt?a%sb" % letter), (200, 400)) for letter in "\"<>"],
