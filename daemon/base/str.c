@@ -16,6 +16,11 @@ bool str_has_prefix(struct str text, struct str prefix)
 	return text.len >= prefix.len && memcmp(text.at, prefix.at, prefix.len) == 0;
 }
 
+bool str_has_prefix_nocase(struct str text, struct str prefix)
+{
+	return text.len >= prefix.len && str_equal_nocase((struct str){ text.at, prefix.len }, prefix);
+}
+
 struct str str_trim(struct str text)
 {
 	while (text.len > 0 && (text.at[0] == ' ' || text.at[0] == '\t')) {
@@ -60,6 +65,17 @@ bool str_next_element(struct str *rest, struct str *element)
 		}
 	}
 	return false;
+}
+
+bool str_skip_separator(struct str *rest)
+{
+	bool comma = false;
+
+	while (rest->len > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t' || rest->at[0] == ',')) {
+		comma = comma || rest->at[0] == ',';
+		str_take(rest, 1);
+	}
+	return comma || rest->len == 0;
 }
 
 bool str_to_u64(struct str text, uint64_t *value)

@@ -29,12 +29,29 @@ bool str_equal_nocase(struct str a, struct str b);
 
 bool str_has_prefix(struct str text, struct str prefix);
 
+/* The same whatever the case of ASCII letters. */
+bool str_has_prefix_nocase(struct str text, struct str prefix);
+
+/* Takes `len` bytes off the beginning of `text`, which has as many. */
+static inline struct str str_take(struct str *text, size_t len)
+{
+	struct str taken = { text->at, len };
+
+	text->at += len;
+	text->len -= len;
+	return taken;
+}
+
 /* Without spaces and tabs at both ends (OWS of RFC 9110, 5.6.3). */
 struct str str_trim(struct str text);
 
 /* Takes the next element of a comma-separated list off `rest`, trimmed; quoted strings keep their commas
  * (RFC 9110, 5.6.1).  Empty elements are passed over.  Returns false when the list is at its end. */
 bool str_next_element(struct str *rest, struct str *element);
+
+/* Takes what may stand between two elements of such a list off `rest`; true when the next one may begin: there
+ * was a comma, or nothing follows. */
+bool str_skip_separator(struct str *rest);
 
 /* Reads digits only; false on an empty slice, any other byte, or a value over UINT64_MAX. */
 bool str_to_u64(struct str text, uint64_t *value);
@@ -43,6 +60,15 @@ bool str_to_u64(struct str text, uint64_t *value);
 static inline char str_lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* The value of a hexadecimal digit; -1 for any other byte. */
+static inline int str_hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = str_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* How many single-letter edits lead from `a` to `b`, swapped neighbours counting as one, for "did you

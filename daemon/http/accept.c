@@ -2,7 +2,9 @@
  * nothing. */
 #include "accept.h"
 
-enum { ANY_TYPE = 1, MAIN_TYPE, WHOLE_TYPE, MOST_WEIGHT = 1000 };
+#include "negotiate.h"
+
+enum { ANY_TYPE = 1, MAIN_TYPE, WHOLE_TYPE };
 
 /* Takes what is in front of `separator` off `rest`, trimmed; quoted strings keep theirs (RFC 9110, 5.6.4). */
 static struct str take(struct str *rest, char separator)
@@ -23,35 +25,15 @@ static struct str take(struct str *rest, char separator)
 	return str_trim(taken);
 }
 
-/* qvalue (RFC 9110, 12.4.2), in thousandths. */
-static bool parse_weight(struct str text, unsigned *weight)
-{
-	unsigned value, scale = 100;
-
-	if (text.len == 0 || text.len > 5 || (text.at[0] != '0' && text.at[0] != '1') ||
-	    (text.len > 1 && text.at[1] != '.'))
-		return false;
-	value = text.at[0] == '1' ? MOST_WEIGHT : 0;
-	for (size_t i = 2; i < text.len; i++, scale /= 10) {
-		if (text.at[i] < '0' || text.at[i] > '9')
-			return false;
-		value += (unsigned)(text.at[i] - '0') * scale;
-	}
-	if (value > MOST_WEIGHT)
-		return false;
-	*weight = value;
-	return true;
-}
-
 /* The weight among the parameters; false when it is no valid one. */
-static bool weight_of(struct str parameters, unsigned *weight)
+static bool weight_of(struct str parameters, unsigned short *weight)
 {
-	*weight = MOST_WEIGHT;
+	*weight = WEIGHT_MOST;
 	while (parameters.len > 0) {
 		struct str value = take(&parameters, ';'), name = take(&value, '=');
 
 		if (str_equal_nocase(name, str_of("q")))
-			return parse_weight(value, weight);
+			return negotiate_weight(value, weight);
 	}
 	return true;
 }
@@ -78,7 +60,8 @@ void accept_weigh(struct str value, struct str type, struct acceptance *acceptan
 
 	while (str_next_element(&value, &element)) {
 		struct str range = take(&element, ';');
-		unsigned precision = precision_of(range, type), weight;
+		unsigned precision = precision_of(range, type);
+		unsigned short weight;
 
 		if (precision > acceptance->precision && weight_of(element, &weight))
 			*acceptance = (struct acceptance){ weight, precision };

@@ -128,17 +128,12 @@ static const uint8_t steps[STATES][CLASSES] = {
 
 /* ---- a byte that is no content ---------------------------------------------------------------------- */
 
-static unsigned value_of(char digit)
-{
-	return digit <= '9' ? (unsigned)(digit - '0') : (unsigned)(str_lower(digit) - 'a') + 10;
-}
-
 /* Digits up to the 16th are the size's own; zeros in front of them count as if they were an extension. */
 static unsigned take_digit(struct chunked *chunked, const struct chunked_limits *limits, char digit)
 {
 	if (chunked->size >> 60 != 0)
 		return 400;                     /* more than 64 bits */
-	chunked->size = chunked->size << 4 | value_of(digit);
+	chunked->size = chunked->size << 4 | (unsigned)str_hex_value(digit);
 	if (++chunked->digits > SIZE_DIGITS && ++chunked->extensions > limits->extra_bytes)
 		return 413;
 	return 0;
@@ -202,9 +197,8 @@ static unsigned act(struct chunked *chunked, const struct chunked_limits *limits
 static struct str take_data(struct chunked *chunked, struct str *rest)
 {
 	size_t len = rest->len < chunked->size ? rest->len : (size_t)chunked->size;
-	struct str data = { rest->at, len };
+	struct str data = str_take(rest, len);
 
-	*rest = (struct str){ rest->at + len, rest->len - len };
 	chunked->size -= len;
 	if (chunked->size == 0)
 		chunked->state = DATA_CR;
@@ -224,8 +218,7 @@ enum chunked_result chunked_next(struct chunked *chunked, const struct chunked_l
 			*data = take_data(chunked, rest);
 			return CHUNKED_DATA;
 		}
-		byte = *rest->at;
-		*rest = (struct str){ rest->at + 1, rest->len - 1 };
+		byte = *str_take(rest, 1).at;
 		chunked->state = steps[chunked->state][classes[(unsigned char)byte]];
 		problem = act(chunked, limits, byte);
 		if (problem != 0) {

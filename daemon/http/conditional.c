@@ -22,12 +22,6 @@ static bool is_etag_byte(char c)
 	return byte > ' ' && byte != '"' && byte != 0x7f;
 }
 
-static void skip(struct str *text, size_t len)
-{
-	text->at += len;
-	text->len -= len;
-}
-
 /* Takes the entity tag that `rest` begins with. */
 static bool take_etag(struct str *rest, struct etag *etag)
 {
@@ -35,15 +29,14 @@ static bool take_etag(struct str *rest, struct etag *etag)
 
 	etag->weak = str_has_prefix(*rest, str_of("W/"));
 	if (etag->weak)
-		skip(rest, 2);
+		str_take(rest, 2);
 	if (rest->len == 0 || rest->at[0] != '"')
 		return false;
 	while (len < rest->len && is_etag_byte(rest->at[len]))
 		len++;
 	if (len == rest->len || rest->at[len] != '"')
 		return false;
-	etag->opaque = (struct str){ rest->at, len + 1 };
-	skip(rest, len + 1);
+	etag->opaque = str_take(rest, len + 1);
 	return true;
 }
 
@@ -53,26 +46,15 @@ static bool is_same(const struct etag *etag, const struct validators *validators
 	return str_equal(etag->opaque, validators->etag) && !(strong && (etag->weak || validators->weak));
 }
 
-/* White space, commas and with them empty elements (5.6.1.2); false when an element follows without one. */
-static bool skip_separator(struct str *rest, bool comma_needed)
-{
-	bool comma = false;
-
-	while (rest->len > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t' || rest->at[0] == ',')) {
-		comma = comma || rest->at[0] == ',';
-		skip(rest, 1);
-	}
-	return comma || rest->len == 0 || !comma_needed;
-}
-
 /* Looks through one field's list; false when it breaks the grammar. */
 static bool look_through(struct str list, const struct validators *validators, bool strong, bool *found)
 {
 	struct etag etag;
-	bool good = skip_separator(&list, false);
+	bool good = true;
 
+	str_skip_separator(&list);
 	while (good && list.len > 0) {
-		good = take_etag(&list, &etag) && skip_separator(&list, true);
+		good = take_etag(&list, &etag) && str_skip_separator(&list);
 		*found = *found || (good && is_same(&etag, validators, strong));
 	}
 	return good;
@@ -106,25 +88,13 @@ static enum tags match_tags(const struct request *request, const char *head, enu
 
 /* ---- dates --------------------------------------------------------------------------------------------- */
 
-/* The one field with this id; false when there is none, or more: that would be a list. */
-static bool only_field(const struct request *request, const char *head, enum header_id id, struct str *value)
-{
-	struct header header, second;
-	unsigned index = 0;
-
-	if (!request_next(request, id, &index, &header) || request_next(request, id, &index, &second))
-		return false;
-	*value = span_str(header.value, head);
-	return true;
-}
-
 /* False for a field that is not there, and for one that is to be ignored. */
 static bool date_of(const struct request *request, const char *head, enum header_id id, time_t now,
 		    time_t *date)
 {
-	struct str value;
+	struct header header;
 
-	return only_field(request, head, id, &value) && date_parse(value, now, date);
+	return request_only(request, id, &header) && date_parse(span_str(header.value, head), now, date);
 }
 
 /* ---- preconditions (RFC 9110, 13.2.2) ------------------------------------------------------------------ */
@@ -188,8 +158,9 @@ bool conditional_if_range(const struct request *request, const char *head,
 
 	if (!request_next(request, HEADER_IF_RANGE, &index, &header))
 		return true;
-	if (!only_field(request, head, HEADER_IF_RANGE, &value))
+	if (!request_only(request, HEADER_IF_RANGE, &header))
 		return false;
+	value = span_str(header.value, head);
 	if (take_etag(&value, &etag))
 		return value.len == 0 && is_same(&etag, validators, true);
 	return validators->modified_strong && date_of(request, head, HEADER_IF_RANGE, now, &date) &&

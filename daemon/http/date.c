@@ -114,19 +114,13 @@ static const struct item items[] = {
 	{ 0 },
 };
 
-static void skip(struct str *text, size_t len)
-{
-	text->at += len;
-	text->len -= len;
-}
-
 static bool take_name(const struct item *item, struct str *text, int *value)
 {
 	for (size_t i = 0; i < item->name_count; i++) {
 		struct str name = str_of(item->names[i]);
 
 		if (str_has_prefix(*text, name)) {
-			skip(text, name.len);
+			str_take(text, name.len);
 			*value = (int)i;
 			return true;
 		}
@@ -140,12 +134,12 @@ static bool take_number(const struct item *item, struct str *text, int *value)
 	uint64_t number;
 
 	if (item->padded && text->len > 0 && text->at[0] == ' ') {
-		skip(text, 1);
+		str_take(text, 1);
 		digits--;
 	}
 	if (text->len < digits || !str_to_u64((struct str){ text->at, digits }, &number))
 		return false;
-	skip(text, digits);
+	str_take(text, digits);
 	*value = (int)number;
 	return true;
 }
@@ -169,7 +163,7 @@ static bool has_form(const char *form, struct str text, struct moment *moment)
 			if (!take_item(*++form, &text, moment))
 				return false;
 		} else if (text.len > 0 && text.at[0] == *form) {
-			skip(&text, 1);
+			str_take(&text, 1);
 		} else {
 			return false;
 		}

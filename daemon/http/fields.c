@@ -17,13 +17,6 @@ static struct str text_of(const struct message *message, struct span span)
 	return span_str(span, message->head);
 }
 
-static bool is_authority(struct str text)
-{
-	char host[TARGET_HOST_BYTES];
-
-	return target_host(text, host, sizeof(host));
-}
-
 static bool has_field(const struct request *request, enum header_id id)
 {
 	struct header header;
@@ -60,7 +53,7 @@ static unsigned check_host(const struct message *message)
 		return request->minor == 0 ? 0 : 400;
 	if (request_next(request, HEADER_HOST, &index, &second))
 		return 400;
-	if (header.value.len > 0 && !is_authority(text_of(message, header.value)))
+	if (header.value.len > 0 && !target_is_authority(text_of(message, header.value)))
 		return 400;
 	if (request->authority.len == 0)
 		request->authority = header.value;

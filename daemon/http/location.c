@@ -17,14 +17,10 @@ static const bool path_bytes[256] = {
 	['@' ... 'Z'] = true, ['_'] = true, ['a' ... 'z'] = true, ['~'] = true,
 };
 
-static bool is_hex(char c)
-{
-	return (c >= '0' && c <= '9') || (str_lower(c) >= 'a' && str_lower(c) <= 'f');
-}
-
 static bool is_escape(struct str text)
 {
-	return text.len >= ESCAPE_BYTES && text.at[0] == '%' && is_hex(text.at[1]) && is_hex(text.at[2]);
+	return text.len >= ESCAPE_BYTES && text.at[0] == '%' && str_hex_value(text.at[1]) >= 0 &&
+	       str_hex_value(text.at[2]) >= 0;
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------- */
@@ -104,24 +100,15 @@ char *location_with_slash(struct str path, struct str query, struct arena *arena
 
 /* ---- the rest of a path ------------------------------------------------------------------------------- */
 
-static char hex_value(char c)
-{
-	return (char)(c <= '9' ? c - '0' : str_lower(c) - 'a' + 10);
-}
-
 /* Takes the byte that `text` begins with, or the escape of one. */
 static char take_byte(struct str *text)
 {
-	char byte = text->at[0];
-	size_t len = 1;
+	struct str escape;
 
-	if (is_escape(*text)) {
-		byte = (char)(hex_value(text->at[1]) * 16 + hex_value(text->at[2]));
-		len = ESCAPE_BYTES;
-	}
-	text->at += len;
-	text->len -= len;
-	return byte;
+	if (!is_escape(*text))
+		return *str_take(text, 1).at;
+	escape = str_take(text, ESCAPE_BYTES);
+	return (char)(str_hex_value(escape.at[1]) * 16 + str_hex_value(escape.at[2]));
 }
 
 /* Makes of `sent` what is behind the first `skip` bytes of `resolved`; false when the two differ in more than
@@ -162,15 +149,6 @@ struct parts {
 	struct str path, query, fragment;
 };
 
-static struct str take(struct str *text, size_t len)
-{
-	struct str taken = { text->at, len };
-
-	text->at += len;
-	text->len -= len;
-	return taken;
-}
-
 static size_t until(struct str text, const char *ends)
 {
 	size_t len = 0;
@@ -180,20 +158,13 @@ static size_t until(struct str text, const char *ends)
 	return len;
 }
 
-static bool has_prefix_nocase(struct str text, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	return text.len >= len && str_equal_nocase((struct str){ text.at, len }, str_of(prefix));
-}
-
 /* How much stands in front of the host. */
 static size_t before_host(struct str to)
 {
 	static const char *const schemes[] = { "//", "http://", "https://" };
 
 	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
-		if (has_prefix_nocase(to, schemes[i]))
+		if (str_has_prefix_nocase(to, str_of(schemes[i])))
 			return strlen(schemes[i]);
 	return 0;
 }
@@ -202,10 +173,10 @@ static struct parts split(struct str to)
 {
 	size_t scheme = before_host(to);
 	struct str behind = { to.at + scheme, to.len - scheme };
-	struct parts parts = { .origin = take(&to, scheme > 0 ? scheme + until(behind, "/?#") : 0) };
+	struct parts parts = { .origin = str_take(&to, scheme > 0 ? scheme + until(behind, "/?#") : 0) };
 
-	parts.path = take(&to, until(to, "?#"));
-	parts.query = take(&to, until(to, "#"));
+	parts.path = str_take(&to, until(to, "?#"));
+	parts.query = str_take(&to, until(to, "#"));
 	parts.fragment = to;
 	return parts;
 }
@@ -267,7 +238,7 @@ static bool is_clean_query(struct str text)
 	struct str piece;
 
 	while (text.len > 0) {
-		piece = take(&text, until(text, "?"));
+		piece = str_take(&text, until(text, "?"));
 		if (!is_clean(piece))
 			return false;
 		text = behind_mark(text);
@@ -279,12 +250,11 @@ static bool check_host(struct str origin, struct err *err)
 {
 	size_t scheme = before_host(origin);
 	struct str authority = { origin.at + scheme, origin.len - scheme };
-	char host[TARGET_HOST_BYTES];
 
 	if (memchr(authority.at, '$', authority.len) != NULL)    /* RFC 3986 has it, no name does */
 		return err_set(err, "\"%.256s\": there are no variables; name the host (path and query of the"
 				    " request are appended, see rest)", authority.at);
-	return target_host(authority, host, sizeof(host)) ||
+	return target_is_authority(authority) ||
 	       err_set(err,
 		       "\"%.*s\" is no host, nor a host and a port; an international name is written in its"
 		       " xn-- form",

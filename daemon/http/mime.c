@@ -235,8 +235,7 @@ static const char *lower_copy(const char *text, struct arena *arena)
 /* The type as it is sent: text says its charset. */
 static const char *type_to_send(const char *type, struct arena *arena)
 {
-	struct str text = str_of("text/");
-	bool is_text = strlen(type) > text.len && str_equal_nocase((struct str){ type, text.len }, text);
+	bool is_text = str_has_prefix_nocase(str_of(type), str_of("text/"));
 
 	if (!is_text || strcasestr(type, "charset=") != NULL)
 		return arena_copy(arena, str_of(type));

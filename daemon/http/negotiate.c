@@ -37,8 +37,7 @@ static unsigned meaning_of(struct str name)
 	return MENTIONS;
 }
 
-/* qvalue: "0" or "1", which may have a point and up to three digits, of "1" only zeros. */
-static bool read_weight(struct str text, unsigned short *weight)
+bool negotiate_weight(struct str text, unsigned short *weight)
 {
 	unsigned value, unit = WEIGHT_MOST;
 
@@ -68,7 +67,7 @@ static bool read_parameters(struct str text, unsigned short *weight)
 	text = str_trim((struct str){ text.at + 1, text.len - 1 });
 	if (text.len < 2 || str_lower(text.at[0]) != 'q' || text.at[1] != '=')
 		return false;
-	return read_weight((struct str){ text.at + 2, text.len - 2 }, weight);
+	return negotiate_weight((struct str){ text.at + 2, text.len - 2 }, weight);
 }
 
 static void add_element(struct said *said, struct str element)

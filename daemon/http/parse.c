@@ -114,11 +114,6 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-static bool is_hex(char c)
-{
-	return is_digit(c) || (str_lower(c) >= 'a' && str_lower(c) <= 'f');
-}
-
 /* --- the request line (RFC 9112, 3) --- */
 
 static enum method method_of(struct str name)
@@ -159,8 +154,8 @@ static unsigned read_version(struct str version, unsigned *minor)
 static bool has_good_escapes(struct str text)
 {
 	for (size_t i = 0; i < text.len; i++)
-		if (text.at[i] == '%' &&
-		    (text.len - i < 3 || !is_hex(text.at[i + 1]) || !is_hex(text.at[i + 2])))
+		if (text.at[i] == '%' && (text.len - i < 3 || str_hex_value(text.at[i + 1]) < 0 ||
+					  str_hex_value(text.at[i + 2]) < 0))
 			return false;
 	return true;
 }
@@ -183,19 +178,12 @@ static bool read_path_and_query(const struct head *head, struct span rest)
 	return true;
 }
 
-static bool is_authority(struct str text)
-{
-	char host[TARGET_HOST_BYTES];
-
-	return target_host(text, host, sizeof(host));
-}
-
 /* "host:port", for CONNECT only.  The port is not optional, nor may it be empty (RFC 9110, 9.3.6). */
 static bool read_authority_form(const struct head *head, struct span target)
 {
 	struct str text = text_of(head, target);
 
-	if (text.len == 0 || !is_digit(text.at[text.len - 1]) || !is_authority(text))
+	if (text.len == 0 || !is_digit(text.at[text.len - 1]) || !target_is_authority(text))
 		return false;
 	head->request->authority = target;
 	while (text.len > 0 && is_digit(text.at[text.len - 1]))
@@ -211,7 +199,7 @@ static uint32_t scheme_len(struct str text)
 	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
 		struct str scheme = str_of(schemes[i]);
 
-		if (text.len >= scheme.len && str_equal_nocase((struct str){ text.at, scheme.len }, scheme))
+		if (str_has_prefix_nocase(text, scheme))
 			return (uint32_t)scheme.len;
 	}
 	return 0;
@@ -228,7 +216,7 @@ static bool read_absolute_form(const struct head *head, struct span target)
 	while (end < target.len && text.at[end] != '/' && text.at[end] != '?')
 		end++;
 	authority = (struct span){ target.at + begin, end - begin };
-	if (!is_authority(text_of(head, authority)) ||
+	if (!target_is_authority(text_of(head, authority)) ||
 	    !read_path_and_query(head, (struct span){ target.at + end, target.len - end }))
 		return false;
 	head->request->authority = authority;

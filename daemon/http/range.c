@@ -12,27 +12,20 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-static void skip(struct str *text, size_t len)
-{
-	text->at += len;
-	text->len -= len;
-}
-
 /* The digits that `rest` begins with. */
 static struct str take_digits(struct str *rest)
 {
-	struct str digits = { rest->at, 0 };
+	size_t len = 0;
 
-	while (digits.len < rest->len && is_digit(rest->at[digits.len]))
-		digits.len++;
-	skip(rest, digits.len);
-	return digits;
+	while (len < rest->len && is_digit(rest->at[len]))
+		len++;
+	return str_take(rest, len);
 }
 
 static struct str without_zeros(struct str digits)
 {
 	while (digits.len > 1 && digits.at[0] == '0')
-		skip(&digits, 1);
+		str_take(&digits, 1);
 	return digits;
 }
 
@@ -125,7 +118,7 @@ static enum spec take_spec(struct str *rest, uint64_t length, struct range *rang
 
 	if (rest->len == 0 || rest->at[0] != '-')
 		return SPEC_BAD;
-	skip(rest, 1);
+	str_take(rest, 1);
 	last = take_digits(rest);
 	if (first.len == 0)
 		return suffix(last, length, range);
@@ -141,33 +134,21 @@ static enum spec take_spec(struct str *rest, uint64_t length, struct range *rang
 	return SPEC_INSIDE;
 }
 
-/* Moves over what may stand between two elements (5.6.1.2); false when there is no comma before the next. */
-static bool skip_separator(struct str *rest)
-{
-	bool comma = false;
-
-	while (rest->len > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t' || rest->at[0] == ',')) {
-		comma = comma || rest->at[0] == ',';
-		skip(rest, 1);
-	}
-	return comma || rest->len == 0;
-}
-
 /* The unit is a token, in any case (14.1); what is behind the equals sign is the set. */
 static bool take_unit(struct str *value)
 {
 	struct str unit = str_of("bytes=");
 
-	if (value->len < unit.len || !str_equal_nocase((struct str){ value->at, unit.len }, unit))
+	if (!str_has_prefix_nocase(*value, unit))
 		return false;
-	skip(value, unit.len);
+	str_take(value, unit.len);
 	return true;
 }
 
 /* An empty element in front of the first is allowed, white space there is not. */
 static bool begin_set(struct str *set)
 {
-	return set->len > 0 && (set->at[0] != ',' || skip_separator(set));
+	return set->len > 0 && (set->at[0] != ',' || str_skip_separator(set));
 }
 
 enum range_result range_parse(struct str value, uint64_t length, struct ranges *ranges)
@@ -181,7 +162,7 @@ enum range_result range_parse(struct str value, uint64_t length, struct ranges *
 		return RANGE_IGNORED;
 	while (value.len > 0) {
 		spec = take_spec(&value, length, &range);
-		if (spec == SPEC_BAD || !skip_separator(&value) || ++specs > RANGE_SPECS_MOST)
+		if (spec == SPEC_BAD || !str_skip_separator(&value) || ++specs > RANGE_SPECS_MOST)
 			return RANGE_IGNORED;
 		if (spec == SPEC_INSIDE && !add(ranges, range))
 			return RANGE_IGNORED;

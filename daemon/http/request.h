@@ -85,4 +85,13 @@ static inline bool request_next(const struct request *request, enum header_id id
 	return false;
 }
 
+/* The one field with this id; false when there is none, or more: that would be a list. */
+static inline bool request_only(const struct request *request, enum header_id id, struct header *header)
+{
+	struct header second;
+	unsigned index = 0;
+
+	return request_next(request, id, &index, header) && !request_next(request, id, &index, &second);
+}
+
 #endif

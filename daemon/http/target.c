@@ -7,15 +7,6 @@
 
 #include <arpa/inet.h>
 
-/* The value of a hexadecimal digit; -1 for any other byte. */
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = str_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte that the escape at the beginning of `text` stands for; -1 when it is no valid escape. */
 static int escaped_byte(struct str text)
 {
@@ -23,8 +14,8 @@ static int escaped_byte(struct str text)
 
 	if (text.len < 3)
 		return -1;
-	high = hex_value(text.at[1]);
-	low = hex_value(text.at[2]);
+	high = str_hex_value(text.at[1]);
+	low = str_hex_value(text.at[2]);
 	return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
@@ -197,4 +188,11 @@ bool target_host(struct str authority, char *out, size_t bytes)
 		out[i] = str_lower(host.at[i]);
 	out[host.len] = '\0';
 	return true;
+}
+
+bool target_is_authority(struct str authority)
+{
+	char host[TARGET_HOST_BYTES];
+
+	return target_host(authority, host, sizeof(host));
 }

@@ -26,4 +26,7 @@ enum { TARGET_HOST_BYTES = 256 };
  * 65535), or longer than `bytes` - 1.  IPv6 addresses keep brackets and spelling; escapes are not decoded. */
 bool target_host(struct str authority, char *out, size_t bytes);
 
+/* The same without the result. */
+bool target_is_authority(struct str authority);
+
 #endif

@@ -225,11 +225,9 @@ static enum range_result wanted_ranges(const struct attempt *attempt, struct ran
 {
 	const struct exchange *exchange = attempt->exchange;
 	const struct request *request = &exchange->request;
-	struct header header, second;
-	unsigned index = 0;
+	struct header header;
 
-	if (request->method != METHOD_GET || !request_next(request, HEADER_RANGE, &index, &header) ||
-	    request_next(request, HEADER_RANGE, &index, &second) ||
+	if (request->method != METHOD_GET || !request_only(request, HEADER_RANGE, &header) ||
 	    !conditional_if_range(request, exchange->head, &attempt->validators, attempt->now))
 		return RANGE_IGNORED;
 	return range_parse(span_str(header.value, exchange->head), (uint64_t)attempt->file->stat.st_size,
