@@ -102,7 +102,7 @@ static void check_proxy(const struct listen_config *listen, struct problems *pro
 	    (!given || (listen->proxy_from.at != NULL && listen->proxy_from.count == 0)))
 		problems_add(problems, "%s: proxy_protocol needs proxy_from: the proxies that are believed",
 			     origin_of(schema, listen, "proxy_protocol"));
-	else if (listen->proxy_protocol && listen->proxy_from.count > 0 &&
+	else if (listen->proxy_protocol && listen->proxy_from.at != NULL &&
 		 is_unix != has_unix(&listen->proxy_from) && (is_unix || listen->proxy_from.count == 1))
 		problems_add(problems, "%s: nobody who can connect to %s is in proxy_from",
 			     origin_of(schema, listen, "proxy_from"), listen->address);
