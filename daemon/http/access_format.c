@@ -275,6 +275,7 @@ static char *put_number_member(char *out, const char *key, uint64_t number)
  * not the same. */
 static bool is_forwarded(const struct exchange *exchange)
 {
+	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): one is a copy */
 	return memcmp(&exchange->client, &exchange->conn->peer, sizeof(union peer)) != 0;
 }
 

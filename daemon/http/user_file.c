@@ -202,6 +202,7 @@ static enum next next_user(struct reader *reader, struct user_line *user, struct
 	struct str line;
 
 	do {
+		*user = (struct user_line){ 0 };
 		next = next_line(reader, &line, err);
 		if (next != NEXT_LINE)
 			return next;
