@@ -33,6 +33,7 @@ struct walk {
 	int root;
 	int base;                       /* where `done` begins outside of the root; -1: at the root, inside */
 	int at;                         /* where `done` ends; -1: it is empty */
+	int link;                       /* the symlink that was followed last; -1: none */
 	struct stat root_stat;
 	enum beneath_policy policy;
 	unsigned symlinks, steps;
@@ -50,6 +51,7 @@ static void walk_end(struct walk *walk)
 {
 	fd_close(&walk->base);
 	fd_close(&walk->at);
+	fd_close(&walk->link);
 }
 
 static bool is_inside(const struct walk *walk)
@@ -159,13 +161,15 @@ static int go_down(struct walk *walk, const char *segment, int fd, const struct 
 	return added >= 0 && (size_t)added < sizeof(walk->done) - len ? 0 : fail(ENAMETOOLONG);
 }
 
-/* Puts the target of the symlink `fd` in front of what is still to be resolved. */
+/* Puts the target of the symlink `fd`, which it takes over, in front of what is still to be resolved. */
 static int follow(struct walk *walk, int fd)
 {
 	char rest[PATH_MAX];
 	ssize_t len = readlinkat(fd, "", rest, sizeof(rest) - 1);
 	size_t more = strlen(walk->rest) + 1;
 
+	fd_close(&walk->link);
+	walk->link = fd;
 	if (len < 0)
 		return -1;
 	if (walk->policy == BENEATH_DENY || ++walk->symlinks > MOST_SYMLINKS)
@@ -193,10 +197,18 @@ static int step(struct walk *walk, const char *segment)
 	if (fd < 0 || fstat(fd, &stat) < 0)
 		return -1;
 	if (S_ISLNK(stat.st_mode))
-		return follow(walk, fd);
+		return follow(walk, fd_take(&fd));
 	if (S_ISDIR(stat.st_mode))
 		return go_down(walk, segment, fd_take(&fd), &stat);
 	return walk->rest[0] == '\0' ? 1 : fail(ENOTDIR);
+}
+
+/* A deployment swaps a symlink and may remove what it led to at once: then what it leads to now counts. */
+static bool was_swapped(const struct walk *walk)
+{
+	struct stat stat;
+
+	return walk->link >= 0 && fstat(walk->link, &stat) == 0 && stat.st_nlink == 0;
 }
 
 /* What is outside is nobody's business, nor is whether it exists. */
@@ -223,7 +235,7 @@ static int resolve(struct walk *walk, int flags)
 	if (!is_inside(walk))
 		return fail(EXDEV);
 	fd = openat(here(walk), found > 0 ? segment : ".", O_NOFOLLOW | flags);
-	if (fd < 0 && errno == ELOOP)   /* a symlink came in between: the caller tries again */
+	if (fd < 0 && errno == ELOOP)   /* a symlink came in between */
 		return fail(EAGAIN);
 	return fd;
 }
@@ -242,13 +254,15 @@ static bool is_plain(const char *path)
 
 static int walk_symlinks(int root, const char *path, enum beneath_policy policy, int flags)
 {
-	struct walk walk = { .root = root, .base = -1, .at = -1, .policy = policy };
+	struct walk walk = { .root = root, .base = -1, .at = -1, .link = -1, .policy = policy };
 	int fd;
 
 	if (fstat(root, &walk.root_stat) < 0)
 		return -1;
 	strcpy(walk.rest, path);        /* its length was checked */
 	fd = resolve(&walk, flags);
+	if (fd < 0 && errno == ENOENT && was_swapped(&walk))
+		errno = EAGAIN;         /* the caller tries again */
 	walk_end(&walk);
 	return fd;
 }
@@ -277,9 +291,9 @@ static int walk_tries(int root, const char *path, enum beneath_policy policy, in
 	for (int tries = 0; tries < TRIES; tries++) {
 		fd = walk_once(root, path, policy, flags);
 		if (fd >= 0 || errno != EAGAIN)
-			break;
+			return fd;
 	}
-	return fd;
+	return fail(ENOENT);            /* never there when it was looked at */
 }
 
 int beneath_walk(int root, const char *path, enum beneath_policy policy)

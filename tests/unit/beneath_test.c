@@ -425,6 +425,52 @@ START_TEST(a_race_leads_nowhere_else)
 }
 END_TEST
 
+/* Two directories in turn; the one of before is removed as soon as the symlink leads to the other. */
+static void *deploy(void *nothing)
+{
+	char directory[2][128], file[2][160];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(directory[i], sizeof(directory[i]), "%s/root/release%d", base, i);
+		snprintf(file[i], sizeof(file[i]), "%s/root/release%d/f", base, i);
+	}
+	for (int i = 0; !stop; i = 1 - i) {
+		mkdir(directory[i], 0755);
+		close(open(file[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+		swap_link("current", directory[i]);
+		unlink(file[1 - i]);
+		rmdir(directory[1 - i]);
+	}
+	return nothing;
+}
+
+static bool is_deployed(void)
+{
+	int fd = beneath_walk(root, "current/f", BENEATH_INSIDE);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+START_TEST(a_symlink_that_is_swapped_leads_somewhere)
+{
+	enum { ROUNDS = 5000 };
+	pthread_t thread;
+	int missed = 0;
+
+	stop = false;
+	ck_assert_int_eq(pthread_create(&thread, NULL, deploy, NULL), 0);
+	while (!is_deployed())
+		;
+	for (int i = 0; i < ROUNDS; i++)
+		missed += is_deployed() ? 0 : 1;
+	stop = true;
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(missed, 0);
+}
+END_TEST
+
 START_TEST(the_walk_opens_the_root_itself)
 {
 	int fd = beneath_walk(root, "", BENEATH_INSIDE);
@@ -475,6 +521,7 @@ int main(void)
 	tcase_add_test(cases, a_symlink_cannot_keep_the_walk_busy);
 	tcase_add_loop_test(cases, trees_at_random_are_seen_as_the_kernel_sees_them, 0, 30);
 	tcase_add_test(cases, a_race_leads_nowhere_else);
+	tcase_add_test(cases, a_symlink_that_is_swapped_leads_somewhere);
 	tcase_add_test(cases, the_walk_opens_the_root_itself);
 	tcase_add_test(cases, the_walk_does_not_wait_for_a_fifo);
 	tcase_add_test(cases, the_walk_leaves_no_descriptor_behind);
