@@ -100,10 +100,15 @@ static unsigned without_root(const char *root, int error)
 	return status_of(error);
 }
 
+static const char *root_of(const struct files_settings *settings)
+{
+	return settings->root != NULL ? settings->root : settings->alias;
+}
+
 unsigned files_locate(const struct exchange *exchange, const struct files_settings *settings,
 		      struct files_place *place)
 {
-	const char *root = settings->root != NULL ? settings->root : settings->alias;
+	const char *root = root_of(settings);
 
 	place->path = path_below(exchange, settings);
 	place->directory = exchange->path.at[exchange->path.len - 1] == '/';
@@ -284,15 +289,23 @@ static unsigned open_fallback(const struct search *search, const char *path)
 	return status == 301 ? 404 : status;
 }
 
-/* True when the root's path leads to another directory by now, which is the place's root then. */
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* True when the root's path leads to another directory by now, which is the place's root then.  A look at the
+ * path is enough for most of what is not found, which never was. */
 static bool is_swapped(const struct search *search, struct files_place *place)
 {
 	struct files_place again = { .root = -1 };
 	struct stat old, new;
-	bool swapped = files_locate(search->exchange, search->settings, &again) == 0 &&
-		       fstat(place->root, &old) == 0 && fstat(again.root, &new) == 0 &&
-		       (old.st_dev != new.st_dev || old.st_ino != new.st_ino);
+	bool swapped;
 
+	if (fstat(place->root, &old) < 0 || stat(root_of(search->settings), &new) < 0 || is_same(&old, &new))
+		return false;
+	swapped = files_locate(search->exchange, search->settings, &again) == 0 &&
+		  fstat(again.root, &new) == 0 && !is_same(&old, &new);
 	if (swapped) {
 		fd_close(&place->root);
 		place->root = fd_take(&again.root);
