@@ -12,6 +12,7 @@
 #include "base/escape.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/put.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,10 +87,25 @@ static bool fill_from_file(struct exchange *exchange, const struct error_page *p
 	return true;
 }
 
+/* In a buffer, so that it goes out together with the head; absent when there is none. */
+static struct str join(struct exchange *exchange, const struct str *pieces, size_t count)
+{
+	char *text, *end;
+	size_t len = 0;
+
+	for (size_t i = 0; i < count; i++)
+		len += pieces[i].len;
+	text = end = exchange_buffer(exchange, len);
+	for (size_t i = 0; text != NULL && i < count; i++)
+		end = put(end, pieces[i]);
+	return (struct str){ text, text != NULL ? len : 0 };
+}
+
 /* Clients that guess at names get little else, so it is joined, not formatted. Out of memory: the status says
  * it all. */
-static void fill_with_text(struct response *response, const char *link, struct arena *arena)
+static void fill_with_text(struct exchange *exchange, const char *link)
 {
+	struct response *response = &exchange->response;
 	const char digits[] = { (char)('0' + response->status / 100),
 				(char)('0' + response->status / 10 % 10), (char)('0' + response->status % 10),
 				' ' };
@@ -114,7 +130,7 @@ static void fill_with_text(struct response *response, const char *link, struct a
 
 	response->content_type = str_of("text/html; charset=utf-8");
 	response->body = BODY_MEMORY;
-	response->memory = str_of(arena_join(arena, pieces, sizeof(pieces) / sizeof(pieces[0])));
+	response->memory = join(exchange, pieces, sizeof(pieces) / sizeof(pieces[0]));
 	response->length_known = true;
 	response->length = response->memory.len;
 }
@@ -131,7 +147,7 @@ void error_page_fill(struct exchange *exchange, const struct site *site, unsigne
 
 	begin(exchange, status);
 	if (page == NULL || !fill_from_file(exchange, page))
-		fill_with_text(&exchange->response, "", &exchange->arena);
+		fill_with_text(exchange, "");
 }
 
 static const char *link_to(struct str location, struct arena *arena)
@@ -149,5 +165,5 @@ void error_page_redirect(struct exchange *exchange, unsigned status, const char 
 {
 	begin(exchange, status);
 	exchange->response.location = str_of(location);
-	fill_with_text(&exchange->response, link_to(str_of(location), &exchange->arena), &exchange->arena);
+	fill_with_text(exchange, link_to(str_of(location), &exchange->arena));
 }
