@@ -383,10 +383,11 @@ static const struct schema error_page_schema = {
 static const struct setting route_rows[] = {
 	{ "match", SETTING_STRING, .required = true, .check = check_match, .example = "\"/\"",
 	  .offset = offsetof(struct route_config, match),
-	  .help = "the path prefix that the route answers, compared in whole segments; the longest match "
-		  "wins" },
+	  .help = "the path prefix that the route answers, compared in whole segments, and decoded: \"/a b\","
+		  " not \"/a%20b\"; the longest match wins" },
 	{ "exact", SETTING_BOOL, .def = "false", .offset = offsetof(struct route_config, exact),
-	  .help = "match is the whole path, a slash at its end included; such a route wins over all others" },
+	  .help = "only the path that is the match answers, a slash at its end included; such a route wins"
+		  " over all others" },
 	{ "allow", SETTING_STRINGS, .check = check_cidr, .example = "[ \"127.0.0.0/8\", \"::1\" ]",
 	  .offset = offsetof(struct route_config, allow),
 	  .help = "addresses and networks that may use the route; others get 403; absent: everybody."

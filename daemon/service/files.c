@@ -59,7 +59,8 @@ static const struct setting rows[] = {
 	{ "root", SETTING_PATH, .required = true, .instead = "alias", .example = "\"/srv/www\"",
 	  AT(root),
 	  .help = "the directory whose files are served: what the request's path has behind the route's match"
-		  " is looked for in it; looked up anew for each request" },
+		  " (or, if that is exact, its last name) is looked for in it; looked up anew for each"
+		  " request" },
 	{ "alias", SETTING_PATH, .example = "\"/usr/share/icons/drover.ico\"",
 	  AT(alias),
 	  .help = "what stands for the route's match: a directory, as with root, or a single file, which"
