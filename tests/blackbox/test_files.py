@@ -4,8 +4,10 @@ test in every accept mode."""
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import shutil
+import signal
 import struct
 import unittest
 
@@ -122,6 +124,15 @@ class Places(Tree):
         self.assert_answers("/spa/leaves", 403)
         self.assert_answers("/spa/secret", 403)
         self.assert_answers("/spa/.git/config", 404)
+
+    def test_a_file_under_a_lease_is_for_later(self):
+        previous = signal.signal(signal.SIGIO, signal.SIG_IGN)  # what tells the holder that somebody waits
+        self.addCleanup(signal.signal, signal.SIGIO, previous)
+        with open(self.server.write("leased.txt", "leased"), "r+b") as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            self.assert_answers("/leased.txt", 503)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        self.assert_answers("/leased.txt", 200, "leased")
 
     def test_a_fallback_may_be_a_directory(self):
         self.server.write("sub/index.html", "<p>sub\n")
