@@ -39,7 +39,7 @@ static bool is_younger(struct timespec when, time_t seconds, time_t now)
 {
 	struct timespec precise;
 
-	if (when.tv_sec + seconds < now)
+	if (when.tv_sec < now - seconds)        /* a file may have the largest time that there is */
 		return false;
 	precise = clock_wall();
 	precise.tv_sec -= seconds;

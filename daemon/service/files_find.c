@@ -155,10 +155,12 @@ static unsigned open_any(const struct search *search, const char *path)
 static bool is_current(const struct stat *sibling, const struct stat *original)
 {
 	enum { TOLERANCE_S = 2 };
-	time_t seconds = original->st_mtim.tv_sec - sibling->st_mtim.tv_sec;
+	time_t latest;
 
-	return seconds < TOLERANCE_S ||
-	       (seconds == TOLERANCE_S && original->st_mtim.tv_nsec <= sibling->st_mtim.tv_nsec);
+	if (__builtin_add_overflow(sibling->st_mtim.tv_sec, TOLERANCE_S, &latest))
+		return true;
+	return original->st_mtim.tv_sec < latest || (original->st_mtim.tv_sec == latest &&
+						     original->st_mtim.tv_nsec <= sibling->st_mtim.tv_nsec);
 }
 
 /* Puts the sibling of `path` that is in `coding` in the file's place; false when there is no good one. */

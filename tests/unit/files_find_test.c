@@ -6,6 +6,7 @@
 #include "http/route.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -28,7 +29,7 @@ static void run(const char *command)
 
 static void set_up(void)
 {
-	strcpy(base, "/tmp/drover-find-XXXXXX");
+	strcpy(base, access("/dev/shm", W_OK) == 0 ? "/dev/shm/drover-find-XXXXXX" : "/tmp/drover-find-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(base));
 	run("mkdir old new && echo old >old/f && echo new >new/f && ln -s old current && echo all >new/all");
 	snprintf(current, sizeof(current), "%s/current", base);
@@ -91,6 +92,40 @@ START_TEST(what_is_not_there_is_not_there)
 }
 END_TEST
 
+static void set_time(const char *name, time_t seconds)
+{
+	const struct timespec times[2] = { { seconds, 0 }, { seconds, 0 } };
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/old/%s", base, name);
+	ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* A file system may well have all of time_t, as that in memory does. */
+START_TEST(times_that_are_far_apart)
+{
+	static const char *suffixes[] = { "gz" };
+	static const struct {
+		time_t file, sibling;
+		bool taken;
+	} rows[] = {
+		{ INT64_MIN, 1, true },         { INT64_MIN, INT64_MAX, true },
+		{ INT64_MAX, INT64_MIN, false }, { INT64_MAX, INT64_MAX, true },
+		{ 1002, 1000, true },           { 1003, 1000, false },
+	};
+	static struct header accepted = { .id = HEADER_ACCEPT_ENCODING, .value = { 0, 4 } };
+
+	settings.precompressed = (struct strings){ 1, suffixes };
+	exchange.head = "gzip";
+	exchange.request.header_count = 1;
+	exchange.request.headers = &accepted;
+	run("echo packed >old/f.gz");
+	set_time("f", rows[_i].file);
+	set_time("f.gz", rows[_i].sibling);
+	expect(rows[_i].taken ? "packed\n" : "old\n");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("files_find");
@@ -104,6 +139,7 @@ int main(void)
 	tcase_add_test(tests, the_old_root_was_removed_behind_the_swap);
 	tcase_add_test(tests, no_fallback_stands_in_for_what_is_in_the_new_root);
 	tcase_add_test(tests, what_is_not_there_is_not_there);
+	tcase_add_loop_test(tests, times_that_are_far_apart, 0, 6);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
