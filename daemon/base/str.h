@@ -49,8 +49,8 @@ struct str str_trim(struct str text);
  * (RFC 9110, 5.6.1).  Empty elements are passed over.  Returns false when the list is at its end. */
 bool str_next_element(struct str *rest, struct str *element);
 
-/* Takes what may stand between two elements of such a list off `rest`; true when the next one may begin: there
- * was a comma, or nothing follows. */
+/* Takes what may stand between two elements of such a list off `rest`; true when the next one may begin:
+ * there was a comma, or nothing follows. */
 bool str_skip_separator(struct str *rest);
 
 /* Reads digits only; false on an empty slice, any other byte, or a value over UINT64_MAX. */

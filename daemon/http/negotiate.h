@@ -22,8 +22,8 @@ struct codings {
 	unsigned short weights[CODINGS];
 };
 
-/* Reads a qvalue (12.4.2): "0" or "1", which may have a point and up to three digits, of "1" only zeros. False
- * when it is none. */
+/* Reads a qvalue (12.4.2): "0" or "1", which may have a point and up to three digits, of "1" only zeros.
+ * False when it is none. */
 bool negotiate_weight(struct str text, unsigned short *weight);
 
 /* What the fields of the request say, all of them.  Without a field, or with an empty one, it is the identity

@@ -34,7 +34,7 @@ static const struct {
 	{ ESTALE, 404 },                        /* of a network file system: it is gone */
 	{ EACCES, 403 }, { EPERM, 403 }, { ELOOP, 403 },
 	{ EXDEV, 403 },                         /* leaves the root */
-	{ EAGAIN, 503 },                        /* another process has a lease on it; a tree that never rests */
+	{ EAGAIN, 503 },                        /* a lease of another process; a tree that never rests */
 };
 
 static unsigned status_of(int error)
