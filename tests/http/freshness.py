@@ -252,6 +252,22 @@ def _(lab):
     assert counts["cut"] == 0, "a replaced file cut %d answers" % counts["cut"]
 
 
+@case(ROWS, "links on the way swapped all the time: no answer but one of the two", "freshness")
+def _(lab):
+    sizes = (10, 20)
+    for number, size in enumerate(sizes):
+        lab.write("fresh/tight/%d/f.bin" % number, bytes([97 + number]) * size)
+    swaps = (("up", "../../fresh/tight/%d"), ("whole", lab.path("fresh/tight") + "/%d"), ("f.bin", "%d/f.bin"))
+
+    def change(number):
+        for name, target in swaps:
+            swap(lab.path("fresh/tight/" + name), target % (number % 2))
+
+    change(0)
+    for target in ("up/f.bin", "whole/f.bin", "f.bin"):
+        versions(lab, "fresh/tight/" + target, sizes, 0.2, change)
+
+
 @case(ROWS, "a file that is changed in place while it is sent is cut, not completed", "freshness")
 def _(lab):
     size = 16 << 20
