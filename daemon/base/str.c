@@ -21,6 +21,20 @@ bool str_has_prefix_nocase(struct str text, struct str prefix)
 	return text.len >= prefix.len && str_equal_nocase((struct str){ text.at, prefix.len }, prefix);
 }
 
+bool str_is_token(struct str text)
+{
+	static const bool token_bytes[256] = {
+		['!'] = true,         ['#' ... '\''] = true, ['*'] = true,         ['+'] = true,
+		['-'] = true,         ['.'] = true,          ['0' ... '9'] = true, ['A' ... 'Z'] = true,
+		['^' ... 'z'] = true, ['|'] = true,          ['~'] = true,
+	};
+
+	for (size_t i = 0; i < text.len; i++)
+		if (!token_bytes[(unsigned char)text.at[i]])
+			return false;
+	return text.len > 0;
+}
+
 struct str str_trim(struct str text)
 {
 	while (text.len > 0 && (text.at[0] == ' ' || text.at[0] == '\t')) {

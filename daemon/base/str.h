@@ -42,6 +42,9 @@ static inline struct str str_take(struct str *text, size_t len)
 	return taken;
 }
 
+/* One tchar or more (RFC 9110, 5.6.2). */
+bool str_is_token(struct str text);
+
 /* Without spaces and tabs at both ends (OWS of RFC 9110, 5.6.3). */
 struct str str_trim(struct str text);
 

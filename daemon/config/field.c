@@ -45,21 +45,6 @@ static const struct {
 	{ "Retry-After", ADD, once },
 };
 
-/* tchar (RFC 9110, 5.6.2). */
-static bool is_token(struct str text)
-{
-	static const bool token_bytes[256] = {
-		['!'] = true,         ['#' ... '\''] = true, ['*'] = true,         ['+'] = true,
-		['-'] = true,         ['.'] = true,          ['0' ... '9'] = true, ['A' ... 'Z'] = true,
-		['^' ... 'z'] = true, ['|'] = true,          ['~'] = true,
-	};
-
-	for (size_t i = 0; i < text.len; i++)
-		if (!token_bytes[(unsigned char)text.at[i]])
-			return false;
-	return text.len > 0;
-}
-
 /* field-content: no control characters but the tab (RFC 9110, 5.5). */
 static bool is_value(struct str text)
 {
@@ -84,7 +69,7 @@ void field_split(const char *text, struct str *name, struct str *value)
 
 static bool check_name(struct str name, unsigned list, struct err *err)
 {
-	if (!is_token(name))
+	if (!str_is_token(name))
 		return err_set(err, "\"%.*s\" is no name of a header field",
 			       (int)(name.len < 64 ? name.len : 64), name.at);
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)

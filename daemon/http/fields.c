@@ -4,7 +4,6 @@
  * decides. */
 #include "fields.h"
 
-#include "parse.h"
 #include "target.h"
 
 struct message {
@@ -83,7 +82,7 @@ static void count_coding(struct codings *codings, struct str element)
 		codings->chunked++;
 		return;
 	}
-	codings->malformed |= !parse_is_token(name) || str_equal_nocase(name, str_of("chunked"));
+	codings->malformed |= !str_is_token(name) || str_equal_nocase(name, str_of("chunked"));
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		registered |= str_equal_nocase(name, str_of(names[i]));
 	codings->registered += registered ? 1 : 0;

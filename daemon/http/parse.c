@@ -34,12 +34,6 @@ static const bool request_line_bytes[256] = { [' ' ... '~'] = true };
 /* VCHAR, SP, HTAB and obs-text (RFC 9110, 5.5). */
 static const bool field_line_bytes[256] = { ['\t'] = true, [' ' ... '~'] = true, [0x80 ... 0xff] = true };
 
-/* tchar (RFC 9110, 5.6.2). */
-static const bool token_bytes[256] = {
-	['!'] = true, ['#' ... '\''] = true, ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true,
-	['0' ... '9'] = true, ['A' ... 'Z'] = true, ['^' ... 'z'] = true, ['|'] = true, ['~'] = true,
-};
-
 /* pchar and "/" (RFC 3986, 3.3), and what browsers leave as it is in a path all the same: "[", "]" and "|"
  * (names such as "a[1].jpg" have them); "%" only as the beginning of an escape. */
 static const bool path_bytes[256] = {
@@ -102,11 +96,6 @@ static bool consists_of(struct str text, const bool allowed[256])
 		if (!allowed[(unsigned char)text.at[i]])
 			return false;
 	return true;
-}
-
-bool parse_is_token(struct str text)
-{
-	return text.len > 0 && consists_of(text, token_bytes);
 }
 
 static bool is_digit(char c)
@@ -251,7 +240,7 @@ static unsigned take_request_line(const struct head *head, struct span line)
 	if (!take_word(head, &line, &method))
 		return 400;
 	request->method = method_of(text_of(head, method));
-	if (!take_word(head, &line, &target) || !parse_is_token(text_of(head, method)))
+	if (!take_word(head, &line, &target) || !str_is_token(text_of(head, method)))
 		return 400;
 	request->method_name = method;
 	request->target = target;
@@ -307,7 +296,7 @@ static unsigned take_field_line(const struct head *head, struct span line)
 	if (colon == NULL)
 		return 400;
 	name.len = (size_t)(colon - text.at);
-	if (!parse_is_token(name))
+	if (!str_is_token(name))
 		return 400;
 	if (!grow_headers(head))
 		return 500;
@@ -342,7 +331,7 @@ static unsigned too_long(const struct head *head, size_t at)
 
 	if (memchr(line.at, ' ', line.len) != NULL)
 		return 414;
-	return consists_of(line, token_bytes) ? 501 : 400;
+	return str_is_token(line) ? 501 : 400;
 }
 
 /* Moves over the line's bytes up to its CR or to the end of what is there. */

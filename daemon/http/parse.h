@@ -27,9 +27,6 @@ struct parse {
 
 enum parse_result { PARSE_MORE, PARSE_DONE, PARSE_ERROR };
 
-/* True for a token (RFC 9110, 5.6.2). */
-bool parse_is_token(struct str text);
-
 /* Starts a new head: zeroes both. */
 void parse_begin(struct parse *parse, struct request *request);
 
