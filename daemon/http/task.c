@@ -80,10 +80,16 @@ static void done(struct offload_job *job)
 	task->release(task);
 }
 
+/* Looked at when it begins only: what goes on has its place. */
+static bool has_place(const struct task *task, const struct offload *offload)
+{
+	return !task->yields || (offload != NULL && offload->count < offload->most - (offload->most + 3) / 4);
+}
+
 bool task_submit(struct task *task, struct exchange *exchange)
 {
 	task->due_ns = exchange->engine->loop->now_ns + LONGEST_NS;
-	if (submit(task, exchange))
+	if (has_place(task, exchange->engine->offload) && submit(task, exchange))
 		return true;
 	engine_count(exchange->engine, COUNT_TASKS_REFUSED);
 	task->release(task);

@@ -38,13 +38,14 @@ struct task {
 	/* On the loop: fills in a response and calls exchange_answer, or says AGAIN. */
 	enum task_after (*done)(struct task *task, struct exchange *exchange);
 	void (*release)(struct task *task);     /* on the loop, once: nobody has it any more */
+	bool yields;                            /* anybody can ask for many: leaves a quarter to others */
 	struct exchange *exchange;              /* NULL: nobody waits for it */
 	struct offload_job job;
 	uint64_t due_ns;                        /* then the exchange waits no longer */
 	atomic_bool dropped;
 };
 
-/* Has `task` worked on for `exchange`, which has no other one; its three functions are set, the rest is zero.
+/* Has `task` worked on for `exchange`, which has no other one; its functions, and `yields`, are set, the rest is zero.
  * False when there are too many (counted as tasks_refused) or no thread can be made; then it was released. */
 bool task_submit(struct task *task, struct exchange *exchange);
 

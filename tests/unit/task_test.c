@@ -28,7 +28,7 @@ struct errand {
 
 static struct errand_settings {
 	unsigned steps;
-	bool gated;
+	bool gated, yields;
 } settings;
 
 static void errand_work(struct task *task)
@@ -75,6 +75,7 @@ static enum answer errand_start(struct exchange *exchange, const void *opaque)
 
 	(void)opaque;
 	errand->task = (struct task){ .work = errand_work, .done = errand_done, .release = errand_release };
+	errand->task.yields = settings.yields;
 	errand->steps = settings.steps;
 	errand->gated = settings.gated;
 	if (task_submit(&errand->task, exchange))
@@ -212,6 +213,21 @@ START_TEST(one_too_many_is_refused_and_told_when_to_come_again)
 }
 END_TEST
 
+START_TEST(the_last_place_is_not_for_what_yields)
+{
+	hold();
+	settings.yields = true;
+	fake_connect(&server, &clients[1], request);
+	fake_connect(&server, &clients[2], request);
+	ck_assert(was_answered(2, "503"));
+	settings.yields = false;
+	fake_connect(&server, &clients[3], request);
+	sem_post(&gate);
+	ck_assert(was_answered(3, "200"));
+	ck_assert(was_answered(1, "200"));
+}
+END_TEST
+
 START_TEST(a_client_does_not_wait_for_ever)
 {
 	hold();
@@ -261,6 +277,7 @@ static Suite *suite(void)
 	tcase_add_test(tasks, a_task_under_way_keeps_its_memory_when_its_client_goes);
 	tcase_add_test(tasks, a_dropped_task_does_not_go_on);
 	tcase_add_test(tasks, one_too_many_is_refused_and_told_when_to_come_again);
+	tcase_add_test(tasks, the_last_place_is_not_for_what_yields);
 	tcase_add_test(tasks, a_client_does_not_wait_for_ever);
 	tcase_add_test(tasks, without_a_helper_there_is_a_503);
 	tcase_add_test(tasks, the_end_of_the_server_drops_what_is_under_way);
