@@ -169,8 +169,9 @@ static size_t before_host(struct str to)
 	return 0;
 }
 
-static struct parts split(struct str to)
+static struct parts split(const char *text)
 {
+	struct str to = { text, strlen(text) };
 	size_t scheme = before_host(to);
 	struct str behind = { to.at + scheme, to.len - scheme };
 	struct parts parts = { .origin = str_take(&to, scheme > 0 ? scheme + until(behind, "/?#") : 0) };
@@ -195,7 +196,7 @@ static char *put_joined(char *out, const struct parts *to, struct str rest)
 
 char *location_redirect(const char *to, bool secure, struct str rest, struct str query, struct arena *arena)
 {
-	struct parts parts = split(str_of(to));
+	struct parts parts = split(to);
 	size_t most = strlen(to) + rest.len + query.len * ESCAPE_BYTES + sizeof("https:/?");
 	char *location = arena_alloc(arena, most), *out = location;
 
@@ -263,7 +264,7 @@ static bool check_host(struct str origin, struct err *err)
 
 bool location_check(const char *to, struct err *err)
 {
-	struct parts parts = split(str_of(to));
+	struct parts parts = split(to);
 
 	if (strlen(to) > MOST_TO_BYTES)
 		return err_set(err, "longer than %d bytes", MOST_TO_BYTES);
