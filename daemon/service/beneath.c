@@ -25,7 +25,7 @@ enum {
 	LOOK_FLAGS = O_PATH | O_CLOEXEC,
 	MOST_SYMLINKS = 40,             /* as the kernel (path_resolution(7)) */
 	MOST_STEPS = 4096,              /* no symlink shall keep the loop busy: "a/../a/../a ..." */
-	TRIES = 8,
+	TRIES = 16,
 };
 
 /* A walk under way: what is resolved (no symlink in it), and what is still to be. */
@@ -293,7 +293,7 @@ static int walk_tries(int root, const char *path, enum beneath_policy policy, in
 		if (fd >= 0 || errno != EAGAIN)
 			return fd;
 	}
-	return fail(ENOENT);            /* never there when it was looked at */
+	return fd;                      /* a tree that never rests, or a lease of another process */
 }
 
 int beneath_walk(int root, const char *path, enum beneath_policy policy)
