@@ -45,8 +45,9 @@ struct task {
 	atomic_bool dropped;
 };
 
-/* Has `task` worked on for `exchange`, which has no other one; its functions, and `yields`, are set, the rest is zero.
- * False when there are too many (counted as tasks_refused) or no thread can be made; then it was released. */
+/* Has `task` worked on for `exchange`, which has no other one; its functions, and `yields`, are set, the
+ * rest is zero. False when there are too many (counted as tasks_refused) or no thread can be made; then it
+ * was released. */
 bool task_submit(struct task *task, struct exchange *exchange);
 
 /* In work(): nobody waits for it any more; what takes long may stop. */
