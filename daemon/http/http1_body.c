@@ -46,23 +46,14 @@ enum step http1_end_body(struct http1 *http)
  * requests. */
 static bool make_room(struct http1 *http)
 {
-	struct pool *pool = &http->conn->engine->pool;
-	size_t size;
-	char *larger;
-
 	memmove(http->in, http->exchange.head, http->parse.scanned);
 	http->exchange.head = http->in;
 	http->in_len = http->in_at = http->parse.scanned;
 	if (http->in_size - http->in_len >= READ_BYTES)
 		return true;
-	larger = pool_get(pool, http->in_size + READ_BYTES, &size);
-	if (larger == NULL)
+	if (!http1_grow(http, READ_BYTES))
 		return false;
-	memcpy(larger, http->in, http->in_len);
-	pool_put(pool, http->in, http->in_size);
-	http->in = larger;
-	http->in_size = size;
-	http->exchange.head = larger;
+	http->exchange.head = http->in;
 	return true;
 }
 

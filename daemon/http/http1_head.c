@@ -63,29 +63,32 @@ static enum step parse(struct http1 *http)
 	return result == PARSE_ERROR ? http1_refuse(http, status) : STEP_ON;
 }
 
+bool http1_grow(struct http1 *http, size_t more_bytes)
+{
+	struct pool *pool = &http->conn->engine->pool;
+	size_t size;
+	char *larger = pool_get(pool, http->in_size + more_bytes, &size);
+
+	if (larger == NULL)     /* the settings' limits end a head before the pool does */
+		return false;
+	if (http->in_len > 0)
+		memcpy(larger, http->in, http->in_len);
+	pool_put(pool, http->in, http->in_size);
+	http->in = larger;
+	http->in_size = size;
+	return true;
+}
+
 /* Room behind in_len: moves the request to the front, or takes a larger buffer. */
 static bool make_room(struct http1 *http)
 {
-	struct pool *pool = &http->conn->engine->pool;
-	size_t len = http->in_len - http->in_at, size;
-	char *larger;
-
 	if (http->in_len < http->in_size)
 		return true;
-	if (http->in_at > 0) {
-		memmove(http->in, http->in + http->in_at, len);
-	} else {
-		larger = pool_get(pool, http->in_size + 1, &size);
-		if (larger == NULL)     /* the settings' limits end a head before the pool does */
-			return false;
-		if (len > 0)
-			memcpy(larger, http->in, len);
-		pool_put(pool, http->in, http->in_size);
-		http->in = larger;
-		http->in_size = size;
-	}
+	if (http->in_at == 0)
+		return http1_grow(http, 1);
+	http->in_len -= http->in_at;
+	memmove(http->in, http->in + http->in_at, http->in_len);
 	http->in_at = 0;
-	http->in_len = len;
 	return true;
 }
 

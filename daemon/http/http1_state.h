@@ -53,6 +53,10 @@ struct http1 {
 /* The stage changes; the timer of the one before is disarmed. */
 void http1_enter(struct http1 *http, enum stage stage);
 
+/* A larger buffer in place of `in`, by at least `more_bytes`, with the same bytes; whoever points into the old
+ * one has to follow. False when out of memory. */
+bool http1_grow(struct http1 *http, size_t more_bytes);
+
 /* STAGE_HEAD: parses what is there, or receives more. */
 enum step http1_head(struct http1 *http);
 

@@ -187,17 +187,24 @@ END_TEST
 static const char pipeline[] =
 	GET("/hello") GET("/x") GET("/later") GET("/known") GET("/nope") LAST("/hello");
 
-static void check_pipeline(void)
+/* The answers hold `parts`, in this order. */
+static void check_order(const char *const *parts, unsigned count)
 {
-	static const char *const parts[] = { "hello\n", "file x", "soon", "trickle", "404 Not Found</h1>",
-					     "hello\n" };
 	const char *at = client.text;
 
-	for (unsigned i = 0; i < 6; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		at = strstr(at, parts[i]);
 		ck_assert_msg(at != NULL, "answer %u is not there: %s", i, client.text);
 		at++;
 	}
+}
+
+static void check_pipeline(void)
+{
+	static const char *const parts[] = { "hello\n", "file x", "soon", "trickle", "404 Not Found</h1>",
+					     "hello\n" };
+
+	check_order(parts, 6);
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 5);
 }
 
@@ -307,13 +314,8 @@ static void check_bodies(void)
 {
 	static const char *const parts[] = { "hello\n",    "file x",  "hello\n",          "hello\n",
 					     "405 Method", "hello\n", "Connection: close" };
-	const char *at = client.text;
 
-	for (unsigned i = 0; i < 7; i++) {
-		at = strstr(at, parts[i]);
-		ck_assert_msg(at != NULL, "answer %u is not there: %s", i, client.text);
-		at++;
-	}
+	check_order(parts, 7);
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 6);
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 7);
 }
