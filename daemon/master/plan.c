@@ -24,10 +24,8 @@ static void overtake(struct master *master, unsigned slot)
 
 static bool call_fresh(struct master *master, unsigned slot, struct err *err)
 {
-	struct child *fresh;
+	struct child *fresh = spawn_child(master, slot, &master->transition.next, err);
 
-	overtake(master, slot);
-	fresh = spawn_child(master, slot, &master->transition.next, err);
 	if (fresh == NULL)
 		return err_add(err, "slot %u", slot);
 	fresh->vote = VOTE_CALLED;
@@ -43,43 +41,24 @@ static bool ask(struct child *child, struct err *err)
 }
 
 /* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks
- * nobody); those above the new count are retired when all others have adopted. */
-static bool plan_slot(struct master *master, unsigned slot, bool replace, struct err *err)
+ * nobody); those above the new count are retired when all others have adopted. A dry one overtakes nobody: its
+ * fresh ones take no seat. */
+static bool plan_slot(struct master *master, unsigned slot, struct err *err)
 {
+	const struct transition *transition = &master->transition;
 	struct child *serving = master->slots[slot].serving;
 
-	if (serving != NULL && !replace) {
-		overtake(master, slot);
-		return ask(serving, err);
-	}
-	if (serving != NULL || slot >= master->slot_count)
-		return call_fresh(master, slot, err);
-	return true;
-}
-
-/* Of a dry one: the fresh ones take no seat, and nobody is overtaken. */
-static bool plan_slot_dry(struct master *master, unsigned slot, bool replace, struct err *err)
-{
-	const struct slot *seat = &master->slots[slot];
-	struct child *trial;
-
-	if (seat->serving != NULL && !replace)
-		return ask(seat->serving, err);
-	if (seat->serving == NULL && slot < master->slot_count)
+	if (serving == NULL && slot < master->slot_count)
 		return true;
-	trial = spawn_child(master, slot, &master->transition.next, err);
-	if (trial == NULL)
-		return err_add(err, "slot %u", slot);
-	trial->vote = VOTE_CALLED;
-	return true;
+	if (!transition->dry)
+		overtake(master, slot);
+	return serving != NULL && !transition->replaces ? ask(serving, err) : call_fresh(master, slot, err);
 }
 
 static bool plan_slots(struct master *master, struct err *err)
 {
-	const struct transition *transition = &master->transition;
-
-	for (unsigned slot = 0; slot < transition->next.slots; slot++)
-		if (!(transition->dry ? plan_slot_dry : plan_slot)(master, slot, transition->replaces, err))
+	for (unsigned slot = 0; slot < master->transition.next.slots; slot++)
+		if (!plan_slot(master, slot, err))
 			return false;
 	return true;
 }
