@@ -26,6 +26,8 @@ static const struct {
 	[MESSAGE_LOGS] = { sizeof(struct logs_note), 1, sizeof(struct logs_note) },
 	[MESSAGE_REOPEN] = { sizeof(struct logs_note), 1, sizeof(struct logs_note) },
 	[MESSAGE_REOPENED] = { sizeof(struct reopened_note), 1, sizeof(struct reopened_note) },
+	[MESSAGE_HAND] = { sizeof(struct hand_note), 1, sizeof(struct hand_note) },
+	[MESSAGE_TAKE] = { sizeof(struct hand_note), 1, sizeof(struct hand_note) },
 	[MESSAGE_RELEASE] = { sizeof(struct release_note), 1, sizeof(struct release_note) },
 	[MESSAGE_FAILED] = { 1, ERR_TEXT_BYTES, 1 },
 };

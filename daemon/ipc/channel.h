@@ -13,6 +13,8 @@
  *	LOOK	at the sockets of all		WAITING	somebody waits at a socket of all, and it is full
  *	DRAIN
  *	RELEASE	r, listeners: let their sockets go
+ *	HAND	h, an end: hand the connections over through it (see handover.h)
+ *	TAKE	h, the other end: take over what comes through it
  *
  * Only these change what a worker does; the channel's end makes it drain and leave. */
 #ifndef IPC_CHANNEL_H
@@ -50,6 +52,8 @@ enum message_type {
 	MESSAGE_SPENT,
 	MESSAGE_WAITING,
 	MESSAGE_LOOK,
+	MESSAGE_HAND,
+	MESSAGE_TAKE,
 	MESSAGE_TYPES
 };
 
@@ -101,6 +105,12 @@ struct drain_note {
 	uint64_t deadline_ns;           /* CLOCK_MONOTONIC: what is not finished then is cut */
 	bool close_idle;                /* the service stops: idle connections are closed at the end */
 	bool keep_sockets;              /* accept on until RELEASE */
+	bool hand;                      /* connections are handed over: a HAND follows, now or later */
+};
+
+/* Of a handover, whose number is the message's `generation`: the worker at the other end. */
+struct hand_note {
+	uint32_t slot, pid;
 };
 
 struct release_note {
@@ -122,6 +132,7 @@ struct message {
 		struct logs_note logs;
 		struct reopened_note reopened;
 		struct release_note release;
+		struct hand_note hand;
 		char text[ERR_TEXT_BYTES];
 	} body;
 };

@@ -55,6 +55,14 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_AUTH_HASHES] = "auth_hashes",
 	[COUNT_AUTH_FAILED] = "auth_failed",
 	[COUNT_PROXY_REFUSED] = "proxy_refused",
+	[COUNT_HANDED_IDLE] = "handed_idle",
+	[COUNT_HANDED_HEAD] = "handed_head",
+	[COUNT_HANDED_BODY] = "handed_body",
+	[COUNT_HANDED_SENDING] = "handed_sending",
+	[COUNT_HANDED_PIPELINED] = "handed_pipelined",
+	[COUNT_HANDED_LEAVING] = "handed_leaving",
+	[COUNT_HAND_DECLINED] = "hand_declined",
+	[COUNT_TAKEN_OVER] = "taken_over",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */
@@ -162,6 +170,8 @@ void conn_after(struct conn *conn, enum served served)
 		loop_ready(conn->engine->loop, &conn->ready);
 	else
 		wait_for_events(conn);
+	if (served == SERVED_WAIT && conn->engine->waits != NULL && !conn->closed)
+		conn->engine->waits(conn->engine, conn);
 }
 
 void conn_serve(struct conn *conn)
@@ -208,6 +218,7 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 	list_init(&engine->conns);
 	list_init(&engine->leaving);
 	list_init(&engine->closed);
+	list_init(&engine->frozen);
 	list_init(&engine->listeners);
 	list_init(&engine->access_logs);
 	engine->nowhere.rules = &listener_without_rules;

@@ -42,6 +42,7 @@ struct conn {
 	bool ended;                     /* EPOLLRDHUP, HUP or ERR was seen: read on to the end */
 	bool broken;                    /* HUP or ERR was seen: the peer will not take anything any more */
 	bool closed;                    /* given up in this turn */
+	bool frozen;                    /* on its way to another worker: nothing happens to it here */
 	bool reset; /* closing sends RST: nobody shall take half an answer for a whole one */
 	uint32_t served;                /* exchanges that were finished on it */
 	uint64_t since_ns;              /* when it was accepted, or became idle */
@@ -88,6 +89,14 @@ enum counter {
 	COUNT_AUTH_HASHES,
 	COUNT_AUTH_FAILED,
 	COUNT_PROXY_REFUSED,
+	COUNT_HANDED_IDLE,              /* handed over to another worker, by what they were: enum moving */
+	COUNT_HANDED_HEAD,
+	COUNT_HANDED_BODY,
+	COUNT_HANDED_SENDING,
+	COUNT_HANDED_PIPELINED,
+	COUNT_HANDED_LEAVING,
+	COUNT_HAND_DECLINED,            /* offered, and the other worker could not take it */
+	COUNT_TAKEN_OVER,               /* from another worker */
 	COUNTERS
 };
 
@@ -113,6 +122,7 @@ struct engine {
 	struct list conns;              /* the open ones, in no order: see engine_shed */
 	struct list leaving;            /* open until the client has seen the end; oldest first */
 	struct list closed;
+	struct list frozen;             /* in the order in which they were frozen; see move.h */
 	struct list listeners;          /* of struct engine_listener */
 	struct engine_listener nowhere; /* of connections that came otherwise */
 	unsigned count;                 /* of conns and leaving */
@@ -131,6 +141,9 @@ struct engine {
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
 	void (*closed_one)(
 		struct engine *engine); /* after connections were freed: accept may go on; may be NULL */
+	/* While connections are handed over, after one was served that waits now: it may be movable. NULL
+	 * otherwise.  May freeze it. */
+	void (*waits)(struct engine *engine, struct conn *conn);
 	struct turn_end sweep;
 };
 

@@ -12,6 +12,7 @@
 struct conn;
 struct engine;
 struct generation;
+struct record;
 
 /* What a connection wants after it was served.  MORE: it still has work although no event will say so (its
  * budget was used up, or bytes are buffered): it goes to the ready list. */
@@ -20,6 +21,11 @@ enum served { SERVED_WAIT, SERVED_MORE, SERVED_CLOSE };
 /* What a connection is doing.  IDLE: nothing is owed to the client.  LEAVING: its last answer was sent and
  * the end was announced; only the client's own end is waited for. */
 enum doing { DOING_IDLE, DOING_HEAD, DOING_WAITING, DOING_SENDING, DOING_LEAVING };
+
+/* What a connection is that moves to another worker (net/move.h).  PIPELINED: an answer is under way, and
+ * further requests are there behind it. */
+enum moving { MOVING_NOT, MOVING_IDLE, MOVING_HEAD, MOVING_BODY, MOVING_SENDING, MOVING_PIPELINED,
+	      MOVING_LEAVING, MOVINGS };
 
 struct protocol {
 	const char *name;
@@ -36,8 +42,19 @@ struct protocol {
 	/* The worker is leaving.  `close_idle`: an idle connection is closed (after one last look for bytes);
 	 * otherwise its next answer says `Connection: close`. */
 	enum served (*drain)(struct conn *conn, bool close_idle);
-	bool (*freeze)(struct conn *conn);              /* for handover; NULL: cannot be moved */
-	void (*thaw)(struct conn *conn);
+	/* Writes what a successor needs to go on with the connection to `record`, and sets *file_fd to a
+	 * descriptor that goes along (it stays this connection's; -1: none). Changes nothing: the connection
+	 * may go on here after all. MOVING_NOT: it cannot be moved as it is now (asked again when it was
+	 * served) or has no room in the record. NULL: its connections are never moved. */
+	enum moving (*freeze)(const struct conn *conn, struct record *record, int *file_fd);
+	/* The successor's side, on a connection that is as after accept but is not served yet: takes over
+	 * what freeze wrote, and `file_fd`, which is closed if it is not wanted. Touches neither the socket
+	 * nor the loop, but for the connection's timer.  False: it cannot (a wrong record, no memory, a
+	 * service that does not know the rest): nothing is left behind. */
+	bool (*thaw)(struct conn *conn, struct record *record, int file_fd);
+	/* It lives on elsewhere, or does not begin to live here: gives back what it holds, as close does, but
+	 * the exchange has not ended: no log line, no reset. */
+	void (*moved)(struct conn *conn);
 	void (*close)(struct conn *conn); /* gives back what it holds; the engine closes the socket */
 	enum doing (*doing)(const struct conn *conn);
 };

@@ -32,7 +32,7 @@ struct transport {
 	/* No more will be written (shutdown(2), SHUT_WR). */
 	void (*shutdown)(struct conn *conn);
 	void (*close)(struct conn *conn);       /* gives back transport_state; NULL: there is none */
-	void (*freeze)(struct conn *conn);      /* for handover; NULL: cannot be moved */
+	bool moves; /* a connection can be moved to another worker: it has no state of its own */
 };
 
 extern const struct transport transport_plain;
