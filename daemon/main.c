@@ -91,10 +91,10 @@ static int run_worker(const struct master_setup *setup, int channel, unsigned sl
 	return worker_run(&start);
 }
 
-static int serve(const struct config_input *input)
+static int serve(const struct config_input *input, char **argv)
 {
 	struct master_setup setup = {
-		.input = *input, .services = service_schemas, .protocol = &protocol_http1,
+		.input = *input, .argv = argv, .services = service_schemas, .protocol = &protocol_http1,
 		.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
 		.check_system = check_system, .run_worker = run_worker,
 	};
@@ -426,7 +426,7 @@ int main(int argc, char **argv)
 	}
 	input.path = text != NULL ? "command line" : options.config != NULL ? options.config : default_config;
 	input.text = text;
-	status = options.test || options.print ? check(&input, &options) : serve(&input);
+	status = options.test || options.print ? check(&input, &options) : serve(&input, argv);
 	free(text);
 	return status;
 }

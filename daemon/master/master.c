@@ -142,10 +142,13 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	master->current.text = master->current.error_log = master->current.access_log = -1;
 	master->transition.next = master->current;
 	master->checker.text = master->checker.exit.fd = -1;
+	master->candidate.output = master->candidate.exit.fd = -1;
+	master->binary.kept = -1;
 	list_init(&master->children);
 	list_init(&master->dead);
 	list_init(&master->listeners);
 	list_init(&master->inherited);
+	list_init(&master->strays);
 	list_init(&master->transition.askers);
 	list_init(&master->transition.later);
 	list_init(&master->transition.checks);
@@ -154,6 +157,7 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	list_init(&master->reopening.askers);
 	list_init(&master->reopening.later);
 	log_role("master");
+	binary_find(&master->binary, err);      /* kept -1: an upgrade will say why not */
 	if (!inherit_take(master, err))
 		return false;
 	privilege_open_files(0);
@@ -177,6 +181,7 @@ static void tear_down(struct master *master)
 	inherit_close(master);
 	logs_end(master);
 	verdict_release(&master->current);
+	binary_forget(&master->binary);
 	free(master->findings);
 	free_dead(&master->sweep);
 	fd_close(&master->signals.fd);

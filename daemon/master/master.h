@@ -5,6 +5,8 @@
 #ifndef MASTER_MASTER_H
 #define MASTER_MASTER_H
 
+#include "binary.h"
+#include "candidate.h"
 #include "child.h"
 #include "transition.h"
 #include "watch.h"
@@ -32,6 +34,7 @@
 /* What main.c wires in. */
 struct master_setup {
 	struct config_input input;
+	char **argv;                    /* an upgrade starts the next image with it */
 	const struct schema *const *services;
 	const struct protocol *protocol;
 	const char *const *counter_names;
@@ -249,6 +252,9 @@ struct master {
 	struct transition transition;
 	struct reopening reopening;
 	struct checker checker;
+	struct binary binary;
+	struct candidate candidate;
+	struct list strays;             /* children that are nobody's: see strays.h */
 	struct control *control;
 	struct asker starter;           /* waits for the first generation to serve */
 	struct slot_set uncovered;      /* as it was last told to the workers */
