@@ -111,6 +111,8 @@ static const struct {
 	{ MESSAGE_REOPEN, sizeof(struct logs_note) },
 	{ MESSAGE_REOPENED, sizeof(struct reopened_note) },
 	{ MESSAGE_RELEASE, sizeof(struct release_note) },
+	{ MESSAGE_HAND, sizeof(struct hand_note) },
+	{ MESSAGE_TAKE, sizeof(struct hand_note) },
 	{ MESSAGE_FAILED, 1 },
 	{ MESSAGE_FAILED, ERR_TEXT_BYTES },
 };
