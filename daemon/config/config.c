@@ -590,7 +590,7 @@ static const struct setting rows[] = {
 	  .help = "the most configurations that exchanges under way may keep alive in a worker; then a "
 		  "reload is refused" },
 	{ "limits.max_draining", SETTING_INTEGER, .def = "16", .min = "1", .max = "1024", AT(max_draining),
-	  .help = "the most draining workers of one slot; a replacement ends the oldest ones over it" },
+	  .help = "the most draining workers of one slot; a reload that would make more is refused" },
 };
 
 const struct schema config_schema = {

@@ -90,9 +90,12 @@ struct child {
 	uint64_t sockets_sent;          /* the highest serial of a socket that it holds */
 	uint64_t reopening;             /* the reopening that it has not answered yet; 0: none */
 	uint64_t started_ns, served_ns;
+	uint64_t left_ns;               /* when it was told to drain; 0: it was not */
 	unsigned kills;                 /* SIGKILLs that it was sent */
 	bool releasing;                 /* it was told to let sockets go and has not said that it did */
 	bool spent;                     /* all that it had at the stop is done */
+	bool hands;                     /* draining: it may hand its connections over */
+	const struct child *receiver;   /* over to this one; NULL: nobody yet, or it is gone */
 };
 
 /* A slot at the watchdog's last look. */
@@ -192,6 +195,12 @@ struct release {
 	void (*done)(struct master *master);    /* NULL: none is under way */
 };
 
+/* Connections go from old workers to new ones: see handover.c. */
+struct handover {
+	uint64_t number;                /* of the last pair */
+	struct timer retry;             /* one could not be made */
+};
+
 /* The end of the service: see stop.c. */
 struct stop {
 	bool draining;                  /* the delay is over */
@@ -262,6 +271,7 @@ struct master {
 	bool stopping;                  /* from TERM on */
 	struct stop stop;
 	struct release release;
+	struct handover handover;
 	char failure[PROBLEMS_MAX_BYTES];       /* why the start failed */
 	uint64_t reloads_good, reloads_bad;
 	char last_reload[ERR_TEXT_BYTES];
@@ -381,8 +391,12 @@ void slot_take(struct child *child);
 void slots_trim(struct master *master);
 /* Tells the workers which slots have nobody, when that has changed. */
 void slots_cover(struct master *master);
-/* Ends the oldest draining workers of a slot over limits.max_draining. */
-void slots_bound_draining(struct master *master, unsigned slot);
+
+/* ---- handover.c ---- */
+/* Connects those that leave with those that follow; to be called when somebody began to serve or to leave. */
+void handover_arrange(struct master *master);
+/* It is no more: nobody hands over to it. */
+void handover_forget(const struct child *gone);
 
 /* ---- sockets.c ---- */
 /* Opens what the verdict's configuration needs and is not there yet; nothing listens. False with `err`:

@@ -63,6 +63,56 @@ static bool plan_slots(struct master *master, struct err *err)
 	return true;
 }
 
+/* ---- who leaves -------------------------------------------------------------------------------------- */
+
+/* The one that has drained for longest, and how many drain in the slot; NULL: none. */
+static const struct child *oldest_draining(const struct master *master, unsigned slot, unsigned *count)
+{
+	const struct child *oldest = NULL;
+
+	*count = 0;
+	for (const struct list *link = master->children.prev; link != &master->children; link = link->prev) {
+		const struct child *child = LIST_ENTRY(link, struct child, link);
+
+		if (child->slot != slot || child->state != CHILD_DRAINING)
+			continue;
+		oldest = child;
+		(*count)++;
+	}
+	return oldest;
+}
+
+/* Whoever leaves needs a place among those that drain: nobody is cut to make one. */
+static bool may_leave(const struct master *master, unsigned slot, struct err *err)
+{
+	unsigned most = master->transition.next.generation->config->max_draining, count;
+	const struct child *oldest = oldest_draining(master, slot, &count);
+	const struct board_column *column;
+
+	if (count < most)
+		return true;
+	column = &master->board->column[oldest->column];
+	return err_set(err,
+		       "slot %u: %u of its workers drain already (limits.max_draining); the oldest, pid %d, "
+		       "has drained for %llu s and has %llu connections left",
+		       slot, count, (int)oldest->pid,
+		       (unsigned long long)((master->loop.now_ns - oldest->left_ns) / CLOCK_S),
+		       (unsigned long long)column->counters[COUNT_OPEN]);
+}
+
+static bool all_may_leave(const struct master *master, struct err *err)
+{
+	const struct transition *transition = &master->transition;
+
+	for (unsigned slot = 0; slot < CONFIG_MAX_WORKERS; slot++) {
+		bool leaves = transition->replaces || slot >= transition->next.slots;
+
+		if (leaves && master->slots[slot].serving != NULL && !may_leave(master, slot, err))
+			return false;
+	}
+	return true;
+}
+
 /* ---- all of it --------------------------------------------------------------------------------------- */
 
 static bool must_replace(struct master *master, const struct verdict *next, const struct config_diff *diff)
@@ -103,6 +153,9 @@ const char *plan_carry_out(struct master *master, struct err *err)
 
 	if (!find_changes(master, &diff, err))
 		return "check";
+	transition->replaces = !master_was_start(master) && must_replace(master, next, &diff);
+	if (!all_may_leave(master, err))
+		return "drain";
 	if (!logs_open(next, transition->dry, err))
 		return "log";
 	if (!sockets_prepare(master, next, err)) {
@@ -111,6 +164,5 @@ const char *plan_carry_out(struct master *master, struct err *err)
 	}
 	if (master_was_start(master) && !control_open(master, next->generation->config, err))
 		return "control";
-	transition->replaces = !master_was_start(master) && must_replace(master, next, &diff);
 	return plan_slots(master, err) ? NULL : "fork";
 }

@@ -54,21 +54,6 @@ void slot_respawn(struct slot *slot, bool at_once)
 			  log_number("after_ms", after_ms), log_number("failures", slot->failures));
 }
 
-void slots_bound_draining(struct master *master, unsigned slot)
-{
-	unsigned most = master->current.generation->config->max_draining, count = 0;
-
-	for (struct list *link = master->children.prev; link != &master->children; link = link->prev) {
-		struct child *child = LIST_ENTRY(link, struct child, link);
-
-		if (child->slot != slot || child->state != CHILD_DRAINING || ++count <= most)
-			continue;
-		log_event(LEVEL_WARNING, "draining_cut", log_number("slot", slot),
-			  log_number("pid", (uint64_t)child->pid));
-		child_happens(child, EV_DEADLINE);
-	}
-}
-
 static void tell_cover(struct child *child)
 {
 	struct message message = { .type = MESSAGE_COVER, .bytes = sizeof(struct slot_set) };
@@ -91,11 +76,11 @@ void slot_take(struct child *child)
 	slot->serving = child;
 	slot->replace = false;
 	tell_cover(child);              /* it may have changed between its GO and now */
-	if (before == NULL)
-		return;
-	reload_child_left(before);
-	child_happens(before, EV_RETIRE);
-	slots_bound_draining(child->master, child->slot);
+	if (before != NULL) {
+		reload_child_left(before);
+		child_happens(before, EV_RETIRE);
+	}
+	handover_arrange(child->master);
 }
 
 static void empty_slot(struct slot *slot)
@@ -116,6 +101,7 @@ void slots_trim(struct master *master)
 {
 	for (unsigned i = master->slot_count; i < CONFIG_MAX_WORKERS; i++)
 		empty_slot(&master->slots[i]);
+	handover_arrange(master);
 }
 
 void slots_cover(struct master *master)

@@ -182,6 +182,7 @@ static void let_go(struct child *child)
 
 	child->state = step.state;
 	release(child);
+	handover_forget(child);
 	if (slot->serving == child)
 		slot->serving = NULL;
 	if (slot->next == child)
@@ -266,10 +267,14 @@ static void send_drain(struct child *child)
 	struct message message = { .type = MESSAGE_DRAIN, .bytes = sizeof(struct drain_note) };
 	struct err err;
 
+	child->hands = !stop_is_draining(master);
+	if (child->left_ns == 0)
+		child->left_ns = master->loop.now_ns;
 	message.body.drain = (struct drain_note){
 		.deadline_ns = master->loop.now_ns + drain_ns,
 		.close_idle = stop_is_draining(master),
 		.keep_sockets = stop_is_draining(master),
+		.hand = child->hands,
 	};
 	loop_timer(&master->loop, &child->deadline, drain_ns + DRAIN_GRACE_MS * CLOCK_MS);
 	if (!channel_send(child->channel.fd, &message, NULL, 0, &err))

@@ -1,0 +1,100 @@
+/* handover.c - who hands its connections over to whom.
+ *
+ * One rule: a draining child that may hand over, and whose receiver is not the worker that serves its slot
+ * now (modulo the number of slots, when that has shrunk), is connected with that one. It is looked at
+ * whenever it may have become true: somebody began to serve, or retired. A receiver that dies or retires
+ * needs nothing else: its successor begins to serve. While there is no receiver the sender serves on.
+ *
+ * The two ends of a pair go to the two workers: clients' bytes never pass the master. Called by slots.c and
+ * spawn.c; what fails is logged and tried again: until then the sender serves on, and nobody loses anything.
+ */
+#include "master.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#define RETRY_NS CLOCK_S
+
+/* NULL: nobody, for the time being. */
+static const struct child *receiver_for(const struct child *child)
+{
+	const struct master *master = child->master;
+	const struct child *serving = master->slots[child->slot % master->slot_count].serving;
+
+	return serving != NULL && serving->state == CHILD_SERVING ? serving : NULL;
+}
+
+/* `other` is the worker at the pair's other end. */
+static bool send_end(const struct child *child, enum message_type type, const struct child *other, int end,
+		     struct err *err)
+{
+	struct message message = {
+		.type = type,
+		.bytes = sizeof(struct hand_note),
+		.generation = child->master->handover.number,
+		.body.hand = { .slot = other->slot, .pid = (uint32_t)other->pid },
+	};
+
+	return channel_send(child->channel.fd, &message, &end, 1, err) ||
+	       err_add(err, "the worker of slot %u", child->slot);
+}
+
+/* The receiver first: whoever cannot be told hears the pair's end. */
+static bool connect_pair(const struct child *sender, const struct child *receiver, struct err *err)
+{
+	int ends[2] = { -1, -1 };
+	int its AUTO_CLOSE = -1, mine AUTO_CLOSE = -1;
+
+	if (!channel_pair(ends, err))
+		return false;
+	its = ends[0];
+	mine = ends[1];
+	sender->master->handover.number++;
+	return send_end(receiver, MESSAGE_TAKE, sender, its, err) &&
+	       send_end(sender, MESSAGE_HAND, receiver, mine, err);
+}
+
+static void try_again(struct timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	handover_arrange(LIST_ENTRY(LIST_ENTRY(timer, struct handover, retry), struct master, handover));
+}
+
+static void arrange(struct child *child)
+{
+	struct handover *handover = &child->master->handover;
+	const struct child *receiver = receiver_for(child);
+	struct err err;
+
+	if (child->state != CHILD_DRAINING || !child->hands || receiver == NULL ||
+	    receiver == child->receiver)
+		return;
+	if (connect_pair(child, receiver, &err)) {
+		child->receiver = receiver;
+		log_event(LEVEL_INFO, "handover_begun", log_number("slot", child->slot),
+			  log_number("pid", (uint64_t)child->pid), log_number("to_slot", receiver->slot),
+			  log_number("to_pid", (uint64_t)receiver->pid));
+		return;
+	}
+	log_event(LEVEL_WARNING, "handover_failed", log_number("slot", child->slot),
+		  log_number("pid", (uint64_t)child->pid), log_text("error", err.text));
+	handover->retry.fire = try_again;
+	loop_timer(&child->master->loop, &handover->retry, RETRY_NS);
+}
+
+void handover_arrange(struct master *master)
+{
+	for (struct list *link = master->children.next; link != &master->children; link = link->next)
+		arrange(LIST_ENTRY(link, struct child, link));
+}
+
+void handover_forget(const struct child *gone)
+{
+	for (struct list *link = gone->master->children.next; link != &gone->master->children;
+	     link = link->next) {
+		struct child *child = LIST_ENTRY(link, struct child, link);
+
+		if (child->receiver == gone)
+			child->receiver = NULL;
+	}
+}
