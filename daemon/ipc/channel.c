@@ -4,6 +4,8 @@
  * message. */
 #include "channel.h"
 
+#include "rights.h"
+
 #include "base/fd.h"
 
 #include <errno.h>
@@ -11,7 +13,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 enum { SEND_BUFFER_BYTES = 1024 * 1024, SEND_TRIES = 8, BODY_AT = offsetof(struct message, body) };
 
@@ -50,33 +51,12 @@ bool channel_pair(int ends[2], struct err *err)
 	return true;
 }
 
-/* The kernel's own memory, for a moment: no reason to give the other end up. */
-static bool is_short_of_memory(int error)
-{
-	return error == ENOMEM || error == ENOBUFS;
-}
-
 bool channel_send(int fd, const struct message *message, const int *fds, unsigned count, struct err *err)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * CHANNEL_MAX_FDS)];
-	} control;
-	struct iovec part = { (void *)(uintptr_t)message, BODY_AT + message->bytes };
-	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
-	struct cmsghdr *rights;
+	size_t len = BODY_AT + message->bytes;
 
-	if (count > 0) {
-		header.msg_control = control.bytes;
-		header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-		rights = CMSG_FIRSTHDR(&header);
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(sizeof(int) * count);
-		memcpy(CMSG_DATA(rights), fds, sizeof(int) * count);
-	}
-	for (int tries = 1; sendmsg(fd, &header, MSG_NOSIGNAL) < 0; tries++) {
-		if (errno != EINTR && (!is_short_of_memory(errno) || tries == SEND_TRIES))
+	for (int tries = 1; rights_send(fd, message, len, fds, count) < 0; tries++) {
+		if (errno != EINTR && (!rights_short_of_memory(errno) || tries == SEND_TRIES))
 			return err_sys(err, errno, "send a message of type %u", message->type);
 	}
 	return true;
@@ -113,39 +93,20 @@ static bool is_valid(const struct message *message, size_t len)
 	       message->bytes / bodies[message->type].unit <= bodies[message->type].most;
 }
 
-static void take_fds(struct msghdr *header, struct message_fds *fds)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		fds->count = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds->at, CMSG_DATA(c), fds->count * sizeof(int));
-	}
-}
-
 enum channel_result channel_receive(int fd, struct message *message, struct message_fds *fds)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * CHANNEL_MAX_FDS)];
-	} control;
-	struct iovec part = { message, sizeof(*message) };
-	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-				 .msg_controllen = sizeof(control.bytes) };
-	ssize_t len = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
+	int flags;
+	ssize_t len = rights_receive(fd, message, sizeof(*message), fds->at, &fds->count, &flags);
 
-	fds->count = 0;
 	if (len < 0)            /* nothing was lost: it is reported again */
-		return errno == EAGAIN || errno == EINTR || is_short_of_memory(errno) ? CHANNEL_EMPTY
-										      : CHANNEL_END;
-	take_fds(&header, fds);
-	if (len == 0 || (header.msg_flags & MSG_TRUNC) != 0 ||
-	    !is_valid(message, (size_t)len)) {
+		return errno == EAGAIN || errno == EINTR || rights_short_of_memory(errno) ? CHANNEL_EMPTY
+											  : CHANNEL_END;
+	if (len == 0 || (flags & MSG_TRUNC) != 0 || !is_valid(message, (size_t)len)) {
 		channel_drop(fds);
 		return CHANNEL_END;
 	}
 	/* no free descriptors here: the message counts, without them */
-	if ((header.msg_flags & MSG_CTRUNC) != 0)
+	if ((flags & MSG_CTRUNC) != 0)
 		channel_drop(fds);
 	if (message->type == MESSAGE_FAILED)
 		message->body.text[message->bytes - 1] = '\0';

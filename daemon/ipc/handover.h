@@ -4,7 +4,7 @@
  * sender -> receiver			receiver -> sender
  *	BATCH	n, records and descriptors	CREDIT	how many descriptors it has room for, in all
  *					ACK	n, which of its records were declined
- *					REFUSE	why: it understands none of it (another version)
+ *					REFUSE	it understands none of it: its own version is in the head
  *
  * The sender's rules: at most CHANNEL_MAX_FDS descriptors and HANDOVER_MAX_BYTES a batch, HANDOVER_WINDOW
  * batches unacknowledged, and never more descriptors in all than the credit says. It keeps its own copy of
@@ -28,6 +28,7 @@ enum {
 
 enum handover_type { HANDOVER_BATCH = 1, HANDOVER_CREDIT, HANDOVER_ACK, HANDOVER_REFUSE, HANDOVER_TYPES };
 
+/* The first three are the same in every version. */
 struct handover_head {
 	uint32_t magic;
 	uint16_t version, type;
@@ -38,8 +39,18 @@ struct handover_head {
 
 /* The records of a BATCH that the receiver did not take: a bit each, in their order. */
 struct handover_declined {
-	uint64_t bits[4];               /* 253 at most */
+	uint64_t bits[4];               /* CHANNEL_MAX_FDS at most */
 };
+
+static inline bool handover_is_declined(const struct handover_declined *declined, unsigned record)
+{
+	return (declined->bits[record / 64] >> record % 64 & 1) != 0;
+}
+
+static inline void handover_decline(struct handover_declined *declined, unsigned record)
+{
+	declined->bits[record / 64] |= UINT64_C(1) << record % 64;
+}
 
 /* A message, to be sent or as it was received. 64 KiB: its owner has one and uses it again. */
 struct handover_message {
@@ -47,7 +58,6 @@ struct handover_message {
 	union {
 		char bytes[HANDOVER_MAX_BYTES];
 		struct handover_declined declined;
-		char text[ERR_TEXT_BYTES];
 	} body;
 	int fds[CHANNEL_MAX_FDS];
 	unsigned fd_count;
@@ -69,9 +79,9 @@ bool handover_add(struct handover_message *message, const struct record *record,
 
 /* ---- a batch, read ---- */
 
-/* The next record and its descriptors, now the caller's. *fd is -1 when they did not arrive (no room for
+/* The next record and its descriptors, now the caller's. *fd is -1 when they did not all arrive (no room for
  * descriptors here): the record must be declined. False: there is none left, or the rest of the batch is
- * wrong (`head.count` says how many there should have been). */
+ * wrong: then `next_record` is below `head.count`, and those from there on must be declined. */
 bool handover_next(struct handover_message *message, struct record *record, int *fd, int *file_fd);
 
 /* Closes the descriptors that nobody took. */
@@ -91,8 +101,9 @@ enum handover_sent handover_answer(int fd, enum handover_type type, uint64_t num
 
 enum handover_result { HANDOVER_MESSAGE, HANDOVER_EMPTY, HANDOVER_END, HANDOVER_UNKNOWN };
 
-/* Receives one. Reads on past ECONNRESET, behind which messages may be: END is the end. UNKNOWN: it is whole,
- * but of another version or of no type that is known (its descriptors were closed). */
+/* Receives one. Reads on past ECONNRESET, behind which messages may be. END: nothing follows, or it is none
+ * that can be (of a wrong length, say): the other end is broken. UNKNOWN: of another version, or of no type
+ * that is known; its descriptors were closed. A receiver says REFUSE to that, a sender takes it for one. */
 enum handover_result handover_receive(int fd, struct handover_message *message);
 
 /* ---- the sender's window: pure ---- */

@@ -4,6 +4,7 @@
  * about, and is counted. */
 #include "conn.h"
 
+#include "move.h"
 #include "proxy.h"
 
 #include "base/clock.h"
@@ -98,7 +99,9 @@ static void fire_timer(struct timer *timer, uint64_t now_ns)
 
 void conn_timer(struct conn *conn, uint64_t after_ns)
 {
-	if (after_ns == 0)
+	if (conn->frozen)       /* armed when it thaws */
+		conn->timer.due_ns = after_ns == 0 ? 0 : conn->engine->loop->now_ns + after_ns;
+	else if (after_ns == 0)
 		timer_cancel(&conn->timer);
 	else
 		loop_timer(conn->engine->loop, &conn->timer, after_ns);
@@ -106,7 +109,7 @@ void conn_timer(struct conn *conn, uint64_t after_ns)
 
 void conn_wake(struct conn *conn)
 {
-	if (!conn->closed)
+	if (!conn->closed && !conn->frozen)     /* a frozen one is served when it thaws */
 		loop_ready(conn->engine->loop, &conn->ready);
 }
 
@@ -121,18 +124,28 @@ static void reset_on_close(int fd)
 
 void conn_close(struct conn *conn)
 {
-	struct engine *engine = conn->engine;
-
 	if (conn->closed)
 		return;
+	if (conn->frozen) {     /* somebody else may have it: neither a reset nor a log line of ours */
+		move_gone(conn);
+		return;
+	}
 	conn->closed = true;
 	conn->protocol->close(conn);
 	if (conn->transport->close != NULL)
 		conn->transport->close(conn);
-	timer_cancel(&conn->timer);
-	loop_unready(&conn->ready);
 	if (conn->reset)
 		reset_on_close(conn->source.fd);
+	conn_release(conn);
+}
+
+void conn_release(struct conn *conn)
+{
+	struct engine *engine = conn->engine;
+
+	conn->closed = true;
+	timer_cancel(&conn->timer);
+	loop_unready(&conn->ready);
 	loop_forget(&conn->source);     /* its only descriptor goes: so does the registration */
 	fd_close(&conn->source.fd);
 	list_remove(&conn->link);
@@ -152,7 +165,7 @@ void conn_leaves(struct conn *conn)
 }
 
 /* The first time that it has to wait; ADD reports at once what is ready already. */
-static void wait_for_events(struct conn *conn)
+void conn_watch(struct conn *conn)
 {
 	if (conn->source.added || loop_add(conn->engine->loop, &conn->source, CONN_EVENTS | EPOLLET) == 0)
 		return;
@@ -162,21 +175,21 @@ static void wait_for_events(struct conn *conn)
 
 void conn_after(struct conn *conn, enum served served)
 {
-	if (conn->closed)
+	if (conn->closed || conn->frozen)
 		return;
 	if (served == SERVED_CLOSE)
 		conn_close(conn);
 	else if (served == SERVED_MORE || conn->transport->pending(conn))
 		loop_ready(conn->engine->loop, &conn->ready);
 	else
-		wait_for_events(conn);
+		conn_watch(conn);
 	if (served == SERVED_WAIT && conn->engine->waits != NULL && !conn->closed)
 		conn->engine->waits(conn->engine, conn);
 }
 
 void conn_serve(struct conn *conn)
 {
-	if (!conn->closed)
+	if (!conn->closed && !conn->frozen)
 		conn_after(conn, conn->protocol->ready(conn));
 }
 
@@ -267,12 +280,17 @@ static union peer peer_of(const struct sockaddr_storage *address)
 	return peer;
 }
 
-static void conn_init(struct conn *conn, struct engine *engine, int fd, const struct sockaddr_storage *peer,
-		      struct engine_listener *listener)
+struct conn *conn_new(struct engine *engine, int fd, const union peer *peer, struct engine_listener *listener)
 {
+	struct conn *conn = slab_alloc(&engine->slab);
+
+	if (conn == NULL) {
+		fd_close(&fd);
+		engine_count(engine, COUNT_OUT_OF_MEMORY);
+		return NULL;
+	}
 	*conn = (struct conn){
 		.source = { .fd = fd, .tag = engine->next_tag++, .handle = handle_events },
-		.readable = true, .writable = true,
 		.since_ns = engine->loop->now_ns,
 		.ready.serve = serve_ready,
 		.timer.fire = fire_timer,
@@ -280,9 +298,13 @@ static void conn_init(struct conn *conn, struct engine *engine, int fd, const st
 		.listener = listener,
 		.protocol = listener->rules->proxy ? &protocol_proxy : engine->protocol,
 		.transport = engine->transport,
-		.peer = peer_of(peer),
+		.peer = *peer,
+		.client = *peer,
 	};
-	conn->client = conn->peer;
+	listener->conns++;
+	engine->count++;
+	engine_count(engine, COUNT_OPEN);
+	return conn;
 }
 
 bool engine_has_room(struct engine *engine)
@@ -293,19 +315,14 @@ bool engine_has_room(struct engine *engine)
 bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer,
 		   struct engine_listener *listener)
 {
-	struct conn *conn = slab_alloc(&engine->slab);
+	union peer who = peer_of(peer);
+	struct conn *conn = conn_new(engine, fd, &who, listener != NULL ? listener : &engine->nowhere);
 
-	if (conn == NULL) {
-		fd_close(&fd);
-		engine_count(engine, COUNT_OUT_OF_MEMORY);
+	if (conn == NULL)
 		return false;
-	}
-	conn_init(conn, engine, fd, peer, listener != NULL ? listener : &engine->nowhere);
-	conn->listener->conns++;
+	conn->readable = conn->writable = true;
 	list_push_back(&engine->conns, &conn->link);
-	engine->count++;
 	engine_count(engine, COUNT_ACCEPTED);
-	engine_count(engine, COUNT_OPEN);
 	conn->protocol->open(conn);
 	conn_serve(conn);
 	return true;
@@ -337,6 +354,11 @@ static bool is_fresh(const struct conn *conn)
 	return conn->served == 0 && is_younger(conn, FRESH_NS);
 }
 
+void conn_drain(struct conn *conn, bool close_idle)
+{
+	conn_after(conn, conn->protocol->drain(conn, close_idle && !is_fresh(conn)));
+}
+
 void engine_drain(struct engine *engine, bool close_idle)
 {
 	engine->draining = true;
@@ -345,7 +367,7 @@ void engine_drain(struct engine *engine, bool close_idle)
 		struct conn *conn = LIST_ENTRY(link, struct conn, link);
 
 		next = link->next;
-		conn_after(conn, conn->protocol->drain(conn, close_idle && !is_fresh(conn)));
+		conn_drain(conn, close_idle);
 	}
 }
 
@@ -354,9 +376,9 @@ bool conn_is_spare(const struct conn *conn)
 	return conn->engine->close_idle && !is_fresh(conn);
 }
 
-bool engine_owes(const struct engine *engine, uint64_t until_ns)
+static bool owes(const struct list *conns, uint64_t until_ns)
 {
-	for (const struct list *link = engine->conns.next; link != &engine->conns; link = link->next) {
+	for (const struct list *link = conns->next; link != conns; link = link->next) {
 		const struct conn *conn = LIST_ENTRY(link, struct conn, link);
 
 		if (conn->since_ns <= until_ns &&
@@ -364,6 +386,11 @@ bool engine_owes(const struct engine *engine, uint64_t until_ns)
 			return true;
 	}
 	return false;
+}
+
+bool engine_owes(const struct engine *engine, uint64_t until_ns)
+{
+	return owes(&engine->conns, until_ns) || owes(&engine->frozen, until_ns);
 }
 
 /* Those that were looked at go to the end, so that the next look is at others. The list is in no order
@@ -438,6 +465,7 @@ void engine_cut(struct engine *engine)
 {
 	cut_all(engine, &engine->conns);
 	cut_all(engine, &engine->leaving);
+	cut_all(engine, &engine->frozen);
 }
 
 void engine_free(struct engine *engine)

@@ -48,7 +48,7 @@ struct conn {
 	uint64_t since_ns;              /* when it was accepted, or became idle */
 	struct ready ready;
 	struct timer timer;
-	struct list link;               /* in engine->conns, engine->leaving or engine->closed */
+	struct list link;               /* in engine->conns, leaving, frozen or closed */
 	struct engine *engine;
 	struct engine_listener *listener;       /* where it came in; never NULL */
 	const struct protocol *protocol;        /* the engine's, or one that comes before it */
@@ -125,7 +125,7 @@ struct engine {
 	struct list frozen;             /* in the order in which they were frozen; see move.h */
 	struct list listeners;          /* of struct engine_listener */
 	struct engine_listener nowhere; /* of connections that came otherwise */
-	unsigned count;                 /* of conns and leaving */
+	unsigned count;                 /* of conns, leaving and frozen */
 	uint16_t next_tag;              /* a recycled struct conn begins with another one */
 	bool draining;                  /* the next answer of each connection is its last */
 	bool close_idle;                /* and a connection that gets idle is closed */
@@ -187,7 +187,8 @@ bool engine_shed(struct engine *engine);
  * its way. */
 bool engine_owes(const struct engine *engine, uint64_t until_ns);
 
-/* Closes everything that is left; what was not idle is counted as cut. */
+/* Closes everything that is left; what was not idle is counted as cut. So is what is frozen: whoever was to
+ * take it over has not said that it did. */
 void engine_cut(struct engine *engine);
 
 /* Gives all memory back. Every connection must be closed; the loop must not
@@ -217,6 +218,23 @@ void conn_leaves(struct conn *conn);
 
 /* Arms the connection's one timer; 0 disarms. */
 void conn_timer(struct conn *conn, uint64_t after_ns);
+
+/* ---- for move.c ---- */
+
+/* A connection that counts as one of the engine's, but is in no list, not registered and ready for nothing.
+ * NULL when out of memory (`fd` was closed, counted). */
+struct conn *conn_new(struct engine *engine, int fd, const union peer *peer,
+		      struct engine_listener *listener);
+
+/* Registers it unless it is; what is ready already is reported in the next turn. It closes when that fails
+ * (counted). */
+void conn_watch(struct conn *conn);
+
+/* Tells it of engine_drain. */
+void conn_drain(struct conn *conn, bool close_idle);
+
+/* The end of conn_close, what the protocol and the transport have is given back. */
+void conn_release(struct conn *conn);
 
 static inline void engine_count(struct engine *engine, enum counter counter)
 {

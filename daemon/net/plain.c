@@ -99,4 +99,5 @@ const struct transport transport_plain = {
 	.unsent = plain_unsent,
 	.pending = plain_pending,
 	.shutdown = plain_shutdown,
+	.moves = true,
 };
