@@ -1,25 +1,64 @@
 /* board.c - the shared counters.  Written by the master (ownership) and by workers (their own column). */
 #include "board.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
-struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, struct err *err)
+static struct board *map(int fd, struct err *err)
 {
-	struct board *board =
-		mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct board *board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (board == MAP_FAILED)
 		return err_sys(err, errno, "map the board"), NULL;
-	board->version = BOARD_VERSION;
-	board->columns = BOARD_COLUMNS;
+	return board;
+}
+
+static void name_counters(struct board *board, const char *const *names, unsigned counters)
+{
 	board->counters = counters < BOARD_COUNTERS ? counters : BOARD_COUNTERS;
-	board->gauge = gauge;
 	for (unsigned i = 0; i < board->counters; i++)
 		snprintf(board->names[i], BOARD_NAME_BYTES, "%s", names[i]);
+}
+
+struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, int *fd,
+			   struct err *err)
+{
+	int memory AUTO_CLOSE = memfd_create("drover-board", MFD_CLOEXEC);
+	struct board *board;
+
+	if (memory < 0 || ftruncate(memory, sizeof(*board)) < 0)
+		return err_sys(err, errno, "memory for the board"), NULL;
+	board = map(memory, err);
+	if (board == NULL)
+		return NULL;
+	board->version = BOARD_VERSION;
+	board->columns = BOARD_COLUMNS;
+	board->gauge = gauge;
+	name_counters(board, names, counters);
+	if (fd != NULL)
+		*fd = fd_take(&memory);
+	return board;
+}
+
+struct board *board_resume(int fd, const char *const *names, unsigned counters, struct err *err)
+{
+	struct stat info;
+	struct board *board;
+
+	if (fstat(fd, &info) < 0)
+		return err_sys(err, errno, "the board"), NULL;
+	if (info.st_size != (off_t)sizeof(*board))
+		return err_set(err, "the board has %lld bytes instead of %zu", (long long)info.st_size,
+			       sizeof(*board)), NULL;
+	board = map(fd, err);
+	if (board != NULL)
+		name_counters(board, names, counters);
 	return board;
 }
 

@@ -40,8 +40,14 @@ struct board_owners {
 };
 
 /* A fresh, shared board; NULL with `err`. `gauge` is the counter that is a level rather than a sum: it is not
- * kept for a worker that is gone. */
-struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, struct err *err);
+ * kept for a worker that is gone. `fd` (may be NULL) gets a descriptor of its memory, for board_resume. */
+struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, int *fd,
+			   struct err *err);
+
+/* The board that the image before this one made, and its workers write on; that it is of this version is the
+ * caller's to know. Names its counters anew: there may be more. NULL with `err`. */
+struct board *board_resume(int fd, const char *const *names, unsigned counters, struct err *err);
+
 void board_destroy(struct board *board);
 
 /* A free column, now owned; 0 when all are taken. */

@@ -138,7 +138,7 @@ static void on_started(struct asker *asker, const struct outcome *outcome)
 static bool set_up(struct master *master, const struct master_setup *setup, struct err *err)
 {
 	master->setup = setup;
-	master->loop.epoll_fd = master->signals.fd = -1;
+	master->loop.epoll_fd = master->signals.fd = master->board_fd = -1;
 	master->current.text = master->current.error_log = master->current.access_log = -1;
 	master->transition.next = master->current;
 	master->checker.text = master->checker.exit.fd = -1;
@@ -161,7 +161,8 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	if (!inherit_take(master, err))
 		return false;
 	privilege_open_files(0);
-	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, err);
+	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, &master->board_fd,
+				     err);
 	if (master->board == NULL || !loop_open(&master->loop, err))
 		return false;
 	logs_start(master);
@@ -187,6 +188,7 @@ static void tear_down(struct master *master)
 	fd_close(&master->signals.fd);
 	loop_close(&master->loop);
 	board_destroy(master->board);
+	fd_close(&master->board_fd);
 	free(master);
 }
 

@@ -240,6 +240,7 @@ struct master {
 	struct log_writers log_writers;
 	struct source signals;
 	struct board *board;
+	int board_fd;                   /* its memory, for the next image */
 	struct board_owners owners;     /* of its columns */
 	struct list children, dead;     /* dead: freed at the turn's end */
 	struct turn_end sweep;

@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct board *board;
 	struct err err;
 
-	board = board_create(counter_names, COUNTERS, COUNT_OPEN, &err);
+	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
 	FUZZ_CHECK(board != NULL);
 	fill(board, input_take(&input, input.len));
 	for (unsigned i = 0; i < BOARD_COUNTERS; i++)

@@ -39,7 +39,7 @@ static void set_up(void)
 	list_init(&master->reopening.askers);
 	list_init(&master->reopening.later);
 	master->transition.phase = PHASE_PREPARING;     /* callers of reload and check wait */
-	master->board = board_create(setup.counter_names, setup.counters, setup.gauge, &err);
+	master->board = board_create(setup.counter_names, setup.counters, setup.gauge, NULL, &err);
 	FUZZ_CHECK(master->board != NULL && loop_open(&master->loop, &err));
 	FUZZ_CHECK(control_open(master, &config, &err));
 	fuzz_no_log();

@@ -246,7 +246,7 @@ static void set_up_once(void)
 
 	if (board != NULL)
 		return;
-	board = board_create(counter_names, COUNTERS, COUNT_OPEN, &err);
+	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
 	FUZZ_CHECK(board != NULL);
 	fuzz_message_set_up();
 }

@@ -4,6 +4,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ static void create(void)
 {
 	struct err err;
 
-	board = board_create(names, COUNTERS, OPEN, &err);
+	board = board_create(names, COUNTERS, OPEN, NULL, &err);
 	owners = (struct board_owners){ 0 };
 	ck_assert_ptr_nonnull(board);
 }
@@ -49,7 +50,7 @@ START_TEST(a_name_that_is_too_long_is_cut)
 {
 	const char *long_name[] = { "a_counter_whose_name_has_many_more_than_31_bytes" };
 	struct err err;
-	struct board *other = board_create(long_name, 1, 0, &err);
+	struct board *other = board_create(long_name, 1, 0, NULL, &err);
 
 	ck_assert_uint_eq(strlen(other->names[0]), BOARD_NAME_BYTES - 1);
 	board_destroy(other);
@@ -64,7 +65,7 @@ START_TEST(more_counters_than_there_is_room_for_are_left_out)
 
 	for (unsigned i = 0; i < BOARD_COUNTERS + 5; i++)
 		many[i] = "x";
-	other = board_create(many, BOARD_COUNTERS + 5, 0, &err);
+	other = board_create(many, BOARD_COUNTERS + 5, 0, NULL, &err);
 	ck_assert_uint_eq(other->counters, BOARD_COUNTERS);
 	board_destroy(other);
 }
@@ -202,6 +203,40 @@ START_TEST(what_a_child_counts_the_parent_sees)
 }
 END_TEST
 
+START_TEST(the_next_image_sees_what_workers_wrote_and_names_its_own_counters)
+{
+	static const char *const more[] = { "requests", "open", "errors", "handed" };
+	struct board *again, *first;
+	struct err err;
+	int fd = -1;
+
+	first = board_create(names, COUNTERS, OPEN, &fd, &err);
+	ck_assert_ptr_nonnull(first);
+	again = board_resume(fd, more, COUNTERS + 1, &err);
+	ck_assert_ptr_nonnull(again);
+	first->column[1].counters[REQUESTS] = 7;
+	ck_assert_uint_eq(again->column[1].counters[REQUESTS], 7);
+	ck_assert_uint_eq(again->counters, COUNTERS + 1);
+	ck_assert_str_eq(again->names[COUNTERS], "handed");
+	board_destroy(again);
+	board_destroy(first);
+	close(fd);
+}
+END_TEST
+
+START_TEST(memory_of_another_size_is_no_board)
+{
+	int fd = memfd_create("board-test", MFD_CLOEXEC);
+	struct err err;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_ptr_null(board_resume(fd, names, COUNTERS, &err));
+	ck_assert_ptr_nonnull(strstr(err.text, "0 bytes instead of"));
+	close(fd);
+	ck_assert_ptr_null(board_resume(fd, names, COUNTERS, &err));
+}
+END_TEST
+
 START_TEST(destroying_no_board_is_harmless)
 {
 	board_destroy(NULL);
@@ -236,6 +271,8 @@ int main(void)
 	tcase_add_test(tests, a_worker_that_writes_every_pid_takes_no_column);
 	tcase_add_test(tests, a_worker_that_wipes_its_pid_keeps_its_column);
 	tcase_add_test(tests, what_a_child_counts_the_parent_sees);
+	tcase_add_test(tests, the_next_image_sees_what_workers_wrote_and_names_its_own_counters);
+	tcase_add_test(tests, memory_of_another_size_is_no_board);
 	tcase_add_test(tests, destroying_no_board_is_harmless);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -138,7 +138,7 @@ static void set_up(void)
 	open_notify_socket();
 	master = calloc(1, sizeof(*master));
 	list_init(&master->listeners);
-	master->board = board_create(names, COUNTERS, COUNT_OPEN, &err);
+	master->board = board_create(names, COUNTERS, COUNT_OPEN, NULL, &err);
 	ck_assert(loop_open(&master->loop, &err));
 	master->slot_count = 1;
 	master->slots[0].master = master;
