@@ -83,6 +83,19 @@ unsigned board_claim(struct board *board, struct board_owners *owners)
 	return 0;
 }
 
+unsigned board_claim_of(const struct board *board, struct board_owners *owners, uint32_t pid)
+{
+	for (unsigned i = BOARD_RETIRED + 1; i < BOARD_COLUMNS; i++) {
+		uint64_t bit = UINT64_C(1) << i % 64;
+
+		if (board->column[i].pid != pid || (owners->taken[i / 64] & bit) != 0)
+			continue;
+		owners->taken[i / 64] |= bit;
+		return i;
+	}
+	return 0;
+}
+
 void board_retire(struct board *board, struct board_owners *owners, unsigned column)
 {
 	struct board_column *gone = &board->column[column], *kept = &board->column[BOARD_RETIRED];

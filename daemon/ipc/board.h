@@ -53,6 +53,10 @@ void board_destroy(struct board *board);
 /* A free column, now owned; 0 when all are taken. */
 unsigned board_claim(struct board *board, struct board_owners *owners);
 
+/* The column that says to be of process `pid`, as it is and now owned; 0 when there is none that is not owned
+ * already. */
+unsigned board_claim_of(const struct board *board, struct board_owners *owners, uint32_t pid);
+
 /* Adds the column's sums to BOARD_RETIRED and frees it. */
 void board_retire(struct board *board, struct board_owners *owners, unsigned column);
 

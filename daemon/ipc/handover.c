@@ -78,9 +78,13 @@ static bool next_piece(struct handover_message *message, struct piece *piece)
 
 static int take_fd(struct handover_message *message)
 {
-	unsigned next = message->next_fd++;
+	int fd;
 
-	return next < message->fd_count ? fd_take(&message->fds[next]) : -1;
+	if (message->next_fd >= message->fd_count)
+		return -1;
+	fd = message->fds[message->next_fd];
+	message->fds[message->next_fd++] = -1;
+	return fd;
 }
 
 bool handover_next(struct handover_message *message, struct record *record, int *fd, int *file_fd)

@@ -25,9 +25,8 @@
 
 #include <stdbool.h>
 
-/* DROVER_UPGRADE=STATE:KEPT, two descriptors. The old image that is back finds a reason beside it. */
+/* DROVER_UPGRADE=STATE:KEPT, two descriptors; for the old image that is back, STATE:failed:STEP: WHY. */
 #define GUARD_VARIABLE "DROVER_UPGRADE"
-#define GUARD_FAILED_VARIABLE "DROVER_UPGRADE_FAILED"
 
 /* How long a step may take, unless it is known better. */
 enum { GUARD_STEP_SECONDS = 10 };
@@ -44,26 +43,26 @@ struct guard_plan {
  * says why, and every descriptor above stderr is CLOEXEC again. */
 void guard_leap(const char *path, const struct guard_plan *plan, struct err *err);
 
-/* First of all in main: is this an image in the middle of an upgrade? Fills in `plan`, takes the variables out
- * of the environment, and arms the guard unless this is the old image again. False: an ordinary start. False
- * with err->text not "": a variable that makes no sense, which nobody but drover sets. */
-bool guard_begin(struct guard_plan *plan, char **argv, struct err *err);
+/* First of all in main: is this an image in the middle of an upgrade? Fills in `plan` and arms the guard,
+ * unless this is the old image again. False: an ordinary start; a variable that makes no sense is ignored,
+ * and no child sees it. */
+bool guard_begin(struct guard_plan *plan, char **argv);
 
 /* Arms it: guard_begin's, and for tests. */
 void guard_arm(const struct guard_plan *plan);
 
-/* What is being done from now on, a word that stays (a literal), and how many seconds it may take. Harmless when
- * it is not armed. */
+/* What is being done from now on, a word that stays (a literal), and how many seconds it may take. Harmless
+ * when it is not armed. */
 void guard_step(const char *step, unsigned seconds);
 
 bool guard_is_armed(void);
 
-/* The new image has taken over: signals do again what they did, the old binary and the state are closed, every
- * descriptor above stderr is CLOEXEC. Harmless when it is not armed. */
+/* The new image has taken over: signals do again what they did, the old binary and the state are closed,
+ * every descriptor above stderr is CLOEXEC. Harmless when it is not armed. */
 void guard_disarm(void);
 
-/* Back to the old binary. Returns only when it is not armed (nothing was done) or when even that is impossible;
- * the caller then ends the process, which has nothing to go on with. */
+/* Back to the old binary. Returns only when it is not armed (nothing was done) or when even that is
+ * impossible; the caller then ends the process, which has nothing to go on with. */
 void guard_roll_back(const char *why);
 
 #endif

@@ -178,6 +178,8 @@ static void tear_down(struct master *master)
 {
 	control_close(master);
 	checker_forget(master);
+	candidate_forget(master);
+	strays_forget(master);
 	sockets_close(master);
 	inherit_close(master);
 	logs_end(master);

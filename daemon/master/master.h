@@ -8,6 +8,7 @@
 #include "binary.h"
 #include "candidate.h"
 #include "child.h"
+#include "strays.h"
 #include "transition.h"
 #include "watch.h"
 

@@ -131,6 +131,8 @@ void master_check_end(struct master *master)
 		look_for_spent(master); /* the one that others waited for may just have died */
 		return;
 	}
+	if (strays_left(master))        /* they drain, too */
+		return;
 	release_cancel(master);
 	sockets_close(master);
 	if (!master->stop.said)
@@ -230,6 +232,8 @@ static void end_at_once(struct master *master)
 		drain(master);
 	master->stop.at_once = true;
 	spawn_kill_all(master);
+	strays_kill(master);
+	candidate_kill(master);
 	release_cancel(master);
 	sockets_close(master);
 	master_check_end(master);

@@ -1,8 +1,8 @@
 /* Children that this image knows nothing of: it did not fork them, or the one before did not hand them on.
  *
  * After a roll-back the workers of the failed image; after an upgrade a checker that the kernel holds. They
- * have no channel to us (workers drain when it ends): they are waited for, killed when they stay too long, and
- * reaped. */
+ * have no channel to us (workers drain when it ends): they are waited for, killed when they stay too long,
+ * and reaped. */
 #ifndef MASTER_STRAYS_H
 #define MASTER_STRAYS_H
 
