@@ -72,10 +72,10 @@ void record_bool(struct record *record, bool *value)
 
 void record_bytes(struct record *record, struct str *bytes, size_t most)
 {
-	uint32_t len = (uint32_t)bytes->len;
+	uint32_t len = record->reading ? 0 : (uint32_t)bytes->len;
 	char *at;
 
-	if (bytes->len > most)
+	if (!record->reading && bytes->len > most)
 		record->bad = true;
 	record_u32(record, &len);
 	if (len > most)
