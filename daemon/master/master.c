@@ -156,6 +156,7 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 		master->slots[i].master = master;
 	list_init(&master->reopening.askers);
 	list_init(&master->reopening.later);
+	list_init(&master->handover.departures);
 	log_role("master");
 	binary_find(&master->binary, err);      /* kept -1: an upgrade will say why not */
 	if (!inherit_take(master, err))
@@ -186,6 +187,7 @@ static void tear_down(struct master *master)
 	verdict_release(&master->current);
 	binary_forget(&master->binary);
 	free(master->findings);
+	departure_forget(master);
 	free_dead(&master->sweep);
 	fd_close(&master->signals.fd);
 	loop_close(&master->loop);

@@ -92,6 +92,8 @@ struct child {
 	uint64_t reopening;             /* the reopening that it has not answered yet; 0: none */
 	uint64_t started_ns, served_ns;
 	uint64_t left_ns;               /* when it was told to drain; 0: it was not */
+	uint64_t left_for;              /* the generation that it made room for; 0: it stays, or all stop */
+	uint64_t had, came;             /* then: connections that were open; all that had come to it */
 	unsigned kills;                 /* SIGKILLs that it was sent */
 	bool releasing;                 /* it was told to let sockets go and has not said that it did */
 	bool spent;                     /* all that it had at the stop is done */
@@ -200,6 +202,19 @@ struct release {
 struct handover {
 	uint64_t number;                /* of the last pair */
 	struct timer retry;             /* one could not be made */
+	struct list departures;         /* see departure.c */
+};
+
+/* The kinds of connections that are handed over, counted from COUNT_HANDED_IDLE on. */
+enum { PARTING_KINDS = COUNT_HAND_DECLINED - COUNT_HANDED_IDLE };
+
+/* What became of the connections of workers that leave, or has so far. */
+struct parting {
+	uint64_t connections;           /* that it had when it was told, and that came still */
+	uint64_t left;                  /* that it still has */
+	uint64_t moved;                 /* the sum of */
+	uint64_t handed[PARTING_KINDS];
+	uint64_t finished, cut;
 };
 
 /* The end of the service: see stop.c. */
@@ -400,6 +415,17 @@ void handover_arrange(struct master *master);
 /* It is no more: nobody hands over to it. */
 void handover_forget(const struct child *gone);
 
+/* ---- departure.c ---- */
+/* The child is told to drain, for the first time. */
+void departure_begin(struct child *child);
+/* It is gone; its column of the board is still its. */
+void departure_end(struct child *child);
+/* So far. */
+struct parting departure_of(const struct child *child);
+/* Of all that leave, and those that left together with them; and how many are still there. */
+struct parting departure_sum(const struct master *master, unsigned *workers);
+void departure_forget(struct master *master);
+
 /* ---- sockets.c ---- */
 /* Opens what the verdict's configuration needs and is not there yet; nothing listens. False with `err`:
  * nothing is left behind. */
@@ -490,6 +516,8 @@ void notify_starting(struct master *master);
 void notify_ready(const struct master *master);
 void notify_reloading(struct master *master);
 void notify_stopping(struct master *master);
+/* Workers leave: the status line says how far they are. */
+void notify_leaving(struct master *master);
 /* How the stop went, for the status line. */
 void notify_stopped(const char *text);
 /* The status line alone, when nothing is under way that has one of its own. */

@@ -43,12 +43,26 @@ static void describe_service(const struct master *master, char text[STATUS_BYTES
 		 addresses == 1 ? "" : "es");
 }
 
+static void describe_handover(const struct master *master, char text[STATUS_BYTES])
+{
+	size_t len = strlen(text);
+	unsigned workers;
+	struct parting sum = departure_sum(master, &workers);
+
+	if (workers > 0)
+		snprintf(text + len, STATUS_BYTES - len,
+			 "; handing over: %u worker%s, %llu of %llu connections", workers,
+			 workers == 1 ? "" : "s", (unsigned long long)sum.moved,
+			 (unsigned long long)sum.connections);
+}
+
 /* The start was the first reload. Of several lines only the first: the next would be another variable. */
 static void describe(const struct master *master, char text[STATUS_BYTES])
 {
 	size_t len;
 
 	describe_service(master, text);
+	describe_handover(master, text);
 	len = strlen(text);
 	if (master->reloads_good + master->reloads_bad > 1)
 		snprintf(text + len, STATUS_BYTES - len, "; last reload%s: %.*s",
@@ -90,6 +104,8 @@ static void ask_for_time(struct timer *timer, uint64_t now_ns)
 		sd_notifyf(0, EXTEND "STATUS=%s", text);
 	} else if (master->transition.phase != PHASE_IDLE) {
 		sd_notify(0, EXTEND);
+	} else if (!list_empty(&master->handover.departures)) {
+		notify_status(master);
 	} else {
 		return;
 	}
@@ -127,6 +143,11 @@ void notify_reloading(struct master *master)
 {
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu\n" EXTEND "STATUS=reloading",
 		   (unsigned long long)(clock_now_ns() / 1000));
+	begin(master);
+}
+
+void notify_leaving(struct master *master)
+{
 	begin(master);
 }
 

@@ -181,6 +181,7 @@ static void let_go(struct child *child)
 	struct slot *slot = &master->slots[child->slot];
 
 	child->state = step.state;
+	departure_end(child);
 	release(child);
 	handover_forget(child);
 	if (slot->serving == child)
@@ -269,7 +270,7 @@ static void send_drain(struct child *child)
 
 	child->hands = !stop_is_draining(master);
 	if (child->left_ns == 0)
-		child->left_ns = master->loop.now_ns;
+		departure_begin(child);
 	message.body.drain = (struct drain_note){
 		.deadline_ns = master->loop.now_ns + drain_ns,
 		.close_idle = stop_is_draining(master),
