@@ -13,6 +13,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+#include <errno.h>
+
 #define RETRY_NS CLOCK_S
 
 /* NULL: nobody, for the time being. */
@@ -56,30 +58,50 @@ static bool connect_pair(const struct child *sender, const struct child *receive
 
 static void try_again(struct timer *timer, uint64_t now_ns)
 {
+	struct handover *handover = LIST_ENTRY(timer, struct handover, retry);
+	struct master *master = LIST_ENTRY(handover, struct master, handover);
+
 	(void)now_ns;
-	handover_arrange(LIST_ENTRY(LIST_ENTRY(timer, struct handover, retry), struct master, handover));
+	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
+		struct child *child = LIST_ENTRY(link, struct child, link);
+
+		if (child->unconnected)
+			child->receiver = NULL;
+		child->unconnected = false;
+	}
+	handover_arrange(master);
+}
+
+/* A broken channel is a worker that has died: its end is seen elsewhere. */
+static void failed(struct child *child, const struct err *err)
+{
+	struct handover *handover = &child->master->handover;
+
+	if (errno != EPIPE && errno != ECONNRESET)
+		log_event(LEVEL_WARNING, "handover_failed", log_number("slot", child->slot),
+			  log_number("pid", (uint64_t)child->pid), log_text("error", err->text));
+	child->unconnected = true;
+	handover->retry.fire = try_again;
+	loop_timer(&child->master->loop, &handover->retry, RETRY_NS);
 }
 
 static void arrange(struct child *child)
 {
-	struct handover *handover = &child->master->handover;
 	const struct child *receiver = receiver_for(child);
 	struct err err;
 
 	if (child->state != CHILD_DRAINING || !child->hands || receiver == NULL ||
 	    receiver == child->receiver)
 		return;
-	if (connect_pair(child, receiver, &err)) {
-		child->receiver = receiver;
-		log_event(LEVEL_INFO, "handover_begun", log_number("slot", child->slot),
-			  log_number("pid", (uint64_t)child->pid), log_number("to_slot", receiver->slot),
-			  log_number("to_pid", (uint64_t)receiver->pid));
+	child->receiver = receiver;
+	if (!connect_pair(child, receiver, &err)) {
+		failed(child, &err);
 		return;
 	}
-	log_event(LEVEL_WARNING, "handover_failed", log_number("slot", child->slot),
-		  log_number("pid", (uint64_t)child->pid), log_text("error", err.text));
-	handover->retry.fire = try_again;
-	loop_timer(&child->master->loop, &handover->retry, RETRY_NS);
+	child->unconnected = false;
+	log_event(LEVEL_DEBUG, "handover_begun", log_number("slot", child->slot),
+		  log_number("pid", (uint64_t)child->pid), log_number("to_slot", receiver->slot),
+		  log_number("to_pid", (uint64_t)receiver->pid));
 }
 
 void handover_arrange(struct master *master)

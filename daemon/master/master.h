@@ -99,6 +99,7 @@ struct child {
 	bool spent;                     /* all that it had at the stop is done */
 	bool hands;                     /* draining: it may hand its connections over */
 	const struct child *receiver;   /* over to this one; NULL: nobody yet, or it is gone */
+	bool unconnected;               /* that failed; it is tried again later */
 };
 
 /* A slot at the watchdog's last look. */
