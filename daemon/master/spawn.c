@@ -142,8 +142,8 @@ static void log_exit(const struct child *child, const siginfo_t *info)
 	bool expected = child->state == CHILD_DRAINING || child->state == CHILD_KILLED;
 	bool clean = is_clean(info);
 
-	if (child->trial && expected)
-		return;
+	if (expected && (child->trial || (clean && child->left_for != 0)))
+		return;         /* of those that drained departure.c says more */
 	log_event(expected && clean ? LEVEL_INFO
 		  : expected        ? LEVEL_NOTICE
 				    : LEVEL_ERROR,
