@@ -38,6 +38,11 @@ static inline void list_push_back(struct list *head, struct list *element)
 	head->prev = element;
 }
 
+static inline void list_push_front(struct list *head, struct list *element)
+{
+	list_push_back(head->next, element);
+}
+
 /* Takes `element` out; harmless when it is in no list. */
 static inline void list_remove(struct list *element)
 {

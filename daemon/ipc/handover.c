@@ -78,13 +78,9 @@ static bool next_piece(struct handover_message *message, struct piece *piece)
 
 static int take_fd(struct handover_message *message)
 {
-	int fd;
+	unsigned next = message->next_fd++;
 
-	if (message->next_fd >= message->fd_count)
-		return -1;
-	fd = message->fds[message->next_fd];
-	message->fds[message->next_fd++] = -1;
-	return fd;
+	return next < message->fd_count ? fd_take(&message->fds[next]) : -1;
 }
 
 bool handover_next(struct handover_message *message, struct record *record, int *fd, int *file_fd)

@@ -63,7 +63,8 @@ struct handover_message {
 	unsigned fd_count;
 	/* of the one that is read: where handover_next goes on */
 	size_t at;
-	unsigned next_fd, next_record;
+	unsigned next_record;
+	unsigned next_fd;               /* in the end: how many were sent, arrived or not */
 };
 
 /* ---- a batch, written ---- */

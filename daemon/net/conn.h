@@ -44,6 +44,7 @@ struct conn {
 	bool closed;                    /* given up in this turn */
 	bool frozen;                    /* on its way to another worker: nothing happens to it here */
 	bool reset; /* closing sends RST: nobody shall take half an answer for a whole one */
+	uint8_t declined;               /* how often another worker would not take it over */
 	uint32_t served;                /* exchanges that were finished on it */
 	uint64_t since_ns;              /* when it was accepted, or became idle */
 	struct ready ready;

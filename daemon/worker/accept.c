@@ -141,6 +141,13 @@ static unsigned most_connections(const struct worker *worker)
 	return configured < worker->open_files - kept ? configured : worker->open_files - kept;
 }
 
+unsigned accept_spare(const struct worker *worker)
+{
+	unsigned most = most_connections(worker);
+
+	return worker->engine.count < most ? most - worker->engine.count : 0;
+}
+
 /* Nothing is closed, and nothing is said, for somebody who is not there. */
 static bool is_waiting(const struct held_socket *held)
 {

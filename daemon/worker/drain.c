@@ -1,8 +1,9 @@
-/* drain.c - a worker's end: finish what is in hand, stop accepting, leave. Called on DRAIN, on RELEASE and
- * when the channel ends.
+/* drain.c - a worker's end: hand over or finish what is in hand, stop accepting, leave. Called on DRAIN, on
+ * RELEASE and when the channel ends.
  *
- * A worker that was replaced stops accepting at once and keeps idle connections until its deadline: each
- * ends with the answer to its next request. When the service stops, it accepts on until RELEASE, and closes
+ * A worker that was replaced stops accepting at once and hands its connections over (hand.c). What it cannot
+ * get rid of is served on as before; near the deadline, or when nobody is there to hand over to, an answer is
+ * its connection's last, and the deadline closes what is idle. When the service stops, it accepts on until RELEASE, and closes
  * idle connections only when nothing else is left (or the deadline is near): a request that comes meanwhile
  * is answered, and nothing can answer one that crosses our FIN. */
 #include "worker.h"
@@ -58,6 +59,18 @@ void drain_check(struct worker *worker)
 		loop_stop(&worker->loop);
 }
 
+static void tell_clients(struct worker *worker)
+{
+	if (worker->engine.generation != NULL)
+		engine_drain(&worker->engine, false);
+}
+
+static void last_call(struct timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	tell_clients(LIST_ENTRY(timer, struct worker, last_call));
+}
+
 static void look(struct timer *timer, uint64_t now_ns)
 {
 	struct worker *worker = LIST_ENTRY(timer, struct worker, look);
@@ -75,6 +88,8 @@ static void arm_deadline(struct worker *worker, uint64_t deadline_ns)
 	if (!timer_armed(&worker->cut) || deadline_ns < worker->cut.due_ns)
 		timer_arm(&worker->loop.timers, &worker->cut, deadline_ns);
 	worker->last_call_ns = now_ns + left_ns - (left_ns / 4 < LAST_CALL_NS ? left_ns / 4 : LAST_CALL_NS);
+	worker->last_call.fire = last_call;
+	timer_arm(&worker->loop.timers, &worker->last_call, worker->last_call_ns);
 }
 
 static void begin_stop(struct worker *worker)
@@ -89,9 +104,12 @@ static void begin_stop(struct worker *worker)
 void drain_begin(struct worker *worker, const struct drain_note *note)
 {
 	worker->draining = true;
-	if (worker->engine.generation != NULL)
-		engine_drain(&worker->engine, false);
+	take_end(worker);
 	arm_deadline(worker, note->deadline_ns);
+	if (!note->hand) {
+		tell_clients(worker);
+		hand_stop(worker);
+	}
 	if (note->close_idle && !worker->stops)
 		begin_stop(worker);
 	worker->keeps = note->keep_sockets;

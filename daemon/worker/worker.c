@@ -115,12 +115,29 @@ static void on_release(struct worker *worker, const struct message *message, str
 	drain_check(worker);
 }
 
+static void on_hand(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	if (fds->count == 1)
+		hand_begin(worker, &message->body.hand, fd_take(&fds->at[0]));
+	else
+		log_event(LEVEL_WARNING, "handover_impossible", log_text("error", no_descriptors));
+}
+
+static void on_take(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	if (fds->count == 1)
+		take_begin(worker, &message->body.hand, fd_take(&fds->at[0]));
+	else
+		log_event(LEVEL_WARNING, "handover_impossible", log_text("error", no_descriptors));
+}
+
 static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct message *,
 					     struct message_fds *) = {
 	[MESSAGE_CONFIG] = on_config,   [MESSAGE_LOGS] = on_logs,   [MESSAGE_SOCKETS] = on_sockets,
 	[MESSAGE_PREPARE] = on_prepare, [MESSAGE_GO] = on_go,       [MESSAGE_ABORT] = on_abort,
 	[MESSAGE_COVER] = on_cover,     [MESSAGE_DRAIN] = on_drain, [MESSAGE_REOPEN] = adopt_reopen,
 	[MESSAGE_LEAVING] = on_leaving, [MESSAGE_RELEASE] = on_release, [MESSAGE_LOOK] = on_look,
+	[MESSAGE_HAND] = on_hand,       [MESSAGE_TAKE] = on_take,
 };
 
 /* The master is gone (or broken): nobody will hand anything over, finish what there is and leave. */
@@ -162,6 +179,7 @@ static void on_closed(struct engine *engine)
 	struct worker *worker = LIST_ENTRY(engine, struct worker, engine);
 
 	accept_room(worker);
+	take_room(worker);
 	drain_check(worker);
 }
 
@@ -196,6 +214,8 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->step.serve = adopt_step;
 	worker->sweep.run = accept_sweep;
 	loop_at_turn_end(&worker->loop, &worker->sweep);
+	hand_init(worker);
+	take_init(worker);
 	worker->channel = (struct source){ .fd = start->channel, .handle = on_channel };
 	if (loop_add(&worker->loop, &worker->channel, EPOLLIN) != 0)
 		return err_set(err, "cannot watch the channel");
@@ -218,6 +238,8 @@ static void tear_down(struct worker *worker)
 
 	accept_end(worker, EMPTY_NOT);
 	accept_sweep(&worker->sweep);
+	hand_close(worker);
+	take_end(worker);
 	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);
 	offload_close(&worker->offload, deadline_ns - LOG_FLUSH_NS / 2);        /* nobody waits for it now */
 	close_logs(worker, deadline_ns);

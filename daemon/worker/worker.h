@@ -6,7 +6,7 @@
 #include "base/loop.h"
 #include "config/canonical.h"
 #include "ipc/board.h"
-#include "ipc/channel.h"
+#include "ipc/handover.h"
 #include "net/conn.h"
 
 /* New exchanges are logged as `config` says (NULL: not at all), to `fd`, which is taken over (-1: none). */
@@ -44,6 +44,41 @@ struct preparing {
 	int error_log, access_log;      /* -1: none */
 };
 
+/* The connections of a batch that is not acknowledged, in the order of engine->frozen. */
+struct hand_batch {
+	unsigned count;
+	uint8_t kinds[CHANNEL_MAX_FDS]; /* enum moving */
+};
+
+enum { HAND_LISTS = 2 };                /* where connections that may be moved are: engine->conns, leaving */
+
+/* To whom a worker that drains hands its connections over. */
+struct hand {
+	struct source channel;          /* fd -1: nobody */
+	struct hand_note peer;
+	bool ended;                     /* nothing more is sent; acknowledgements may still come */
+	struct handover_window window;
+	struct hand_batch batches[HANDOVER_WINDOW];
+	unsigned left[HAND_LISTS];      /* so many at the front of each list are still to be looked at */
+	struct handover_message batch;
+	bool filled;                    /* `batch` is complete, and not sent yet */
+	bool blocked;                   /* it waits for the channel to take it */
+	struct ready step;
+	struct timer again;             /* too many descriptors are in flight */
+	int next;                       /* a newer receiver's channel, once this one has ended; -1: none */
+	struct hand_note next_peer;
+};
+
+/* One of those that hand over to this worker. */
+struct take {
+	struct source channel;
+	struct list link;               /* in worker->takes or ended_takes */
+	struct worker *worker;
+	struct hand_note peer;
+	uint64_t batches;               /* that came */
+	uint64_t used, granted;         /* descriptors in all */
+};
+
 struct worker {
 	struct loop loop;
 	struct engine engine;
@@ -67,6 +102,12 @@ struct worker {
 	struct timer look;              /* for the end of a drain, see drain.c */
 	uint64_t drain_began_ns;
 	uint64_t last_call_ns;          /* idle connections are closed then, whatever else there is */
+	struct timer last_call;         /* what could not be handed over until then ends with its next answer */
+	struct hand hand;
+	struct list takes, ended_takes; /* of struct take; an ended one is freed at the turn's end */
+	unsigned take_count;            /* of takes */
+	struct turn_end take_sweep;
+	struct handover_message incoming;       /* of hand or of a take, while it is handled */
 	unsigned slot;
 	bool serving, paused, full, draining;
 	bool limit_told;                /* that the limit of connections is reached was logged */
@@ -115,6 +156,9 @@ void accept_sweep(struct turn_end *hook);
 /* Connections were freed: accept may go on. */
 void accept_room(struct worker *worker);
 
+/* How many connections there is room for. */
+unsigned accept_spare(const struct worker *worker);
+
 /* ---- listeners.c ---- */
 
 /* Finds out the held socket's listener.  False: it has no address, or out of memory. */
@@ -141,11 +185,37 @@ void adopt_refuse(struct worker *worker, uint64_t generation, const char *why);
 
 /* ---- drain.c ---- */
 
-/* The next answer of each connection is its last; stops accepting (now or at RELEASE), cuts what is left at
- * `deadline_ns`, leaves. */
+/* Stops accepting (now or at RELEASE), cuts what is left at `deadline_ns`, leaves. The next answer of each
+ * connection is its last, unless they are handed over. */
 void drain_begin(struct worker *worker, const struct drain_note *note);
 
 /* Takes the next step of a drain when it is time, and leaves when nothing is left. */
 void drain_check(struct worker *worker);
+
+/* ---- hand.c ---- */
+
+void hand_init(struct worker *worker);
+
+/* Hands the connections over through `channel`, which is taken over. One that is under way is ended first. */
+void hand_begin(struct worker *worker, const struct hand_note *peer, int channel);
+
+/* Hands nothing more over. What the other end may have taken by now stays frozen until it says so, or ends. */
+void hand_stop(struct worker *worker);
+
+/* Gives up what is there; the process ends. */
+void hand_close(struct worker *worker);
+
+/* ---- take.c ---- */
+
+void take_init(struct worker *worker);
+
+/* Takes over what comes through `channel`, which is taken over itself. */
+void take_begin(struct worker *worker, const struct hand_note *peer, int channel);
+
+/* Connections were freed: the others may hand more over. */
+void take_room(struct worker *worker);
+
+/* Takes what has arrived, and nothing from then on: the rest stays where it is. */
+void take_end(struct worker *worker);
 
 #endif

@@ -88,6 +88,8 @@ static void set_up(void)
 	list_init(&worker.generations);
 	ck_assert(loop_open(&worker.loop, &err));
 	engine_init(&worker.engine, &worker.loop, &protocol_silent, counters);
+	hand_init(&worker);
+	take_init(&worker);
 	generation = generation_new(GENERATION, NULL);
 	generation->config = &config;
 	worker.engine.generation = generation;

@@ -142,6 +142,8 @@ static void set_up(void)
 	list_init(&worker.generations);
 	ck_assert(loop_open(&worker.loop, &err));
 	engine_init(&worker.engine, &worker.loop, &protocol_silent, counters);
+	hand_init(&worker);
+	take_init(&worker);
 	worker.serving = true;
 	worker.column = &column;
 	worker.open_files = 1024;
