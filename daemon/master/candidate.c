@@ -46,11 +46,10 @@ static bool arrange(int state_fd, int output)
 {
 	struct rlimit bounded = { OUTPUT_BYTES, OUTPUT_BYTES };
 
-	if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
-		return false;
-	if (state_fd != CANDIDATE_STATE_FD && dup2(state_fd, CANDIDATE_STATE_FD) < 0)
-		return false;
-	return fcntl(CANDIDATE_STATE_FD, F_SETFD, 0) == 0 && setrlimit(RLIMIT_FSIZE, &bounded) == 0;
+	/* the last one clears FD_CLOEXEC where dup2(2) had nothing to do */
+	return dup2(output, STDOUT_FILENO) >= 0 && dup2(output, STDERR_FILENO) >= 0 &&
+	       dup2(state_fd, CANDIDATE_STATE_FD) >= 0 && setrlimit(RLIMIT_FSIZE, &bounded) == 0 &&
+	       fcntl(CANDIDATE_STATE_FD, F_SETFD, 0) == 0;
 }
 
 /* What is not drover must not speak to systemd in its name. */
