@@ -87,6 +87,21 @@ void record_bytes(struct record *record, struct str *bytes, size_t most)
 		memcpy(at, bytes->at, len);
 }
 
+void record_text(struct record *record, struct str *text, struct arena *arena)
+{
+	bool is_there = text->at != NULL;
+
+	record_bool(record, &is_there);
+	if (is_there)
+		record_bytes(record, text, UINT32_MAX);
+	if (!record->reading)
+		return;
+	*text = is_there && !record->bad ? (struct str){ arena_copy(arena, *text), text->len }
+					 : (struct str){ 0 };
+	if (is_there && text->at == NULL)
+		record->bad = true;
+}
+
 bool record_done(const struct record *record)
 {
 	return !record->bad && record->len == record->size;

@@ -6,7 +6,7 @@
 #ifndef BASE_RECORD_H
 #define BASE_RECORD_H
 
-#include "str.h"
+#include "arena.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +39,9 @@ void record_raw(struct record *record, void *bytes, size_t len);
 /* A length and so many bytes, at most `most` (bad otherwise). Read: points into the record, whose bytes must
  * stay. */
 void record_bytes(struct record *record, struct str *bytes, size_t most);
+
+/* A slice that may be absent, which stays absent. Read: a copy in `arena`; bad when there is no memory. */
+void record_text(struct record *record, struct str *text, struct arena *arena);
 
 /* True when all of a record that was read has been used and nothing was wrong with it. */
 bool record_done(const struct record *record);

@@ -22,6 +22,7 @@ enum {
 	FIXED_BYTES = 512,              /* peer, time, numbers and names of fields, in any format */
 	JOURNAL_BYTES = 1024,           /* the same of all fields of the journal */
 	PRIORITY = 6,                   /* info */
+	INSTANCE_DIGITS = 16,
 };
 
 #define EVENT "access"
@@ -79,19 +80,27 @@ static unsigned port_of(const union peer *peer)
 					  : 0;
 }
 
-/* Unique over workers and restarts: the worker's random number and its count of exchanges. */
+/* In hexadecimal, at least so many digits. */
+static char *put_hex(char *out, uint64_t number, size_t least)
+{
+	size_t len = 1;
+
+	for (uint64_t rest = number; rest >= 16; rest /= 16)
+		len++;
+	if (len < least)
+		len = least;
+	for (size_t at = len; at > 0; number /= 16)
+		out[--at] = "0123456789abcdef"[number % 16];
+	return out + len;
+}
+
+/* Unique over workers and restarts: the random number and the count of exchanges of the worker where it
+ * began. */
 static char *put_id(char *out, const struct exchange *exchange)
 {
-	static const char digits[] = "0123456789abcdef";
-	unsigned shift = 60;
-
-	out = put(out, exchange->engine->instance);
+	out = put_hex(out, exchange->instance, INSTANCE_DIGITS);
 	*out++ = '-';
-	while (shift > 0 && exchange->number >> shift == 0)
-		shift -= 4;
-	for (int left = (int)shift; left >= 0; left -= 4)
-		*out++ = digits[exchange->number >> left & 15];
-	return out;
+	return put_hex(out, exchange->number, 1);
 }
 
 static char *put_ms(char *out, const struct timespec *now)

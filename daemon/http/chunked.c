@@ -145,8 +145,8 @@ static unsigned begin_chunk(struct chunked *chunked, const struct chunked_limits
 		chunked->state = TRAILER;
 		return 0;
 	}
-	if (chunked->size > limits->body_bytes - chunked->content)
-		return 413;
+	if (chunked->content > limits->body_bytes || chunked->size > limits->body_bytes - chunked->content)
+		return 413;             /* the limit may have become lower on the way */
 	chunked->content += chunked->size;
 	return 0;
 }
@@ -193,6 +193,17 @@ static unsigned act(struct chunked *chunked, const struct chunked_limits *limits
 }
 
 /* ---- the body --------------------------------------------------------------------------------------- */
+
+void chunked_record(struct chunked *chunked, struct record *record)
+{
+	record_below(record, &chunked->state, STATES);
+	record_u32(record, &chunked->digits);
+	record_u64(record, &chunked->size);
+	record_u64(record, &chunked->content);
+	record_u64(record, &chunked->extensions);
+	record_u64(record, &chunked->trailer_bytes);
+	record_u32(record, &chunked->trailers);
+}
 
 static struct str take_data(struct chunked *chunked, struct str *rest)
 {

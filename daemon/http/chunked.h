@@ -3,9 +3,7 @@
 #ifndef HTTP_CHUNKED_H
 #define HTTP_CHUNKED_H
 
-#include "base/str.h"
-
-#include <stdint.h>
+#include "base/record.h"
 
 struct chunked_limits {
 	uint64_t body_bytes;            /* content; over it: 413 */
@@ -31,5 +29,8 @@ enum chunked_result { CHUNKED_MORE, CHUNKED_DATA, CHUNKED_DONE, CHUNKED_ERROR };
  * Extensions and trailer fields are checked and dropped (RFC 9112, 7.1.1 and 7.1.2). */
 enum chunked_result chunked_next(struct chunked *chunked, const struct chunked_limits *limits,
 				 struct str *rest, struct str *data, unsigned *status);
+
+/* Writes or reads the state, for a body that is gone on with elsewhere. */
+void chunked_record(struct chunked *chunked, struct record *record);
 
 #endif

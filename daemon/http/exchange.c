@@ -27,6 +27,7 @@ void exchange_begin(struct exchange *exchange, struct conn *conn)
 		.generation = generation_pin(conn->engine->generation),
 		.generation_number = conn->engine->generation->number,
 		.log = access_log_pin(conn->engine),
+		.instance = conn->engine->instance,
 		.number = ++conn->engine->exchanges,
 		.started_ns = conn->engine->loop->now_ns,
 		.client = conn->client,

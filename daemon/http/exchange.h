@@ -8,6 +8,7 @@
 #include "service.h"
 
 #include "base/loop.h"
+#include "base/record.h"
 #include "config/generation.h"
 #include "net/conn.h"
 
@@ -49,6 +50,10 @@ struct response {
 	/* Fills up to `room` bytes.  IO_OK with *got > 0, IO_AGAIN (the service calls exchange_resume later),
 	 * IO_EOF, IO_ERROR (the connection is cut). */
 	enum io (*pull)(struct exchange *exchange, char *buffer, size_t room, size_t *got);
+	/* The connection moves to another worker: writes what `unchanged` and `pull` know, for the service's
+	 * `thaw`.  Changes nothing; false: it cannot be moved, or not now.  NULL: never, while one of the two
+	 * is needed. */
+	bool (*freeze)(const struct exchange *exchange, struct record *record);
 };
 
 struct exchange {
@@ -74,7 +79,7 @@ struct exchange {
 	struct response response;
 	struct access_log *log;         /* pinned, with its format; NULL: off */
 	uint64_t generation_number;     /* of the one that it began under */
-	uint64_t number;                /* of this exchange, in its engine */
+	uint64_t instance, number;      /* its name: the engine where it began, and which one it was there */
 	uint64_t started_ns;
 	uint64_t sent_bytes;            /* of the body */
 	bool understood;                /* its head was parsed to the end */

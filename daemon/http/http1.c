@@ -31,7 +31,7 @@ enum step http1_no_memory(struct http1 *http)
 	return STEP_CLOSE;
 }
 
-static struct http1 *state_new(struct conn *conn)
+struct http1 *http1_new(struct conn *conn)
 {
 	struct http1 *http = slab_alloc(&conn->engine->states);
 
@@ -59,7 +59,7 @@ static void release_buffers(struct http1 *http)
 	http->in_size = http->in_len = http->in_at = 0;
 }
 
-static void state_free(struct http1 *http)
+void http1_free(struct http1 *http)
 {
 	struct conn *conn = http->conn;
 
@@ -217,7 +217,7 @@ static void wait_idle(struct http1 *http)
 {
 	struct conn *conn = http->conn;
 
-	state_free(http);
+	http1_free(http);
 	if (timer_armed(&conn->timer))          /* no byte came: the deadline stands */
 		return;
 	conn->since_ns = conn->engine->loop->now_ns;
@@ -295,7 +295,7 @@ static enum served settle(struct http1 *http)
 	return SERVED_WAIT;
 }
 
-static bool is_idle(const struct http1 *http)
+bool http1_idle(const struct http1 *http)
 {
 	return http->stage == STAGE_HEAD && !http->begun && http->in_at == http->in_len;
 }
@@ -304,7 +304,7 @@ static enum served run(struct http1 *http)
 {
 	enum step step = work(http);
 
-	if (step == STEP_WAIT && is_idle(http) && conn_is_spare(http->conn)) {
+	if (step == STEP_WAIT && http1_idle(http) && conn_is_spare(http->conn)) {
 		start_linger(http);
 		step = work(http);
 	}
@@ -327,7 +327,7 @@ static enum served http1_ready(struct conn *conn)
 	if (http == NULL && !conn->readable)
 		return SERVED_WAIT;
 	if (http == NULL)
-		http = state_new(conn);
+		http = http1_new(conn);
 	return http == NULL ? SERVED_CLOSE : run(http);
 }
 
@@ -388,7 +388,7 @@ static void http1_close(struct conn *conn)
 		conn->reset = true;
 		access_log_exchange(&http->exchange);
 	}
-	state_free(http);
+	http1_free(http);
 }
 
 static enum doing http1_doing(const struct conn *conn)
@@ -400,7 +400,7 @@ static enum doing http1_doing(const struct conn *conn)
 	};
 	const struct http1 *http = conn->state;
 
-	return http == NULL || is_idle(http) ? DOING_IDLE : doings[http->stage];
+	return http == NULL || http1_idle(http) ? DOING_IDLE : doings[http->stage];
 }
 
 const struct protocol protocol_http1 = {
@@ -412,6 +412,9 @@ const struct protocol protocol_http1 = {
 	.timeout = http1_timeout,
 	.adopt = http1_adopt,
 	.drain = http1_drain,
+	.freeze = http1_freeze,
+	.thaw = http1_thaw,
+	.moved = http1_moved,
 	.close = http1_close,
 	.doing = http1_doing,
 };

@@ -11,14 +11,12 @@ static void note(struct exchange *exchange)
 	conn_wake(exchange->conn);
 }
 
-static void begin_exchange(struct http1 *http)
+void http1_begin(struct http1 *http)
 {
 	struct exchange *exchange = &http->exchange;
 	const struct listener_rules *rules = http->conn->listener->rules;
 	const struct config *config;
 
-	if (http->conn->served > 0)     /* the first request's deadline counts from accept */
-		conn_timer(http->conn, 0);
 	exchange_begin(exchange, http->conn);
 	exchange->on_answer = exchange->on_resume = note;
 	parse_begin(&http->parse, &exchange->request);
@@ -47,6 +45,13 @@ static enum step take_request(struct http1 *http)
 	return http1_begin_body(http);
 }
 
+static void begin(struct http1 *http)
+{
+	if (http->conn->served > 0)     /* the first request's deadline counts from accept */
+		conn_timer(http->conn, 0);
+	http1_begin(http);
+}
+
 static enum step parse(struct http1 *http)
 {
 	struct exchange *exchange = &http->exchange;
@@ -54,7 +59,7 @@ static enum step parse(struct http1 *http)
 	enum parse_result result;
 
 	if (!http->begun)
-		begin_exchange(http);
+		begin(http);
 	exchange->head = http->in + http->in_at;
 	result = parse_head(&http->parse, &exchange->request, &http->limits, exchange->head,
 			    http->in_len - http->in_at, &exchange->arena, &status);

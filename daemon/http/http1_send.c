@@ -293,13 +293,16 @@ static bool buffers_sent(const struct http1 *http)
 	return http->out_at == http->out_len && http->memory.len == 0;
 }
 
-bool http1_sent(const struct http1 *http)
+bool http1_drawn(const struct http1 *http)
 {
-	if (!buffers_sent(http))
-		return false;
 	if (http->body == BODY_FILE)
 		return http->left == 0;
 	return http->body != BODY_STREAM || http->stream_ended;
+}
+
+bool http1_sent(const struct http1 *http)
+{
+	return buffers_sent(http) && http1_drawn(http);
 }
 
 enum step http1_send(struct http1 *http)

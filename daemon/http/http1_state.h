@@ -1,5 +1,5 @@
 /* What http1 keeps for a connection that is not idle; shared by http1.c (stages, timers) and http1_head.c,
- * http1_body.c (what comes), http1_send.c (answers). */
+ * http1_body.c (what comes), http1_send.c (answers), http1_move.c (to another worker). */
 #ifndef HTTP_HTTP1_STATE_H
 #define HTTP_HTTP1_STATE_H
 
@@ -50,12 +50,21 @@ struct http1 {
 	struct exchange exchange;
 };
 
+/* A zeroed one for an idle connection; NULL when out of memory (counted). */
+struct http1 *http1_new(struct conn *conn);
+
+/* The connection is idle: ends the exchange and gives everything back. */
+void http1_free(struct http1 *http);
+
 /* The stage changes; the timer of the one before is disarmed. */
 void http1_enter(struct http1 *http, enum stage stage);
 
 /* A larger buffer in place of `in`, by at least `more_bytes`, with the same bytes; whoever points into the old
  * one has to follow. False when out of memory. */
 bool http1_grow(struct http1 *http, size_t more_bytes);
+
+/* A new exchange by the current generation's times and limits, whose head is parsed from its beginning. */
+void http1_begin(struct http1 *http);
 
 /* STAGE_HEAD: parses what is there, or receives more. */
 enum step http1_head(struct http1 *http);
@@ -82,8 +91,19 @@ enum step http1_answer(struct http1 *http);
 /* STAGE_SENDING: one transfer.  STEP_ON with http1_sent() true when all is sent. */
 enum step http1_send(struct http1 *http);
 
+/* Nothing more is needed of the body's source: what is left of it lies in the buffers. */
+bool http1_drawn(const struct http1 *http);
+
 /* Everything of the answer has been handed to the transport. */
 bool http1_sent(const struct http1 *http);
+
+/* Nothing is owed to the client. */
+bool http1_idle(const struct http1 *http);
+
+/* See struct protocol. */
+enum moving http1_freeze(const struct conn *conn, struct record *record, int *file_fd);
+bool http1_thaw(struct conn *conn, struct record *record, int file_fd);
+void http1_moved(struct conn *conn);
 
 /* Counts a failed allocation; returns STEP_CLOSE. */
 enum step http1_no_memory(struct http1 *http);

@@ -88,6 +88,16 @@ const struct route *route_find(const struct site *site, struct str path)
 	return found != NULL ? found : best;
 }
 
+const struct service *route_service(const struct generation *generation, struct str name)
+{
+	const struct routes *routes = generation->routes;
+
+	for (const struct service *const *at = routes->services; *at != NULL; at++)
+		if (str_equal(str_of((*at)->name), name))
+			return *at;
+	return NULL;
+}
+
 static bool is_among(const struct cidr *networks, unsigned count, const union peer *client)
 {
 	struct sockaddr_storage address = { 0 };

@@ -62,6 +62,9 @@ const struct site *route_default_site(const struct generation *generation);
  * matches (or `site` is NULL). */
 const struct route *route_find(const struct site *site, struct str path);
 
+/* The service of this name, of those that the generation was built with; NULL when there is none. */
+const struct service *route_service(const struct generation *generation, struct str name);
+
 /* False when the client is in the route's deny list, or not in its allow list. */
 bool route_allows(const struct route *route, const union peer *client);
 

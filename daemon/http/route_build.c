@@ -270,7 +270,7 @@ static bool build_step(struct build *build, struct err *err)
 	return finish_site(build, config, err);
 }
 
-static bool begin(struct generation *generation, struct err *err)
+static bool begin(struct generation *generation, const struct service *const *table, struct err *err)
 {
 	struct routes *routes = arena_alloc(&generation->arena, sizeof(*routes));
 	size_t hosts = 0, size = 8;
@@ -285,6 +285,7 @@ static bool begin(struct generation *generation, struct err *err)
 	if (routes->hosts == NULL)
 		return out_of_memory(err);
 	routes->mask = size - 1;
+	routes->services = table;
 	if (!mime_prepare(generation, err))
 		return false;
 	generation->routes = routes;
@@ -297,7 +298,7 @@ bool route_prepare_with(struct generation *generation, const struct service *con
 	uint64_t until = clock_now_ns() + budget_ns;
 	struct build build = { .generation = generation, .table = table };
 
-	if (generation->routes == NULL && !begin(generation, err))
+	if (generation->routes == NULL && !begin(generation, table, err))
 		return false;
 	build.routes = generation->routes;
 	while (build.routes->site_index < generation->config->sites.count) {

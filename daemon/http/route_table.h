@@ -13,6 +13,7 @@ struct host {
 /* Hosts in a hash table with open addressing, at most half full.  Names come from the operator only, so
  * nobody can make them collide. */
 struct routes {
+	const struct service *const *services;  /* NULL-terminated */
 	struct host *hosts;
 	size_t mask;
 	const struct site *default_site;

@@ -8,6 +8,7 @@
 #include "config/setting.h"
 
 struct exchange;
+struct record;
 
 /* ANSWERED: exchange->response is filled. LATER: the service will call exchange_answer from another event. */
 enum answer { ANSWERED, ANSWER_LATER };
@@ -23,7 +24,12 @@ struct service {
 	enum answer (*start)(struct exchange *exchange, const void *settings);
 	void (*body_in)(struct exchange *exchange, struct str bytes);   /* NULL: request bodies are refused */
 	void (*resume)(struct exchange *exchange);      /* the client takes bytes again; NULL: never waits */
-	/* The exchange ended, or the client is gone: called once for each start; NULL: nothing to undo. */
+	/* In place of start, for an answer under way that came from another worker: takes over what
+	 * response.freeze wrote. The response has what its head was followed by (its kind, the length, the
+	 * descriptor) but for source, unchanged, pull and freeze.  False: nothing is left behind. */
+	bool (*thaw)(struct exchange *exchange, struct record *record);
+	/* The exchange ended here, or the client is gone: called once for each start and thaw; NULL: nothing
+	 * to undo. */
 	void (*cancel)(struct exchange *exchange);
 };
 

@@ -212,11 +212,10 @@ static void sweep(struct turn_end *hook)
 /* The one system call that the names of all its exchanges cost. */
 static void name_instance(struct engine *engine)
 {
-	uint64_t number = 0;
+	uint64_t *number = &engine->instance;
 
-	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != (ssize_t)sizeof(number))
-		number = clock_now_ns();        /* the machine has just been switched on */
-	snprintf(engine->instance, sizeof(engine->instance), "%016llx", (unsigned long long)number);
+	if (getrandom(number, sizeof(*number), GRND_NONBLOCK) != (ssize_t)sizeof(*number))
+		*number = clock_now_ns();       /* the machine has just been switched on */
 }
 
 void engine_init(struct engine *engine, struct loop *loop, const struct protocol *protocol,

@@ -108,8 +108,6 @@ struct access_log;
 struct log_writers;
 struct offload;
 
-enum { ENGINE_INSTANCE_BYTES = 17 };
-
 struct engine {
 	struct loop *loop;
 	const struct protocol *protocol;
@@ -133,7 +131,7 @@ struct engine {
 	uint64_t refused_told_ns;       /* when a connection without a good PROXY header was logged last */
 	bool out_of_service;            /* the service stops: a health check shall say so */
 	unsigned slot;
-	char instance[ENGINE_INSTANCE_BYTES];   /* random, in hexadecimal: no other engine has it */
+	uint64_t instance;              /* random: no other engine has it */
 	uint64_t exchanges;             /* begun so far: with it, an exchange's own name */
 	struct access_log *access_log;  /* NULL: none */
 	struct list access_logs;        /* with those that exchanges under way still have */

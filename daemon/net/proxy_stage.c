@@ -7,6 +7,7 @@
 #include "proxy.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -118,6 +119,20 @@ static enum served proxy_drain(struct conn *conn, bool close_idle)
 	return conn->protocol == &protocol_proxy ? SERVED_CLOSE : served;
 }
 
+/* Nothing was taken out of the socket, and its deadline is the connection's. */
+static enum moving proxy_freeze(const struct conn *conn, struct record *record, int *file_fd)
+{
+	(void)conn, (void)record, (void)file_fd;
+	return MOVING_IDLE;
+}
+
+static bool proxy_thaw(struct conn *conn, struct record *record, int file_fd)
+{
+	(void)conn, (void)record;
+	fd_close(&file_fd);
+	return true;
+}
+
 static void proxy_close(struct conn *conn)
 {
 	(void)conn;
@@ -136,6 +151,9 @@ const struct protocol protocol_proxy = {
 	.timeout = proxy_timeout,
 	.adopt = proxy_adopt,
 	.drain = proxy_drain,
+	.freeze = proxy_freeze,
+	.thaw = proxy_thaw,
+	.moved = proxy_close,
 	.close = proxy_close,
 	.doing = proxy_doing,
 };

@@ -7,6 +7,7 @@
 #include "files.h"
 
 #include "files_answer.h"
+#include "files_body.h"
 #include "files_find.h"
 #include "listing.h"
 
@@ -204,5 +205,5 @@ static bool files_check(const void *opaque, const char **setting, struct err *er
 
 const struct service service_files = {
 	.name = "files", .settings = &files_schema, .check = files_check, .start = files_start,
-	.cancel = listing_cancel,
+	.thaw = files_body_thaw, .cancel = listing_cancel,
 };

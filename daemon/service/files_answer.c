@@ -197,8 +197,8 @@ static struct str boundary_of(struct exchange *exchange)
 
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
 		random = exchange->number;
-	return str_of(arena_printf(&exchange->arena, "%s%016llx", exchange->engine->instance,
-				   (unsigned long long)random));
+	return str_of(arena_printf(&exchange->arena, "%016llx%016llx",
+				   (unsigned long long)exchange->instance, (unsigned long long)random));
 }
 
 static enum files_body give_parts(const struct attempt *attempt, const struct ranges *ranges, bool small)

@@ -1,7 +1,8 @@
 /* files_body.c - how the bytes of a file get into an answer: read at once, sent by the kernel, or read piece
  * by piece.
  *
- * Called by files_answer.c, and by the protocol through the response. A file that is written to in place must
+ * Called by files_answer.c, and by the protocol through the response; files_body_thaw in place of either, where
+ * an answer under way came from another worker. A file that is written to in place must
  * not be taken for whole: its size and times are compared with those that the head was made from before the
  * last byte goes out. Fails by cutting the connection once the head is out. */
 #include "files_body.h"
@@ -215,6 +216,59 @@ static enum io pull(struct exchange *exchange, char *buffer, size_t room, size_t
 	return len > 0 ? IO_OK : IO_EOF;
 }
 
+/* ---- to another worker --------------------------------------------------------------------------------- */
+
+/* Of the stat only what is compared. What is read is copied into `arena`. */
+static void record_pieces(struct pieces *pieces, struct record *record, struct arena *arena)
+{
+	struct stat *stat = &pieces->stat;
+	struct str ranges = { (const char *)pieces->next, pieces->left * sizeof(pieces->next[0]) };
+
+	record_raw(record, &stat->st_size, sizeof(stat->st_size));
+	record_raw(record, &stat->st_nlink, sizeof(stat->st_nlink));
+	record_raw(record, &stat->st_mtim, sizeof(stat->st_mtim));
+	record_raw(record, &stat->st_ctim, sizeof(stat->st_ctim));
+	record_u64(record, &pieces->name);
+	record_text(record, &pieces->multipart.boundary, arena);
+	record_text(record, &pieces->multipart.type, arena);
+	record_u64(record, &pieces->multipart.length);
+	record_text(record, &pieces->text, arena);
+	record_raw(record, &pieces->range, sizeof(pieces->range));
+	record_text(record, &ranges, arena);
+	record_bool(record, &pieces->tail_done);
+	pieces->next = (const void *)ranges.at;
+	pieces->left = (unsigned)(ranges.len / sizeof(pieces->next[0]));
+}
+
+static bool freeze(const struct exchange *exchange, struct record *record)
+{
+	struct pieces copy = *(const struct pieces *)exchange->response.source;
+
+	record_pieces(&copy, record, NULL);
+	return !record->bad;
+}
+
+static void use_pieces(struct response *response)
+{
+	response->unchanged = is_unchanged;
+	response->pull = pull;
+	response->freeze = freeze;
+}
+
+bool files_body_thaw(struct exchange *exchange, struct record *record)
+{
+	struct pieces *pieces = arena_alloc(&exchange->arena, sizeof(*pieces));
+
+	if (pieces == NULL)
+		return false;
+	record_pieces(pieces, record, &exchange->arena);
+	exchange->response.source = pieces;
+	use_pieces(&exchange->response);
+	return !record->bad;
+}
+
+/* ---- large, or several --------------------------------------------------------------------------------- */
+
 static struct pieces *pieces_of(struct exchange *exchange, struct file *file)
 {
 	struct pieces *pieces = arena_alloc(&exchange->arena, sizeof(*pieces));
@@ -237,8 +291,7 @@ enum files_body files_body_large(struct exchange *exchange, struct file *file, s
 	pieces->range = range;
 	exchange->response.body = copied ? BODY_STREAM : BODY_FILE;
 	exchange->response.offset = (off_t)range.first;
-	exchange->response.unchanged = is_unchanged;
-	exchange->response.pull = pull;
+	use_pieces(&exchange->response);
 	return FILES_BODY_DONE;
 }
 
@@ -256,6 +309,6 @@ enum files_body files_body_parts(struct exchange *exchange, struct file *file, c
 	pieces->next = copy;
 	pieces->left = ranges->count;
 	exchange->response.body = BODY_STREAM;
-	exchange->response.pull = pull;
+	use_pieces(&exchange->response);
 	return FILES_BODY_DONE;
 }

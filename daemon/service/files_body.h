@@ -25,4 +25,7 @@ enum files_body files_body_large(struct exchange *exchange, struct file *file, s
 enum files_body files_body_parts(struct exchange *exchange, struct file *file, const struct ranges *ranges,
 				 const struct multipart *multipart);
 
+/* What is left of an answer that one of the latter two began in another worker; see service.thaw. */
+bool files_body_thaw(struct exchange *exchange, struct record *record);
+
 #endif

@@ -453,7 +453,7 @@ START_TEST(json_has_everything)
 	ck_assert_str_eq(member(line, "generation"), "1");
 	ck_assert_int_lt(strtoll(member(line, "duration_us"), NULL, 10), 5000000);
 	ck_assert_ptr_null(member(line, "cut"));
-	snprintf(id, sizeof(id), "\"%s-1\"", server.engine.instance);
+	snprintf(id, sizeof(id), "\"%016lx-1\"", server.engine.instance);
 	ck_assert_str_eq(member(line, "id"), id);
 }
 END_TEST

@@ -46,8 +46,7 @@ static enum answer later_start(struct exchange *exchange, const void *opaque)
 
 struct trickle {
 	const char *text;
-	uint64_t after_ns;
-	size_t at, breaks_after;
+	uint64_t after_ns, at, breaks_after;
 	bool ripe;
 	struct ready ready;
 	struct exchange *exchange;
@@ -92,22 +91,61 @@ static enum io trickle_pull(struct exchange *exchange, char *buffer, size_t room
 	return IO_OK;
 }
 
+static void trickle_record(struct trickle *trickle, struct record *record, struct arena *arena)
+{
+	struct str text = str_of(trickle->text);
+
+	record_text(record, &text, arena);
+	record_u64(record, &trickle->after_ns);
+	record_u64(record, &trickle->at);
+	record_u64(record, &trickle->breaks_after);
+	trickle->text = text.at;
+}
+
+static bool trickle_freeze(const struct exchange *exchange, struct record *record)
+{
+	struct trickle copy = *(const struct trickle *)exchange->service_state;
+
+	trickle_record(&copy, record, NULL);
+	return !record->bad;
+}
+
+static struct trickle *trickle_new(struct exchange *exchange)
+{
+	struct trickle *trickle = arena_alloc(&exchange->arena, sizeof(*trickle));
+
+	trickle->ready.serve = trickle_ripe;
+	trickle->exchange = exchange;
+	exchange->timer.fire = trickle_fire;
+	exchange->service_state = trickle;
+	return trickle;
+}
+
+static bool trickle_thaw(struct exchange *exchange, struct record *record)
+{
+	struct trickle *trickle = trickle_new(exchange);
+
+	trickle_record(trickle, record, &exchange->arena);
+	trickle->ripe = true;           /* or one that moves all the time would never get on */
+	exchange->response.pull = trickle_pull;
+	exchange->response.freeze = trickle_freeze;
+	return !record->bad && trickle->text != NULL && trickle->at <= strlen(trickle->text);
+}
+
 static enum answer trickle_start(struct exchange *exchange, const void *opaque)
 {
 	const struct trickle_settings *settings = opaque;
-	struct trickle *trickle = arena_alloc(&exchange->arena, sizeof(*trickle));
+	struct trickle *trickle = trickle_new(exchange);
 
-	*trickle = (struct trickle){
-		.text = settings->text, .breaks_after = settings->breaks_after, .ready.serve = trickle_ripe,
-		.exchange = exchange, .after_ns = settings->after_ns,
-	};
-	exchange->timer.fire = trickle_fire;
-	exchange->service_state = trickle;
+	trickle->text = settings->text;
+	trickle->after_ns = settings->after_ns;
+	trickle->breaks_after = settings->breaks_after;
 	exchange->response = (struct response){
 		.status = 200,
 		.content_type = { "text/plain", 10 },
 		.body = BODY_STREAM,
 		.pull = trickle_pull,
+		.freeze = trickle_freeze,
 		.length_known = settings->length_known,
 		.length = strlen(settings->text),
 		.file_fd = -1,
@@ -126,4 +164,5 @@ static void trickle_cancel(struct exchange *exchange)
 const struct service service_later = { .name = "later", .start = later_start, .cancel = cancel };
 const struct service service_trickle = { .name = "trickle",
 					 .start = trickle_start,
+					 .thaw = trickle_thaw,
 					 .cancel = trickle_cancel };

@@ -192,6 +192,40 @@ START_TEST(no_bytes_at_all_are_bytes_too)
 }
 END_TEST
 
+START_TEST(a_text_is_read_into_the_arena_and_an_absent_one_stays_absent)
+{
+	static const struct str texts[] = { { "some", 4 }, { "", 0 }, { NULL, 0 } };
+	struct record to = record_to(bytes, ROOM), from;
+	struct str text = texts[_i];
+	struct arena arena = { 0 };
+
+	record_text(&to, &text, NULL);
+	from = record_from(bytes, to.len);
+	record_text(&from, &text, &arena);
+	ck_assert(record_done(&from));
+	memset(bytes, '#', sizeof(bytes));
+	ck_assert_int_eq(text.at == NULL, texts[_i].at == NULL);
+	ck_assert(str_equal(text, texts[_i]));
+	arena_free(&arena);
+}
+END_TEST
+
+START_TEST(a_text_that_is_cut_is_bad_and_absent)
+{
+	struct record to = record_to(bytes, ROOM), from;
+	struct str text = { "some", 4 };
+	struct arena arena = { 0 };
+
+	record_text(&to, &text, NULL);
+	from = record_from(bytes, to.len - 1);
+	record_text(&from, &text, &arena);
+	ck_assert(from.bad);
+	ck_assert_ptr_null(text.at);
+	ck_assert_uint_eq(text.len, 0);
+	arena_free(&arena);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("record");
@@ -211,6 +245,8 @@ int main(void)
 	tcase_add_loop_test(tests, a_length_that_lies_is_bad_and_gives_no_bytes, 0, 4);
 	tcase_add_test(tests, a_length_within_the_most_but_behind_the_end_is_bad);
 	tcase_add_test(tests, no_bytes_at_all_are_bytes_too);
+	tcase_add_loop_test(tests, a_text_is_read_into_the_arena_and_an_absent_one_stays_absent, 0, 3);
+	tcase_add_test(tests, a_text_that_is_cut_is_bad_and_absent);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
