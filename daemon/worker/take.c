@@ -24,22 +24,30 @@ enum {
 
 /* ---- credit ------------------------------------------------------------------------------------------ */
 
-static void grant(struct worker *worker, struct take *take)
+static void grant(struct worker *worker, struct take *take, bool freed)
 {
 	unsigned room = accept_spare(worker) / worker->take_count;
 	uint64_t total = take->used + (room < CREDIT_AHEAD ? room : CREDIT_AHEAD);
+	bool wanted = take->granted <= take->used || (freed && take->turned_away);
 
-	if (total <= take->granted || (take->granted > take->used && total - take->granted < CREDIT_STEP))
+	if (total <= take->granted || (total - take->granted < CREDIT_STEP && !wanted))
 		return;
 	/* one that does not arrive is granted again with more; an end is handled where it is read */
-	if (handover_answer(take->channel.fd, HANDOVER_CREDIT, total, NULL) == HANDOVER_SENT)
-		take->granted = total;
+	if (handover_answer(take->channel.fd, HANDOVER_CREDIT, total, NULL) != HANDOVER_SENT)
+		return;
+	take->granted = total;
+	take->turned_away = false;
+}
+
+static void grant_all(struct worker *worker, bool freed)
+{
+	for (struct list *link = worker->takes.next; link != &worker->takes; link = link->next)
+		grant(worker, LIST_ENTRY(link, struct take, link), freed);
 }
 
 void take_room(struct worker *worker)
 {
-	for (struct list *link = worker->takes.next; link != &worker->takes; link = link->next)
-		grant(worker, LIST_ENTRY(link, struct take, link));
+	grant_all(worker, true);
 }
 
 /* ---- a batch ----------------------------------------------------------------------------------------- */
@@ -89,6 +97,7 @@ static bool take_batch(struct worker *worker, struct take *take)
 
 	take->batches++;
 	take->used += message->next_fd;
+	take->turned_away |= count < message->head.count;
 	handover_drop(message);
 	if (good)
 		begin_all(worker, conns, count);
@@ -136,7 +145,7 @@ static void on_channel(struct source *source, uint32_t events)
 		return;
 	if (!handle(worker, take, result))
 		close_take(worker, take);
-	take_room(worker);              /* it was used by one, or is shared by fewer */
+	grant_all(worker, false);       /* the credit was used, or is shared by fewer */
 }
 
 static void sweep(struct turn_end *hook)
@@ -168,7 +177,7 @@ void take_begin(struct worker *worker, const struct hand_note *peer, int channel
 	list_push_back(&worker->takes, &take->link);
 	worker->take_count++;
 	if (loop_add(&worker->loop, &take->channel, EPOLLIN) == 0)
-		take_room(worker);
+		grant(worker, take, false);
 	else
 		close_take(worker, take);
 }

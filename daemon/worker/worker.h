@@ -77,6 +77,7 @@ struct take {
 	struct hand_note peer;
 	uint64_t batches;               /* that came */
 	uint64_t used, granted;         /* descriptors in all */
+	bool turned_away;               /* something was declined; with more room it may be offered again */
 };
 
 struct worker {
