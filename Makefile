@@ -41,6 +41,7 @@ MAN_PAGES      := man/drover.8 man/drover-failures.7 man/droverctl.8 $(BUILD)/ma
 TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
 BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+LOSS_CLIENT    := $(BUILD)/tests/loss/client
 TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURCES)))
 
 FUZZ_SUPPORT   := $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/fuzz_message.o
@@ -49,7 +50,7 @@ FUZZ_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_MAIN      := $(BUILD)/tests/fuzz/replay.o
 # what clang-tidy looks at: every source, again when it or a header of it changed
 TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(wildcard daemon/*.c daemon/*/*.c man/*.c) $(TEST_SOURCES) \
-		       $(wildcard tests/bench/*.c tests/fuzz/*.c))
+		       $(wildcard tests/bench/*.c tests/fuzz/*.c tests/loss/*.c))
 
 # objects of the test programs are kept, and make has no last word about them
 .SECONDARY:
@@ -122,6 +123,12 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^
 
+# the loop and its timers are the daemon's; it shares nothing else with what it tests
+$(LOSS_CLIENT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/loss/*.c) \
+		  $(addprefix daemon/base/,loop.c timer.c fd.c err.c))
+	@echo "  LD    $@"
+	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ -ljansson
+
 $(BUILD)/%.tidy: $(BUILD)/%.o .clang-tidy
 	@echo "  TIDY  $*.c"
 	$(QUIET)clang-tidy --quiet $*.c -- -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon -Itests \
@@ -148,7 +155,7 @@ clean:
 	rm -rf $(BUILD)
 
 # builds the test programs without running them
-unit-programs: $(TEST_PROGRAMS) $(BENCH_PROGRAMS)
+unit-programs: $(TEST_PROGRAMS) $(BENCH_PROGRAMS) $(LOSS_CLIENT)
 
 fuzz-programs: $(FUZZ_PROGRAMS)
 
@@ -163,7 +170,7 @@ figures: all
 bench: all $(BENCH_PROGRAMS)
 	tests/bench/bench.py $(BENCH)
 
-loss: all
+loss: all $(LOSS_CLIENT)
 	tests/loss/loss.py
 
 soak: all
