@@ -27,6 +27,8 @@ static const char usage[] =
 	"  status [--json]      slots, workers, generation, the last reload\n"
 	"  reload [--replace]   reload the configuration and wait for the outcome;\n"
 	"                       --replace: fresh workers, the old ones drain\n"
+	"  generations [--json] which configurations are still served, by which workers,\n"
+	"                       what their connections do, and why old ones are there\n"
 	"  reopen               open the log files anew, after they were renamed\n"
 	"  check [FILE]         say what a reload would do, with FILE or with the file that\n"
 	"                       drover was started with; nothing changes\n"
@@ -102,6 +104,17 @@ static void show_last_reload(const json_t *reload)
 	       when, text_of(reload, "text"));
 }
 
+/* Workers that leave; without any there is nothing to say. */
+static void show_handover(const json_t *handover)
+{
+	long long workers = number_of(handover, "workers");
+
+	if (workers > 0)
+		printf("handing over: %lld worker%s, %lld of %lld connections\n", workers,
+		       workers == 1 ? "" : "s", number_of(handover, "handed"),
+		       number_of(handover, "connections"));
+}
+
 static void show_status(const json_t *answer)
 {
 	const json_t *status = json_object_get(answer, "status"), *listener;
@@ -116,6 +129,7 @@ static void show_status(const json_t *answer)
 	show_last_reload(json_object_get(status, "last_reload"));
 	if (strcmp(text_of(status, "phase"), "idle") != 0)
 		printf("a reload or a check is under way: %s\n", text_of(status, "phase"));
+	show_handover(json_object_get(status, "handover"));
 	show_workers(status);
 }
 
@@ -141,6 +155,87 @@ static int show_answer(const struct options *options, const json_t *answer,
 	return good ? STATUS_GOOD : STATUS_REFUSED;
 }
 
+/* ---- generations ------------------------------------------------------------------------------------- */
+
+enum { DURATION_BYTES = 32 };
+
+/* "450 ms", "12 s", "5 min", "3 h": how long roughly. */
+static const char *duration(long long ms, char text[DURATION_BYTES])
+{
+	static const struct {
+		long long ms;
+		const char *name;
+	} units[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "min" }, { 1000, "s" }, { 1, "ms" } };
+	const size_t last = sizeof(units) / sizeof(units[0]) - 1;
+	size_t i = 0;
+
+	while (i < last && ms < 2 * units[i].ms)
+		i++;
+	snprintf(text, DURATION_BYTES, "%lld %s", ms / units[i].ms, units[i].name);
+	return text;
+}
+
+static const char *const connection_states[] = { "idle", "head", "waiting", "sending", "leaving", "moving" };
+
+enum { CONNECTION_STATES = sizeof(connection_states) / sizeof(connection_states[0]) };
+
+static void show_states_head(void)
+{
+	printf("%5s  %-8s  %8s", "slot", "state", "pid");
+	for (size_t i = 0; i < CONNECTION_STATES; i++)
+		printf("  %8s", connection_states[i]);
+	putchar('\n');
+}
+
+static void show_states(const json_t *worker)
+{
+	const json_t *connections = json_object_get(worker, "connections");
+	const char *why = text_of(worker, "why");
+	char text[DURATION_BYTES];
+
+	printf("%5lld  %-8s  %8lld", number_of(worker, "slot"), text_of(worker, "state"),
+	       number_of(worker, "pid"));
+	for (size_t i = 0; i < CONNECTION_STATES; i++) {
+		if (json_is_true(json_object_get(worker, "answers")))
+			printf("  %8lld", number_of(connections, connection_states[i]));
+		else
+			printf("  %8s", "?");
+	}
+	if (why[0] != '\0')
+		printf("  %s", why);
+	if (number_of(worker, "deadline_ms") > 0 && strcmp(text_of(worker, "state"), "draining") == 0)
+		printf(" (ends in %s)", duration(number_of(worker, "deadline_ms"), text));
+	putchar('\n');
+}
+
+static void show_generation(const json_t *generation)
+{
+	const json_t *age = json_object_get(generation, "age_ms"), *workers, *worker;
+	char text[DURATION_BYTES];
+	size_t index;
+
+	printf("generation %lld, %s old: %s\n", number_of(generation, "generation"),
+	       json_is_integer(age) ? duration(json_integer_value(age), text) : "very",
+	       text_of(generation, "why"));
+	workers = json_object_get(generation, "workers");
+	if (json_array_size(workers) > 0)
+		show_states_head();
+	json_array_foreach(workers, index, worker)
+		show_states(worker);
+}
+
+static void show_generations(const json_t *answer)
+{
+	const json_t *generation;
+	size_t index;
+
+	json_array_foreach(json_object_get(answer, "generations"), index, generation) {
+		if (index > 0)
+			putchar('\n');
+		show_generation(generation);
+	}
+}
+
 /* ---- commands ---------------------------------------------------------------------------------------- */
 
 /* Right after the failure: errno is still its. */
@@ -161,6 +256,16 @@ static int run_status(const struct options *options)
 	struct err err;
 	json_t *answer = control_ask(options->socket, json_pack("{s:s}", "command", "status"), 0, &err);
 	int status = answer != NULL ? show_answer(options, answer, show_status) : unreachable(&err);
+
+	json_decref(answer);
+	return status;
+}
+
+static int run_generations(const struct options *options)
+{
+	struct err err;
+	json_t *answer = control_ask(options->socket, json_pack("{s:s}", "command", "generations"), 0, &err);
+	int status = answer != NULL ? show_answer(options, answer, show_generations) : unreachable(&err);
 
 	json_decref(answer);
 	return status;
@@ -211,6 +316,7 @@ static const struct command {
 	bool takes_argument;
 } commands[] = {
 	{ "status", run_status, false },
+	{ "generations", run_generations, false },
 	{ "reload", run_reload, false },
 	{ "reopen", run_reopen, false },
 	{ "check", run_check, true },
@@ -272,7 +378,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (optind == argc)
-		return wrong_usage("expected a command: status, reload, reopen or check", "");
+		return wrong_usage("expected a command: status, generations, reload, reopen or check", "");
 	while (command->name != NULL && strcmp(command->name, argv[optind]) != 0)
 		command++;
 	if (command->name == NULL)

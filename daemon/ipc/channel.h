@@ -15,6 +15,7 @@
  *	RELEASE	r, listeners: let their sockets go
  *	HAND	h, an end: hand the connections over through it (see handover.h)
  *	TAKE	h, the other end: take over what comes through it
+ *	COUNT	connections and generations	COUNTED	what it has of them
  *
  * Only these change what a worker does; the channel's end makes it drain and leave. */
 #ifndef IPC_CHANNEL_H
@@ -54,6 +55,8 @@ enum message_type {
 	MESSAGE_LOOK,
 	MESSAGE_HAND,
 	MESSAGE_TAKE,
+	MESSAGE_COUNT,
+	MESSAGE_COUNTED,
 	MESSAGE_TYPES
 };
 
@@ -113,6 +116,29 @@ struct hand_note {
 	uint32_t slot, pid;
 };
 
+/* What a worker's connections are doing: enum doing of net/protocol.h, and those on their way to another
+ * worker. */
+enum count_state {
+	COUNTED_IDLE,
+	COUNTED_HEAD,
+	COUNTED_WAITING,
+	COUNTED_SENDING,
+	COUNTED_LEAVING,
+	COUNTED_MOVING,
+	COUNTED_STATES
+};
+
+enum { COUNTED_GENERATIONS = 16 };      /* the newest ones; a worker may have more only when many are pinned */
+
+struct count_note {
+	uint32_t connections[COUNTED_STATES];
+	uint32_t generation_count;
+	struct {
+		uint64_t number;
+		uint64_t pins;          /* exchanges that began under it; the current one has its own pin */
+	} generations[COUNTED_GENERATIONS];
+};
+
 struct release_note {
 	uint32_t listener_count;
 	uint32_t listeners[CHANNEL_MAX_LISTENERS];
@@ -133,6 +159,7 @@ struct message {
 		struct reopened_note reopened;
 		struct release_note release;
 		struct hand_note hand;
+		struct count_note count;
 		char text[ERR_TEXT_BYTES];
 	} body;
 };

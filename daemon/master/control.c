@@ -214,6 +214,23 @@ static void command_check(struct client *client, const json_t *request)
 	reload_check(client->control->master, &client->asker);
 }
 
+static void on_counted(struct asker *asker, const struct outcome *outcome)
+{
+	struct client *client = LIST_ENTRY(asker, struct client, asker);
+
+	client->waiting = false;
+	reply(client, json_pack("{s:b, s:o}", "ok", (int)outcome->good, "generations",
+				generations_json(client->control->master)));
+}
+
+static void command_generations(struct client *client, const json_t *request)
+{
+	(void)request;
+	wait_for_answer(client);
+	client->asker.answer = on_counted;
+	generations_ask(client->control->master, &client->asker);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct client *client, const json_t *request);
@@ -222,6 +239,7 @@ static const struct {
 	{ "reload", command_reload },
 	{ "reopen", command_reopen },
 	{ "check", command_check },
+	{ "generations", command_generations },
 };
 
 static void refuse_unknown(struct client *client)

@@ -135,7 +135,7 @@ static void on_started(struct asker *asker, const struct outcome *outcome)
 	inherit_say_surplus(master);
 }
 
-static bool set_up(struct master *master, const struct master_setup *setup, struct err *err)
+void master_init(struct master *master, const struct master_setup *setup)
 {
 	master->setup = setup;
 	master->loop.epoll_fd = master->signals.fd = master->board_fd = -1;
@@ -157,6 +157,12 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	list_init(&master->reopening.askers);
 	list_init(&master->reopening.later);
 	list_init(&master->handover.departures);
+	list_init(&master->census.askers);
+}
+
+static bool set_up(struct master *master, const struct master_setup *setup, struct err *err)
+{
+	master_init(master, setup);
 	log_role("master");
 	binary_find(&master->binary, err);      /* kept -1: an upgrade will say why not */
 	if (!inherit_take(master, err))

@@ -100,6 +100,8 @@ struct child {
 	bool hands;                     /* draining: it may hand its connections over */
 	const struct child *receiver;   /* over to this one; NULL: nobody yet, or it is gone */
 	bool unconnected;               /* that failed; it is tried again later */
+	bool counting;                  /* it was asked what it has in hand, and has not answered */
+	struct count_note counted;      /* what it said last */
 };
 
 /* A slot at the watchdog's last look. */
@@ -206,6 +208,18 @@ struct handover {
 	struct list departures;         /* see departure.c */
 };
 
+/* Somebody asks what the workers have in hand: see generations.c. */
+struct census {
+	struct list askers;
+	struct timer deadline;          /* armed while answers are waited for */
+};
+
+enum { COMMITS_KNOWN = 64 };
+
+struct commit {
+	uint64_t number, at_ns;         /* of the generation */
+};
+
 /* The kinds of connections that are handed over, counted from COUNT_HANDED_IDLE on. */
 enum { PARTING_KINDS = COUNT_HAND_DECLINED - COUNT_HANDED_IDLE };
 
@@ -290,6 +304,8 @@ struct master {
 	struct stop stop;
 	struct release release;
 	struct handover handover;
+	struct census census;
+	struct commit commits[COMMITS_KNOWN];   /* the newest ones, at their number modulo this */
 	char failure[PROBLEMS_MAX_BYTES];       /* why the start failed */
 	uint64_t reloads_good, reloads_bad;
 	char last_reload[ERR_TEXT_BYTES];
@@ -297,6 +313,9 @@ struct master {
 	bool last_reload_good;
 	struct preflight *findings;     /* of the committed generation, logged; NULL: none */
 };
+
+/* Makes a zeroed master one that has nothing yet; cannot fail. */
+void master_init(struct master *master, const struct master_setup *setup);
 
 /* Runs the service until it is stopped; returns the exit status: 0 stopped as asked, 1 the start failed, 2
  * the configuration is wrong (both said on stderr), 3 the drain cut connections. */
@@ -540,8 +559,16 @@ void control_close(struct master *master);
 /* Frees the clients that went in this turn. */
 void control_sweep(struct master *master);
 
-/* ---- status.c ---- */
+/* ---- generations.c ---- */
 struct json_t;
+/* Asks the workers what they have in hand; `asker` is answered when they have said it, or a second later. */
+void generations_ask(struct master *master, struct asker *asker);
+void generations_child_counted(struct child *child, const struct count_note *note);
+void generations_child_died(struct master *master);
+/* What they said, as a JSON array, a new reference; NULL when out of memory. */
+struct json_t *generations_json(const struct master *master);
+
+/* ---- status.c ---- */
 /* The state of everything as a JSON object, a new reference; NULL when out of memory. */
 struct json_t *status_json(const struct master *master);
 

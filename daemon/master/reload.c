@@ -311,6 +311,8 @@ static void commit(struct master *master)
 		master->fresh_since = transition->number;
 	master->current = transition->next;
 	master->slot_count = master->current.slots;
+	master->commits[transition->number % COMMITS_KNOWN] =
+		(struct commit){ transition->number, master->loop.now_ns };
 	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
 	sockets_settle(master);
 	logs_switch(master);

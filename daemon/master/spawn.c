@@ -90,6 +90,8 @@ static void on_message(struct child *child, const struct message *message)
 		release_child_done(child, message->generation);
 	else if (message->type == MESSAGE_SPENT)
 		stop_child_spent(child);
+	else if (message->type == MESSAGE_COUNTED)
+		generations_child_counted(child, &message->body.count);
 	else if (message->type == MESSAGE_WAITING)
 		tell_others_to_look(child);
 	else
@@ -196,6 +198,7 @@ static void let_go(struct child *child)
 	reload_child_died(child);
 	reopen_child_gone(child);
 	release_child_died(child);
+	generations_child_died(master);
 	slots_cover(master);
 	bury(child);
 	master_check_end(master);

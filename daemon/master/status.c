@@ -99,16 +99,31 @@ static json_t *reload_json(const struct master *master)
 			 (json_int_t)master->reloads_good, "failed", (json_int_t)master->reloads_bad);
 }
 
+/* Of those that leave just now. */
+static json_t *handover_json(const struct master *master)
+{
+	unsigned workers;
+	struct parting sum = departure_sum(master, &workers);
+	json_t *object = json_pack("{s:i, s:I, s:I, s:I, s:I}", "workers", (int)workers, "connections",
+				   (json_int_t)sum.connections, "handed", (json_int_t)sum.moved, "finished",
+				   (json_int_t)sum.finished, "cut", (json_int_t)sum.cut);
+
+	for (unsigned kind = 0; kind < PARTING_KINDS; kind++)
+		json_object_set_new(object, master->setup->counter_names[COUNT_HANDED_IDLE + kind],
+				    json_integer((json_int_t)sum.handed[kind]));
+	return object;
+}
+
 struct json_t *status_json(const struct master *master)
 {
 	const struct generation *current = master->current.generation;
 	bool is_shared = current != NULL && current->config->accept == ACCEPT_SHARED;
 
-	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "version", DROVER_VERSION,
+	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "version", DROVER_VERSION,
 			 "pid", (int)getpid(), "generation",
 			 (json_int_t)(current != NULL ? current->number : 0), "phase",
 			 phase_names[master->transition.phase], "accept", is_shared ? "shared" : "reuseport",
 			 "stopping", (int)master->stopping, "slots", slots_json(master), "workers",
 			 workers_json(master), "listeners", listeners_json(master), "totals",
-			 totals_json(master), "last_reload", reload_json(master));
+			 totals_json(master), "handover", handover_json(master), "last_reload", reload_json(master));
 }

@@ -392,6 +392,22 @@ bool engine_owes(const struct engine *engine, uint64_t until_ns)
 	return owes(&engine->conns, until_ns) || owes(&engine->frozen, until_ns);
 }
 
+static void count_doings(const struct list *conns, unsigned counts[DOINGS])
+{
+	for (const struct list *link = conns->next; link != conns; link = link->next) {
+		const struct conn *conn = LIST_ENTRY(link, struct conn, link);
+
+		counts[conn->protocol->doing(conn)]++;
+	}
+}
+
+void engine_census(const struct engine *engine, unsigned counts[DOINGS])
+{
+	memset(counts, 0, DOINGS * sizeof(counts[0]));
+	count_doings(&engine->conns, counts);
+	count_doings(&engine->leaving, counts);
+}
+
 /* Those that were looked at go to the end, so that the next look is at others. The list is in no order
  * because keeping one would cost every request two cache misses; this costs only at the limit. */
 static struct conn *longest_idle(struct engine *engine)

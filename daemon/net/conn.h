@@ -46,7 +46,6 @@ struct conn {
 	bool reset; /* closing sends RST: nobody shall take half an answer for a whole one */
 	uint8_t declined;               /* how often another worker would not take it over */
 	uint32_t served;                /* exchanges that were finished on it */
-	uint32_t promised_s;            /* how long the last answer said that it may be idle; 0: no word */
 	uint64_t since_ns;              /* when it was accepted, or became idle */
 	struct ready ready;
 	struct timer timer;
@@ -186,6 +185,9 @@ bool engine_shed(struct engine *engine);
  * `until_ns`: a request under way, or a connection that is younger than a second, whose request may be on
  * its way. */
 bool engine_owes(const struct engine *engine, uint64_t until_ns);
+
+/* How many connections are doing what; those that are frozen are not among them. */
+void engine_census(const struct engine *engine, unsigned counts[DOINGS]);
 
 /* Closes everything that is left; what was not idle is counted as cut. So is what is frozen: whoever was to
  * take it over has not said that it did. */

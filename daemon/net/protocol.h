@@ -20,7 +20,7 @@ enum served { SERVED_WAIT, SERVED_MORE, SERVED_CLOSE };
 
 /* What a connection is doing.  IDLE: nothing is owed to the client.  LEAVING: its last answer was sent and
  * the end was announced; only the client's own end is waited for. */
-enum doing { DOING_IDLE, DOING_HEAD, DOING_WAITING, DOING_SENDING, DOING_LEAVING };
+enum doing { DOING_IDLE, DOING_HEAD, DOING_WAITING, DOING_SENDING, DOING_LEAVING, DOINGS };
 
 /* What a connection is that moves to another worker (net/move.h).  PIPELINED: an answer is under way, and
  * further requests are there behind it. */

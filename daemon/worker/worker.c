@@ -131,13 +131,19 @@ static void on_take(struct worker *worker, const struct message *message, struct
 		log_event(LEVEL_WARNING, "handover_impossible", log_text("error", no_descriptors));
 }
 
+static void on_count(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	(void)fds;
+	census_tell(worker, message->generation);
+}
+
 static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct message *,
 					     struct message_fds *) = {
 	[MESSAGE_CONFIG] = on_config,   [MESSAGE_LOGS] = on_logs,   [MESSAGE_SOCKETS] = on_sockets,
 	[MESSAGE_PREPARE] = on_prepare, [MESSAGE_GO] = on_go,       [MESSAGE_ABORT] = on_abort,
 	[MESSAGE_COVER] = on_cover,     [MESSAGE_DRAIN] = on_drain, [MESSAGE_REOPEN] = adopt_reopen,
 	[MESSAGE_LEAVING] = on_leaving, [MESSAGE_RELEASE] = on_release, [MESSAGE_LOOK] = on_look,
-	[MESSAGE_HAND] = on_hand,       [MESSAGE_TAKE] = on_take,
+	[MESSAGE_HAND] = on_hand,       [MESSAGE_TAKE] = on_take,   [MESSAGE_COUNT] = on_count,
 };
 
 /* The master is gone (or broken): nobody will hand anything over, finish what there is and leave. */

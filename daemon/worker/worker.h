@@ -193,6 +193,11 @@ void drain_begin(struct worker *worker, const struct drain_note *note);
 /* Takes the next step of a drain when it is time, and leaves when nothing is left. */
 void drain_check(struct worker *worker);
 
+/* ---- census.c ---- */
+
+/* Says what the connections are doing, and which generations are still there. */
+void census_tell(const struct worker *worker, uint64_t number);
+
 /* ---- hand.c ---- */
 
 void hand_init(struct worker *worker);

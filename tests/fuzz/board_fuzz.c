@@ -38,10 +38,8 @@ static void check_status(struct board *board, unsigned column)
 	struct child child = { .master = master, .column = column };
 	json_t *status, *workers;
 
-	master->setup = &setup;
+	master_init(master, &setup);
 	master->board = board;
-	list_init(&master->children);
-	list_init(&master->listeners);
 	list_push_back(&master->children, &child.link);
 	status = status_json(master);
 	workers = json_object_get(status, "workers");

@@ -30,14 +30,7 @@ static void set_up(void)
 		return;
 	snprintf(path, sizeof(path), "%s/control.sock", fuzz_directory());
 	master = calloc(1, sizeof(*master));
-	master->setup = &setup;
-	list_init(&master->children);
-	list_init(&master->listeners);
-	list_init(&master->transition.askers);
-	list_init(&master->transition.later);
-	list_init(&master->transition.checks);
-	list_init(&master->reopening.askers);
-	list_init(&master->reopening.later);
+	master_init(master, &setup);
 	master->transition.phase = PHASE_PREPARING;     /* callers of reload and check wait */
 	master->board = board_create(setup.counter_names, setup.counters, setup.gauge, NULL, &err);
 	FUZZ_CHECK(master->board != NULL && loop_open(&master->loop, &err));

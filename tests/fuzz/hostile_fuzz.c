@@ -24,6 +24,8 @@
 #include "net/conn.h"
 #include "service/registry.h"
 
+#include <jansson.h>
+
 enum { IS_START = 1, IS_REPLACEMENT = 2, MOST_WORKERS = 6, OLD = 1, NEW = 2 };
 
 /* A child as the test sees it. */
@@ -38,6 +40,7 @@ struct stage {
 	struct master *master;
 	struct asker asker;
 	unsigned answers;
+	struct asker curious;           /* about generations */
 	struct puppet puppets[MOST_WORKERS];
 	unsigned count;
 };
@@ -121,6 +124,15 @@ static void on_answer(struct asker *asker, const struct outcome *outcome)
 	stage->answers++;
 }
 
+/* Whatever they said they have, it can be shown. */
+static void on_counted(struct asker *asker, const struct outcome *outcome)
+{
+	json_t *all = generations_json(LIST_ENTRY(asker, struct stage, curious)->master);
+
+	FUZZ_CHECK(outcome->good && json_is_array(all) && json_dumpb(all, NULL, 0, JSON_COMPACT) > 0);
+	json_decref(all);
+}
+
 static void open_transition(struct stage *stage, uint8_t mode, unsigned slots)
 {
 	struct master *master = stage->master;
@@ -146,24 +158,14 @@ static void set_stage(struct stage *stage, uint8_t mode)
 	struct err err;
 
 	*stage = (struct stage){ .master = master };
-	master->setup = &setup;
+	master_init(master, &setup);
 	master->board = board;
-	master->signals.fd = -1;
-	master->checker.text = master->checker.exit.fd = -1;
 	FUZZ_CHECK(loop_open(&master->loop, &err));
-	list_init(&master->children);
-	list_init(&master->dead);
-	list_init(&master->listeners);
-	list_init(&master->transition.askers);
-	list_init(&master->transition.later);
-	list_init(&master->reopening.askers);
-	list_init(&master->reopening.later);
 	logs_start(master);
 	fuzz_no_log();
-	list_init(&master->transition.checks);
-	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
-		master->slots[i].master = master;
 	open_transition(stage, mode, mode / 4U % 3 + 1);
+	stage->curious.answer = on_counted;
+	generations_ask(master, &stage->curious);
 }
 
 static void clear_stage(struct stage *stage)
@@ -178,6 +180,9 @@ static void clear_stage(struct stage *stage)
 	FUZZ_CHECK(list_empty(&master->children));
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 		timer_cancel(&master->slots[i].respawn);
+	timer_cancel(&master->census.deadline);
+	timer_cancel(&master->handover.retry);
+	departure_forget(master);
 	logs_end(master);
 	fuzz_no_log();
 	verdict_release(&master->current);
@@ -199,7 +204,8 @@ static void listen_to_master(struct puppet *puppet)
 		/* a master does not speak as a worker */
 		FUZZ_CHECK(message.type < MESSAGE_READY || message.type == MESSAGE_REOPEN ||
 			   message.type == MESSAGE_LEAVING || message.type == MESSAGE_RELEASE ||
-			   message.type == MESSAGE_LOOK);
+			   message.type == MESSAGE_LOOK || message.type == MESSAGE_HAND ||
+			   message.type == MESSAGE_TAKE || message.type == MESSAGE_COUNT);
 		channel_drop(&fds);
 	}
 }

@@ -83,7 +83,7 @@ END_TEST
 static const enum message_type bodiless[] = {
 	MESSAGE_CONFIG,  MESSAGE_GO,       MESSAGE_ABORT, MESSAGE_READY,
 	MESSAGE_ADOPTED, MESSAGE_LEAVING, MESSAGE_RELEASED, MESSAGE_SPENT,
-	MESSAGE_WAITING, MESSAGE_LOOK,
+	MESSAGE_WAITING, MESSAGE_LOOK, MESSAGE_COUNT,
 };
 
 START_TEST(a_message_without_a_body_arrives_with_its_generation)
@@ -113,6 +113,7 @@ static const struct {
 	{ MESSAGE_RELEASE, sizeof(struct release_note) },
 	{ MESSAGE_HAND, sizeof(struct hand_note) },
 	{ MESSAGE_TAKE, sizeof(struct hand_note) },
+	{ MESSAGE_COUNTED, sizeof(struct count_note) },
 	{ MESSAGE_FAILED, 1 },
 	{ MESSAGE_FAILED, ERR_TEXT_BYTES },
 };
