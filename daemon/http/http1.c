@@ -82,21 +82,51 @@ static void arm_if_not(struct conn *conn, uint64_t after_ns)
 		conn_timer(conn, after_ns);
 }
 
-/* An idle connection's deadline by the current generation: a new one must send a request, an old one may.
- * What the client was told is shorter than what counts, or its next request would cross our FIN. */
-static void arm_idle(struct conn *conn)
+/* How long a connection may be idle. A new one must send a request, an old one may. What the client was told
+ * stands even when the current generation says less, and is shorter than what counts, or its next request would
+ * cross our FIN. */
+static uint64_t idle_ns(const struct conn *conn)
 {
 	const struct config *config = conn->engine->generation->config;
 	const struct listener_rules *rules = conn->listener->rules;
-	uint64_t due = conn->since_ns, now = conn->engine->loop->now_ns;
+	uint64_t keep_ns, promised_ns = conn->promised_s * CLOCK_S;
 
-	if (conn->served > 0)
-		due += http1_own_or(rules->keep_alive_ns, config->keep_alive_ns) +
-		       config->keep_alive_grace_ns;
-	else
-		due += http1_own_or(rules->request_head_ns, config->request_head_ns);
+	if (conn->served == 0)
+		return http1_own_or(rules->request_head_ns, config->request_head_ns);
+	keep_ns = http1_own_or(rules->keep_alive_ns, config->keep_alive_ns);
+	return (keep_ns > promised_ns ? keep_ns : promised_ns) + config->keep_alive_grace_ns;
+}
+
+static void arm_idle(struct conn *conn)
+{
+	uint64_t due = conn->since_ns + idle_ns(conn), now = conn->engine->loop->now_ns;
 
 	conn_timer(conn, due > now ? due - now : 1);
+}
+
+static uint64_t unsent(const struct conn *conn)
+{
+	return conn->transport->unsent != NULL ? conn->transport->unsent(conn) : 0;
+}
+
+/* A slow client may have got the end of the last answer long after we gave it to the socket: its time begins
+ * when the last byte has left. Until then it has to take some, as during the answer. */
+static bool is_idle_for_less(struct conn *conn)
+{
+	uint64_t idle = conn->engine->loop->now_ns - conn->since_ns, allowed = idle_ns(conn);
+	uint64_t quiet = conn->transport->quiet_ns != NULL ? conn->transport->quiet_ns(conn) : idle;
+
+	if (conn->served == 0)
+		return false;
+	if (unsent(conn) > 0)
+		allowed += http1_own_or(conn->listener->rules->send_ns,
+					conn->engine->generation->config->send_ns);
+	if (quiet < idle)
+		idle = quiet;
+	if (idle >= allowed)
+		return false;
+	conn_timer(conn, allowed - idle);
+	return true;
 }
 
 /* ---- the end of a connection ------------------------------------------------------------------------ */
@@ -228,10 +258,9 @@ static void wait_idle(struct http1 *http)
  * large buffer says that it has room much later than a slow client takes something. */
 static uint64_t taken(const struct http1 *http)
 {
-	const struct transport *transport = http->conn->transport;
-	uint64_t unsent = transport->unsent != NULL ? transport->unsent(http->conn) : 0;
+	uint64_t left = unsent(http->conn);
 
-	return http->sent > unsent ? http->sent - unsent : 0;
+	return http->sent > left ? http->sent - left : 0;
 }
 
 static void watch_taking(struct http1 *http)
@@ -300,17 +329,23 @@ bool http1_idle(const struct http1 *http)
 	return http->stage == STAGE_HEAD && !http->begun && http->in_at == http->in_len;
 }
 
-static enum served run(struct http1 *http)
+/* `is_spare`: when it is idle, it is closed. */
+static enum served outcome(struct http1 *http, enum step step, bool is_spare)
 {
-	enum step step = work(http);
-
-	if (step == STEP_WAIT && http1_idle(http) && conn_is_spare(http->conn)) {
+	if (step == STEP_WAIT && is_spare && http1_idle(http)) {
 		start_linger(http);
 		step = work(http);
 	}
 	if (step == STEP_CLOSE)
 		return SERVED_CLOSE;
 	return step == STEP_ON ? SERVED_MORE : settle(http);
+}
+
+static enum served run(struct http1 *http)
+{
+	enum step step = work(http);
+
+	return outcome(http, step, conn_is_spare(http->conn));
 }
 
 /* ---- the protocol ------------------------------------------------------------------------------------- */
@@ -346,11 +381,31 @@ static enum served answer_timeout(struct http1 *http)
 	return step == STEP_CLOSE ? SERVED_CLOSE : run(http);
 }
 
+/* After a last look: a request that came meanwhile, while the loop was busy, is served, and the connection
+ * stays. */
+static enum served end_idle(struct conn *conn)
+{
+	uint32_t served = conn->served;
+	struct http1 *http;
+	enum step step;
+
+	if (is_idle_for_less(conn))
+		return SERVED_WAIT;
+	http = http1_new(conn);
+	if (http == NULL)
+		return SERVED_CLOSE;
+	conn->readable = true;
+	step = work(http);
+	return outcome(http, step, conn->served == served);
+}
+
 static enum served http1_timeout(struct conn *conn)
 {
 	struct http1 *http = conn->state;
 
-	if (http == NULL || http->stage == STAGE_LINGER)
+	if (http == NULL)
+		return end_idle(conn);
+	if (http->stage == STAGE_LINGER)
 		return SERVED_CLOSE;
 	if (http->stage == STAGE_SENDING && is_taking(http)) {
 		watch_taking(http);

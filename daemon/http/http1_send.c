@@ -107,6 +107,7 @@ enum step http1_answer(struct http1 *http)
 	if (!write_head(http, framing))
 		return http1_no_memory(http);
 	http->keep = framing.keep_alive;
+	http->conn->promised_s = framing.keep_alive_s;
 	begin_body(http, framing);
 	count_status(exchange->engine, exchange->response.status);
 	exchange_unpin(exchange);

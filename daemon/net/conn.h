@@ -46,6 +46,7 @@ struct conn {
 	bool reset; /* closing sends RST: nobody shall take half an answer for a whole one */
 	uint8_t declined;               /* how often another worker would not take it over */
 	uint32_t served;                /* exchanges that were finished on it */
+	uint32_t promised_s;            /* how long the last answer said that it may be idle; 0: no word */
 	uint64_t since_ns;              /* when it was accepted, or became idle */
 	struct ready ready;
 	struct timer timer;

@@ -14,7 +14,7 @@ enum { NAME_BYTES = 16 };               /* of a protocol */
 struct basis {
 	struct str protocol, listener;
 	uint64_t since_ns, due_ns;      /* CLOCK_MONOTONIC, the same everywhere; due 0: no timer */
-	uint32_t served;
+	uint32_t served, promised_s;
 	union peer peer, client;
 };
 
@@ -26,6 +26,7 @@ static void basis(struct record *record, struct basis *it)
 	record_u64(record, &it->since_ns);
 	record_u64(record, &it->due_ns);
 	record_u32(record, &it->served);
+	record_u32(record, &it->promised_s);
 	record_raw(record, &it->peer, sizeof(it->peer));
 	record_raw(record, &it->client, sizeof(it->client));
 }
@@ -40,6 +41,7 @@ enum moving move_write(const struct conn *conn, struct record *record, int *file
 		.since_ns = conn->since_ns,
 		.due_ns = timer_armed(&conn->timer) ? conn->timer.due_ns : 0,
 		.served = conn->served,
+		.promised_s = conn->promised_s,
 		.peer = conn->peer,
 		.client = conn->client,
 	};
@@ -136,6 +138,7 @@ static struct conn *make(struct engine *engine, const struct basis *it, const st
 	conn->protocol = protocol;
 	conn->client = it->client;
 	conn->served = it->served;
+	conn->promised_s = it->promised_s;
 	if (it->since_ns < conn->since_ns)      /* the sender's turn may have begun after ours */
 		conn->since_ns = it->since_ns;
 	move_freeze(conn);

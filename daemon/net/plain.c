@@ -4,8 +4,11 @@
  * will announce (DESIGN invariant 6). A broken connection is IO_ERROR; nothing raises a signal. */
 #include "conn.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 
@@ -80,6 +83,17 @@ static size_t plain_unsent(const struct conn *conn)
 	return ioctl(conn->source.fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
+/* Not of unix sockets. */
+static uint64_t plain_quiet_ns(const struct conn *conn)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(conn->source.fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return UINT64_MAX;
+	return info.tcpi_last_data_sent * CLOCK_MS;
+}
+
 static bool plain_pending(const struct conn *conn)
 {
 	(void)conn;
@@ -97,6 +111,7 @@ const struct transport transport_plain = {
 	.writev = plain_writev,
 	.send_file = plain_send_file,
 	.unsent = plain_unsent,
+	.quiet_ns = plain_quiet_ns,
 	.pending = plain_pending,
 	.shutdown = plain_shutdown,
 	.moves = true,

@@ -6,6 +6,7 @@ import select
 import shutil
 import socket
 import struct
+import time
 import unittest
 
 import drover
@@ -93,12 +94,42 @@ class OwnTimeouts(Client):
         self.assertEqual(client.response().status, 405)
 
     def test_connections_follow_their_listener_through_reloads(self):
-        """By its address: whichever entry that is, a connection from before has the new rules at once."""
+        """By its address: whichever entry that is, a connection from before has the new rules at once.  Only what
+        it was promised stands, until its next answer."""
         self.listen()
         quick = self.client(self.quick)
-        self.assertEqual(quick.request("/").status, 200)
+        self.assertEqual(quick.request("/").header("keep-alive"), "timeout=60")
         self.reload({"listen": self.others + [{"address": drover.address_text(self.quick), "keep_alive": "200ms"}]})
+        self.assertIsNone(quick.request("/").header("keep-alive"))
         self.assertTrue(quick.at_end())
+
+    def again(self, client, answered, seconds):
+        """A request, so long after the last answer; None when the server does not wait for it."""
+        if select.select([client.socket], [], [], max(0, answered + seconds - time.monotonic()))[0]:
+            return None
+        return client.request("/").status
+
+    def test_a_distant_client_uses_all_of_its_time(self):
+        """What it sends at the last moment arrives later, by the way there and the way back."""
+        self.listen(keep_alive="1s")
+        clients = [self.client(self.quick) for _ in range(50)]
+        answered = []
+        for client in clients:
+            self.assertEqual(client.request("/").header("keep-alive"), "timeout=1")
+            answered.append(time.monotonic())
+        for client, when in zip(clients, answered):
+            self.assertEqual(self.again(client, when, 1.04), 200)
+
+    def test_a_slow_clients_time_begins_when_it_has_the_answer(self):
+        """Long after the server was done with it."""
+        self.listen(keep_alive="1s")
+        self.server.write("some", b"x" * 60000)
+        client = drover.Client(self.quick, receive_buffer=4096)
+        self.addCleanup(client.close)
+        client.send(client.head("/some"))
+        self.assertFalse(select.select([], [], [client.socket], 2.5)[2])    # its time, by the server's clock, and more
+        self.assertEqual(client.response().header("keep-alive"), "timeout=1")
+        self.assertEqual(self.again(client, time.monotonic(), 1.04), 200)
 
     def test_connections_of_a_listener_that_was_removed(self):
         """They stay, and go by timeouts."""
@@ -109,6 +140,7 @@ class OwnTimeouts(Client):
         self.assertEqual(client.request("/").status, 200)
         self.reload({"listen": self.others, "timeouts": {"keep_alive": "200ms"}})
         self.addCleanup(self.reload, {"timeouts": self.SETTINGS["timeouts"]})
+        self.assertEqual(client.request("/").status, 200)
         self.assertTrue(client.at_end())
 
 

@@ -769,6 +769,93 @@ START_TEST(an_idle_connection_has_a_grace_for_a_request_on_its_way)
 }
 END_TEST
 
+static struct conn *only_conn(void)
+{
+	ck_assert_uint_eq(server.engine.count, 1);
+	return LIST_ENTRY(server.engine.conns.next, struct conn, link);
+}
+
+static void let_idle_time_end(void)
+{
+	struct conn *conn = only_conn();
+
+	conn->since_ns -= 1000 * CLOCK_S;
+	conn->timer.fire(&conn->timer, server.loop.now_ns);
+}
+
+/* As when the loop was busy for so long that timers are late, too, and come first. */
+START_TEST(a_request_that_waits_when_the_idle_time_is_over_is_served)
+{
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	fake_send(&client, GET("/hello"));
+	let_idle_time_end();
+	ck_assert_uint_eq(server.counters[COUNT_REQUESTS], 2);
+	ck_assert(fake_until_text(&client, "hello\n"));
+	fake_turn(&server);
+	ck_assert(!client.eof);
+	let_idle_time_end();
+	ck_assert(fake_until_eof(&client));
+	ck_assert_int_eq(client.error, 0);
+}
+END_TEST
+
+static uint64_t quiet_for_ns;
+static size_t unsent_bytes;
+
+static uint64_t fake_quiet_ns(const struct conn *conn)
+{
+	(void)conn;
+	return quiet_for_ns;
+}
+
+static size_t fake_unsent(const struct conn *conn)
+{
+	(void)conn;
+	return unsent_bytes;
+}
+
+static void be_served_slowly(void)
+{
+	static struct transport transport;
+
+	transport = transport_plain;
+	transport.quiet_ns = fake_quiet_ns;
+	transport.unsent = fake_unsent;
+	server.config->keep_alive_ns = 900 * CLOCK_MS;
+	server.config->keep_alive_grace_ns = 0;
+	server.config->send_ns = 20 * CLOCK_MS;
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	only_conn()->transport = &transport;
+}
+
+START_TEST(a_slow_clients_time_begins_when_the_last_byte_has_left)
+{
+	unsent_bytes = 0;
+	be_served_slowly();
+	quiet_for_ns = 880 * CLOCK_MS;
+	let_idle_time_end();
+	fake_turn(&server);
+	ck_assert(!client.eof);
+	quiet_for_ns = 900 * CLOCK_MS;
+	ck_assert(fake_until_eof(&client));
+}
+END_TEST
+
+START_TEST(a_client_that_does_not_take_the_end_is_not_waited_for_for_ever)
+{
+	unsent_bytes = 1;
+	be_served_slowly();
+	quiet_for_ns = 910 * CLOCK_MS;
+	let_idle_time_end();
+	fake_turn(&server);
+	ck_assert(!client.eof);
+	quiet_for_ns = 920 * CLOCK_MS;
+	ck_assert(fake_until_eof(&client));
+}
+END_TEST
+
 START_TEST(a_client_that_takes_nothing_is_cut)
 {
 	char *content = calloc(1, 4000000);
@@ -882,16 +969,35 @@ START_TEST(a_request_under_way_pins_its_generation)
 }
 END_TEST
 
-START_TEST(a_shorter_keep_alive_counts_for_connections_that_are_idle)
+static void adopt_short_keep_alive(void)
 {
 	struct generation *next = fake_generation(&server, 2);
 
 	((struct config *)next->config)->keep_alive_ns = 10 * CLOCK_MS;
 	((struct config *)next->config)->keep_alive_grace_ns = 0;
+	generation_unpin(engine_adopt(&server.engine, next));
+}
+
+START_TEST(a_shorter_keep_alive_counts_for_whom_nothing_was_promised)
+{
+	server.config->keep_alive_ns = 900 * CLOCK_MS;
 	fake_connect(&server, &client, GET("/hello"));
 	ck_assert(fake_until_text(&client, "hello\n"));
-	generation_unpin(engine_adopt(&server.engine, next));
+	adopt_short_keep_alive();
 	ck_assert(fake_until_eof(&client));
+}
+END_TEST
+
+START_TEST(what_was_promised_to_an_idle_connection_stands)
+{
+	uint64_t from_ns = clock_now_ns();
+
+	server.config->keep_alive_ns = CLOCK_S;
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	adopt_short_keep_alive();
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_ge(clock_now_ns() - from_ns, CLOCK_S);
 }
 END_TEST
 
@@ -1056,6 +1162,9 @@ static Suite *suite(void)
 	tcase_add_test(late, the_second_head_that_does_not_come_gets_408);
 	tcase_add_test(late, an_idle_connection_is_closed_after_keep_alive);
 	tcase_add_test(late, an_idle_connection_has_a_grace_for_a_request_on_its_way);
+	tcase_add_test(late, a_request_that_waits_when_the_idle_time_is_over_is_served);
+	tcase_add_test(late, a_slow_clients_time_begins_when_the_last_byte_has_left);
+	tcase_add_test(late, a_client_that_does_not_take_the_end_is_not_waited_for_for_ever);
 	tcase_add_test(late, a_client_that_takes_nothing_is_cut);
 	tcase_add_test(late, a_client_that_takes_a_little_at_a_time_is_not_cut);
 	tcase_add_test(late, a_client_that_takes_too_little_at_a_time_is_cut);
@@ -1064,7 +1173,8 @@ static Suite *suite(void)
 	tcase_add_test(change, an_adopted_generation_answers_the_next_request_of_an_open_connection);
 	tcase_add_test(change, an_answer_under_way_does_not_pin_its_generation);
 	tcase_add_test(change, a_request_under_way_pins_its_generation);
-	tcase_add_test(change, a_shorter_keep_alive_counts_for_connections_that_are_idle);
+	tcase_add_test(change, a_shorter_keep_alive_counts_for_whom_nothing_was_promised);
+	tcase_add_test(change, what_was_promised_to_an_idle_connection_stands);
 	tcase_add_test(change, a_draining_server_says_that_an_answer_is_the_last);
 	tcase_add_test(change, a_connection_that_was_just_accepted_has_a_second_for_its_request);
 	tcase_add_test(change, health_is_good_until_the_service_stops);
