@@ -55,7 +55,7 @@ static const char see_help[] = "drover --help lists what there is; see also drov
 
 struct options {
 	const char *config, *root, *listen;
-	bool test, print, offline;
+	bool test, print, offline, candidate;
 };
 
 /* ---- wiring ------------------------------------------------------------------------------------------ */
@@ -91,15 +91,36 @@ static int run_worker(const struct master_setup *setup, int channel, unsigned sl
 	return worker_run(&start);
 }
 
-static int serve(const struct config_input *input, char **argv)
-{
-	struct master_setup setup = {
-		.input = *input, .argv = argv, .services = service_schemas, .protocol = &protocol_http1,
-		.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
-		.check_system = check_system, .run_worker = run_worker,
-	};
+static const struct master_setup wiring = {
+	.services = service_schemas, .protocol = &protocol_http1,
+	.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+	.check_system = check_system, .run_worker = run_worker,
+};
 
+/* `plan`: this process goes on from another image; NULL: it starts. */
+static int serve(const struct config_input *input, char **argv, const struct guard_plan *plan)
+{
+	struct master_setup setup = wiring;
+
+	setup.input = *input;
+	setup.argv = argv;
+	setup.plan = plan;
 	return master_run(&setup);
+}
+
+/* See master/candidate.h. Ends at once: what was loaded speaks of sockets and paths that are another
+ * process's, and is not let go of. */
+static int try_candidate(void)
+{
+	struct err err;
+	bool good = resume_try(&wiring, CANDIDATE_STATE_FD, &err);
+
+	if (good)
+		puts(CANDIDATE_WORD " " DROVER_VERSION);
+	else
+		fprintf(stderr, "%s\n", err.text);
+	fflush(NULL);
+	_exit(good ? STATUS_GOOD : STATUS_FAILED);
 }
 
 /* ---- -t and -T --------------------------------------------------------------------------------------- */
@@ -343,6 +364,7 @@ static const struct option long_options[] = {
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "offline", no_argument, NULL, 'o' },
+	{ CANDIDATE_OPTION + 2, no_argument, NULL, 'k' },       /* the running drover's own */
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -367,6 +389,9 @@ static int take_option(int c, struct options *options)
 		return -1;
 	case 'o':                       /* has no letter of its own on the command line */
 		options->offline = true;
+		return -1;
+	case 'k':
+		options->candidate = true;
 		return -1;
 	case 'V':
 		return puts("drover " DROVER_VERSION), STATUS_GOOD;
@@ -407,6 +432,8 @@ static bool check_options(int argc, char **argv, const struct options *options, 
 
 int main(int argc, char **argv)
 {
+	struct guard_plan plan;
+	bool resumes = guard_begin(&plan, argv);        /* first of all */
 	struct options options = { 0 };
 	struct config_input input = { 0 };
 	int status = read_options(argc, argv, &options);
@@ -426,7 +453,12 @@ int main(int argc, char **argv)
 	}
 	input.path = text != NULL ? "command line" : options.config != NULL ? options.config : default_config;
 	input.text = text;
-	status = options.test || options.print ? check(&input, &options) : serve(&input, argv);
+	if (options.candidate)
+		status = try_candidate();
+	else if (options.test || options.print)
+		status = check(&input, &options);
+	else
+		status = serve(&input, argv, resumes ? &plan : NULL);
 	free(text);
 	return status;
 }

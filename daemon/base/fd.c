@@ -63,6 +63,11 @@ void fd_close_others(int *keep, size_t count)
 	close_range(from, ~0U, 0);
 }
 
+void fd_cloexec_all(void)
+{
+	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
 bool fd_write_all(int fd, const void *bytes, size_t len)
 {
 	const char *at = bytes;

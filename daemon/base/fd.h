@@ -48,6 +48,9 @@ static inline struct fd_array fd_array_take(struct fd_array *fds)
 /* Closes every descriptor of the process except `keep[0..count-1]`, which is sorted here, ascending. */
 void fd_close_others(int *keep, size_t count);
 
+/* Makes every descriptor above stderr close-on-exec again, as all are unless an upgrade passes them on. */
+void fd_cloexec_all(void);
+
 /* Writes all of `len` bytes, whatever it takes; for regular files, memfds and pipes that a parent reads.
  * Returns false with errno set. */
 bool fd_write_all(int fd, const void *bytes, size_t len);

@@ -29,6 +29,8 @@ static const char usage[] =
 	"                       --replace: fresh workers, the old ones drain\n"
 	"  generations [--json] which configurations are still served, by which workers,\n"
 	"                       what their connections do, and why old ones are there\n"
+	"  upgrade              go on with the binary that is installed now, in the same\n"
+	"                       process, and wait until it serves\n"
 	"  reopen               open the log files anew, after they were renamed\n"
 	"  check [FILE]         say what a reload would do, with FILE or with the file that\n"
 	"                       drover was started with; nothing changes\n"
@@ -251,46 +253,43 @@ static int unreachable(const struct err *err)
 	return STATUS_UNREACHABLE;
 }
 
-static int run_status(const struct options *options)
+/* Waits for what comes of `request`, however long that takes: the daemon has deadlines. */
+static int run_request(const struct options *options, json_t *request,
+		       void (*show)(const json_t *answer))
 {
 	struct err err;
-	json_t *answer = control_ask(options->socket, json_pack("{s:s}", "command", "status"), 0, &err);
-	int status = answer != NULL ? show_answer(options, answer, show_status) : unreachable(&err);
+	json_t *answer = control_ask(options->socket, request, 0, &err);
+	int status = answer != NULL ? show_answer(options, answer, show) : unreachable(&err);
 
 	json_decref(answer);
 	return status;
+}
+
+static int run_status(const struct options *options)
+{
+	return run_request(options, json_pack("{s:s}", "command", "status"), show_status);
 }
 
 static int run_generations(const struct options *options)
 {
-	struct err err;
-	json_t *answer = control_ask(options->socket, json_pack("{s:s}", "command", "generations"), 0, &err);
-	int status = answer != NULL ? show_answer(options, answer, show_generations) : unreachable(&err);
-
-	json_decref(answer);
-	return status;
+	return run_request(options, json_pack("{s:s}", "command", "generations"), show_generations);
 }
 
 static int run_reload(const struct options *options)
 {
-	struct err err;
-	json_t *answer = control_ask(
-		options->socket,
-		json_pack("{s:s, s:b}", "command", "reload", "replace", (int)options->replace), 0, &err);
-	int status = answer != NULL ? show_answer(options, answer, show_text) : unreachable(&err);
+	return run_request(
+		options, json_pack("{s:s, s:b}", "command", "reload", "replace", (int)options->replace),
+		show_text);
+}
 
-	json_decref(answer);
-	return status;
+static int run_upgrade(const struct options *options)
+{
+	return run_request(options, json_pack("{s:s}", "command", "upgrade"), show_text);
 }
 
 static int run_reopen(const struct options *options)
 {
-	struct err err;
-	json_t *answer = control_ask(options->socket, json_pack("{s:s}", "command", "reopen"), 0, &err);
-	int status = answer != NULL ? show_answer(options, answer, show_text) : unreachable(&err);
-
-	json_decref(answer);
-	return status;
+	return run_request(options, json_pack("{s:s}", "command", "reopen"), show_text);
 }
 
 /* Prints what is good to read, and the rest as `drover -t` does. */
@@ -318,6 +317,7 @@ static const struct command {
 	{ "status", run_status, false },
 	{ "generations", run_generations, false },
 	{ "reload", run_reload, false },
+	{ "upgrade", run_upgrade, false },
 	{ "reopen", run_reopen, false },
 	{ "check", run_check, true },
 	{ NULL, NULL, false },
@@ -378,7 +378,8 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (optind == argc)
-		return wrong_usage("expected a command: status, generations, reload, reopen or check", "");
+		return wrong_usage(
+			"expected a command: status, generations, reload, upgrade, reopen or check", "");
 	while (command->name != NULL && strcmp(command->name, argv[optind]) != 0)
 		command++;
 	if (command->name == NULL)

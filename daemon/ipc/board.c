@@ -83,16 +83,21 @@ unsigned board_claim(struct board *board, struct board_owners *owners)
 	return 0;
 }
 
+bool board_take(struct board_owners *owners, unsigned column)
+{
+	uint64_t bit = UINT64_C(1) << column % 64;
+
+	if (column <= BOARD_RETIRED || column >= BOARD_COLUMNS || (owners->taken[column / 64] & bit) != 0)
+		return false;
+	owners->taken[column / 64] |= bit;
+	return true;
+}
+
 unsigned board_claim_of(const struct board *board, struct board_owners *owners, uint32_t pid)
 {
-	for (unsigned i = BOARD_RETIRED + 1; i < BOARD_COLUMNS; i++) {
-		uint64_t bit = UINT64_C(1) << i % 64;
-
-		if (board->column[i].pid != pid || (owners->taken[i / 64] & bit) != 0)
-			continue;
-		owners->taken[i / 64] |= bit;
-		return i;
-	}
+	for (unsigned i = BOARD_RETIRED + 1; i < BOARD_COLUMNS; i++)
+		if (board->column[i].pid == pid && board_take(owners, i))
+			return i;
 	return 0;
 }
 

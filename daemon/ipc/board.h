@@ -57,6 +57,9 @@ unsigned board_claim(struct board *board, struct board_owners *owners);
  * already. */
 unsigned board_claim_of(const struct board *board, struct board_owners *owners, uint32_t pid);
 
+/* Takes a column that is known to be somebody's; false: there is none of that number, or it is taken. */
+bool board_take(struct board_owners *owners, unsigned column);
+
 /* Adds the column's sums to BOARD_RETIRED and frees it. */
 void board_retire(struct board *board, struct board_owners *owners, unsigned column);
 

@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 enum {
+	CHANNEL_VERSION = 1,            /* of all messages: a worker outlives its master's binary */
 	CHANNEL_MAX_FDS = 253,          /* SCM_MAX_FD of the kernel */
 	CHANNEL_MAX_LISTENERS = 256,    /* twice what a configuration may have: old and new ones */
 	CHANNEL_MAX_SLOTS = 1024,

@@ -2,6 +2,7 @@
  *
  * Every client has a bounded line in, a bounded answer out, and a deadline; there is a bounded number of
  * them. Called by reload.c at the start and by master.c at the end. */
+#include "fields.h"
 #include "master.h"
 
 #include "base/clock.h"
@@ -31,17 +32,21 @@ struct control {
 	bool full;                      /* not accepting until a client has gone */
 };
 
+/* What a client waits for: its answer comes later. The next image goes by these numbers, too. */
+enum wait { WAIT_NOT, WAIT_RELOAD, WAIT_REPLACE, WAIT_REOPEN, WAIT_CHECK, WAIT_UPGRADE,
+	    WAIT_GENERATIONS, WAITS };
+
 struct client {
 	struct source source;
 	struct list link;
 	struct control *control;
-	struct timer deadline;          /* armed but while a reload is waited for */
+	struct timer deadline;          /* armed but while something is waited for */
 	struct asker asker;
-	char line[CONTROL_LINE_BYTES];
+	char line[CONTROL_LINE_BYTES + 1];      /* terminated */
 	size_t len;
 	char *answer;
 	size_t answer_len, answer_sent;
-	bool waiting;                   /* for a reload, or for a dry one */
+	enum wait wait;
 	char *path;                     /* malloc'ed: asker.path; NULL: none */
 };
 
@@ -87,25 +92,9 @@ static void flush(struct client *client)
 	client_free(client);            /* one request a connection: the answer's end is the end */
 }
 
-/* Into memory of our own, with a line's end: json_dumps that runs out of memory may leave out a key and say
- * nothing. */
-static char *dump(const json_t *object, size_t *len)
-{
-	size_t size = object != NULL ? json_dumpb(object, NULL, 0, JSON_COMPACT) : 0;
-	char *text = size > 0 ? malloc(size + 1) : NULL;
-
-	if (text == NULL || json_dumpb(object, text, size, JSON_COMPACT) != size) {
-		free(text);
-		return NULL;
-	}
-	text[size] = '\n';
-	*len = size + 1;
-	return text;
-}
-
 static void reply(struct client *client, json_t *object)
 {
-	client->answer = dump(object, &client->answer_len);
+	client->answer = fields_line(object, &client->answer_len);
 	json_decref(object);
 	if (client->answer == NULL) {
 		client_free(client);
@@ -128,7 +117,7 @@ static void on_answer(struct asker *asker, const struct outcome *outcome)
 {
 	struct client *client = LIST_ENTRY(asker, struct client, asker);
 
-	client->waiting = false;
+	client->wait = WAIT_NOT;
 	reply_text(client, outcome->good, outcome->text);
 }
 
@@ -157,7 +146,7 @@ static void on_checked(struct asker *asker, const struct outcome *outcome)
 		(json_int_t)(master->current.generation != NULL ? master->current.generation->number : 0),
 		"findings", findings_json(outcome->findings));
 
-	client->waiting = false;
+	client->wait = WAIT_NOT;
 	if (object != NULL)
 		reply(client, object);
 	else                            /* bytes of a path that are no UTF-8 */
@@ -172,26 +161,58 @@ static void command_status(struct client *client, const json_t *request)
 	reply(client, json_pack("{s:b, s:o}", "ok", 1, "status", status_json(client->control->master)));
 }
 
-/* What is asked for has deadlines of its own. */
-static void wait_for_answer(struct client *client)
+static void on_counted(struct asker *asker, const struct outcome *outcome)
 {
-	client->waiting = true;
-	client->asker.answer = on_answer;
+	struct client *client = LIST_ENTRY(asker, struct client, asker);
+
+	client->wait = WAIT_NOT;
+	reply(client, json_pack("{s:b, s:o}", "ok", (int)outcome->good, "generations",
+				generations_json(client->control->master)));
+}
+
+static void ask_reload(struct master *master, struct asker *asker)
+{
+	reload_ask(master, asker, false);
+}
+
+static void ask_replace(struct master *master, struct asker *asker)
+{
+	reload_ask(master, asker, true);
+}
+
+/* What is asked for has deadlines of its own. */
+static void wait_for(struct client *client, enum wait wait)
+{
+	static void (*const ask[WAITS])(struct master *master, struct asker *asker) = {
+		[WAIT_RELOAD] = ask_reload, [WAIT_REPLACE] = ask_replace,  [WAIT_REOPEN] = reopen_ask,
+		[WAIT_CHECK] = reload_check, [WAIT_UPGRADE] = upgrade_ask,
+		[WAIT_GENERATIONS] = generations_ask,
+	};
+
+	client->wait = wait;
+	client->asker.answer = wait == WAIT_CHECK         ? on_checked
+			       : wait == WAIT_GENERATIONS ? on_counted
+							  : on_answer;
+	client->asker.path = client->path;
 	timer_cancel(&client->deadline);
+	ask[wait](client->control->master, &client->asker);
 }
 
 static void command_reload(struct client *client, const json_t *request)
 {
-	wait_for_answer(client);
-	reload_ask(client->control->master, &client->asker,
-		   json_is_true(json_object_get(request, "replace")));
+	wait_for(client, json_is_true(json_object_get(request, "replace")) ? WAIT_REPLACE : WAIT_RELOAD);
 }
 
 static void command_reopen(struct client *client, const json_t *request)
 {
 	(void)request;
-	wait_for_answer(client);
-	reopen_ask(client->control->master, &client->asker);
+	wait_for(client, WAIT_REOPEN);
+}
+
+static void command_upgrade(struct client *client, const json_t *request)
+{
+	(void)request;
+	wait_for(client, WAIT_UPGRADE);
 }
 
 static void command_check(struct client *client, const json_t *request)
@@ -203,32 +224,16 @@ static void command_check(struct client *client, const json_t *request)
 		return;
 	}
 	client->path = path != NULL ? strdup(path) : NULL;
-	if (path != NULL && client->path == NULL) {
+	if (path != NULL && client->path == NULL)
 		reply_text(client, false, "out of memory");
-		return;
-	}
-	client->waiting = true;
-	client->asker.answer = on_checked;
-	client->asker.path = client->path;
-	timer_cancel(&client->deadline);        /* a transition has deadlines of its own */
-	reload_check(client->control->master, &client->asker);
-}
-
-static void on_counted(struct asker *asker, const struct outcome *outcome)
-{
-	struct client *client = LIST_ENTRY(asker, struct client, asker);
-
-	client->waiting = false;
-	reply(client, json_pack("{s:b, s:o}", "ok", (int)outcome->good, "generations",
-				generations_json(client->control->master)));
+	else
+		wait_for(client, WAIT_CHECK);
 }
 
 static void command_generations(struct client *client, const json_t *request)
 {
 	(void)request;
-	wait_for_answer(client);
-	client->asker.answer = on_counted;
-	generations_ask(client->control->master, &client->asker);
+	wait_for(client, WAIT_GENERATIONS);
 }
 
 static const struct {
@@ -240,6 +245,7 @@ static const struct {
 	{ "reopen", command_reopen },
 	{ "check", command_check },
 	{ "generations", command_generations },
+	{ "upgrade", command_upgrade },
 };
 
 static void refuse_unknown(struct client *client)
@@ -283,20 +289,20 @@ static void run_line(struct client *client)
 /* A caller that leaves while a reload is under way stops waiting; the reload goes on. */
 static void read_line(struct client *client)
 {
-	ssize_t n = recv(client->source.fd, client->line + client->len, sizeof(client->line) - client->len,
+	ssize_t n = recv(client->source.fd, client->line + client->len, CONTROL_LINE_BYTES - client->len,
 			 MSG_DONTWAIT);
 	size_t from = client->len;
 
 	if (n < 0 && errno == EAGAIN)
 		return;
-	if (n <= 0 || client->waiting) {        /* gone, or talking out of turn */
+	if (n <= 0 || client->wait != WAIT_NOT) {       /* gone, or talking out of turn */
 		client_free(client);
 		return;
 	}
 	client->len += (size_t)n;
 	if (memchr(client->line + from, '\n', client->len - from) != NULL)
 		run_line(client);
-	else if (client->len == sizeof(client->line))
+	else if (client->len == CONTROL_LINE_BYTES)
 		reply_text(client, false, "the line is longer than 4096 bytes");
 }
 
@@ -320,24 +326,40 @@ static bool may_talk(int fd)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
+/* Owns nothing yet; NULL: out of memory. */
+static struct client *new_client(struct control *control)
+{
+	struct client *client = calloc(1, sizeof(*client));
+
+	if (client == NULL)
+		return NULL;
+	client->control = control;
+	client->source = (struct source){ .fd = -1, .handle = on_client };
+	client->deadline.fire = too_slow;
+	list_push_back(&control->clients, &client->link);
+	control->count++;
+	return client;
+}
+
+static void attend(struct client *client)
+{
+	struct loop *loop = &client->control->master->loop;
+
+	if (loop_add(loop, &client->source, EPOLLIN | EPOLLRDHUP) == 0)
+		loop_timer(loop, &client->deadline, CLIENT_DEADLINE_MS * CLOCK_MS);
+	else
+		client_free(client);
+}
+
 static void add_client(struct control *control, int accepted)
 {
 	int fd AUTO_CLOSE = accepted;
-	struct client *client = may_talk(fd) ? calloc(1, sizeof(*client)) : NULL;
+	struct client *client = may_talk(fd) ? new_client(control) : NULL;
 
 	if (client == NULL)
 		return;
-	client->control = control;
-	client->source = (struct source){ .fd = fd, .handle = on_client };
-	client->deadline.fire = too_slow;
-	if (loop_add(&control->master->loop, &client->source, EPOLLIN | EPOLLRDHUP) != 0) {
-		free(client);
-		return;
-	}
-	fd_take(&fd);
-	list_push_back(&control->clients, &client->link);
-	loop_timer(&control->master->loop, &client->deadline, CLIENT_DEADLINE_MS * CLOCK_MS);
-	control->count++;
+	client->source.fd = fd_take(&fd);
+	attend(client);
 }
 
 static void on_connection(struct source *source, uint32_t events)
@@ -384,19 +406,29 @@ static bool listen_at(struct control *control, const char *path, struct err *err
 	return listener_start(control->source.fd, &control->addr, &control->path, &options, err);
 }
 
-bool control_open(struct master *master, const struct config *config, struct err *err)
+/* NULL: out of memory. */
+static struct control *new_control(struct master *master)
 {
-	bool is_auto = strcmp(config->control, "auto") == 0;
 	struct control *control = calloc(1, sizeof(*control));
-	char path[CONTROL_PATH_BYTES] = "";
 
 	if (control == NULL)
-		return err_set(err, "out of memory");
+		return NULL;
 	control->master = master;
 	control->source = (struct source){ .fd = -1, .handle = on_connection };
 	list_init(&control->clients);
 	list_init(&control->gone);
 	master->control = control;
+	return control;
+}
+
+bool control_open(struct master *master, const struct config *config, struct err *err)
+{
+	bool is_auto = strcmp(config->control, "auto") == 0;
+	struct control *control = new_control(master);
+	char path[CONTROL_PATH_BYTES] = "";
+
+	if (control == NULL)
+		return err_set(err, "out of memory");
 	if (strcmp(config->control, "off") == 0)
 		return true;
 	if (is_auto && !control_default_path(path))
@@ -440,4 +472,95 @@ void control_close(struct master *master)
 	control_sweep(master);
 	free(control);
 	master->control = NULL;
+}
+
+/* ---- from one image to the next ---------------------------------------------------------------------- */
+
+static const struct field control_rows[] = {
+	FIELD(FIELD_FD, control, source.fd),
+	FIELD(FIELD_CHARS, control, addr.text),
+	FIELD(FIELD_NUMBER, control, path.device),
+	FIELD(FIELD_NUMBER, control, path.inode),
+	FIELD(FIELD_NUMBER, control, path.owner),
+	FIELD(FIELD_NUMBER, control, path.group),
+	{ NULL, 0, 0, 0 },
+};
+
+static const struct field client_rows[] = {
+	FIELD(FIELD_FD, client, source.fd),
+	FIELD(FIELD_NUMBER, client, wait),
+	FIELD(FIELD_CHARS, client, line),
+	FIELD(FIELD_TEXT, client, path),
+	{ NULL, 0, 0, 0 },
+};
+
+/* One whose answer is on its way is not taken along: what its socket did not take at once is a lot, and it can
+ * ask again. */
+json_t *control_save(const struct master *master)
+{
+	const struct control *control = master->control;
+	json_t *json = fields_save(control_rows, control), *clients = json_array();
+	bool good = true;
+
+	for (const struct list *link = control->clients.next; link != &control->clients; link = link->next) {
+		const struct client *client = LIST_ENTRY(link, struct client, link);
+
+		if (client->answer == NULL)
+			good = json_array_append_new(clients, fields_save(client_rows, client)) == 0 && good;
+	}
+	if (json_object_set_new(json, "clients", clients) == 0 && good)
+		return json;
+	json_decref(json);
+	return NULL;
+}
+
+static bool load_client(struct control *control, const json_t *json, struct err *err)
+{
+	struct client *client = new_client(control);
+
+	if (client == NULL)
+		return err_set(err, "out of memory");
+	if (!fields_load(client_rows, client, json, err))
+		return false;
+	client->len = strlen(client->line);
+	return client->wait < WAITS || err_set(err, "nobody can wait for %u", client->wait);
+}
+
+bool control_load(struct master *master, const json_t *json, struct err *err)
+{
+	struct control *control = new_control(master);
+	char text[ADDR_TEXT_BYTES];
+	const json_t *client;
+	size_t index;
+
+	if (control == NULL)
+		return err_set(err, "out of memory");
+	if (!fields_load(control_rows, control, json, err))
+		return err_add(err, "control");
+	memcpy(text, control->addr.text, sizeof(text));
+	if (control->source.fd >= 0 && !addr_parse(text, &control->addr, err))
+		return err_add(err, "control");
+	json_array_foreach(json_object_get(json, "clients"), index, client)
+		if (!load_client(control, client, err))
+			return err_add(err, "control, client %zu", index);
+	return true;
+}
+
+bool control_resume(struct master *master, struct err *err)
+{
+	struct control *control = master->control;
+	struct list *next;
+
+	if (control->source.fd >= 0 && loop_add(&master->loop, &control->source, EPOLLIN) != 0)
+		return err_set(err, "cannot watch the control socket");
+	for (struct list *link = control->clients.next; link != &control->clients; link = next) {
+		struct client *client = LIST_ENTRY(link, struct client, link);
+		enum wait wait = client->wait;
+
+		next = link->next;
+		attend(client);
+		if (wait != WAIT_NOT && client->source.fd >= 0)
+			wait_for(client, wait);
+	}
+	return true;
 }

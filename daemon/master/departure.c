@@ -89,10 +89,21 @@ static struct departure *find_or_make(struct master *master, uint64_t generation
 	return departure;
 }
 
+/* False: out of memory. */
+static bool join(const struct child *child)
+{
+	struct departure *departure = find_or_make(child->master, child->left_for);
+
+	if (departure == NULL)
+		return false;
+	departure->workers++;
+	departure->there++;
+	return true;
+}
+
 void departure_begin(struct child *child)
 {
 	struct master *master = child->master;
-	struct departure *departure;
 
 	child->left_ns = master->loop.now_ns;
 	child->had = counters_of(child)[COUNT_OPEN];
@@ -100,12 +111,14 @@ void departure_begin(struct child *child)
 	if (!child->hands)
 		return;         /* the service stops: stop.c has a line of its own */
 	child->left_for = master->current.generation->number;
-	departure = find_or_make(master, child->left_for);
-	if (departure == NULL)
-		return;
-	departure->workers++;
-	departure->there++;
-	notify_leaving(master);
+	if (join(child))
+		notify_leaving(master);
+}
+
+void departure_resume(struct child *child)
+{
+	if (child->state == CHILD_DRAINING && child->hands)
+		join(child);
 }
 
 /* ---- what is said ------------------------------------------------------------------------------------ */

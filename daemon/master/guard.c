@@ -52,11 +52,6 @@ static struct {
 
 /* ---- forward ----------------------------------------------------------------------------------------- */
 
-static void close_on_exec(void)
-{
-	close_range(STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
-}
-
 void guard_leap(const char *path, const struct guard_plan *plan, struct err *err)
 {
 	char text[32];
@@ -71,7 +66,7 @@ void guard_leap(const char *path, const struct guard_plan *plan, struct err *err
 		err_sys(err, errno, "execute %s", path);
 	}
 	unsetenv(GUARD_VARIABLE);
-	close_on_exec();
+	fd_cloexec_all();
 }
 
 /* ---- back -------------------------------------------------------------------------------------------- */
@@ -106,6 +101,7 @@ void guard_roll_back(const char *why)
 	give_reason(why);
 	put_reason();
 	alarm(0);
+	fcntl(guard.plan.kept_fd, F_SETFD, FD_CLOEXEC); /* the old binary opens itself anew */
 	sigprocmask(SIG_SETMASK, &guard.mask, NULL);    /* a thread, or a handler, blocks more (execve(2)) */
 	execveat(guard.plan.kept_fd, "", guard.plan.argv, environ, AT_EMPTY_PATH);
 }
@@ -221,5 +217,5 @@ void guard_disarm(void)
 	unsetenv(GUARD_VARIABLE);
 	fd_close(&guard.plan.state_fd);
 	fd_close(&guard.plan.kept_fd);
-	close_on_exec();
+	fd_cloexec_all();
 }

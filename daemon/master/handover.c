@@ -90,7 +90,8 @@ static void arrange(struct child *child)
 	const struct child *receiver = receiver_for(child);
 	struct err err;
 
-	if (child->state != CHILD_DRAINING || !child->hands || receiver == NULL ||
+	/* what moved to a worker of a new binary would not come back with the old one */
+	if (guard_is_armed() || child->state != CHILD_DRAINING || !child->hands || receiver == NULL ||
 	    receiver == child->receiver)
 		return;
 	child->receiver = receiver;

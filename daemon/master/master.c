@@ -37,10 +37,9 @@ static void on_reopen_signal(struct master *master)
 	reopen_ask(master, NULL);
 }
 
-static void on_unused_signal(struct master *master)
+static void on_upgrade_signal(struct master *master)
 {
-	(void)master;
-	log_event(LEVEL_NOTICE, "signal_unused", log_text("hint", "HUP reloads, TERM stops; see drover(8)"));
+	upgrade_ask(master, NULL);
 }
 
 static const struct {
@@ -52,7 +51,7 @@ static const struct {
 	{ SIGQUIT, on_stop_signal },
 	{ SIGINT, on_fast_signal },
 	{ SIGUSR1, on_reopen_signal },
-	{ SIGUSR2, on_unused_signal },
+	{ SIGUSR2, on_upgrade_signal },
 };
 
 enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
@@ -158,26 +157,41 @@ void master_init(struct master *master, const struct master_setup *setup)
 	list_init(&master->reopening.later);
 	list_init(&master->handover.departures);
 	list_init(&master->census.askers);
+	list_init(&master->upgrade.askers);
+}
+
+static bool take_nothing_over(struct master *master, struct err *err)
+{
+	const struct master_setup *setup = master->setup;
+
+	if (!inherit_take(master, err))
+		return false;
+	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, &master->board_fd,
+				     err);
+	return master->board != NULL;
 }
 
 static bool set_up(struct master *master, const struct master_setup *setup, struct err *err)
 {
+	bool resumes = setup->plan != NULL;
+
 	master_init(master, setup);
 	log_role("master");
 	binary_find(&master->binary, err);      /* kept -1: an upgrade will say why not */
-	if (!inherit_take(master, err))
-		return false;
 	privilege_open_files(0);
-	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, &master->board_fd,
-				     err);
-	if (master->board == NULL || !loop_open(&master->loop, err))
+	if (resumes ? !resume_take(master, err) : !take_nothing_over(master, err))
+		return false;
+	if (!loop_open(&master->loop, err))
 		return false;
 	logs_start(master);
 	master->sweep.run = free_dead;
 	loop_at_turn_end(&master->loop, &master->sweep);
-	notify_starting(master);
+	if (resumes)
+		notify_resumed(master);
+	else
+		notify_starting(master);
 	watch_start(master);
-	return open_signals(master, err);
+	return open_signals(master, err) && (!resumes || resume_watch(master, err));
 }
 
 /* Also of a half-built one. */
@@ -191,6 +205,7 @@ static void tear_down(struct master *master)
 	inherit_close(master);
 	logs_end(master);
 	verdict_release(&master->current);
+	state_release(&master->upgrade.state);
 	binary_forget(&master->binary);
 	free(master->findings);
 	departure_forget(master);
@@ -214,6 +229,16 @@ static int say_failure(const struct master *master)
 	return master->exit_status != 0 ? master->exit_status : 1;
 }
 
+/* An image that cannot take over leads back to the one before. */
+static int fail_start(struct master *master, const struct err *err)
+{
+	guard_roll_back(err->text);
+	log_plain("drover", err->text);
+	if (master != NULL)
+		tear_down(master);
+	return 1;
+}
+
 int master_run(const struct master_setup *setup)
 {
 	struct err err = { "out of memory" };
@@ -223,14 +248,13 @@ int master_run(const struct master_setup *setup)
 
 	block_signals(&set);
 	master = calloc(1, sizeof(*master));
-	if (master == NULL || !set_up(master, setup, &err)) {
-		log_plain("drover", err.text);
-		if (master != NULL)
-			tear_down(master);
-		return 1;
-	}
+	if (master == NULL || !set_up(master, setup, &err))
+		return fail_start(master, &err);
 	master->starter.answer = on_started;
-	reload_ask(master, &master->starter, false);
+	if (setup->plan != NULL)
+		upgrade_go_on(master);
+	else
+		reload_ask(master, &master->starter, false);
 	if (!loop_run(&master->loop, &err))
 		snprintf(master->failure, sizeof(master->failure), "%s", err.text);
 	status = master->failure[0] != '\0' ? say_failure(master) : master->exit_status;

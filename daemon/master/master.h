@@ -8,6 +8,8 @@
 #include "binary.h"
 #include "candidate.h"
 #include "child.h"
+#include "guard.h"
+#include "state.h"
 #include "strays.h"
 #include "transition.h"
 #include "watch.h"
@@ -36,6 +38,7 @@
 struct master_setup {
 	struct config_input input;
 	char **argv;                    /* an upgrade starts the next image with it */
+	const struct guard_plan *plan;  /* this is an image in the middle of an upgrade; NULL: a start */
 	const struct schema *const *services;
 	const struct protocol *protocol;
 	const char *const *counter_names;
@@ -232,6 +235,24 @@ struct parting {
 	uint64_t finished, cut;
 };
 
+/* CHECKING: in the old image. RESUMING, REPLACING: in the one that follows, or that is back. */
+enum upgrade_phase { UPGRADE_IDLE, UPGRADE_CHECKING, UPGRADE_RESUMING, UPGRADE_REPLACING };
+
+/* Another binary takes over: see upgrade.c. */
+struct upgrade {
+	enum upgrade_phase phase;
+	bool wanted;                    /* when what is under way has ended */
+	struct list askers;
+	struct asker replaced;          /* the new image's, for its transition */
+	struct state state;             /* that the image before left, while there is a way back */
+	uint64_t began_ns;
+	uint64_t good, bad;
+	bool last_good;
+	struct timespec last_at;        /* zero: there was none */
+	char last[ERR_TEXT_BYTES];      /* what came of it */
+	char from[32];                  /* the version before */
+};
+
 /* The end of the service: see stop.c. */
 struct stop {
 	bool draining;                  /* the delay is over */
@@ -292,6 +313,7 @@ struct master {
 	struct verdict current;         /* committed; generation NULL: none yet */
 	struct transition transition;
 	struct reopening reopening;
+	struct upgrade upgrade;
 	struct checker checker;
 	struct binary binary;
 	struct candidate candidate;
@@ -320,6 +342,11 @@ void master_init(struct master *master, const struct master_setup *setup);
 /* Runs the service until it is stopped; returns the exit status: 0 stopped as asked, 1 the start failed, 2
  * the configuration is wrong (both said on stderr), 3 the drain cut connections. */
 int master_run(const struct master_setup *setup);
+
+static inline bool upgrade_is_open(const struct master *master)
+{
+	return master->upgrade.phase != UPGRADE_IDLE;
+}
 
 static inline bool master_is_stopping(const struct master *master)
 {
@@ -416,16 +443,23 @@ void child_unreachable(struct child *child, const struct err *err);
 /* Sends GO for the generation that the child was asked to prepare last. */
 void child_go(struct child *child);
 
+/* Watches the child's end and its channel, which is the child's from now on. */
+bool spawn_watch(struct child *child, int channel, struct err *err);
+
 /* Every child now: SIGKILL. */
 void spawn_kill_all(struct master *master);
 
 /* ---- slots.c ---- */
 /* Respawns into the slot, now or after its back-off. */
 void slot_respawn(struct slot *slot, bool at_once);
+/* Arms what was armed in the image before. */
+void slot_resume(struct slot *slot);
 /* The successor serves: it takes the seat, the one before retires. */
 void slot_take(struct child *child);
 /* Retires everybody above slot_count. */
 void slots_trim(struct master *master);
+/* Retires those that serve although another one has their seat: of the image before. */
+void slots_retire_old(struct master *master);
 /* Tells the workers which slots have nobody, when that has changed. */
 void slots_cover(struct master *master);
 
@@ -438,6 +472,8 @@ void handover_forget(const struct child *gone);
 /* ---- departure.c ---- */
 /* The child is told to drain, for the first time. */
 void departure_begin(struct child *child);
+/* It had begun in the image before. */
+void departure_resume(struct child *child);
 /* It is gone; its column of the board is still its. */
 void departure_end(struct child *child);
 /* So far. */
@@ -509,7 +545,31 @@ void reload_child_died(struct child *child);
 /* It retires although it was asked: its successor took its seat meanwhile. */
 void reload_child_left(struct child *child);
 void reload_child_late(struct child *child);
+/* A fresh worker in every slot, by `verdict` (taken over), which is what is committed: the new image's.
+ * `asker` is answered in any case. */
+void reload_renew(struct master *master, struct verdict *verdict, struct asker *asker);
+/* Begins what waits for the end of a transition, of a reopening or of an upgrade. */
+void reload_continue(struct master *master);
 void reload_stop(struct master *master);
+
+/* ---- upgrade.c ---- */
+/* Begins an upgrade, when nothing else is under way. `asker` (may be NULL) is answered in any case, though
+ * perhaps by another image. */
+void upgrade_ask(struct master *master, struct asker *asker);
+/* Begins one that waits, if nothing is under way; true: it did. */
+bool upgrade_continue(struct master *master);
+/* In the new image, or in the old one that is back, when its state is there. */
+void upgrade_go_on(struct master *master);
+void upgrade_stop(struct master *master);
+
+/* ---- resume.c ---- */
+/* Takes the state over that the image before left: first what it says, then, with a loop, all that is to be
+ * watched. False with `err`: this image cannot take over. */
+bool resume_take(struct master *master, struct err *err);
+bool resume_watch(struct master *master, struct err *err);
+/* Could this binary take over what `state_fd` says?  Changes nothing, but gives up the rights that workers do
+ * not have; what it loads stays. */
+bool resume_try(const struct master_setup *setup, int state_fd, struct err *err);
 
 /* ---- plan.c ---- */
 /* Opens what the open transition's verdict needs and asks everybody for a vote: the worker of each slot, or a
@@ -535,6 +595,9 @@ enum { NOTIFY_NAME_BYTES = 256 };       /* the longest FDNAME= and its end */
 void notify_starting(struct master *master);
 void notify_ready(const struct master *master);
 void notify_reloading(struct master *master);
+void notify_upgrading(struct master *master);
+/* The image that follows. */
+void notify_resumed(struct master *master);
 void notify_stopping(struct master *master);
 /* Workers leave: the status line says how far they are. */
 void notify_leaving(struct master *master);
@@ -556,6 +619,11 @@ void notify_forget_listener(struct master *master, const struct listener *listen
  * an error. */
 bool control_open(struct master *master, const struct config *config, struct err *err);
 void control_close(struct master *master);
+/* What the next image needs of it, a new reference or NULL; and in that image what it makes of it, and the
+ * clients' questions asked again. */
+struct json_t *control_save(const struct master *master);
+bool control_load(struct master *master, const struct json_t *json, struct err *err);
+bool control_resume(struct master *master, struct err *err);
 /* Frees the clients that went in this turn. */
 void control_sweep(struct master *master);
 

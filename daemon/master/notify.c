@@ -85,7 +85,7 @@ void notify_status(const struct master *master)
 	char text[STATUS_BYTES];
 
 	if (master_is_stopping(master) || master->current.generation == NULL ||
-	    master->transition.phase != PHASE_IDLE)
+	    master->transition.phase != PHASE_IDLE || upgrade_is_open(master))
 		return;
 	describe(master, text);
 	sd_notifyf(0, "STATUS=%s", text);
@@ -102,7 +102,7 @@ static void ask_for_time(struct timer *timer, uint64_t now_ns)
 	if (master_is_stopping(master)) {
 		describe_stop(master, text);
 		sd_notifyf(0, EXTEND "STATUS=%s", text);
-	} else if (master->transition.phase != PHASE_IDLE) {
+	} else if (master->transition.phase != PHASE_IDLE || upgrade_is_open(master)) {
 		sd_notify(0, EXTEND);
 	} else if (!list_empty(&master->handover.departures)) {
 		notify_status(master);
@@ -112,6 +112,7 @@ static void ask_for_time(struct timer *timer, uint64_t now_ns)
 	loop_timer(&master->loop, timer, EXTEND_EVERY_MS * CLOCK_MS);
 }
 
+/* Asks for time while something is under way. */
 static void begin(struct master *master)
 {
 	master->extend.fire = ask_for_time;
@@ -119,15 +120,34 @@ static void begin(struct master *master)
 		loop_timer(&master->loop, &master->extend, EXTEND_EVERY_MS * CLOCK_MS);
 }
 
-void notify_starting(struct master *master)
+/* systemd 254 and later say how much the store takes; for older ones the unit does. */
+static void look_at_store(struct master *master)
 {
 	const char *room = getenv("FDSTORE");
 	uint64_t number;
 
-	/* systemd 254 and later say how much the store takes; for older ones the unit does */
 	if (room != NULL && getenv("NOTIFY_SOCKET") != NULL && str_to_u64(str_of(room), &number))
 		master->store_max = number;
+}
+
+void notify_starting(struct master *master)
+{
+	look_at_store(master);
 	sd_notify(0, EXTEND "STATUS=starting");
+	begin(master);
+}
+
+void notify_upgrading(struct master *master)
+{
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu\n" EXTEND "STATUS=upgrading: checking %s",
+		   (unsigned long long)(clock_now_ns() / 1000), master->binary.path);
+	begin(master);
+}
+
+void notify_resumed(struct master *master)
+{
+	look_at_store(master);
+	sd_notify(0, EXTEND "STATUS=upgrading to drover " DROVER_VERSION ": starting workers");
 	begin(master);
 }
 

@@ -57,12 +57,13 @@ static void record(struct master *master, const struct outcome *outcome)
 		master->reloads_bad++;
 }
 
-/* Reloads first, then log files: who only asks can wait. */
-static void next_in_line(struct master *master)
+/* An upgrade first, then reloads, then log files: who only asks can wait. */
+void reload_continue(struct master *master)
 {
 	struct transition *transition = &master->transition;
 
-	if (master_is_stopping(master))
+	if (master_is_stopping(master) || transition->phase != PHASE_IDLE || upgrade_is_open(master) ||
+	    upgrade_continue(master))
 		return;
 	if (transition->again) {
 		list_move_all(&transition->askers, &transition->later);
@@ -88,14 +89,14 @@ static void finish(struct master *master, const struct outcome *outcome)
 		child->vote = VOTE_NONE;
 	if (!dry)
 		record(master, outcome);
-	if (!dry && !master_is_stopping(master) && !master_was_start(master))
+	if (!dry && !master_is_stopping(master) && !master_was_start(master) && !upgrade_is_open(master))
 		notify_ready(master);
 	answer_all(&transition->askers, outcome);
 	if (!outcome->good && master_was_start(master) && !master_is_stopping(master)) {
 		snprintf(master->failure, sizeof(master->failure), "%s", outcome->text);
 		master_stop(master, true);
 	}
-	next_in_line(master);
+	reload_continue(master);
 }
 
 static void catch_up(struct child *child);
@@ -468,10 +469,9 @@ static void checked(struct master *master, struct verdict *verdict, struct probl
  * uncommitted, no stale READY is taken for a vote, and the generations that people see have no gaps. */
 #define DRY_NUMBERS (UINT64_C(1) << 63)
 
-static void begin(struct master *master, uint64_t number, const struct config_input *input)
+static void open_transition(struct master *master, uint64_t number)
 {
 	struct transition *transition = &master->transition;
-	struct err err;
 
 	transition->phase = PHASE_CHECKING;
 	transition->number = number;
@@ -480,6 +480,13 @@ static void begin(struct master *master, uint64_t number, const struct config_in
 	transition->buried = 0;
 	transition->wrong = false;
 	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+}
+
+static void begin(struct master *master, uint64_t number, const struct config_input *input)
+{
+	struct err err;
+
+	open_transition(master, number);
 	master->checker.done = checked;
 	master->checker.input = *input;
 	if (!checker_start(master, &err))
@@ -532,7 +539,7 @@ void reload_check(struct master *master, struct asker *asker)
 		return;
 	}
 	list_push_back(&master->transition.checks, &asker->link);
-	if (master->transition.phase == PHASE_IDLE)
+	if (master->transition.phase == PHASE_IDLE && !upgrade_is_open(master))
 		start_dry(master);
 }
 
@@ -556,7 +563,7 @@ void reload_ask(struct master *master, struct asker *asker, bool replace)
 		return;
 	}
 	/* what is being read may be older than what this caller means */
-	if (transition->phase != PHASE_IDLE) {
+	if (transition->phase != PHASE_IDLE || upgrade_is_open(master)) {
 		transition->again = true;
 		transition->again_replace |= replace;
 		if (asker != NULL)
@@ -569,6 +576,14 @@ void reload_ask(struct master *master, struct asker *asker, bool replace)
 		list_push_back(&transition->askers, &asker->link);
 	transition->replace = replace;
 	start(master);
+}
+
+void reload_renew(struct master *master, struct verdict *verdict, struct asker *asker)
+{
+	list_push_back(&master->transition.askers, &asker->link);
+	master->transition.replace = true;
+	open_transition(master, ++master->generation_numbers);
+	checked(master, verdict, NULL);
 }
 
 void reload_stop(struct master *master)

@@ -43,7 +43,7 @@ static void finish(struct master *master)
 	else
 		log_event(LEVEL_ERROR, "reopen_failed", log_text("error", reopening->failure));
 	answer_all(&reopening->askers, good, good ? "log files are open anew" : reopening->failure);
-	reopen_continue(master);
+	reload_continue(master);        /* an upgrade may wait for the end */
 }
 
 static void fail(struct reopening *reopening, const char *why)
@@ -146,7 +146,7 @@ static void start(struct master *master)
 void reopen_ask(struct master *master, struct asker *asker)
 {
 	struct reopening *reopening = &master->reopening;
-	bool wait = reopening->open || master->transition.phase != PHASE_IDLE;
+	bool wait = reopening->open || master->transition.phase != PHASE_IDLE || upgrade_is_open(master);
 	struct outcome refused = { .text = "refused: drover is stopping" };
 
 	if (master_is_stopping(master)) {

@@ -54,6 +54,13 @@ void slot_respawn(struct slot *slot, bool at_once)
 			  log_number("after_ms", after_ms), log_number("failures", slot->failures));
 }
 
+void slot_resume(struct slot *slot)
+{
+	slot->respawn.fire = respawn;
+	if (slot->respawn.due_ns != 0)
+		timer_arm(&slot->master->loop.timers, &slot->respawn, slot->respawn.due_ns);
+}
+
 static void tell_cover(struct child *child)
 {
 	struct message message = { .type = MESSAGE_COVER, .bytes = sizeof(struct slot_set) };
@@ -76,11 +83,22 @@ void slot_take(struct child *child)
 	slot->serving = child;
 	slot->replace = false;
 	tell_cover(child);              /* it may have changed between its GO and now */
-	if (before != NULL) {
+	if (before != NULL && !guard_is_armed()) {      /* else it serves on until there is no way back */
 		reload_child_left(before);
 		child_happens(before, EV_RETIRE);
 	}
 	handover_arrange(child->master);
+}
+
+void slots_retire_old(struct master *master)
+{
+	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
+		struct child *child = LIST_ENTRY(link, struct child, link);
+
+		if (child->state == CHILD_SERVING && master->slots[child->slot].serving != child)
+			child_happens(child, EV_RETIRE);
+	}
+	handover_arrange(master);
 }
 
 static void empty_slot(struct slot *slot)

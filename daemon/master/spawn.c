@@ -207,10 +207,11 @@ static void let_go(struct child *child)
 static void on_exit_of_child(struct source *source, uint32_t events)
 {
 	struct child *child = LIST_ENTRY(source, struct child, exit);
+	int keep = guard_is_armed() ? WNOWAIT : 0;      /* the old image would look for it */
 	siginfo_t info = { 0 };
 
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG | keep) < 0 || info.si_pid == 0)
 		return;
 	log_exit(child, &info);
 	if (!is_clean(&info))
@@ -369,7 +370,7 @@ bool spawn_ask(struct child *child, const struct verdict *verdict, struct err *e
 	       channel_send(child->channel.fd, &prepare, NULL, 0, err);
 }
 
-static bool watch(struct child *child, int channel, struct err *err)
+bool spawn_watch(struct child *child, int channel, struct err *err)
 {
 	struct master *master = child->master;
 
@@ -432,7 +433,7 @@ static bool fork_child(struct child *child, const struct verdict *verdict, struc
 		return err_sys(err, errno, "fork");
 	master->board->column[child->column].pid = (uint32_t)child->pid;
 	master->board->column[child->column].slot = child->slot;
-	return watch(child, fd_take(&mine), err);
+	return spawn_watch(child, fd_take(&mine), err);
 }
 
 struct child *spawn_child(struct master *master, unsigned slot, const struct verdict *verdict,

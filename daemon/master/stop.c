@@ -224,6 +224,7 @@ static void begin(struct master *master, bool at_once)
 	notify_stopping(master);
 	reload_stop(master);
 	reopen_stop(master);
+	upgrade_stop(master);
 }
 
 static void end_at_once(struct master *master)

@@ -87,6 +87,8 @@ static struct str converse(struct str bytes, struct cuts cuts, uint8_t mode, str
 	answer_all(&master->transition.later, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->transition.checks, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->reopening.later, (mode & RELOAD_GOES_WELL) != 0);
+	answer_all(&master->upgrade.askers, (mode & RELOAD_GOES_WELL) != 0);
+	master->upgrade.wanted = false;
 	shutdown(fd, SHUT_WR);
 	for (unsigned i = 0; i < ANSWERED_TURNS; i++)
 		turn();

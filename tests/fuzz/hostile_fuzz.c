@@ -9,6 +9,7 @@
 #define spawn_child fuzz_spawn_child
 #define spawn_ask fuzz_spawn_ask
 #define spawn_kill_all fuzz_spawn_kill_all
+#define spawn_watch fuzz_spawn_watch
 #define child_happens fuzz_child_happens
 #define child_go fuzz_child_go
 #define child_unreachable fuzz_child_unreachable
@@ -16,6 +17,7 @@
 #undef spawn_child
 #undef spawn_ask
 #undef spawn_kill_all
+#undef spawn_watch
 #undef child_happens
 #undef child_go
 
