@@ -44,13 +44,17 @@ BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 LOSS_CLIENT    := $(BUILD)/tests/loss/client
 TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURCES)))
 
+# a drover that cannot take over, for upgrades: every function that tests/upgrade/broken.c wraps
+BROKEN         := $(BUILD)/tests/upgrade/broken
+BROKEN_WRAPS   := $(shell grep -o '__wrap_[a-z_]*' tests/upgrade/broken.c | sort -u | sed 's/__wrap_/-Wl,--wrap=/')
+
 FUZZ_SUPPORT   := $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/fuzz_message.o
 FUZZ_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 # `make check` replays the corpora; tests/tools/fuzz leaves this out and links libFuzzer instead
 FUZZ_MAIN      := $(BUILD)/tests/fuzz/replay.o
 # what clang-tidy looks at: every source, again when it or a header of it changed
 TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(wildcard daemon/*.c daemon/*/*.c man/*.c) $(TEST_SOURCES) \
-		       $(wildcard tests/bench/*.c tests/fuzz/*.c tests/loss/*.c))
+		       $(wildcard tests/bench/*.c tests/fuzz/*.c tests/loss/*.c tests/upgrade/*.c))
 
 # objects of the test programs are kept, and make has no last word about them
 .SECONDARY:
@@ -119,6 +123,10 @@ $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_SUPPORT) $(FUZZ_
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS)
 
+$(BROKEN): $(BUILD)/tests/upgrade/broken.o $(DROVER_OBJECTS)
+	@echo "  LD    $@"
+	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $(BROKEN_WRAPS) -o $@ $^ $(DROVER_LIBS)
+
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^
@@ -155,7 +163,7 @@ clean:
 	rm -rf $(BUILD)
 
 # builds the test programs without running them
-unit-programs: $(TEST_PROGRAMS) $(BENCH_PROGRAMS) $(LOSS_CLIENT)
+unit-programs: $(TEST_PROGRAMS) $(BENCH_PROGRAMS) $(LOSS_CLIENT) $(BROKEN)
 
 fuzz-programs: $(FUZZ_PROGRAMS)
 

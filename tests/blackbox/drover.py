@@ -24,6 +24,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(TOP, os.environ.get("DROVER_BUILD", "build"))
 DROVER = os.path.join(BUILD, "drover")
 CTL = os.path.join(BUILD, "droverctl")
+BROKEN = os.path.join(BUILD, "tests/upgrade/broken")
 DEADLINE = 30  # for what should take milliseconds, on a machine that is busy
 
 PR_SET_PDEATHSIG = 1
@@ -177,10 +178,15 @@ class Drover:
     """A running daemon.  `settings` are laid over the defaults below; a string is the config file's text.
 
     args: the command line, instead of a config file.  passed: (descriptor, name) of the sockets that systemd
-    passes, see sd_listen_fds(3).  `site` is the directory that is served."""
+    passes, see sd_listen_fds(3).  `site` is the directory that is served.  own: it runs a copy of the binary,
+    which install() replaces."""
 
-    def __init__(self, settings=None, args=None, wait=True, env=None, preexec=None, passed=()):
+    def __init__(self, settings=None, args=None, wait=True, env=None, preexec=None, passed=(), own=False):
         self.dir = temporary_directory()
+        self.binary = DROVER
+        if own:
+            self.binary = os.path.join(self.dir, "drover")
+            self.install(DROVER)
         self.site = os.path.join(self.dir, "site")
         os.mkdir(self.site)
         self.write("index.html", "<p>hello\n")
@@ -222,7 +228,7 @@ class Drover:
     def _start(self, args, env, preexec, passed=()):
         tester = os.getpid()
         if passed:
-            args = [DROVER, *args]
+            args = [self.binary, *args]
             env = {**(os.environ if env is None else env), "LISTEN_FDS": str(len(passed)),
                    "LISTEN_FDNAMES": ":".join(name for _, name in passed)}
 
@@ -236,9 +242,9 @@ class Drover:
             for number, fd in enumerate(high, 3):
                 os.dup2(fd, number)
             if passed:  # only the process itself knows LISTEN_PID
-                os.execve(DROVER, args, {**env, "LISTEN_PID": str(os.getpid())})
+                os.execve(self.binary, args, {**env, "LISTEN_PID": str(os.getpid())})
 
-        self.process = subprocess.Popen([DROVER, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        self.process = subprocess.Popen([self.binary, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, env=env, process_group=0, cwd=self.dir,
                                         preexec_fn=prepare)
         self.pidfd = os.pidfd_open(self.process.pid)
@@ -258,6 +264,20 @@ class Drover:
         return path
 
     # what the operator does
+
+    def install(self, source, how=""):
+        """Puts a program where the daemon's binary is, as a package would; bytes are its content.  how: the way
+        in which tests/upgrade/broken is broken."""
+        new = self.binary + ".new"
+        if isinstance(source, bytes):
+            with open(new, "wb") as file:
+                file.write(source)
+            os.chmod(new, 0o755)
+        else:
+            shutil.copy(source, new)
+        with open(self.binary + ".break", "w", encoding="ascii") as file:
+            file.write(how)
+        os.rename(new, self.binary)
 
     @property
     def pid(self):
