@@ -560,6 +560,8 @@ void upgrade_ask(struct master *master, struct asker *asker);
 bool upgrade_continue(struct master *master);
 /* In the new image, or in the old one that is back, when its state is there. */
 void upgrade_go_on(struct master *master);
+/* A worker was told to serve and does not say that it does: as long as there is a way back, it is taken. */
+void upgrade_child_late(const struct child *child);
 void upgrade_stop(struct master *master);
 
 /* ---- resume.c ---- */

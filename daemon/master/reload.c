@@ -233,6 +233,7 @@ static void vote(struct child *child, enum vote_event event, const char *step, c
 		call_off(master, step, why);
 		break;
 	case VOTE_ACT_REPLACE:
+		upgrade_child_late(child);
 		child_happens(child, EV_DEADLINE);
 		count_votes(master);
 		break;

@@ -180,6 +180,18 @@ static void roll_back(struct master *master, const char *why)
 	loop_stop(&master->loop);
 }
 
+/* Its worker, which may serve already although it does not say so, would be killed: it drains instead when it
+ * finds its channel closed. */
+void upgrade_child_late(const struct child *child)
+{
+	char why[128];
+
+	if (!guard_is_armed())
+		return;
+	snprintf(why, sizeof(why), "slot %u did not say that it serves within timeouts.prepare", child->slot);
+	roll_back(child->master, why);
+}
+
 /* A slot without a worker of this image, which has not died since; -1: none. */
 static int slot_left(const struct master *master)
 {
@@ -235,6 +247,18 @@ static void on_replaced(struct asker *asker, const struct outcome *outcome)
 	}
 }
 
+/* The old image again. */
+static void come_back(struct master *master, const struct guard_plan *plan)
+{
+	int state_fd = plan->state_fd;
+	char text[ERR_TEXT_BYTES];
+
+	fd_close(&state_fd);
+	no_way_back(master);
+	snprintf(text, sizeof(text), "failed at %s; drover " DROVER_VERSION " serves on", plan->failure);
+	fail(master, text);
+}
+
 /* The guard's patience with it: two deadlines of the votes, and what else there is to do. */
 static unsigned replace_seconds(const struct master *master)
 {
@@ -265,11 +289,7 @@ void upgrade_go_on(struct master *master)
 
 	upgrade->phase = UPGRADE_REPLACING;
 	if (plan->failure != NULL) {
-		int state_fd = plan->state_fd;
-
-		fd_close(&state_fd);
-		no_way_back(master);
-		fail(master, plan->failure);
+		come_back(master, plan);
 		return;
 	}
 	guard_step("replace", replace_seconds(master));

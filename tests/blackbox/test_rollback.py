@@ -240,7 +240,7 @@ class NewImage(Case):
         self.roll_back("workers-crash-after-go", r"replace: slot \d: its worker died")
 
     def test_one_whose_workers_never_serve(self):
-        self.roll_back("never-serving", r"replace: slot \d")
+        self.roll_back("never-serving", r"replace: slot \d did not say that it serves")
 
     def test_one_that_crashes_with_shared_sockets(self):
         self.roll_back("crashes-after-go", r"replace: the new binary crashed \(FPE\)", accept="shared")
