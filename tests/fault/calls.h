@@ -45,6 +45,9 @@ CALL(mkdir)
 CALL(setgroups)
 CALL(cap_set_proc)
 CALL(prctl)
+CALL(execv)                     /* of a candidate, and of the next image */
+CALL(setenv)
 
 HOOK(checker_start)             /* tells a checker from a worker */
+HOOK(candidate_start)           /* which counts as one */
 HOOK(_exit)                     /* where a worker's leaks are looked for */

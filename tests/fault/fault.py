@@ -55,7 +55,7 @@ ERRORS = {
     "recv": ("ECONNRESET", "ETIMEDOUT", "ENOMEM"), "recvmsg": ("EINTR", "ENOMEM", "ENOBUFS"),
     "send": ("EPIPE", "ENOBUFS"), "sendmsg": ("ENOBUFS", "ENOMEM", "ETOOMANYREFS", "EPIPE"),
     "sendfile": ("EIO", "EPIPE", "ENOMEM"), "poll": ("EINTR",), "mkdir": ("EACCES",), "setgroups": ("EPERM",),
-    "cap_set_proc": ("EPERM",), "prctl": ("EINVAL",),
+    "cap_set_proc": ("EPERM",), "prctl": ("EINVAL",), "execv": ("ENOMEM",), "setenv": ("ENOMEM",),
 }
 # By these a client's own connection fails: whose fault it is cannot be seen, and nothing is counted.
 OF_THE_CLIENT = ("recv", "send", "sendmsg", "sendfile")
@@ -346,6 +346,9 @@ class Reload(Scenario):
     def change(self, target):
         target.configure({"version": target.knobs["version"] + 1})
 
+    def ask(self, target):
+        return target.reload_now(self.replaces)
+
     def undo(self, target):
         pass
 
@@ -376,7 +379,7 @@ class Reload(Scenario):
             select.select([slow.socket], [], [], SECONDS)
             self.change(target)
             fault.arm(self.page)
-            answer = target.reload_now(self.replaces)
+            answer = self.ask(target)
             fired = self.page.disarm()
             version = self.outcome(target, answer, old, fault, before)
             lost = self.lost(target, fault, (idle, other), slow, version)
@@ -499,6 +502,44 @@ class ReloadCount(Reload):
         return lost
 
 
+# ---- upgrade ----------------------------------------------------------------------------------------------
+
+
+class Upgrade(Reload):
+    """The same binary takes over, or does not; everything that a client can see stays."""
+
+    name = "upgrade"
+
+    def prepared(self, status):     # the first one leaves what every other one finds
+        answer = self.ask(self.target)
+        assert answer["ok"], answer
+        self.target.settled()
+        self.fds = fds(self.target.pid)
+
+    def change(self, target):
+        pass
+
+    def ask(self, target):
+        return target.ask({"command": "upgrade"})
+
+    def outcome(self, target, answer, old, fault, before):
+        status = target.wait_status(lambda s: s["phase"] == "idle" and not s["upgrading"], SECONDS)
+        target.settled(draining=True)
+        replaced = not {s["pid"] for s in before["slots"]} & {s["pid"] for s in status["slots"]}
+        if answer is None or answer["text"].startswith("unknown command"):
+            assert fault.role == "master" and fault.calls[:1] and fault.calls[0] in CONTROL, "no answer"
+        else:
+            assert answer["ok"] or answer["text"].startswith("failed at "), answer
+            assert answer["ok"] == replaced or self.may_lose(fault), answer
+        target.check_serves()
+        return target.knobs["version"]
+
+    def repair(self, target, old, version):
+        super().repair(target, old, version)
+        answer = self.ask(target)
+        assert answer and answer["ok"], "the upgrade afterwards: %s" % answer
+
+
 # ---- control, stop ------------------------------------------------------------------------------------------
 
 
@@ -579,17 +620,29 @@ class StopAgain(Scenario):
 
     name = "reload-stop"
 
+    def begin(self, target):
+        target.configure({"version": target.knobs["version"] + 1})
+        target.reload_now()
+
     def point(self, fault):
         target = self.get()
-        target.configure({"version": target.knobs["version"] + 1})
         fault.arm(self.page)
-        target.reload_now()
+        self.begin(target)
         if not self.page.disarm():
             return False
         status = target.wait_exit(SECONDS)
         target.ended(status, (0,))
         self.discard()
         return True
+
+
+class UpgradeStop(StopAgain):
+    """An upgrade during which the service is told to end."""
+
+    name = "upgrade-stop"
+
+    def begin(self, target):
+        target.ask({"command": "upgrade"})
 
 
 class ReloadSignal(ReloadGood):
@@ -661,14 +714,15 @@ class Storm(Scenario):
 # ---- series -----------------------------------------------------------------------------------------------
 
 SCENARIOS = {scenario.name: scenario for scenario in (
-    Start, Traffic, ReloadGood, ReloadBad, ReloadReplace, ReloadCount, Control, Stop, StopAgain, ReloadSignal, Storm)}
+    Start, Traffic, ReloadGood, ReloadBad, ReloadReplace, ReloadCount, Upgrade, Control, Stop, StopAgain, UpgradeStop,
+    ReloadSignal, Storm)}
 
 
 def plan():
     """(name, scenario, role, [faults without their number]); a task is one series of a scenario and a role."""
     tasks = []
     for name, scenario in SCENARIOS.items():
-        if scenario in (StopAgain, ReloadSignal, Storm):        # nothing is made to fail there
+        if scenario in (StopAgain, UpgradeStop, ReloadSignal, Storm):   # nothing is made to fail there
             continue
         for role in scenario.roles:
             kinds = [(role, (call,), error, FAIL, 0) for call in CALLS for error in ERRORS[call]
@@ -678,7 +732,9 @@ def plan():
         ends = word in ("INT", "QUIT", "TERM")
         for name in ("start", "reload-stop" if ends else "reload-signal", "stop"):
             tasks.append(("signal/%s/%s" % (name, word), name, [("master", (), "", SIGNAL, number)]))
-    for name in ("start", "reload", "reload-replace", "reload-count", "stop"):
+    for word in ("TERM", "INT"):
+        tasks.append(("signal/upgrade-stop/%s" % word, "upgrade-stop", [("master", (), "", SIGNAL, SIGNALS[word])]))
+    for name in ("start", "reload", "reload-replace", "reload-count", "upgrade", "stop"):
         tasks.append(("kill/%s" % name, name,
                       [("master", (), "", KILL_CHILD, which) for which in (0, 1, 2, EVERY_CHILD)]))
     tasks.append(("storm", "storm", [("master", (), "", KILL_CHILD, EVERY_CHILD)]))

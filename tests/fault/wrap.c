@@ -183,6 +183,8 @@ WRAP(int, poll, -1, (struct pollfd *fds, nfds_t count, int timeout), (fds, count
 WRAP(int, mkdir, -1, (const char *path, mode_t mode), (path, mode))
 WRAP(int, setgroups, -1, (size_t count, const gid_t *groups), (count, groups))
 WRAP(int, cap_set_proc, -1, (cap_t caps), (caps))
+WRAP(int, execv, -1, (const char *path, char *const argv[]), (path, argv))
+WRAP(int, setenv, -1, (const char *name, const char *value, int replace), (name, value, replace))
 
 /* ---- the others --------------------------------------------------------------------------------------- */
 
@@ -303,6 +305,19 @@ bool __wrap_checker_start(void *master, void *err)
 	return good;
 }
 
+bool __real_candidate_start(void *master, int state_fd, void *done, void *err);
+bool __wrap_candidate_start(void *master, int state_fd, void *done, void *err);
+
+bool __wrap_candidate_start(void *master, int state_fd, void *done, void *err)
+{
+	bool good;
+
+	role_of_child = ROLE_CHECKER;
+	good = __real_candidate_start(master, state_fd, done, err);
+	role_of_child = ROLE_WORKER;
+	return good;
+}
+
 void __real__exit(int status) __attribute__((noreturn));
 void __wrap__exit(int status) __attribute__((noreturn));
 
@@ -322,7 +337,13 @@ static void *json_allocate(size_t len)
 	return due(CALL_json_malloc) ? NULL : __real_malloc(len);
 }
 
-static void __attribute__((constructor)) map_page(void)
+/* An upgrade's candidate has a process image of its own; its last argument says what it is. */
+static bool is_candidate(int argc, char **argv)
+{
+	return strcmp(argv[argc - 1], "--candidate") == 0;
+}
+
+static void __attribute__((constructor)) map_page(int argc, char **argv)
 {
 	const char *path = getenv("DROVER_FAULT");
 	void *frames[2];
@@ -330,6 +351,8 @@ static void __attribute__((constructor)) map_page(void)
 
 	if (path == NULL)
 		return;
+	if (is_candidate(argc, argv))
+		role = ROLE_CHECKER;
 	backtrace(frames, 2);           /* loads libgcc now, not at the fault */
 	fd = __real_open(path, O_RDWR | O_CLOEXEC);
 	page = __real_mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
