@@ -88,22 +88,37 @@ static void show_listener(const json_t *listener)
 	puts(")");
 }
 
-/* The start is the first one; it is not what a person means by a reload. */
-static void show_last_reload(const json_t *reload)
+static void print_time(const json_t *of)
 {
-	bool good = json_is_true(json_object_get(reload, "good"));
-	bool is_start = good && number_of(reload, "succeeded") == 1;
-	time_t at = (time_t)number_of(reload, "at");
+	time_t at = (time_t)number_of(of, "at");
 	char when[sizeof("2026-11-23T11:40:31Z")] = "?";
 	struct tm utc;
 
 	if (gmtime_r(&at, &utc) != NULL)
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	printf("%s at %s: %s\n",
-	       is_start ? "started"
-	       : good   ? "last reload succeeded"
-		        : "last reload failed",
-	       when, text_of(reload, "text"));
+	printf(" at %s: %s\n", when, text_of(of, "text"));
+}
+
+/* The start is the first one; it is not what a person means by a reload. */
+static void show_last_reload(const json_t *reload)
+{
+	bool good = json_is_true(json_object_get(reload, "good"));
+	bool is_start = good && number_of(reload, "succeeded") == 1;
+
+	fputs(is_start ? "started"
+	      : good   ? "last reload succeeded"
+		       : "last reload failed",
+	      stdout);
+	print_time(reload);
+}
+
+static void show_last_upgrade(const json_t *upgrade)
+{
+	if (number_of(upgrade, "succeeded") + number_of(upgrade, "failed") == 0)
+		return;
+	fputs(json_is_true(json_object_get(upgrade, "good")) ? "last upgrade succeeded" : "last upgrade failed",
+	      stdout);
+	print_time(upgrade);
 }
 
 /* Workers that leave; without any there is nothing to say. */
@@ -129,6 +144,9 @@ static void show_status(const json_t *answer)
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
 		show_listener(listener);
 	show_last_reload(json_object_get(status, "last_reload"));
+	show_last_upgrade(json_object_get(status, "upgrade"));
+	if (json_is_true(json_object_get(json_object_get(status, "upgrade"), "open")))
+		puts("an upgrade is under way");
 	if (strcmp(text_of(status, "phase"), "idle") != 0)
 		printf("a reload or a check is under way: %s\n", text_of(status, "phase"));
 	show_handover(json_object_get(status, "handover"));

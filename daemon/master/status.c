@@ -114,16 +114,28 @@ static json_t *handover_json(const struct master *master)
 	return object;
 }
 
+/* Of the last one; there was none while both numbers are 0. */
+static json_t *upgrade_json(const struct master *master)
+{
+	const struct upgrade *upgrade = &master->upgrade;
+
+	return json_pack("{s:b, s:b, s:s, s:I, s:I, s:I}", "open", (int)upgrade_is_open(master), "good",
+			 (int)upgrade->last_good, "text", upgrade->last, "at",
+			 (json_int_t)upgrade->last_at.tv_sec, "succeeded", (json_int_t)upgrade->good, "failed",
+			 (json_int_t)upgrade->bad);
+}
+
 struct json_t *status_json(const struct master *master)
 {
 	const struct generation *current = master->current.generation;
 	bool is_shared = current != NULL && current->config->accept == ACCEPT_SHARED;
 
-	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "version", DROVER_VERSION,
+	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", DROVER_VERSION,
 			 "pid", (int)getpid(), "generation",
 			 (json_int_t)(current != NULL ? current->number : 0), "phase",
 			 phase_names[master->transition.phase], "accept", is_shared ? "shared" : "reuseport",
 			 "stopping", (int)master->stopping, "slots", slots_json(master), "workers",
 			 workers_json(master), "listeners", listeners_json(master), "totals",
-			 totals_json(master), "handover", handover_json(master), "last_reload", reload_json(master));
+			 totals_json(master), "handover", handover_json(master), "last_reload", reload_json(master),
+			 "upgrade", upgrade_json(master));
 }

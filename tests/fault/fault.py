@@ -523,7 +523,7 @@ class Upgrade(Reload):
         return target.ask({"command": "upgrade"})
 
     def outcome(self, target, answer, old, fault, before):
-        status = target.wait_status(lambda s: s["phase"] == "idle" and not s["upgrading"], SECONDS)
+        status = target.wait_status(lambda s: s["phase"] == "idle" and not s["upgrade"]["open"], SECONDS)
         target.settled(draining=True)
         replaced = not {s["pid"] for s in before["slots"]} & {s["pid"] for s in status["slots"]}
         if answer is None or answer["text"].startswith("unknown command"):
