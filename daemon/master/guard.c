@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,7 @@ static struct {
 	struct sigaction before[CAUGHT];
 	/* the variable, for the old image */
 	char reason[sizeof(GUARD_VARIABLE FAILED) + 32 + STEP_BYTES + REASON_BYTES];
-	char stack[STACK_BYTES];
+	_Alignas(max_align_t) char stack[STACK_BYTES];
 } guard;
 
 /* ---- forward ----------------------------------------------------------------------------------------- */
