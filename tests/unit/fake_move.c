@@ -89,3 +89,19 @@ struct conn *fake_only(struct engine *engine)
 	ck_assert_uint_eq(engine->count, 1);
 	return LIST_ENTRY(conns->next, struct conn, link);
 }
+
+void fake_mask_boundaries(struct fake_client *one)
+{
+	static const char name[] = "boundary=";
+	const char *found = one->text;
+	char boundary[33] = "";
+
+	while ((found = memmem(found, one->len - (size_t)(found - one->text), name, sizeof(name) - 1)) != NULL) {
+		found += sizeof(name) - 1;
+		if (one->len - (size_t)(found - one->text) < 32)
+			return;
+		memcpy(boundary, found, 32);
+		for (char *at; (at = memmem(one->text, one->len, boundary, 32)) != NULL;)
+			memset(at, '-', 32);
+	}
+}

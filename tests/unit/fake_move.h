@@ -30,4 +30,7 @@ void fake_move_all(struct engine *from, struct engine *to);
 /* The only connection of an engine. */
 struct conn *fake_only(struct engine *engine);
 
+/* Makes the boundaries in what the client got alike: no two answers with several parts have the same. */
+void fake_mask_boundaries(struct fake_client *client);
+
 #endif
