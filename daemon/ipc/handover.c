@@ -141,28 +141,29 @@ enum handover_sent handover_answer(int fd, enum handover_type type, uint64_t num
 	return send_all(fd, &answer, sizeof(answer.head) + answer.head.bytes, NULL, 0);
 }
 
-/* Of a message of this version and a type that is known. */
 static bool is_valid(const struct handover_head *head)
 {
-	switch ((enum handover_type)head->type) {
+	switch (head->type) {
 	case HANDOVER_BATCH:
 		return head->bytes <= HANDOVER_MAX_BYTES && head->count > 0 &&
 		       head->count <= CHANNEL_MAX_FDS;
 	case HANDOVER_ACK:
 		return head->bytes == sizeof(struct handover_declined);
-	default:
+	case HANDOVER_CREDIT:
+	case HANDOVER_REFUSE:
 		return head->bytes == 0;
+	default:
+		return false;
 	}
 }
 
 static enum handover_result judge(const struct handover_head *head, size_t len, int flags)
 {
-	if (len < sizeof(*head) || head->magic != MAGIC)
+	if (len == 0)
 		return HANDOVER_END;
-	if (head->version != HANDOVER_VERSION || head->type == 0 || head->type >= HANDOVER_TYPES)
+	if (len < sizeof(*head) || head->magic != MAGIC || head->version != HANDOVER_VERSION ||
+	    (flags & MSG_TRUNC) != 0 || head->bytes != len - sizeof(*head) || !is_valid(head))
 		return HANDOVER_UNKNOWN;
-	if ((flags & MSG_TRUNC) != 0 || head->bytes != len - sizeof(*head) || !is_valid(head))
-		return HANDOVER_END;
 	return HANDOVER_MESSAGE;
 }
 

@@ -28,7 +28,7 @@ enum {
 
 enum handover_type { HANDOVER_BATCH = 1, HANDOVER_CREDIT, HANDOVER_ACK, HANDOVER_REFUSE, HANDOVER_TYPES };
 
-/* The first three are the same in every version. */
+/* The first two are the same in every version. */
 struct handover_head {
 	uint32_t magic;
 	uint16_t version, type;
@@ -102,9 +102,9 @@ enum handover_sent handover_answer(int fd, enum handover_type type, uint64_t num
 
 enum handover_result { HANDOVER_MESSAGE, HANDOVER_EMPTY, HANDOVER_END, HANDOVER_UNKNOWN };
 
-/* Receives one. Reads on past ECONNRESET, behind which messages may be. END: nothing follows, or it is none
- * that can be (of a wrong length, say): the other end is broken. UNKNOWN: of another version, or of no type
- * that is known; its descriptors were closed. A receiver says REFUSE to that, a sender takes it for one. */
+/* Receives one. Reads on past ECONNRESET, behind which messages may be: END means that nothing follows. UNKNOWN:
+ * not understood, for it is of another version, or no message that can be; its descriptors were closed. A
+ * receiver says REFUSE to that, a sender takes it for one and reads on to the end. */
 enum handover_result handover_receive(int fd, struct handover_message *message);
 
 /* ---- the sender's window: pure ---- */
