@@ -45,9 +45,11 @@ static const char *const names[ACTIONS] = {
 	"stop", "ask", "kill the leaver", "kill the first",
 };
 
-/* Two records to a batch at most, so that there is more to send than the window takes; one connection cannot be
- * moved until its client speaks, and one has no room at the first receiver. */
-static const char modes[] = { COUNTS_LARGE, COUNTS_LARGE, COUNTS_LARGE, COUNTS_LARGE, COUNTS_WAITING };
+/* Two large records are too much for a batch, so that there are more batches than the window takes. One connection
+ * cannot be moved until its client speaks, and one has no room at the first receiver. */
+static const char modes[] = {
+	COUNTS_LARGE, COUNTS_IDLE, COUNTS_IDLE, COUNTS_LARGE, COUNTS_LARGE, COUNTS_WAITING,
+};
 
 enum {
 	CONNS = sizeof(modes),

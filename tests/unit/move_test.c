@@ -343,11 +343,13 @@ START_TEST(what_everybody_knows_of_a_connection_goes_along)
 
 	conn->served = 7;
 	conn->promised_s = 60;
+	conn->promised_s = 60;
 	conn->since_ns = 1234;
 	conn->peer.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = 99 };
 	conn->client.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_scope_id = 3 };
 	there = read_one(freeze());
 	ck_assert_uint_eq(there->served, 7);
+	ck_assert_uint_eq(there->promised_s, 60);
 	ck_assert_uint_eq(there->promised_s, 60);
 	ck_assert_uint_eq(there->since_ns, 1234);
 	ck_assert_mem_eq(&there->peer, &conn->peer, sizeof(conn->peer));
