@@ -443,15 +443,9 @@ class Count(Master):
                     self.assertEqual(before[slot], after[slot])
                 for _ in range(30):
                     self.assertEqual(server.get().body, ONE_ANSWER)
-        closing = 0
-        for client in clients:
-            response = client.request("/")
-            self.assertEqual(response.body, ONE_ANSWER)
-            closing += response.closes
-            if response.closes:
-                self.assertEqual(client.rest(), b"")
-        if self.accept != "shared":  # where one worker may have taken them all
-            self.assertLess(closing, 20)
+                for client in clients:
+                    response = client.request("/")
+                    self.assertEqual((response.body, response.closes), (ONE_ANSWER, False))
         server.wait_status(lambda _: len(server.children()) == 2)
 
     def test_a_retired_worker_finishes_a_download(self):
@@ -467,16 +461,6 @@ class Count(Master):
         for client in clients:
             client.close()
         server.wait_status(lambda _: len(server.children()) == 1)
-
-    def test_connections_of_a_retired_worker_end_at_the_drain_deadline(self):
-        server = self.start({"workers": 4, "timeouts": {"drain": "200ms"}})
-        clients = self.idle_elsewhere(server, 20)
-        server.configure({"workers": 1})
-        self.reload(server)
-        server.wait_status(lambda _: len(server.children()) == 1)
-        still = sum(client.is_quiet() for client in clients)
-        self.assertLess(still, 20)
-        self.assertEqual(server.get().status, 200)
 
     def test_auto_is_at_least_one(self):
         server = self.start({"workers": "auto"})
@@ -506,9 +490,7 @@ class Replace(Master):
         self.assertEqual(server.get().body, b"<p>other\n")
         for client in clients:
             response = client.request("/")
-            self.assertEqual(response.status, 200)
-            self.assertTrue(response.closes)
-            self.assertEqual(client.rest(), b"")
+            self.assertEqual((response.body, response.closes), (b"<p>other\n", False))
         server.wait_status(lambda _: len(server.children()) == 2)
 
     def test_by_the_caller(self):
@@ -518,20 +500,13 @@ class Replace(Master):
         self.replaced(server, before)
         self.assertEqual(server.get().body, ONE_ANSWER)
 
-    def test_a_download_is_finished_by_the_old_worker(self):
+    def test_a_download_goes_on_at_the_new_worker(self):
         server = self.start({"reload": "replace"})
         client = self.download(server)
         self.reload(server)
+        server.wait_status(lambda _: len(server.children()) == 2)
         self.assertTrue(client.hurry().response().body == pattern(LARGE))
         self.assertEqual(server.get().status, 200)
-
-    def test_idle_connections_end_at_the_drain_deadline(self):
-        server = self.start({"reload": "replace", "timeouts": {"drain": "200ms"}})
-        clients = self.idle(server, 10)
-        self.reload(server)
-        for client in clients:
-            self.assertTrue(client.at_end())
-        server.wait_status(lambda _: len(server.children()) == 2)
 
     def test_a_failing_one_leaves_everything_as_it_was(self):
         server = self.start({"reload": "replace"})
