@@ -61,7 +61,7 @@ struct departure {
 	struct list link;               /* in handover->departures */
 	uint64_t generation, began_ns;
 	unsigned workers, there;        /* in all; that are still there */
-	struct parting gone;            /* of the others */
+	struct parting gone;            /* what became of the others' connections */
 };
 
 static struct departure *find(const struct master *master, uint64_t generation)
@@ -89,13 +89,15 @@ static struct departure *find_or_make(struct master *master, uint64_t generation
 	return departure;
 }
 
-/* False: out of memory. */
-static bool join(const struct child *child)
+/* False: out of memory, and nothing will be said of it. */
+static bool join(struct child *child)
 {
 	struct departure *departure = find_or_make(child->master, child->left_for);
 
-	if (departure == NULL)
+	if (departure == NULL) {
+		child->left_for = 0;
 		return false;
+	}
 	departure->workers++;
 	departure->there++;
 	return true;
@@ -144,15 +146,38 @@ static uint64_t since_ms(const struct master *master, uint64_t then_ns)
 	return less(master->loop.now_ns, then_ns) / CLOCK_MS;
 }
 
-static void all_gone(struct master *master, struct departure *departure)
+static void say_all_gone(const struct master *master, const struct departure *departure)
 {
 	struct log_field head[] = { log_number("generation", departure->generation),
 				    log_number("workers", departure->workers),
 				    log_number("took_ms", since_ms(master, departure->began_ns)) };
 
 	say(LEVEL_NOTICE, "handover_done", master, head, &departure->gone);
-	list_remove(&departure->link);
-	free(departure);
+}
+
+/* While the workers of a generation still take their seats, others will leave for it. */
+static bool is_over(const struct master *master, const struct departure *departure)
+{
+	const struct transition *transition = &master->transition;
+
+	return departure->there == 0 &&
+	       (transition->phase != PHASE_GOING || transition->number != departure->generation);
+}
+
+void departure_check(struct master *master)
+{
+	struct list *all = &master->handover.departures, *next;
+
+	for (struct list *link = all->next; link != all; link = next) {
+		struct departure *departure = LIST_ENTRY(link, struct departure, link);
+
+		next = link->next;
+		if (!is_over(master, departure))
+			continue;
+		say_all_gone(master, departure);
+		list_remove(link);
+		free(departure);
+	}
 }
 
 void departure_end(struct child *child)
@@ -173,8 +198,8 @@ void departure_end(struct child *child)
 	if (departure == NULL)
 		return;
 	add(&departure->gone, &parting);
-	if (--departure->there == 0)
-		all_gone(master, departure);
+	departure->there--;
+	departure_check(master);
 	notify_status(master);
 }
 

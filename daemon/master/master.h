@@ -476,6 +476,8 @@ void departure_begin(struct child *child);
 void departure_resume(struct child *child);
 /* It is gone; its column of the board is still its. */
 void departure_end(struct child *child);
+/* A transition is over: says so of those that are complete. */
+void departure_check(struct master *master);
 /* So far. */
 struct parting departure_of(const struct child *child);
 /* Of all that leave, and those that left together with them; and how many are still there. */

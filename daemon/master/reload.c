@@ -85,6 +85,7 @@ static void finish(struct master *master, const struct outcome *outcome)
 
 	transition->phase = PHASE_IDLE;
 	transition->dry = false;
+	departure_check(master);
 	FOR_EACH_CHILD(master, child)
 		child->vote = VOTE_NONE;
 	if (!dry)
