@@ -369,8 +369,16 @@ void state_leave_out_fds(struct state *state)
 	fields_each_fd(state->json, leave_out, &err);
 }
 
+static bool look_at(int *fd, struct err *err)
+{
+	return fcntl(*fd, F_GETFD) >= 0 || err_sys(err, errno, "descriptor %d", *fd);
+}
+
+/* Looks at all of them first: a duplicate might get the number of one that is missing. */
 bool state_take(struct state *state, struct err *err)
 {
+	if (!fields_each_fd(state->json, look_at, err))
+		return false;
 	state->originals = json_deep_copy(state->json);
 	if (state->originals == NULL)
 		return err_set(err, "out of memory");
