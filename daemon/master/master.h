@@ -579,6 +579,9 @@ bool resume_try(const struct master_setup *setup, int state_fd, struct err *err)
 /* Opens what the open transition's verdict needs and asks everybody for a vote: the worker of each slot, or a
  * fresh one.  NULL, or with `err` the step that failed; what was begun by then is for the caller to undo. */
 const char *plan_carry_out(struct master *master, struct err *err);
+/* May those whose slot gets another worker, or has none any more, leave?  False with `err`: in some slot too
+ * many drain already (limits.max_draining). */
+bool plan_has_room(const struct master *master, const struct verdict *next, bool replaces, struct err *err);
 
 /* ---- dry.c ---- */
 /* "would adopt it in place (2 workers) ...": what the open transition, all of whose voters are ready, would

@@ -83,9 +83,9 @@ static const struct child *oldest_draining(const struct master *master, unsigned
 }
 
 /* Whoever leaves needs a place among those that drain: nobody is cut to make one. */
-static bool may_leave(const struct master *master, unsigned slot, struct err *err)
+static bool may_leave(const struct master *master, unsigned slot, unsigned most, struct err *err)
 {
-	unsigned most = master->transition.next.generation->config->max_draining, count;
+	unsigned count;
 	const struct child *oldest = oldest_draining(master, slot, &count);
 	const struct board_column *column;
 
@@ -100,14 +100,14 @@ static bool may_leave(const struct master *master, unsigned slot, struct err *er
 		       (unsigned long long)column->counters[COUNT_OPEN]);
 }
 
-static bool all_may_leave(const struct master *master, struct err *err)
+bool plan_has_room(const struct master *master, const struct verdict *next, bool replaces, struct err *err)
 {
-	const struct transition *transition = &master->transition;
+	unsigned most = next->generation->config->max_draining;
 
 	for (unsigned slot = 0; slot < CONFIG_MAX_WORKERS; slot++) {
-		bool leaves = transition->replaces || slot >= transition->next.slots;
+		bool leaves = replaces || slot >= next->slots;
 
-		if (leaves && master->slots[slot].serving != NULL && !may_leave(master, slot, err))
+		if (leaves && master->slots[slot].serving != NULL && !may_leave(master, slot, most, err))
 			return false;
 	}
 	return true;
@@ -154,7 +154,7 @@ const char *plan_carry_out(struct master *master, struct err *err)
 	if (!find_changes(master, &diff, err))
 		return "check";
 	transition->replaces = !master_was_start(master) && must_replace(master, next, &diff);
-	if (!all_may_leave(master, err))
+	if (!plan_has_room(master, next, transition->replaces, err))
 		return "drain";
 	if (!logs_open(next, transition->dry, err))
 		return "log";

@@ -120,6 +120,10 @@ static void begin(struct master *master)
 	master->upgrade.phase = UPGRADE_CHECKING;
 	master->upgrade.began_ns = master->loop.now_ns;
 	notify_upgrading(master);
+	if (!plan_has_room(master, &master->current, true, &err)) {
+		fail_at(master, "drain", err.text);
+		return;
+	}
 	fd = state_save(master, false, &err);
 	if (fd < 0)
 		fail_at(master, "state", err.text);
