@@ -56,18 +56,24 @@ static void describe_handover(const struct master *master, char text[STATUS_BYTE
 			 (unsigned long long)sum.connections);
 }
 
-/* The start was the first reload. Of several lines only the first: the next would be another variable. */
+/* Of several lines only the first: the next would be another variable. */
+static void add_last(char text[STATUS_BYTES], const char *what, bool good, const char *said)
+{
+	size_t len = strlen(text);
+
+	snprintf(text + len, STATUS_BYTES - len, "; last %s%s: %.*s", what, good ? "" : " failed",
+		 (int)strcspn(said, "\n"), said);
+}
+
+/* The start was the first reload. */
 static void describe(const struct master *master, char text[STATUS_BYTES])
 {
-	size_t len;
-
 	describe_service(master, text);
 	describe_handover(master, text);
-	len = strlen(text);
 	if (master->reloads_good + master->reloads_bad > 1)
-		snprintf(text + len, STATUS_BYTES - len, "; last reload%s: %.*s",
-			 master->last_reload_good ? "" : " failed", (int)strcspn(master->last_reload, "\n"),
-			 master->last_reload);
+		add_last(text, "reload", master->last_reload_good, master->last_reload);
+	if (master->upgrade.good + master->upgrade.bad > 0)
+		add_last(text, "upgrade", master->upgrade.last_good, master->upgrade.last);
 }
 
 static void describe_stop(const struct master *master, char text[STATUS_BYTES])

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -118,6 +119,8 @@ static void tell_all(struct master *master)
 			child->reopening = master->reopening.number;
 			continue;
 		}
+		if (errno == EPIPE || errno == ECONNRESET)      /* it has just ended */
+			continue;
 		err_add(&err, "slot %u", child->slot);
 		fail(&master->reopening, err.text);
 	}

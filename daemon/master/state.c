@@ -52,6 +52,9 @@ static const struct field master_rows[] = {
 	FIELD(FIELD_NUMBER, master, upgrade.began_ns),
 	FIELD(FIELD_NUMBER, master, upgrade.good),
 	FIELD(FIELD_NUMBER, master, upgrade.bad),
+	FIELD(FIELD_BOOL, master, upgrade.last_good),
+	FIELD(FIELD_NUMBER, master, upgrade.last_at.tv_sec),
+	FIELD(FIELD_CHARS, master, upgrade.last),
 	{ NULL, 0, 0, 0 },
 };
 

@@ -52,6 +52,8 @@ static void finish(struct master *master, const struct outcome *outcome)
 	upgrade->last_at = clock_wall();
 	snprintf(upgrade->last, sizeof(upgrade->last), "%s", outcome->text);
 	*(outcome->good ? &upgrade->good : &upgrade->bad) += 1;
+	if (!master_is_stopping(master))
+		notify_ready(master);
 	answer_all(master, outcome);
 }
 
@@ -60,7 +62,6 @@ static void fail(struct master *master, const char *why)
 	log_event(LEVEL_ERROR, "upgrade_failed", log_text("version", DROVER_VERSION),
 		  log_number("took_ms", took_ms(master)), log_text("error", why));
 	finish(master, &(struct outcome){ .text = why });
-	notify_ready(master);
 	reload_continue(master);
 }
 
@@ -196,10 +197,11 @@ void upgrade_child_late(const struct child *child)
 	roll_back(child->master, why);
 }
 
-/* A slot without a worker of this image, which has not died since; -1: none. */
+/* Where a worker that this image has started is not there any more; -1: nowhere. A slot that had none in the
+ * image before, or one that was starting, was not waited for. */
 static int slot_left(const struct master *master)
 {
-	for (unsigned i = 0; i < master->slot_count; i++) {
+	for (unsigned i = 0; i < master->slot_count && master->transition.buried > 0; i++) {
 		const struct child *serving = master->slots[i].serving;
 
 		if (serving == NULL || serving->born < master->current.generation->number)

@@ -290,7 +290,8 @@ class Systemd(unittest.TestCase):
         self.supervisor.wait(lambda: self.supervisor.states() == ["READY", "RELOADING", "READY"])
         statuses = self.supervisor.values("STATUS")
         self.assertRegex(" ".join(statuses), "upgrading: checking /.* upgrading to drover")
-        self.assertRegex(statuses[-1], "^2 workers, generation 2, 1 address; last upgrade: ")
+        self.supervisor.wait(lambda: "; handing over" not in self.supervisor.values("STATUS")[-1])
+        self.assertRegex(self.supervisor.values("STATUS")[-1], "^2 workers, generation 2, 1 address; .*last upgrade: ")
 
     def test_what_is_stored_stays_so(self):
         self.supervisor.wait(lambda: len(self.supervisor.stored()) == 2)
