@@ -1,7 +1,8 @@
 /* handover.c - the messages between two workers of which one takes over the other's connections, and the
  * sender's window. Called by worker/hand.c and worker/take.c.
  *
- * What comes in is not trusted: lengths and counts are checked here, what a record says by whoever reads it. */
+ * What comes in is not trusted: lengths and counts are checked here, what a record says by whoever reads
+ * it. */
 #include "handover.h"
 
 #include "rights.h"
@@ -28,8 +29,9 @@ struct piece {
 
 static struct handover_head head_of(enum handover_type type, uint64_t number)
 {
-	return (struct handover_head){ .magic = MAGIC, .version = HANDOVER_VERSION, .type = (uint16_t)type,
-				       .number = number };
+	return (struct handover_head){
+		.magic = MAGIC, .version = HANDOVER_VERSION, .type = (uint16_t)type, .number = number,
+	};
 }
 
 /* ---- a batch, written ------------------------------------------------------------------------------- */
@@ -145,8 +147,7 @@ static bool is_valid(const struct handover_head *head)
 {
 	switch (head->type) {
 	case HANDOVER_BATCH:
-		return head->bytes <= HANDOVER_MAX_BYTES && head->count > 0 &&
-		       head->count <= CHANNEL_MAX_FDS;
+		return head->bytes <= HANDOVER_MAX_BYTES && head->count > 0 && head->count <= CHANNEL_MAX_FDS;
 	case HANDOVER_ACK:
 		return head->bytes == sizeof(struct handover_declined);
 	case HANDOVER_CREDIT:
@@ -167,7 +168,8 @@ static enum handover_result judge(const struct handover_head *head, size_t len, 
 	return HANDOVER_MESSAGE;
 }
 
-/* ECONNRESET is reported once, by whoever reads first after the other end was closed with something unread. */
+/* ECONNRESET is reported once, by whoever reads first after the other end was closed with something
+ * unread. */
 static ssize_t receive_past_reset(int fd, struct handover_message *message, int *flags)
 {
 	const size_t room = BODY_AT + sizeof(message->body);

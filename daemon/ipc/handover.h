@@ -102,9 +102,9 @@ enum handover_sent handover_answer(int fd, enum handover_type type, uint64_t num
 
 enum handover_result { HANDOVER_MESSAGE, HANDOVER_EMPTY, HANDOVER_END, HANDOVER_UNKNOWN };
 
-/* Receives one. Reads on past ECONNRESET, behind which messages may be: END means that nothing follows. UNKNOWN:
- * not understood, for it is of another version, or no message that can be; its descriptors were closed. A
- * receiver says REFUSE to that, a sender takes it for one and reads on to the end. */
+/* Receives one. Reads on past ECONNRESET, behind which messages may be: END means that nothing follows.
+ * UNKNOWN: not understood, for it is of another version, or no message that can be; its descriptors were
+ * closed. A receiver says REFUSE to that, a sender takes it for one and reads on to the end. */
 enum handover_result handover_receive(int fd, struct handover_message *message);
 
 /* ---- the sender's window: pure ---- */

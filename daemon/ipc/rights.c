@@ -1,5 +1,5 @@
-/* rights.c - sendmsg(2) and recvmsg(2) with SCM_RIGHTS. Called by channel.c and handover.c; fails as the system
- * calls do. */
+/* rights.c - sendmsg(2) and recvmsg(2) with SCM_RIGHTS. Called by channel.c and handover.c; fails as the
+ * system calls do. */
 #include "rights.h"
 
 #include <errno.h>
@@ -46,8 +46,10 @@ ssize_t rights_receive(int fd, void *bytes, size_t room, int *fds, unsigned *cou
 {
 	union control control;
 	struct iovec part = { bytes, room };
-	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-				 .msg_controllen = sizeof(control.bytes) };
+	struct msghdr header = {
+		.msg_iov = &part, .msg_iovlen = 1,
+		.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
+	};
 	ssize_t len = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
 
 	*count = 0;

@@ -12,8 +12,8 @@ enum { RIGHTS_MOST = 253 };     /* SCM_MAX_FD of the kernel */
 /* As sendmsg(2), without a signal; `fds` stay the caller's. */
 ssize_t rights_send(int fd, const void *bytes, size_t len, const int *fds, unsigned count);
 
-/* As recvmsg(2). `fds` has room for RIGHTS_MOST; those that came are the caller's, CLOEXEC. `*flags`: MSG_TRUNC,
- * MSG_CTRUNC (some had no room here, and are gone). */
+/* As recvmsg(2). `fds` has room for RIGHTS_MOST; those that came are the caller's, CLOEXEC. `*flags`:
+ * MSG_TRUNC, MSG_CTRUNC (some had no room here, and are gone). */
 ssize_t rights_receive(int fd, void *bytes, size_t room, int *fds, unsigned *count, int *flags);
 
 /* True for errno when the kernel has no memory for a moment: no reason to give the other end up. */

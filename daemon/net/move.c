@@ -69,7 +69,8 @@ void move_freeze(struct conn *conn)
 	list_push_back(&engine->frozen, &conn->link);
 }
 
-/* Serving it waits for the next turn: by then the kernel has reported what it is ready for, for ADD does so. */
+/* Serving it waits for the next turn: by then the kernel has reported what it is ready for, for ADD does
+ * so. */
 void move_thaw(struct conn *conn)
 {
 	struct engine *engine = conn->engine;
@@ -120,7 +121,8 @@ static struct engine_listener *find_listener(struct engine *engine, struct str n
 }
 
 /* A frozen connection with what `it` says; takes `fd` over in any case. */
-static struct conn *make(struct engine *engine, const struct basis *it, const struct protocol *protocol, int fd)
+static struct conn *make(struct engine *engine, const struct basis *it, const struct protocol *protocol,
+			 int fd)
 {
 	struct engine_listener *listener = find_listener(engine, it->listener);
 	struct conn *conn;

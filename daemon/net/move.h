@@ -25,8 +25,8 @@ void move_freeze(struct conn *conn);
 /* It stays after all: everything is as before move_freeze, deadlines included, and it is served. */
 void move_thaw(struct conn *conn);
 
-/* It lives on elsewhere (or, made by move_read, does not begin to live here): our descriptor is closed without a word to the client, the memory follows at the
- * turn's end. */
+/* It lives on elsewhere (or, made by move_read, does not begin to live here): our descriptor is closed
+ * without a word to the client, the memory follows at the turn's end. */
 void move_gone(struct conn *conn);
 
 /* ---- the receiver's side ---- */

@@ -1,9 +1,10 @@
-/* handover_fuzz.c - what one worker says to another: whatever comes through the channel, what is read lies within
- * the message, no descriptor is left, and the sender's window holds. What is written by our own hand is read as
- * it was written.
+/* handover_fuzz.c - what one worker says to another: whatever comes through the channel, what is read lies
+ * within the message, no descriptor is left, and the sender's window holds. What is written by our own
+ * hand is read as it was written.
  *
- * Input: messages; of each the flags, then either a whole head, or a type, a number and a count; a length (two
- * bytes) and a body. A message that is WRITTEN is a batch whose records have the body's bytes as lengths. */
+ * Input: messages; of each the flags, then either a whole head, or a type, a number and a count; a length
+ * (two bytes) and a body. A message that is WRITTEN is a batch whose records have the body's bytes as
+ * lengths. */
 #include "fuzz.h"
 
 #include "base/fd.h"

@@ -1,9 +1,10 @@
-/* move_fuzz.c - a connection with whatever a client says moves to another engine, at any point, twice. Its client
- * gets what it would have got without. A record of which bytes were changed on the way is refused, and then the
- * client does not notice either; or it makes a connection that is as good as any: nothing is left of it.
+/* move_fuzz.c - a connection with whatever a client says moves to another engine, at any point, twice. Its
+ * client gets what it would have got without. A record of which bytes were changed on the way is refused,
+ * and then the client does not notice either; or it makes a connection that is as good as any: nothing is
+ * left of it.
  *
- * Input: flags; how many bytes of the record are changed (at most 7), and of each the place (two bytes) and the
- * change; behind which two pieces the connection moves; how the client's bytes are cut; the bytes. */
+ * Input: flags; how many bytes of the record are changed (at most 7), and of each the place (two bytes)
+ * and the change; behind which two pieces the connection moves; how the client's bytes are cut; the bytes. */
 #include "fuzz.h"
 
 #include "unit/fake_move.h"
@@ -17,7 +18,8 @@
 
 #define MOST_NS (5 * CLOCK_S)
 
-enum { DEAF = 1, OLD_FILES = 2 };       /* flags: the client reads when it has sent everything; sendfile is used */
+/* Flags: the client reads when it has sent everything; files are so old that sendfile is used. */
+enum { DEAF = 1, OLD_FILES = 2 };
 
 enum { MOVES = 2, BIG_BYTES = 300000, BODY_BYTES = 300, SPOILT_TURNS = 50 };
 
@@ -105,7 +107,8 @@ static int duplicate(int fd)
 }
 
 /* The record lies in a buffer of just its length. */
-static struct conn *copy_to(struct engine *to, const struct conn *conn, const struct record *written, int file_fd)
+static struct conn *copy_to(struct engine *to, const struct conn *conn, const struct record *written,
+			    int file_fd)
 {
 	char *bytes = malloc(written->len);
 	struct record record = record_from(bytes, written->len);

@@ -1,13 +1,14 @@
-/* handover_model_test.c - every history of a handover, up to a length: workers take turns in any order, clients
- * speak, and the master and fate do what they can do at any moment, each once. A worker leaves and hands over to
- * the first; it gets the second as its receiver; the first leaves too, and hands on; one of them dies; the
- * handing over is stopped.
+/* handover_model_test.c - every history of a handover, up to a length: workers take turns in any order,
+ * clients speak, and the master and fate do what they can do at any moment, each once. A worker leaves and
+ * hands over to the first; it gets the second as its receiver; the first leaves too, and hands on; one of
+ * them dies; the handing over is stopped.
  *
- * The workers are the real ones (worker/hand.c, worker/take.c, with the engine and the sockets beneath them), in
- * one process, so that nothing is left out but time. A history is played from its beginning; what has been seen
- * is the state that it leads to, and the same state is not gone on from twice. In each state, and where it ends
- * when all are left alone: a connection is served by one worker at most, and by one in the end, unless the worker
- * that had it died; each byte was answered once, in order; window and credit were kept. */
+ * The workers are the real ones (worker/hand.c, worker/take.c, with the engine and the sockets beneath
+ * them), in one process, so that nothing is left out but time. A history is played from its beginning;
+ * what has been seen is the state that it leads to, and the same state is not gone on from twice. In each
+ * state, and where it ends when all are left alone: a connection is served by one worker at most, and by
+ * one in the end, unless the worker that had it died; each byte was answered once, in order; window and
+ * credit were kept. */
 #include "unit/fake_workers.h"
 
 #include "base/clock.h"
@@ -41,12 +42,19 @@ enum action {
 };
 
 static const char *const names[ACTIONS] = {
-	"turn of the leaver", "turn of the first", "turn of the second", "pair with the second", "the first leaves",
-	"stop", "ask", "kill the leaver", "kill the first",
+	"turn of the leaver",
+	"turn of the first",
+	"turn of the second",
+	"pair with the second",
+	"the first leaves",
+	"stop",
+	"ask",
+	"kill the leaver",
+	"kill the first",
 };
 
-/* Two large records are too much for a batch, so that there are more batches than the window takes. One connection
- * cannot be moved until its client speaks, and one has no room at the first receiver. */
+/* Two large records are too much for a batch, so that there are more batches than the window takes. One
+ * connection cannot be moved until its client speaks, and one has no room at the first receiver. */
 static const char modes[] = {
 	COUNTS_LARGE, COUNTS_IDLE, COUNTS_IDLE, COUNTS_LARGE, COUNTS_LARGE, COUNTS_WAITING,
 };
@@ -153,7 +161,8 @@ static void check_window(const struct hand *hand)
 static void check_credit(const struct worker *worker)
 {
 	for (const struct list *link = worker->takes.next; link != &worker->takes; link = link->next)
-		MUST(LIST_ENTRY(link, struct take, link)->used <= LIST_ENTRY(link, struct take, link)->granted);
+		MUST(LIST_ENTRY(link, struct take, link)->used <=
+		     LIST_ENTRY(link, struct take, link)->granted);
 	MUST(worker->engine.count <= fake_workers[FIRST]->config.connections || worker != worker_of(FIRST));
 }
 
@@ -262,7 +271,10 @@ static bool was_before(const struct history *history, enum action action)
 static bool is_possible(enum action action)
 {
 	static const uint8_t who[ACTIONS] = {
-		[TURN_FIRST] = FIRST, [TURN_SECOND] = SECOND, [LEAVE_FIRST] = FIRST, [KILL_FIRST] = FIRST,
+		[TURN_FIRST] = FIRST,
+		[TURN_SECOND] = SECOND,
+		[LEAVE_FIRST] = FIRST,
+		[KILL_FIRST] = FIRST,
 	};
 
 	return action == ASK || !is_gone(who[action]);
@@ -330,8 +342,9 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 
 static uint64_t hash_hand(uint64_t hash, const struct hand *hand)
 {
-	hash = mix(hash, (uint64_t)(hand->channel.fd >= 0) | (uint64_t)(hand->next >= 0) << 1 | hand->ended << 2 |
-				 hand->filled << 3 | hand->blocked << 4 | list_linked(&hand->step.link) << 5);
+	hash = mix(hash, (uint64_t)(hand->channel.fd >= 0) | (uint64_t)(hand->next >= 0) << 1 |
+				 hand->ended << 2 | hand->filled << 3 | hand->blocked << 4 |
+				 list_linked(&hand->step.link) << 5);
 	hash = mix(hash, hand->window.sent << 32 | hand->window.acked);
 	hash = mix(hash, hand->window.credit << 32 | hand->window.used);
 	hash = mix(hash, (uint64_t)hand->left[0] << 32 | hand->left[1]);
@@ -342,8 +355,8 @@ static uint64_t hash_worker(uint64_t hash, unsigned i)
 {
 	const struct worker *worker = worker_of(i);
 
-	hash = mix(hash, (uint64_t)world.dead[i] | (uint64_t)worker->loop.stopped << 1 | worker->draining << 2 |
-				 worker->engine.draining << 3);
+	hash = mix(hash, (uint64_t)world.dead[i] | (uint64_t)worker->loop.stopped << 1 |
+				 worker->draining << 2 | worker->engine.draining << 3);
 	hash = hash_hand(hash, &worker->hand);
 	for (const struct list *link = worker->takes.next; link != &worker->takes; link = link->next) {
 		const struct take *take = LIST_ENTRY(link, struct take, link);

@@ -96,7 +96,8 @@ void fake_mask_boundaries(struct fake_client *one)
 	const char *found = one->text;
 	char boundary[33] = "";
 
-	while ((found = memmem(found, one->len - (size_t)(found - one->text), name, sizeof(name) - 1)) != NULL) {
+	while ((found = memmem(found, one->len - (size_t)(found - one->text), name, sizeof(name) - 1)) !=
+	       NULL) {
 		found += sizeof(name) - 1;
 		if (one->len - (size_t)(found - one->text) < 32)
 			return;

@@ -17,8 +17,9 @@ void fake_second_open(struct fake_second *second, struct fake_server *server);
 /* Ends all its connections and checks that nothing is left behind; before fake_server_close. */
 void fake_second_close(struct fake_second *second);
 
-/* The connection, duplicated, in `to`, where it is yet to be begun; NULL when it cannot be moved (`*moving` is
- * MOVING_NOT) or was not taken.  The first one is frozen; whoever calls says which of the two goes on. */
+/* The connection, duplicated, in `to`, where it is yet to be begun; NULL when it cannot be moved
+ * (`*moving` is MOVING_NOT) or was not taken.  The first one is frozen; whoever calls says which of the
+ * two goes on. */
 struct conn *fake_copy(struct conn *conn, struct engine *to, enum moving *moving);
 
 /* Moves it, if it can be moved; what was said must have been taken. */

@@ -1,4 +1,5 @@
-/* handover_test.c - batches, answers and descriptors over a real pair; what is taken for the end; the window. */
+/* handover_test.c - batches, answers and descriptors over a real pair; what is taken for the end; the
+ * window. */
 #include "ipc/handover.h"
 
 #include <check.h>
@@ -259,7 +260,9 @@ START_TEST(a_record_that_cannot_be_ends_the_batch)
 {
 	static const struct {
 		uint32_t bytes, fds;
-	} rows[] = { { 5, 1 }, { UINT32_MAX, 1 }, { UINT32_MAX - 7, 1 }, { 4, 0 }, { 4, 3 }, { 4, UINT32_MAX } };
+	} rows[] = {
+		{ 5, 1 }, { UINT32_MAX, 1 }, { UINT32_MAX - 7, 1 }, { 4, 0 }, { 4, 3 }, { 4, UINT32_MAX }
+	};
 	unsigned before = open_count();
 	struct record record;
 	int fd, file_fd;
@@ -291,25 +294,33 @@ START_TEST(records_behind_the_count_are_not_read)
 }
 END_TEST
 
-/* A head is changed; the rest is a good batch of one record. */
-static void spoil_count(void) { sent.head.count = 0; }
-static void spoil_count_more(void) { sent.head.count = CHANNEL_MAX_FDS + 1; }
-static void spoil_bytes(void) { sent.head.bytes--; }
-static void spoil_bytes_more(void) { sent.head.bytes++; }
-static void spoil_bytes_most(void) { sent.head.bytes = UINT32_MAX; }
-static void spoil_magic(void) { sent.head.magic++; }
-static void spoil_ack(void) { sent.head.type = HANDOVER_ACK; }
-static void spoil_credit(void) { sent.head.type = HANDOVER_CREDIT; }
-static void spoil_refuse(void) { sent.head.type = HANDOVER_REFUSE; }
-static void spoil_type(void) { sent.head.type = HANDOVER_TYPES; }
-static void spoil_no_type(void) { sent.head.type = 0; }
-static void spoil_version(void) { sent.head.version++; }
-static void spoil_version_old(void) { sent.head.version--; }
-
-static void (*const spoilt[])(void) = {
-	spoil_count, spoil_count_more, spoil_bytes, spoil_bytes_more, spoil_bytes_most, spoil_magic, spoil_ack,
-	spoil_credit, spoil_refuse, spoil_type, spoil_no_type, spoil_version, spoil_version_old,
+/* What is added to the head of a good batch of one record. */
+static const struct {
+	int magic, version, type, count, bytes;
+} wrong[] = {
+	{ .magic = 1 },
+	{ .version = 1 },
+	{ .version = -1 },
+	{ .type = -HANDOVER_BATCH },
+	{ .type = HANDOVER_CREDIT - HANDOVER_BATCH },
+	{ .type = HANDOVER_ACK - HANDOVER_BATCH },
+	{ .type = HANDOVER_REFUSE - HANDOVER_BATCH },
+	{ .type = HANDOVER_TYPES - HANDOVER_BATCH },
+	{ .count = -1 },
+	{ .count = CHANNEL_MAX_FDS },
+	{ .bytes = -1 },
+	{ .bytes = 1 },
+	{ .bytes = INT32_MIN },
 };
+
+static void spoil_head(int row)
+{
+	sent.head.magic += (uint32_t)wrong[row].magic;
+	sent.head.version = (uint16_t)(sent.head.version + wrong[row].version);
+	sent.head.type = (uint16_t)(sent.head.type + wrong[row].type);
+	sent.head.count += (uint32_t)wrong[row].count;
+	sent.head.bytes += (uint32_t)wrong[row].bytes;
+}
 
 START_TEST(a_head_that_is_wrong_is_not_understood)
 {
@@ -318,7 +329,7 @@ START_TEST(a_head_that_is_wrong_is_not_understood)
 
 	add(4, 'x', true);
 	len = BODY_AT + sent.head.bytes;
-	spoilt[_i]();
+	spoil_head(_i);
 	send_as_it_is(len, 2);
 	ck_assert_int_eq(receive(), HANDOVER_UNKNOWN);
 	ck_assert_uint_eq(open_count(), before);
@@ -571,7 +582,7 @@ static void add_wire_tests(TCase *tests)
 	tcase_add_loop_test(tests, a_record_that_cannot_be_ends_the_batch, 0, 6);
 	tcase_add_test(tests, records_behind_the_count_are_not_read);
 	tcase_add_loop_test(tests, a_head_that_is_wrong_is_not_understood, 0,
-			    sizeof(spoilt) / sizeof(spoilt[0]));
+			    sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_test(tests, a_head_that_is_cut_is_not_understood);
 	tcase_add_test(tests, a_message_longer_than_any_is_not_understood);
 	tcase_add_test(tests, what_follows_a_message_that_is_not_understood_is_received);

@@ -1,5 +1,6 @@
-/* move_test.c - a connection leaves one engine and goes on in another, or stays after all. Real sockets and two
- * loops; the protocol is the test's own: it sends back what it gets, and everything that it may say is a switch. */
+/* move_test.c - a connection leaves one engine and goes on in another, or stays after all. Real sockets
+ * and two loops; the protocol is the test's own: it sends back what it gets, and everything that it may
+ * say is a switch. */
 #include "one_turn.h"
 
 #include "base/clock.h"
@@ -128,9 +129,17 @@ static enum doing echo_doing(const struct conn *which)
 }
 
 static const struct protocol echo = {
-	.name = "echo", .open = echo_open, .ready = echo_ready, .timeout = echo_timeout,
-	.adopt = echo_adopt, .drain = echo_drain, .freeze = echo_freeze, .thaw = echo_thaw,
-	.moved = echo_moved, .close = echo_close, .doing = echo_doing,
+	.name = "echo",
+	.open = echo_open,
+	.ready = echo_ready,
+	.timeout = echo_timeout,
+	.adopt = echo_adopt,
+	.drain = echo_drain,
+	.freeze = echo_freeze,
+	.thaw = echo_thaw,
+	.moved = echo_moved,
+	.close = echo_close,
+	.doing = echo_doing,
 };
 
 /* ---- the two sides ------------------------ */

@@ -1,4 +1,5 @@
-/* record_test.c - a layout that is written and read by the same calls, and everything that can be wrong with it. */
+/* record_test.c - a layout that is written and read by the same calls, and everything that can be wrong
+ * with it. */
 #include "base/record.h"
 
 #include <check.h>
@@ -18,8 +19,12 @@ struct things {
 };
 
 static const struct things good = {
-	.wide = UINT64_C(0x1122334455667788), .narrow = 7, .yes = true, .choice = BOUND - 1,
-	.text = { "eight ch", MOST }, .raw = { 1, 2 },
+	.wide = UINT64_C(0x1122334455667788),
+	.narrow = 7,
+	.yes = true,
+	.choice = BOUND - 1,
+	.text = { "eight ch", MOST },
+	.raw = { 1, 2 },
 };
 
 static char bytes[ROOM];
