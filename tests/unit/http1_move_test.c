@@ -121,13 +121,18 @@ static void spin_on(struct ready *ready)
 	loop_ready(&server.loop, ready);
 }
 
+static void start_spinning(void)
+{
+	mover.spin.serve = spin_on;
+	loop_ready(&server.loop, &mover.spin);
+}
+
 static void start_moving(unsigned random)
 {
 	mover.random = random;
 	mover.hook.run = move_back_and_forth;
-	mover.spin.serve = spin_on;
 	loop_at_turn_end(&server.loop, &mover.hook);
-	loop_ready(&server.loop, &mover.spin);
+	start_spinning();
 }
 
 static void stop_moving(void)
@@ -407,6 +412,7 @@ START_TEST(a_record_with_a_wrong_byte_does_no_harm)
 
 	start_stage(&stages[_i]);
 	len = write_only(&file_fd).size;
+	start_spinning();
 	for (size_t at = 0; at < len; at++) {
 		char right = written[at];
 		struct conn *conn;
@@ -422,6 +428,7 @@ START_TEST(a_record_with_a_wrong_byte_does_no_harm)
 			move_gone(conn);
 		}
 	}
+	loop_unready(&mover.spin);
 }
 END_TEST
 

@@ -1,5 +1,5 @@
 /* proxy_test.c - the PROXY protocol: the header, in every split; and the connection around it. */
-#include "fake_server.h"
+#include "fake_move.h"
 
 #include "net/proxy.h"
 
@@ -210,6 +210,28 @@ START_TEST(header_and_request_come_in_any_portions)
 }
 END_TEST
 
+START_TEST(a_connection_moves_behind_any_byte_of_header_and_request)
+{
+	static const char bytes[] = HEADER REQUEST;
+	static struct fake_second second;
+	char one[2] = "";
+
+	fake_second_open(&second, &server);
+	fake_connect_tcp(&server, &client, "");
+	for (size_t i = 0; i < sizeof(bytes) - 1; i++) {
+		one[0] = bytes[i];
+		ck_assert_int_ne(fake_move(first_conn(), &second.engine), MOVING_NOT);
+		fake_send(&client, one);
+		fake_turn(&server);
+		ck_assert_int_ne(fake_move(fake_only(&second.engine), &server.engine), MOVING_NOT);
+		fake_turn(&server);
+	}
+	ck_assert(fake_until_text(&client, "hello\n"));
+	ck_assert_int_eq(first_conn()->client.v4.sin_addr.s_addr, inet_addr("192.0.2.7"));
+	fake_second_close(&second);
+}
+END_TEST
+
 /* By then the socket is watched: what was there with the rest of the header is no event of its own. */
 START_TEST(a_request_that_comes_with_the_rest_of_the_header_is_served)
 {
@@ -357,6 +379,7 @@ int main(void)
 	tcase_add_checked_fixture(stage, set_up, tear_down);
 	tcase_add_test(stage, a_request_behind_the_header_is_served);
 	tcase_add_test(stage, header_and_request_come_in_any_portions);
+	tcase_add_test(stage, a_connection_moves_behind_any_byte_of_header_and_request);
 	tcase_add_test(stage, a_request_that_comes_with_the_rest_of_the_header_is_served);
 	tcase_add_test(stage, the_transport_sees_nothing_of_it);
 	tcase_add_test(stage, a_connection_that_waits_for_its_header_holds_nothing_and_is_idle);
