@@ -3,7 +3,9 @@
 #include "fake_move.h"
 
 #include "base/clock.h"
+#include "base/offload.h"
 #include "http/access_format.h"
+#include "http/access_log.h"
 #include "http/http1_state.h"
 #include "http/response.h"
 
@@ -44,7 +46,6 @@ static void make_files(void)
 	free(content);
 }
 
-/* A little room in the sockets, so that answers take many transfers. */
 static void set_up(void)
 {
 	fake_server_open(&server, &protocol_http1);
@@ -63,6 +64,20 @@ static void tear_down(void)
 static void be_late(void)
 {
 	stop_clock()->now += 60;
+}
+
+static bool nobody_left(void *what)
+{
+	(void)what;
+	return server.engine.count + second.engine.count == 0;
+}
+
+static char *path_of(const char *name)
+{
+	static char path[160];
+
+	snprintf(path, sizeof(path), "%s/%s", server.root, name);
+	return path;
 }
 
 static struct http1 *state_of(struct engine *engine)
@@ -165,16 +180,21 @@ static const struct {
 
 enum { CONVERSATIONS = sizeof(conversations) / sizeof(conversations[0]), SEEDS = 6 };
 
-static void converse(unsigned which, unsigned random)
+static void be_moved(unsigned which, unsigned random)
 {
-	if (conversations[which].late)
-		be_late();
-	ask_undisturbed(conversations[which].text);
 	start_moving(random);
 	fake_connect(&server, &client, conversations[which].text);
 	client.gulp = 50000;
 	ck_assert(fake_until_eof(&client));
 	stop_moving();
+}
+
+static void converse(unsigned which, unsigned random)
+{
+	if (conversations[which].late)
+		be_late();
+	ask_undisturbed(conversations[which].text);
+	be_moved(which, random);
 	check_same();
 }
 
@@ -550,6 +570,23 @@ START_TEST(a_body_that_moved_is_answered_by_the_successor_s_generation)
 }
 END_TEST
 
+/* Its head was understood once, and the client has a part of the answer. */
+START_TEST(an_answer_goes_on_whatever_the_successor_would_say_to_its_request)
+{
+	struct generation *next = fake_generation(&server, 2);
+
+	((struct config *)next->config)->header_bytes = 2;
+	((struct config *)next->config)->request_line_bytes = 2;
+	((struct config *)next->config)->headers = 0;
+	generation_unpin(engine_adopt(&second.engine, next));
+	start_big(LAST("/big"));
+	fake_move_all(&server.engine, &second.engine);
+	client.deaf = false;
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_gt(client.len, BIG_BYTES);
+}
+END_TEST
+
 START_TEST(a_lower_limit_of_the_successor_counts_for_a_body_that_moved)
 {
 	struct generation *next = fake_generation(&server, 2);
@@ -642,6 +679,81 @@ START_TEST(a_line_says_the_same_of_what_was_not_understood)
 }
 END_TEST
 
+static struct offload offload;
+static struct log_writers writers;
+
+static void log_to(struct engine *engine, const char *name)
+{
+	engine->log_writers = &writers;
+	access_log_open(engine, server.config,
+			open(path_of(name), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+}
+
+static void start_logs(void)
+{
+	server.config->log_access = "the log";
+	server.config->access_format = ACCESS_COMMON;
+	offload_init(&offload, &server.loop, 16);
+	log_writers_init(&writers, &server.loop, &offload);
+}
+
+static void stop_logs(void)
+{
+	uint64_t until_ns = clock_now_ns() + 5 * CLOCK_S;
+
+	access_log_open(&server.engine, NULL, -1);
+	access_log_open(&second.engine, NULL, -1);
+	log_writers_close(&writers, until_ns);
+	ck_assert_uint_eq(offload_close(&offload, until_ns), 0);
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The lines of a log from their requests on, sorted: two engines write when it suits them. */
+static char *lines_of(const char *name)
+{
+	char text[4096], *lines[16], *sorted = calloc(1, sizeof(text));
+	int fd = open(path_of(name), O_RDONLY | O_CLOEXEC);
+	ssize_t len = read(fd, text, sizeof(text) - 1);
+	unsigned count = 0;
+
+	close(fd);
+	ck_assert_int_gt(len, 0);
+	text[len] = '\0';
+	for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
+		lines[count++] = strchr(line, ']');
+	qsort(lines, count, sizeof(lines[0]), compare);
+	for (unsigned i = 0; i < count; i++)
+		strcat(strcat(sorted, lines[i]), "\n");
+	return sorted;
+}
+
+START_TEST(each_exchange_has_one_line_with_all_its_bytes)
+{
+	char *before, *after;
+
+	start_logs();
+	log_to(&server.engine, "undisturbed");
+	if (conversations[_i].late)
+		be_late();
+	ask_undisturbed(conversations[_i].text);
+	log_to(&server.engine, "moved");
+	log_to(&second.engine, "moved");
+	be_moved(_i, 0);
+	fake_hang_up(&client);
+	ck_assert(fake_until(&server, nobody_left, NULL));
+	stop_logs();
+	before = lines_of("undisturbed");
+	after = lines_of("moved");
+	ck_assert_str_eq(before, after);
+	free(before);
+	free(after);
+}
+END_TEST
+
 START_TEST(the_time_of_a_request_counts_from_where_it_began)
 {
 	uint64_t before_ns;
@@ -693,12 +805,6 @@ START_TEST(an_idle_connection_ends_however_often_it_moves)
 }
 END_TEST
 
-static bool nobody_left(void *what)
-{
-	(void)what;
-	return server.engine.count + second.engine.count == 0;
-}
-
 START_TEST(a_client_that_takes_nothing_is_cut_however_often_it_moves)
 {
 	server.config->send_ns = 30 * CLOCK_MS;
@@ -727,14 +833,6 @@ START_TEST(what_a_client_took_before_the_move_does_not_count_after_it)
 END_TEST
 
 /* ---- files ------------------------------------------------------------------------------------------ */
-
-static char *path_of(const char *name)
-{
-	static char path[160];
-
-	snprintf(path, sizeof(path), "%s/%s", server.root, name);
-	return path;
-}
 
 START_TEST(a_file_that_is_written_to_behind_a_move_cuts_the_connection)
 {
@@ -796,9 +894,11 @@ static Suite *suite(void)
 	tcase_add_test(two, a_service_is_told_that_the_exchange_has_left_and_that_it_ended);
 	tcase_add_test(two, an_answer_that_moved_pins_no_generation);
 	tcase_add_test(two, a_body_that_moved_is_answered_by_the_successor_s_generation);
+	tcase_add_test(two, an_answer_goes_on_whatever_the_successor_would_say_to_its_request);
 	tcase_add_test(two, a_lower_limit_of_the_successor_counts_for_a_body_that_moved);
 	tcase_add_loop_test(log, a_line_of_the_log_says_the_same_after_a_move, 0, 5);
 	tcase_add_loop_test(log, a_line_says_the_same_of_what_was_not_understood, 0, 5);
+	tcase_add_loop_test(log, each_exchange_has_one_line_with_all_its_bytes, 0, CONVERSATIONS);
 	tcase_add_test(log, the_time_of_a_request_counts_from_where_it_began);
 	tcase_add_loop_test(late, a_deadline_is_the_same_after_a_move, 0, STAGE_CASES);
 	tcase_add_test(late, a_head_that_does_not_come_gets_408_however_often_it_moves);
