@@ -301,7 +301,7 @@ static void be_stingy(void)
 }
 
 static const char answers[] =
-	GET("/hello") GET("/middle")
+	GET("/x") GET("/hello") GET("/middle")
 		"GET /middle HTTP/1.1\r\nHost: a\r\nRange: bytes=1-2,4-40000\r\n\r\n"
 		GET("/nope") LAST("/x");
 
