@@ -95,12 +95,19 @@ static void begin_body(struct http1 *http, struct framing framing)
 	http->left = response->length_known ? response->length : UINT64_MAX;
 }
 
+/* A server that leaves still answers what came before it said so, also what is pipelined behind. */
+static bool is_last(const struct http1 *http)
+{
+	bool may_be_more = http->in_at < http->in_len || http->conn->readable;
+
+	return http->exchange.last || (http->exchange.engine->draining && !may_be_more);
+}
+
 enum step http1_answer(struct http1 *http)
 {
 	struct exchange *exchange = &http->exchange;
 	const struct request *request = &exchange->request;
-	bool last = exchange->last || exchange->engine->draining;
-	bool keep = request->keep_alive && http->body_read && !http->failed && !last;
+	bool keep = request->keep_alive && http->body_read && !http->failed && !is_last(http);
 	struct framing framing = response_framing(exchange, keep);
 
 	framing.keep_alive_s = (unsigned)(http->keep_alive_ns / CLOCK_S);

@@ -127,7 +127,7 @@ struct engine {
 	struct engine_listener nowhere; /* of connections that came otherwise */
 	unsigned count;                 /* of conns, leaving and frozen */
 	uint16_t next_tag;              /* a recycled struct conn begins with another one */
-	bool draining;                  /* the next answer of each connection is its last */
+	bool draining;                  /* each connection is closed when all that came on it is answered */
 	bool close_idle;                /* and a connection that gets idle is closed */
 	uint64_t refused_told_ns;       /* when a connection without a good PROXY header was logged last */
 	bool out_of_service;            /* the service stops: a health check shall say so */

@@ -1014,6 +1014,19 @@ START_TEST(a_draining_server_says_that_an_answer_is_the_last)
 }
 END_TEST
 
+START_TEST(a_draining_server_answers_what_is_pipelined)
+{
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	fake_send(&client, GET("/hello") GET("/hello") GET("/hello"));
+	engine_drain(&server.engine, true);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 4);
+	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 1);
+	ck_assert_int_eq(client.error, 0);
+}
+END_TEST
+
 START_TEST(an_idle_connection_is_closed_when_its_server_leaves)
 {
 	fake_connect(&server, &client, GET("/hello"));
@@ -1176,6 +1189,7 @@ static Suite *suite(void)
 	tcase_add_test(change, a_shorter_keep_alive_counts_for_whom_nothing_was_promised);
 	tcase_add_test(change, what_was_promised_to_an_idle_connection_stands);
 	tcase_add_test(change, a_draining_server_says_that_an_answer_is_the_last);
+	tcase_add_test(change, a_draining_server_answers_what_is_pipelined);
 	tcase_add_test(change, a_connection_that_was_just_accepted_has_a_second_for_its_request);
 	tcase_add_test(change, health_is_good_until_the_service_stops);
 	tcase_add_test(change, what_a_connection_is_doing);
