@@ -73,7 +73,7 @@ help:
 	@echo "make asan     the unit, model and black-box tests under ASan and UBSan"
 	@echo "make fault    fail every call of every kind once, at start, in traffic, in reloads, at stop; signals too"
 	@echo "make fuzz     look for inputs that break what must hold; SECONDS=60 for each target, TARGET=name: one"
-	@echo "make loss     the full loss table: what clients lose while the operator works"
+	@echo "make loss     the full loss table (LOSS=\"--requests 50000 upgrade\": other numbers, some cells)"
 	@echo "make soak     1,000 reloads with 10,000 idle connections, then 10,000 slow clients beside normal ones:"
 	@echo "              nothing may grow, nobody may notice"
 	@echo "make clients  real clients: curl, wget, aria2, zsync, Chromium (tests/tools/deps clients)"
@@ -179,7 +179,7 @@ bench: all $(BENCH_PROGRAMS)
 	tests/bench/bench.py $(BENCH)
 
 loss: all $(LOSS_CLIENT)
-	tests/loss/loss.py
+	tests/loss/loss.py $(LOSS)
 
 soak: all
 	tests/loss/reloads.py

@@ -226,6 +226,7 @@ class Drover:
         os.rename(self.config + ".new", self.config)
 
     def _start(self, args, env, preexec, passed=()):
+        self.how = (args, env, preexec, passed)
         tester = os.getpid()
         if passed:
             args = [self.binary, *args]
@@ -332,6 +333,12 @@ class Drover:
     def stop(self, number=signal.SIGTERM):
         self.kill(number)
         return self.wait_exit()
+
+    def start_again(self):
+        """As it was started the first time; its log begins anew."""
+        os.close(self.pidfd)
+        self._start(*self.how)
+        self.log.wait("serving")
 
     def children(self):
         with open("/proc/%d/task/%d/children" % (self.pid, self.pid), encoding="ascii") as file:

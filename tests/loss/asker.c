@@ -198,6 +198,8 @@ static void answered(struct asker *asker)
 	asker->ending = asker->answer.closes || asker->kind->closes;
 	asker->answer = (struct answer){ 0 };
 	mark_in_place(asker);
+	if (asker->kind->downloads && asker->count > 0)
+		asker->wants[asker->first].since_ns = now_ns;   /* it waited for us */
 	if (asker->ending) {
 		asker->account->outcomes[BEHIND_CLOSE] += asker->count;
 		asker->count = 0;

@@ -1,0 +1,85 @@
+"""The clients of the loss table (client.c), as a process."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "blackbox"))
+
+import drover  # noqa: E402  (the path comes first)
+
+CLIENT = os.path.join(drover.BUILD, "tests", "loss", "client")
+FINISH_SECONDS = 20     # client.c's --finish, by which all it has begun has an outcome
+LOSSES = ("reset", "unanswered", "truncated", "wrong", "stalled", "behind_close", "reset_after", "unasked")
+UNWELCOME = ("refused", "crossed", "idle_closed", *LOSSES)  # what an operator's work may cost, from harmless to worst
+
+
+def files(directory, large=2 << 20):
+    """Writes files of which every body is different at every offset; the largest is for slow downloads."""
+    os.makedirs(directory, exist_ok=True)
+    os.chmod(directory, 0o755)
+    for name, size in {"empty": 0, "tiny": 30, "small": 1500, "page": 40000, "picture": 300000, "large": large}.items():
+        path = os.path.join(directory, name)
+        with open(path, "wb") as file:
+            file.write(b"".join(b"%s %07d\n" % (name.encode(), i) for i in range(size // 10 + 1))[:size])
+        os.chmod(path, 0o644)
+
+
+class Clients:
+    """`kinds`: how many of each, as {"one-shot": 4, ...}; `options`: other options of client.c, in the same way."""
+
+    def __init__(self, address, root, kinds, **options):
+        self.ready, ready = os.pipe()
+        command = [CLIENT, "--address", drover.address_text(address), "--root", root, "--until-stdin-closes",
+                   "--ready", str(ready), "--finish", str(FINISH_SECONDS)]
+        for name, value in {**kinds, **options}.items():
+            command += ["--" + name.replace("_", "-"), str(value)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ready])
+        os.close(ready)
+        self.pidfd = os.pidfd_open(self.process.pid)    # readable when it ended by itself (--requests)
+
+    def wait_ready(self, seconds=drover.DEADLINE):
+        """Until every client has seen something good."""
+        if not select.select([self.ready], [], [], seconds)[0] or os.read(self.ready, 1) != b"r":
+            raise AssertionError("the clients have no answers: %s" % self.report())
+
+    def report(self):
+        """Ends it; what it says."""
+        try:
+            text = self.process.communicate(timeout=FINISH_SECONDS + drover.DEADLINE)[0]
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGKILL)
+            raise
+        finally:
+            self.process.wait()
+            os.close(self.pidfd)
+            os.close(self.ready)
+        return json.loads(text)
+
+    def stop(self):
+        """It finishes what is under way; report() waits for that."""
+        self.process.stdin.close()
+        self.process.stdin = None       # communicate() would flush it
+
+
+def pause(clients, seconds):
+    """Over when the time is, or when one of the clients has ended: then True."""
+    return bool(select.select([one.pidfd for one in clients], [], [], max(0, seconds))[0])
+
+
+def sum_up(report, names=UNWELCOME):
+    """"keep_alive: 3 reset" and so on; empty when there was nothing of the kind."""
+    return ["%s: %d %s" % (kind, counts[name], name) for kind, counts in report["kinds"].items()
+            for name in names if counts[name]]
+
+
+def until(seconds):
+    """Yields 0, 1, 2 ... for so long."""
+    end, step = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        yield step
+        step += 1
