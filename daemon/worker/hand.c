@@ -20,7 +20,9 @@ enum {
 	MOST_DECLINED = 3,              /* a receiver without room may have some later; one that cannot never can */
 };
 
-#define AGAIN_NS (5 * CLOCK_MS)         /* nothing says when descriptors in flight arrive (unix(7)) */
+/* Nothing says when descriptors in flight arrive (ETOOMANYREFS, unix(7)). A full channel is tried again with
+ * the next answer, if that comes earlier. */
+#define AGAIN_NS (5 * CLOCK_MS)
 
 enum offered { OFFER_SENT, OFFER_STAYS, OFFER_NO_ROOM };
 
@@ -87,23 +89,12 @@ static bool fill(struct worker *worker)
 	return hand->filled || offered != OFFER_NO_ROOM;
 }
 
-static void watch(struct worker *worker, bool blocked)
-{
-	struct hand *hand = &worker->hand;
-
-	if (hand->blocked == blocked)
-		return;
-	hand->blocked = blocked;
-	loop_modify(&worker->loop, &hand->channel, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
-}
-
 static void send_batch(struct worker *worker)
 {
 	struct hand *hand = &worker->hand;
 	enum handover_sent sent = handover_send(hand->channel.fd, &hand->batch);
 
-	watch(worker, sent == HANDOVER_FULL);
-	if (sent == HANDOVER_TOO_MANY)
+	if (sent == HANDOVER_FULL || sent == HANDOVER_TOO_MANY)
 		loop_timer(&worker->loop, &hand->again, AGAIN_NS);
 	if (sent == HANDOVER_BROKEN)    /* the end is handled where it is read, behind acknowledgements */
 		hand->ended = true;
@@ -264,10 +255,13 @@ static void send_no_more(struct worker *worker)
 	shutdown(hand->channel.fd, SHUT_WR);
 }
 
-static bool understand(struct worker *worker)
+/* False: nothing more is sent to this one. */
+static bool understand(struct worker *worker, enum handover_result result)
 {
 	const struct handover_message *message = &worker->incoming;
 
+	if (result == HANDOVER_UNKNOWN)         /* of a version that has no word for it in ours */
+		return on_refuse(worker, message);
 	return answers[message->head.type] != NULL && answers[message->head.type](worker, message);
 }
 
@@ -275,16 +269,18 @@ static void on_channel(struct source *source, uint32_t events)
 {
 	struct worker *worker = LIST_ENTRY(source, struct worker, hand.channel);
 	enum handover_result result = HANDOVER_EMPTY;
+	bool good = true;
 
 	(void)events;
-	for (int i = 0; i < ANSWERS_AT_ONCE; i++) {
+	for (int i = 0; i < ANSWERS_AT_ONCE && good; i++) {
 		result = handover_receive(source->fd, &worker->incoming);
-		if (result != HANDOVER_MESSAGE || !understand(worker))
+		if (result == HANDOVER_EMPTY || result == HANDOVER_END)
 			break;
+		good = understand(worker, result);
 	}
 	if (result == HANDOVER_END)
 		end(worker);
-	else if (result != HANDOVER_EMPTY && !worker->hand.ended)
+	else if (!good && !worker->hand.ended)
 		send_no_more(worker);
 	else
 		loop_ready(&worker->loop, &worker->hand.step);
@@ -297,7 +293,7 @@ static void begin(struct worker *worker, const struct hand_note *peer, int chann
 	hand->channel.fd = channel;
 	hand->peer = *peer;
 	hand->window = (struct handover_window){ 0 };
-	hand->ended = hand->filled = hand->blocked = false;
+	hand->ended = hand->filled = false;
 	if (loop_add(&worker->loop, &hand->channel, EPOLLIN) != 0) {
 		fd_close(&hand->channel.fd);
 		return;

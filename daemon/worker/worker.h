@@ -62,9 +62,8 @@ struct hand {
 	unsigned left[HAND_LISTS];      /* so many at the front of each list are still to be looked at */
 	struct handover_message batch;
 	bool filled;                    /* `batch` is complete, and not sent yet */
-	bool blocked;                   /* it waits for the channel to take it */
 	struct ready step;
-	struct timer again;             /* too many descriptors are in flight */
+	struct timer again;             /* the channel did not take it */
 	int next;                       /* a newer receiver's channel, once this one has ended; -1: none */
 	struct hand_note next_peer;
 };

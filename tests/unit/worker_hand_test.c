@@ -132,11 +132,6 @@ static bool so_many_batches_are_out(void)
 	return from->hand.window.sent == count;
 }
 
-static bool sender_is_blocked(void)
-{
-	return from->hand.blocked;
-}
-
 static bool sender_has_ended_with_it(void)
 {
 	return from->hand.channel.fd < 0;
@@ -466,7 +461,7 @@ START_TEST(a_full_channel_is_waited_for)
 	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	take_begin(to, &note, ends[1]);
 	hand_begin(from, &note, ends[0]);
-	while (!sender_is_blocked())
+	while (!timer_armed(&from->hand.again))
 		fake_worker_turn(from);
 	ck_assert_uint_lt(from->hand.window.sent, HANDOVER_WINDOW);
 	fake_workers_until(sender_has_left);
@@ -578,6 +573,24 @@ START_TEST(a_refusal_means_that_clients_are_told)
 	fake_workers_until(sender_has_ended_with_it);
 	ck_assert(from->engine.draining);
 	fake_clients_ask(0, 3, COUNTS_IDLE, 1);
+}
+END_TEST
+
+START_TEST(an_answer_of_another_version_is_a_refusal)
+{
+	fake_workers_connect(from, 400);
+	leave(from);
+	play_receiver();
+	say(HANDOVER_CREDIT, PLENTY);
+	until_batches(2);
+	handover_batch(&message, 1);
+	message.head.version++;
+	ck_assert_int_eq(handover_send(played, &message), HANDOVER_SENT);
+	say(HANDOVER_ACK, 1);
+	fd_close(&played);
+	fake_workers_until(sender_has_ended_with_it);
+	ck_assert(from->engine.draining);
+	ck_assert_uint_eq(counted(from, COUNT_HANDED_IDLE), CHANNEL_MAX_FDS);
 }
 END_TEST
 
@@ -783,6 +796,7 @@ int main(void)
 	tcase_add_test(losses, what_a_dead_sender_had_sent_is_taken);
 	tcase_add_test(losses, a_receiver_that_cannot_acknowledge_takes_nothing);
 	tcase_add_test(losses, a_refusal_means_that_clients_are_told);
+	tcase_add_test(losses, an_answer_of_another_version_is_a_refusal);
 	tcase_add_test(losses, another_version_is_refused);
 	tcase_add_test(losses, a_batch_out_of_order_ends_it);
 	tcase_add_test(turns, a_new_receiver_gets_what_the_old_one_has_not_taken);
