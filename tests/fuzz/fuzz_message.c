@@ -2,6 +2,7 @@
 #include "fuzz_message.h"
 
 #include "base/fd.h"
+#include "ipc/handover.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -23,6 +24,7 @@ enum { BODY_AT = offsetof(struct message, body), MOST_FDS = 8 };
 enum kind { KIND_CONFIG, KIND_LISTENING, KIND_NULL, KIND_BODY, KINDS };
 
 static int kinds[KINDS];
+static struct message message;
 
 const char fuzz_message_config[] =
 	"listen = (\n{\naddress = \"127.0.0.1:1\";\n}\n);\n"
@@ -89,7 +91,15 @@ static void small_drain(struct message *made, struct input *body)
 	made->bytes = sizeof(made->body.drain);
 	made->body.drain = (struct drain_note){
 		.deadline_ns = UINT64_MAX / 2, .close_idle = flags % 2, .keep_sockets = flags / 2 % 2,
+		.hand = flags / 4 % 2,
 	};
+}
+
+static void small_hand(struct message *made, struct input *body)
+{
+	(void)body;
+	made->bytes = sizeof(made->body.hand);
+	made->body.hand = (struct hand_note){ .slot = 1, .pid = 1 };
 }
 
 static void small_release(struct message *made, struct input *body)
@@ -128,6 +138,7 @@ static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
 	[MESSAGE_SOCKETS] = small_sockets, [MESSAGE_PREPARE] = small_prepare,
 	[MESSAGE_COVER] = small_cover,     [MESSAGE_DRAIN] = small_drain,
 	[MESSAGE_FAILED] = small_text,     [MESSAGE_RELEASE] = small_release,
+	[MESSAGE_HAND] = small_hand,       [MESSAGE_TAKE] = small_hand,
 };
 
 /* A bool that is neither is nothing that a master can send, and nobody's to check. */
@@ -141,6 +152,7 @@ static void mend_drain(struct message *made)
 {
 	*(uint8_t *)&made->body.drain.close_idle &= 1;
 	*(uint8_t *)&made->body.drain.keep_sockets &= 1;
+	*(uint8_t *)&made->body.drain.hand &= 1;
 }
 
 static void mend_logs(struct message *made)
@@ -174,6 +186,39 @@ static void replace_body_file(struct str body)
 	FUZZ_CHECK(pwrite(kinds[KIND_BODY], body.at, body.len, 0) == (ssize_t)body.len);
 }
 
+/* A handover's channel at whose other end somebody spoke and ended: granted something, or sent a
+ * connection whose record is the body. */
+static int ended_channel(struct str body)
+{
+	static struct handover_message batch;
+	struct record record;
+	struct err err;
+	int ends[2];
+
+	FUZZ_CHECK(channel_pair(ends, &err));
+	handover_batch(&batch, 1);
+	record = handover_room(&batch);
+	if (body.len > 0)
+		record_raw(&record, (void *)(uintptr_t)body.at, body.len);
+	FUZZ_CHECK(handover_add(&batch, &record, kinds[KIND_LISTENING], -1));
+	if (message.type == MESSAGE_HAND)
+		handover_answer(ends[0], HANDOVER_CREDIT, message.generation, NULL);
+	else
+		handover_send(ends[0], &batch);
+	close(ends[0]);
+	return ends[1];
+}
+
+/* What goes along with `message`; the caller closes it. */
+static int descriptor(enum kind kind, struct str body)
+{
+	if (kind == KIND_BODY && (message.type == MESSAGE_HAND || message.type == MESSAGE_TAKE))
+		return ended_channel(body);
+	if (kind == KIND_BODY)
+		replace_body_file(body);
+	return fcntl(kinds[kind], F_DUPFD_CLOEXEC, 0);
+}
+
 static unsigned fds_of(const struct message *made, uint8_t flags)
 {
 	if ((flags & FDS) < 3)
@@ -205,8 +250,6 @@ static void send_raw(int fd, const struct message *made, size_t len, unsigned co
 	sendmsg(fd, &header, MSG_NOSIGNAL);     /* may fail: the other end may be gone */
 }
 
-static struct message message;
-
 const struct message *fuzz_message_last(void)
 {
 	return &message;
@@ -217,19 +260,19 @@ unsigned fuzz_message_send(int fd, struct input *input)
 	uint8_t type = input_byte(input), flags = input_byte(input);
 	size_t len;
 	struct str body;
+	int what;
 
 	memset(&message, 0, sizeof(message));
 	message.type = type;
 	message.generation = input_byte(input);
 	len = input_byte(input);
 	body = input_take(input, len);
-	if (flags / 4 % KINDS == KIND_BODY && (flags & FDS) > 0)
-		replace_body_file(body);
 	fill_body(&message, flags, body);
 	len = BODY_AT + message.bytes;
 	if ((flags & WRONG_LENGTH) != 0)
 		message.bytes += type + 1U;
-	send_raw(fd, &message, (flags & CUT) != 0 ? len / 2 : len, fds_of(&message, flags),
-		 kinds[flags / 4 % KINDS]);
+	what = descriptor(flags / 4 % KINDS, body);
+	send_raw(fd, &message, (flags & CUT) != 0 ? len / 2 : len, fds_of(&message, flags), what);
+	close(what);
 	return (flags & THREE_TURNS) != 0 ? 3 : 1;
 }

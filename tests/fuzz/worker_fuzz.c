@@ -65,7 +65,7 @@ static void check_answers(int master)
 		FUZZ_CHECK(message.type == MESSAGE_READY || message.type == MESSAGE_FAILED ||
 			   message.type == MESSAGE_ADOPTED || message.type == MESSAGE_REOPENED ||
 			   message.type == MESSAGE_RELEASED || message.type == MESSAGE_SPENT ||
-			   message.type == MESSAGE_WAITING);
+			   message.type == MESSAGE_WAITING || message.type == MESSAGE_COUNTED);
 		FUZZ_CHECK(fds.count == 0);
 	}
 }
@@ -104,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	close(ends[0]);                 /* the master is gone: the worker drains and leaves */
 	fuzz_turn(&worker->loop);
 	FUZZ_CHECK(worker->draining && list_empty(&worker->sockets));
+	engine_cut(&worker->engine);    /* what it took over: nobody is at its other end */
 	tear_down(worker);
 	free(worker);
 	fuzz_no_log();
