@@ -893,6 +893,22 @@ START_TEST(a_file_that_is_written_to_behind_a_move_cuts_the_connection)
 }
 END_TEST
 
+/* As the page of an error is. */
+START_TEST(a_file_that_nobody_watches_needs_no_service)
+{
+	struct response *response;
+
+	start_big(LAST("/big"));
+	response = &state_of(&server.engine)->exchange.response;
+	response->unchanged = NULL;
+	response->freeze = NULL;
+	ck_assert_int_eq(fake_move(fake_only(&server.engine), &second.engine), MOVING_SENDING);
+	client.deaf = false;
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_gt(client.len, BIG_BYTES);
+}
+END_TEST
+
 START_TEST(a_file_that_is_renamed_behind_a_move_is_sent)
 {
 	char away[160];
@@ -951,6 +967,7 @@ static Suite *suite(void)
 	tcase_add_test(late, a_client_that_takes_nothing_is_cut_however_often_it_moves);
 	tcase_add_test(late, what_a_client_took_before_the_move_does_not_count_after_it);
 	tcase_add_test(file, a_file_that_is_written_to_behind_a_move_cuts_the_connection);
+	tcase_add_test(file, a_file_that_nobody_watches_needs_no_service);
 	tcase_add_test(file, a_file_that_is_renamed_behind_a_move_is_sent);
 	return all;
 }
