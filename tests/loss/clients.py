@@ -67,19 +67,16 @@ class Clients:
 
 
 def pause(clients, seconds):
-    """Over when the time is, or when one of the clients has ended: then True."""
-    return bool(select.select([one.pidfd for one in clients], [], [], max(0, seconds))[0])
+    """Over when the time is, or when all of the clients have ended (--requests): then True."""
+    end = drover.deadline(seconds)
+    running = list(clients)
+    while running and (rest := end - time.monotonic()) > 0:
+        ended = select.select([one.pidfd for one in running], [], [], rest)[0]
+        running = [one for one in running if one.pidfd not in ended]
+    return not running
 
 
 def sum_up(report, names=UNWELCOME):
     """"keep_alive: 3 reset" and so on; empty when there was nothing of the kind."""
     return ["%s: %d %s" % (kind, counts[name], name) for kind, counts in report["kinds"].items()
             for name in names if counts[name]]
-
-
-def until(seconds):
-    """Yields 0, 1, 2 ... for so long."""
-    end, step = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        yield step
-        step += 1
