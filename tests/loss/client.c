@@ -3,7 +3,8 @@
  *     client --address HOST:PORT|[HOST]:PORT|unix:PATH --root DIRECTORY
  *            --seconds S | --until-stdin-closes | --requests MAX
  *            [--one-shot N] [--keep-alive N] [--distant N] [--download N] [--post N] [--pipelined N]
- *            [--idle N] [--partial N] [--rate REQUESTS] [--gap MS] [--distance MS] [--drip MS] [--download-rate BYTES]
+ *            [--idle N] [--partial N] [--rate REQUESTS] [--gap MS] [--distance MS] [--drip MS]
+ *            [--download-rate BYTES]
  *            [--post-status STATUS] [--limit MS] [--finish S] [--ready FD] [--seed NUMBER]
  *
  * DIRECTORY has the files that the server serves at "/". N clients of each habit ask for them in one loop:
@@ -12,7 +13,7 @@
  *     distant     the same, but each direction takes --distance (20 ms)
  *     download    the largest file, at --download-rate (500,000) bytes a second; in turn the whole
  *                 file, the same with a small request behind it, a range, and two ranges
- *     post        bodies in pieces, --drip (20 ms) apart; answered with --post-status (405) and always the same body
+ *     post        bodies in pieces, --drip (20 ms) apart; the answer is --post-status (405) and always the same
  *     pipelined   up to 16 requests at once
  *     idle        one request at the beginning and one at the end: the connection must be open all the time
  *     partial     request heads byte by byte, --drip apart
