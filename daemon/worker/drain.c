@@ -2,10 +2,10 @@
  * RELEASE and when the channel ends.
  *
  * A worker that was replaced stops accepting at once and hands its connections over (hand.c). What it cannot
- * get rid of is served on as before; near the deadline, or when nobody is there to hand over to, an answer is
- * its connection's last, and the deadline closes what is idle. When the service stops, it accepts on until RELEASE, and closes
- * idle connections only when nothing else is left (or the deadline is near): a request that comes meanwhile
- * is answered, and nothing can answer one that crosses our FIN. */
+ * get rid of is served on as before; near the deadline an answer is its connection's last, and the deadline
+ * closes what is idle. When the service stops, it accepts on until RELEASE, and closes idle connections only
+ * when nothing else is left (or the deadline is near): a request that comes meanwhile is answered, and
+ * nothing can answer one that crosses our FIN. */
 #include "worker.h"
 
 #include "base/clock.h"

@@ -17,7 +17,7 @@
 enum {
 	LOOK_AT_ONCE = 1024,            /* connections of a list, in a turn */
 	ANSWERS_AT_ONCE = 16,           /* level-triggered: what is left comes again */
-	MOST_DECLINED = 3,              /* a receiver without room may have some later; one that cannot never can */
+	MOST_DECLINED = 3,              /* without room there may be some later; without a service, never */
 };
 
 /* Nothing says when descriptors in flight arrive (ETOOMANYREFS, unix(7)). A full channel is tried again with

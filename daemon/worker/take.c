@@ -19,7 +19,7 @@
 enum {
 	/* descriptors that are granted ahead: the next batches leave while the last ones are taken */
 	CREDIT_AHEAD = 2 * HANDOVER_WINDOW * CHANNEL_MAX_FDS,
-	CREDIT_STEP = CHANNEL_MAX_FDS,  /* a larger credit is worth a message from here on, or when there is none left */
+	CREDIT_STEP = CHANNEL_MAX_FDS,  /* a larger credit is worth a message from here on, or if none is left */
 };
 
 /* ---- credit ------------------------------------------------------------------------------------------ */
@@ -92,7 +92,8 @@ static bool take_batch(struct worker *worker, struct take *take)
 	struct handover_declined declined = { { 0 } };
 	struct conn *conns[CHANNEL_MAX_FDS];
 	unsigned count = take_all(worker, conns, &declined);
-	enum handover_sent sent = handover_answer(take->channel.fd, HANDOVER_ACK, message->head.number, &declined);
+	enum handover_sent sent =
+		handover_answer(take->channel.fd, HANDOVER_ACK, message->head.number, &declined);
 	bool good = sent == HANDOVER_SENT || sent == HANDOVER_BROKEN;
 
 	take->batches++;
@@ -173,7 +174,9 @@ void take_begin(struct worker *worker, const struct hand_note *peer, int channel
 		fd_close(&channel);
 		return;
 	}
-	*take = (struct take){ .channel = { .fd = channel, .handle = on_channel }, .worker = worker, .peer = *peer };
+	take->channel = (struct source){ .fd = channel, .handle = on_channel };
+	take->worker = worker;
+	take->peer = *peer;
 	list_push_back(&worker->takes, &take->link);
 	worker->take_count++;
 	if (loop_add(&worker->loop, &take->channel, EPOLLIN) == 0)

@@ -102,7 +102,7 @@ struct worker {
 	struct timer look;              /* for the end of a drain, see drain.c */
 	uint64_t drain_began_ns;
 	uint64_t last_call_ns;          /* idle connections are closed then, whatever else there is */
-	struct timer last_call;         /* what could not be handed over until then ends with its next answer */
+	struct timer last_call;         /* from then on an answer is its connection's last */
 	struct hand hand;
 	struct list takes, ended_takes; /* of struct take; an ended one is freed at the turn's end */
 	unsigned take_count;            /* of takes */
@@ -204,7 +204,7 @@ void hand_init(struct worker *worker);
 /* Hands the connections over through `channel`, which is taken over. One that is under way is ended first. */
 void hand_begin(struct worker *worker, const struct hand_note *peer, int channel);
 
-/* Hands nothing more over. What the other end may have taken by now stays frozen until it says so, or ends. */
+/* Hands nothing more over. What the other end may have taken by now stays frozen until it says so or ends. */
 void hand_stop(struct worker *worker);
 
 /* Gives up what is there; the process ends. */

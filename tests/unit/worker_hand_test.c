@@ -1,5 +1,5 @@
-/* worker_hand_test.c - handing connections over from one worker to another: what moves, what stays, and what a
- * loss of either side costs at each step. */
+/* worker_hand_test.c - handing connections over from one worker to another: what moves, what stays, and what
+ * a loss of either side costs at each step. */
 #include "fake_workers.h"
 
 #include "base/clock.h"
