@@ -1,5 +1,6 @@
 """Upgrades that go well: the same process, other workers, and no client notices."""
 
+import json
 import os
 import shutil
 import signal
@@ -116,6 +117,29 @@ class Upgrade(unittest.TestCase):
             self.upgrade(server)
         self.settle(server)
         self.assertTrue(client.hurry().response().body == content)
+
+    def test_under_load_nobody_notices(self):
+        server = self.start()
+        for name, size in (("small", 1500), ("page", 40000), ("large", 5000000)):
+            server.write(name, pattern(size))
+        ready, say = os.pipe()
+        self.addCleanup(os.close, ready)
+        clients = subprocess.Popen(
+            [os.path.join(drover.BUILD, "tests/loss/client"), "--until-stdin-closes", "--ready", str(say),
+             "--address", drover.address_text(server.address), "--root", server.site, "--rate", "1000",
+             "--one-shot", "4", "--keep-alive", "10", "--distant", "10", "--download", "4", "--post", "2",
+             "--pipelined", "2", "--idle", "200", "--partial", "5"],
+            pass_fds=[say], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        os.close(say)
+        self.addCleanup(clients.kill)
+        os.read(ready, 1)
+        for _ in range(UPGRADES):
+            self.upgrade(server)
+            self.settle(server)
+        total = json.loads(clients.communicate(timeout=drover.DEADLINE)[0])["total"]
+        self.assertGreater(total["good"], 500)
+        self.assertEqual(total["good"], total["requests"], total)
+        self.assertEqual(total["idle_closed"] + total["crossed"], 0, total)
 
     def test_what_waits_in_a_queue_is_answered(self):
         server = self.start()
