@@ -1,5 +1,6 @@
 """Upgrades that go well: the same process, other workers, and no client notices."""
 
+import itertools
 import json
 import os
 import shutil
@@ -245,22 +246,49 @@ class Upgrade(unittest.TestCase):
 
     def test_reloads_all_the_time(self):
         server = self.start()
-        over = threading.Event()
+        listen = server.settings["listen"]
+        other = drover.free_address()
+        over, failures = threading.Event(), []
 
         def reload():
-            while not over.is_set():
+            for turn in itertools.count():
+                more = [{"address": drover.address_text(other)}] if turn % 2 == 0 else []
+                server.configure({"listen": listen + more, "workers": 2 + turn % 3})
                 server.hup()
-                self.assertEqual(server.reload()[0], 0)
+                status, text = server.reload()
+                if status != 0:
+                    failures.append(text)
+                if over.is_set() and more:
+                    return
 
         thread = threading.Thread(target=reload)
         thread.start()
         try:
-            for _ in range(UPGRADES // 2):
-                self.assertEqual(server.ctl("upgrade").returncode, 0)
+            for _ in range(UPGRADES):
+                result = server.ctl("upgrade")
+                self.assertEqual(result.returncode, 0, result.stderr)
         finally:
             over.set()
             thread.join()
+        self.assertEqual(failures, [])
         self.assertEqual(server.get().status, 200)
+        self.assertEqual(server.get(address=other).status, 200)
+        self.settle(server)
+
+    def test_it_waits_for_an_open_reload(self):
+        server = self.start()
+        pid = server.workers()[0]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            server.hup()
+            server.wait_status(lambda status: status["phase"] == "preparing")
+            server.kill(signal.SIGUSR2)
+            self.assertFalse(server.status()["upgrade"]["open"])
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        server.log.wait("upgrade_done")
+        names = [event.name for event in server.log.events]
+        self.assertLess(names.index("reload_done"), names.index("upgrade_begins"))
 
     def test_the_end(self):
         for _ in range(3):
