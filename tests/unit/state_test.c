@@ -157,6 +157,35 @@ static void create(void)
 	add_control();
 }
 
+/* Gives back what was made or loaded; descriptors end with the test's process. */
+static void forget(struct master *of)
+{
+	for (struct list *link = list_pop_front(&of->children); link != NULL;
+	     link = list_pop_front(&of->children))
+		free(LIST_ENTRY(link, struct child, link));
+	for (struct list *link = list_pop_front(&of->listeners); link != NULL;
+	     link = list_pop_front(&of->listeners)) {
+		struct listener *listener = LIST_ENTRY(link, struct listener, link);
+
+		for (unsigned i = 0; i < listener->count; i++)
+			free(listener->sockets[i].name);
+		free(listener->sockets);
+		free(listener);
+	}
+	control_close(of);
+	generation_unpin(of->current.generation);
+}
+
+static void destroy(void)
+{
+	state_release(&state);
+	forget(master);
+	forget(next);
+	board_destroy(master->board);
+	free(master);
+	free(next);
+}
+
 /* ---- from one to the other --------------------------------------------------------------------------- */
 
 static int saved(bool pass)
@@ -383,6 +412,7 @@ static bool read_line(json_t *line, struct err *err)
 	int fd = fd_sealed("state", bytes, len, err);
 
 	free(bytes);
+	state_release(&state);
 	return state_read(&state, fd, next, err);
 }
 
@@ -453,6 +483,7 @@ static bool load_changed(json_t *json, struct err *err)
 	json_t *before = state.json;
 	bool good;
 
+	forget(next);
 	memset(next, 0, sizeof(*next));
 	master_init(next, &setup);
 	state.json = json;
@@ -540,7 +571,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(suite, tests);
-	tcase_add_checked_fixture(tests, create, NULL);
+	tcase_add_checked_fixture(tests, create, destroy);
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, the_masters_numbers_come_back);
 	tcase_add_test(tests, the_configuration_comes_back_as_it_was_served);
