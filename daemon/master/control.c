@@ -494,8 +494,8 @@ static const struct field client_rows[] = {
 	{ NULL, 0, 0, 0 },
 };
 
-/* One whose answer is on its way is not taken along: what its socket did not take at once is a lot, and it can
- * ask again. */
+/* One whose answer is on its way is not taken along: what its socket did not take at once is a lot, and it
+ * can ask again. */
 json_t *control_save(const struct master *master)
 {
 	const struct control *control = master->control;

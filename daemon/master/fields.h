@@ -25,7 +25,8 @@ struct field {
 	size_t offset, bytes;
 };
 
-#define FIELD(type, of, member) { #member, type, offsetof(struct of, member), sizeof(((struct of *)0)->member) }
+#define FIELD(type, of, member) \
+	{ #member, type, offsetof(struct of, member), sizeof(((struct of *)0)->member) }
 
 /* A new reference; NULL when out of memory. Bytes of a text that are no UTF-8 are kept. */
 struct json_t *fields_save(const struct field *rows, const void *object);
@@ -37,8 +38,8 @@ bool fields_load(const struct field *rows, void *object, const struct json_t *js
 /* As one line with its end, malloc'ed; NULL when out of memory, also for no `json`. */
 char *fields_line(const struct json_t *json, size_t *len);
 
-/* Calls `act` for every descriptor in `json`, at any depth, and puts there what it leaves in `*fd`. False with
- * `err` as soon as one does not work out. */
+/* Calls `act` for every descriptor in `json`, at any depth, and puts there what it leaves in `*fd`. False
+ * with `err` as soon as one does not work out. */
 bool fields_each_fd(struct json_t *json, bool (*act)(int *fd, struct err *err), struct err *err);
 
 #endif

@@ -1,10 +1,10 @@
-/* The state: what an image of the master leaves to the next one, in a memfd. A line of JSON, and behind it the
- * canonical text of the committed configuration.
+/* The state: what an image of the master leaves to the next one, in a memfd. A line of JSON, and behind it
+ * the canonical text of the committed configuration.
  *
  * It is made only while no transition is open and the service does not stop. What belongs to the epoll
  * instance, to threads and to what can be asked again is not in it. Whoever adds a member to one of its
- * structs adds a row to its table in state.c, or says there why not; a row that the image before does not know
- * of is a new STATE_VERSION, unless loading can do without. */
+ * structs adds a row to its table in state.c, or says there why not; a row that the image before does not
+ * know of is a new STATE_VERSION, unless loading can do without. */
 #ifndef MASTER_STATE_H
 #define MASTER_STATE_H
 

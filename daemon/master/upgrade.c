@@ -225,8 +225,8 @@ static void done(struct master *master)
 	char text[256];
 
 	no_way_back(master);
-	snprintf(text, sizeof(text), "drover %s has taken over from %s after %llu ms; generation %llu with %u worker%s",
-		 DROVER_VERSION, from, (unsigned long long)took_ms(master),
+	snprintf(text, sizeof(text),
+		 "drover %s has taken over from %s after %llu ms; generation %llu with %u worker%s", DROVER_VERSION, from, (unsigned long long)took_ms(master),
 		 (unsigned long long)master->current.generation->number, master->slot_count,
 		 master->slot_count == 1 ? "" : "s");
 	log_event(LEVEL_NOTICE, "upgrade_done", log_text("from", from), log_text("to", DROVER_VERSION),
@@ -236,7 +236,8 @@ static void done(struct master *master)
 
 static void on_replaced(struct asker *asker, const struct outcome *outcome)
 {
-	struct master *master = LIST_ENTRY(LIST_ENTRY(asker, struct upgrade, replaced), struct master, upgrade);
+	struct upgrade *upgrade = LIST_ENTRY(asker, struct upgrade, replaced);
+	struct master *master = LIST_ENTRY(upgrade, struct master, upgrade);
 	int left = outcome->good ? slot_left(master) : -1;
 	char why[128];
 

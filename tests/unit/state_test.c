@@ -28,7 +28,10 @@ static const char config_text[] =
 	"sites = ( { routes = ( { match = \"/\"; respond = { }; } ); } );";
 
 static const struct master_setup setup = {
-	.services = service_schemas, .counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+	.services = service_schemas,
+	.counter_names = counter_names,
+	.counters = COUNTERS,
+	.gauge = COUNT_OPEN,
 };
 
 static struct master *master;           /* of the image before */
@@ -60,7 +63,9 @@ static void commit(void)
 	current->text = fd_sealed("text", text, len, &err);
 	free(text);
 	current->slots = master->slot_count = SLOTS;
-	current->identity = (struct config_identity){ .change = true, .uid = 65534, .gid = 65533, .name = "nobody" };
+	current->identity = (struct config_identity){
+		.change = true, .uid = 65534, .gid = 65533, .name = "nobody"
+	};
 	current->error_log = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	ck_assert_int_ge(current->text, 0);
 	ck_assert_int_ge(current->error_log, 0);
@@ -74,13 +79,18 @@ static void add_listener(void)
 	ck_assert(addr_parse("127.0.0.1:81", &listener->addr, &err));
 	listener->id = 4;
 	listener->options = (struct listener_options){ .backlog = BACKLOG, .defer_accept = true };
-	listener->path = (struct listener_path){ .device = 3, .inode = UINT64_C(1) << 40, .owner = 1, .group = 2 };
+	listener->path = (struct listener_path){
+		.device = 3, .inode = UINT64_C(1) << 40, .owner = 1, .group = 2
+	};
 	listener->keep = listener->shared = true;
 	listener->sockets = calloc(2, sizeof(listener->sockets[0]));
 	for (unsigned i = 0; i < 2; i++)
 		listener->sockets[i] = (struct listen_socket){
-			.serial = 10 + i, .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .listening = i == 0,
-			.keeper = i == 0 ? KEEPER_UNIT : KEEPER_STORE, .name = i == 0 ? strdup("h\xff tp") : NULL,
+			.serial = 10 + i,
+			.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+			.listening = i == 0,
+			.keeper = i == 0 ? KEEPER_UNIT : KEEPER_STORE,
+			.name = i == 0 ? strdup("h\xff tp") : NULL,
 		};
 	listener->count = 2;
 	list_push_back(&master->listeners, &listener->link);
@@ -145,7 +155,8 @@ static void create(void)
 	master_init(next, &setup);
 	ck_assert(loop_open(&master->loop, &err));
 	ck_assert(loop_open(&next->loop, &err));
-	master->board = board_create(setup.counter_names, setup.counters, setup.gauge, &master->board_fd, &err);
+	master->board =
+		board_create(setup.counter_names, setup.counters, setup.gauge, &master->board_fd, &err);
 	master->generation_numbers = GENERATION;
 	master->dry_numbers = UINT64_MAX;
 	master->reloads_good = 3;
