@@ -52,7 +52,7 @@ void record_u32(struct record *record, uint32_t *value)
 
 void record_below(struct record *record, unsigned *value, unsigned bound)
 {
-	uint32_t number = *value;
+	uint32_t number = record->reading ? 0 : *value;
 
 	record_u32(record, &number);
 	if (number >= bound) {
@@ -64,7 +64,7 @@ void record_below(struct record *record, unsigned *value, unsigned bound)
 
 void record_bool(struct record *record, bool *value)
 {
-	unsigned number = *value ? 1 : 0;
+	unsigned number = !record->reading && *value ? 1 : 0;
 
 	record_below(record, &number, 2);
 	*value = number != 0;

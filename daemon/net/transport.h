@@ -27,7 +27,8 @@ struct transport {
 	enum io (*send_file)(struct conn *conn, int file_fd, off_t *offset, size_t len, size_t *sent);
 	/* How many bytes were written that the client has not taken; NULL: nobody knows. */
 	size_t (*unsent)(const struct conn *conn);
-	/* How long ago the last of them left for the client; NULL: nobody knows. UINT64_MAX: not known here. */
+	/* How long ago the last of them left for the client; NULL: nobody knows. UINT64_MAX: not known
+	 * here. */
 	uint64_t (*quiet_ns)(const struct conn *conn);
 	/* True when bytes are buffered inside that no event will announce; conn->readable stays set then. */
 	bool (*pending)(const struct conn *conn);
