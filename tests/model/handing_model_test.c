@@ -251,6 +251,8 @@ static void check_one(const struct puppet *puppet)
 
 	must(puppet->drains == drains, "who leaves is told so, and nobody else");
 	must(drains || puppet->hands == 0, "who stays hands nothing over");
+	must(puppet->child->receiver == NULL || !puppet_of(puppet->child->receiver)->dead,
+	     "the dead are forgotten, whose memory another worker may have next");
 	if (!drains)
 		return;
 	must(puppet->may_hand == !play.stopped, "it may hand over unless the service stops");
