@@ -61,7 +61,7 @@ TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(wildcard daemon/*.c daemon/*/
 
 .PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs
 .PHONY: bench fuzz fuzz-programs tidy
-.PHONY: fault fault-build soak clients differential
+.PHONY: fault fault-build soak clients differential loss-compare loss-timed
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -74,8 +74,10 @@ help:
 	@echo "make fault    fail every call of every kind once, at start, in traffic, in reloads, at stop; signals too"
 	@echo "make fuzz     look for inputs that break what must hold; SECONDS=60 for each target, TARGET=name: one"
 	@echo "make loss     the full loss table (LOSS=\"--requests 50000 upgrade\": other numbers, some cells)"
-	@echo "make soak     1,000 reloads with 10,000 idle connections, then 10,000 slow clients beside normal ones:"
-	@echo "              nothing may grow, nobody may notice"
+	@echo "make loss-compare  the same clients while other servers are operated (tests/tools/deps peers)"
+	@echo "make loss-timed    how long old workers stay, how long answers take meanwhile, up to 100,000 connections"
+	@echo "make soak     1,000 reloads, 1,000 replacements and 200 upgrades with 10,000 idle connections, then 10,000"
+	@echo "              slow clients beside normal ones: nothing may grow, nobody may notice"
 	@echo "make clients  real clients: curl, wget, aria2, zsync, Chromium (tests/tools/deps clients)"
 	@echo "make differential  the same requests to drover and to nginx, and why they differ"
 	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
@@ -180,6 +182,14 @@ bench: all $(BENCH_PROGRAMS)
 
 loss: all $(LOSS_CLIENT)
 	tests/loss/loss.py $(LOSS)
+
+# COMPARE="--server nginx drover --action stop" and the like; tests/loss/compare.py --help
+loss-compare: all $(LOSS_CLIENT)
+	tests/loss/compare.py $(COMPARE)
+
+loss-timed: all $(LOSS_CLIENT)
+	tests/loss/mixes.py --timed
+	tests/loss/compare.py --latency $(COMPARE)
 
 soak: all
 	tests/loss/reloads.py

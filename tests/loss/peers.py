@@ -48,6 +48,7 @@ class Peer:
 
     program = name = text = None
     stop_signal = signal.SIGTERM
+    post_status = 405               # what it says to a POST to a file
 
     def __init__(self, top, site):
         self.dir = os.path.join(top, re.sub(r"\W+", "-", self.name))
@@ -311,6 +312,7 @@ hosts:
 class Lighttpd(Peer):
     program, name = "lighttpd", "lighttpd"
     stop_signal = signal.SIGINT
+    post_status = 403
     text = """\
 server.document-root = "{site}"
 server.bind = "{host}"
@@ -321,7 +323,10 @@ server.max-fds = 16384
 server.max-connections = 8192
 server.listen-backlog = 4096
 server.max-keep-alive-requests = 65535
+server.max-keep-alive-idle = 60
 server.graceful-shutdown-timeout = {leaving}
+server.modules = ( "mod_access" )
+$HTTP["request-method"] == "POST" {{ url.access-deny = ( "" ) }}
 """
 
     def command(self):
@@ -351,6 +356,8 @@ class Caddy(Peer):
 http://:{port} {{
     bind {host}
     root * {site}
+    @post method POST
+    respond @post 405
     file_server
     header X-Step {step}
 }}
