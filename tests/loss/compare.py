@@ -6,7 +6,8 @@
 
 Each server runs with two workers; each action is repeated all through its cell.  Lost is every request without its
 whole right answer, those included that crossed the end of an idle connection; connections that were idle and closed
-before the time that was promised are counted apart.  Where the service stops, to be refused afterwards is no loss.
+before the time that was promised are counted apart, and so are requests that were pipelined behind an answer that
+announced the end: their client knows that it may send them again (RFC 9112, 9.3.2).  Where the service stops, to be refused afterwards is no loss.
 Servers that are not installed are left out, with a line.  Prints Markdown; only a server that loses something while
 nothing happens makes it fail: its figures would mean nothing.
 """
@@ -42,7 +43,7 @@ ACTIONS = {
 }
 COMPARED = ("nothing", "reload", "workers", "kill", "upgrade", "stop")
 LATENCIES = ("nothing", "reload", "replace", "upgrade")
-REQUEST_LOSSES = ("reset", "unanswered", "truncated", "wrong", "stalled", "behind_close", "crossed")
+REQUEST_LOSSES = ("reset", "unanswered", "truncated", "wrong", "stalled", "crossed")
 
 
 class Cell:
@@ -84,8 +85,8 @@ class Cell:
     def text(self):
         if self.gone:
             return "the whole service"
-        idle = self.report["total"]["idle_closed"]
-        return "%d" % self.lost() + (" (%d)" % idle if idle else "")
+        idle, behind = (self.report["total"][name] for name in ("idle_closed", "behind_close"))
+        return "%d" % self.lost() + (" (%d)" % idle if idle else "") + (" + %d" % behind if behind else "")
 
 
 def write_site():
@@ -116,7 +117,7 @@ def row(kind, actions, top, seconds):
 def compare(kinds, actions, seconds):
     """The number of servers that lose something while nothing happens."""
     introduce(seconds)
-    print("Requests lost (idle connections closed):\n")
+    print("Requests lost (idle connections closed) + requests behind an answer that was said to be the last:\n")
     print("| server | %s |" % " | ".join(ACTIONS[action][0] for action in actions))
     print("|---|%s" % ("---|" * len(actions)), flush=True)
     return sum(not row(kind, actions, prepared(kind), seconds) for kind in kinds)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Workers are replaced, and the binary is upgraded, under a known crowd of connections: each is handed over, counted by
-kind, and served to its end.
+"""Workers are replaced, upgraded or retired under a known crowd of connections: each is handed over, counted by kind,
+and served to its end.
 
-    mixes.py                1,000 idle ones and some of each other kind: counts and bytes
+    mixes.py                500 idle ones and some of each other kind: counts and bytes
     mixes.py --timed        10,000 idle, 200 downloads that are far from their end, 100 begun requests, 50 pipelined:
                             also how long it takes until the old workers are gone; then 100,000 idle over 6 workers
 
@@ -11,6 +11,8 @@ Markdown table and "N passed, N failed, N skipped" (what is claimed, one by one)
 """
 
 import os
+import select
+import shutil
 import sys
 import time
 
@@ -21,14 +23,16 @@ from clients import Clients  # noqa: E402
 from drover import Client, Drover  # noqa: E402
 from reloads import Claims  # noqa: E402
 
-SHORT = {"idle": 1000, "sending": 20, "head": 20, "pipelined": 10}
+SHORT = {"idle": 500, "sending": 20, "head": 20, "pipelined": 10}
 TIMED = {"idle": 10000, "sending": 200, "head": 100, "pipelined": 50}
 GONE_SECONDS = 1.0
 # the hash gives some workers more than their share
 CROWDED = {"connections": 100000, "workers": 6, "limit": 19000, "seconds": 2.0, "patience": 120}
 LARGE = 6 << 20         # more than the buffers between a server and a client that takes nothing
+YOUNG_SECONDS = 4       # files_body.c has 3
+PATIENCE = 5            # seconds for an answer
+ENOUGH = 2              # connections that were lost: no need to look at more
 BEHIND = 3              # requests behind a pipelined download
-COMMANDS = (["reload", "--replace"], ["upgrade"])
 KINDS = ("idle", "head", "body", "sending", "pipelined", "leaving")
 SETTINGS = {"timeouts": {"request_head": "10m", "keep_alive": "1h", "send": "10m", "drain": "20s"}}
 
@@ -38,18 +42,36 @@ def numbered(size):
     return b"".join(b"%015d\n" % number for number in range(size // 16 + 1))[:size]
 
 
+CONTENT = {"small": b"small\n", "large": numbered(LARGE)}
+
+
+def make_site():
+    """Files so old that they are sent by sendfile."""
+    site = drover.temporary_directory()
+    for name, content in CONTENT.items():
+        with open(os.path.join(site, name), "wb") as file:
+            file.write(content)
+    while time.time() - os.stat(os.path.join(site, "large")).st_ctime <= YOUNG_SECONDS:
+        select.select([], [], [], 0.1)
+    return site
+
+
+def routes(server, site):
+    return [{"routes": [{"match": "/", "files": {"root": site}},
+                        {"match": "/new", "files": {"root": server.site}}]}]
+
+
 class Crowd:
-    """Connections of each kind, as many as `sizes` says; none of them has anything coming that it did not ask for."""
+    """Connections of each kind, as many as `sizes` says."""
 
     def __init__(self, server, sizes):
-        self.small, self.large = b"small\n", numbered(LARGE)
-        server.write("small", self.small)
-        server.write("large", self.large)
+        server.write("young", CONTENT["large"])         # what may still be written to is copied
+        self.small, self.large = CONTENT["small"], CONTENT["large"]
         self.address = server.address
         self.clients = {kind: [getattr(self, kind)() for _ in range(count)] for kind, count in sizes.items()}
 
     def idle(self):
-        client = Client(self.address)
+        client = Client(self.address, PATIENCE)
         assert client.request("/small").body == self.small
         return client
 
@@ -60,39 +82,42 @@ class Crowd:
         return client
 
     def sending(self):
-        client = Client(self.address, receive_buffer=16384)
+        client = Client(self.address, PATIENCE, receive_buffer=16384)
         client.send(client.head("/large"))
         client.line()           # it is being answered
         return client
 
     def pipelined(self):
-        client = Client(self.address, receive_buffer=16384)
-        client.send(client.head("/large") + BEHIND * client.head("/small"))
+        client = Client(self.address, PATIENCE, receive_buffer=16384)
+        client.send(client.head("/new/young") + BEHIND * client.head("/small"))
         client.line()
         return client
 
-    # each to its end; True when every byte was right
+    # each to its end, and once more; True when every byte was right and nobody was told to go
+
+    def is_right(self, response, body):
+        return response.status == 200 and response.body == body and not response.closes
 
     def is_served_idle(self, client):
-        return client.is_quiet() and client.request("/small").body == self.small
+        return client.is_quiet() and self.is_right(client.request("/small"), self.small)
 
     def is_served_head(self, client):
         quiet = client.is_quiet()
         client.send(client.head("/small")[30:])
-        return quiet and client.response().body == self.small
+        return quiet and self.is_right(client.response(), self.small)
 
     def is_served_sending(self, client):
         """Its status line was taken already."""
         client.buffer[:0] = b"HTTP/1.1 200 OK\r\n"
-        return client.hurry().response().body == self.large and client.request("/small").body == self.small
+        return self.is_right(client.hurry().response(), self.large) and self.is_served_idle(client)
 
     def is_served_pipelined(self, client):
         client.buffer[:0] = b"HTTP/1.1 200 OK\r\n"
-        return (client.hurry().response().body == self.large and
-                all(client.response().body == self.small for _ in range(BEHIND)))
+        return (self.is_right(client.hurry().response(), self.large) and
+                all(self.is_right(client.response(), self.small) for _ in range(BEHIND)))
 
     def lost(self, kind):
-        """How many of them were not served as if nothing had happened."""
+        """How many of them were not served as if nothing had happened, as far as it matters."""
         check = getattr(self, "is_served_" + kind)
         lost = 0
         for client in self.clients[kind]:
@@ -100,6 +125,8 @@ class Crowd:
                 lost += not check(client)
             except (OSError, drover.Closed, ValueError):
                 lost += 1
+            if lost == ENOUGH:
+                break
         return lost
 
     def close(self):
@@ -131,12 +158,30 @@ def crowd_of_idle(claims, command):
                      "%s: served before and after, on the same connections" % what, "%d answers" % good)
 
 
-def replace(server, *command):
+def reload_replacing(server):
+    return server.reload("--replace")
+
+
+def upgrade(server):
+    result = server.ctl("upgrade")
+    return result.returncode, result.stdout + result.stderr
+
+
+def shrink(server):
+    server.configure({"workers": 1})
+    return server.reload()
+
+
+# what the operator does -> how, and the slots whose workers leave
+ACTS = {"reload --replace": (reload_replacing, (0, 1)), "upgrade": (upgrade, (0, 1)), "workers 2-1": (shrink, (1,))}
+
+
+def act(server, name):
     """(seconds from the command until the old workers were gone, what was handed over; how it went, in words)"""
     mark, began = server.log.mark(), time.monotonic()
-    result = server.ctl(*command)
-    if result.returncode != 0:
-        raise AssertionError("droverctl %s: %s%s" % (" ".join(command), result.stdout, result.stderr))
+    status, text = ACTS[name][0](server)
+    if status != 0:
+        raise AssertionError("%s: %s" % (name, text))
     done = server.log.wait("handover_done", since=mark)
     took, leaving = time.monotonic() - began, int(done.fields["took_ms"])
     handed = {kind: int(done.fields["handed_" + kind]) for kind in KINDS}
@@ -144,12 +189,22 @@ def replace(server, *command):
     return took, handed, text
 
 
-def mix(claims, mode, command, sizes, limit):
-    what = "%s, %s" % (mode, " ".join(command))
+def leaving_connections(server, name):
+    """How many there are in the slots that are left."""
+    return sum(worker["counters"]["open"] for worker in server.status()["workers"] if worker["slot"] in ACTS[name][1])
+
+
+def mix(claims, site, mode, name, sizes, limit):
+    what = "%s, %s" % (mode, name)
     with Drover({"accept": mode, **SETTINGS}) as server:
+        server.configure({"sites": routes(server, site)})
+        assert server.reload()[0] == 0
         crowd = Crowd(server, sizes)
-        took, handed, text = replace(server, *command)
-        for kind, count in sizes.items():
+        expected = leaving_connections(server, name)
+        took, handed, text = act(server, name)
+        claims.claim(sum(handed.values()) == expected, "%s: %d connections, handed over" % (what, expected),
+                     sum(handed.values()))
+        for kind, count in sizes.items() if expected == sum(sizes.values()) else ():
             claims.claim(handed[kind] == count, "%s: %d %s, handed over" % (what, count, kind), handed[kind])
         if limit is not None:
             claims.claim(took <= limit, "%s: the old workers are gone after" % what, text)
@@ -159,17 +214,42 @@ def mix(claims, mode, command, sizes, limit):
         crowd.close()
 
 
+def crowd_of_idle(claims, name):
+    """As many as there is room for in so many workers, each with the descriptors that a process may have here."""
+    each = -(-CROWDED["connections"] // CROWDED["workers"])
+    total = each * CROWDED["workers"]
+    what = "%d workers, %s" % (CROWDED["workers"], name)
+    limits = {"connections": CROWDED["limit"]}
+    with Drover({"workers": CROWDED["workers"], "limits": limits, **SETTINGS}) as server:
+        idle = [Clients(server.address, server.site, {"idle": each}) for _ in range(CROWDED["workers"])]
+        try:
+            for one in idle:
+                one.wait_ready(CROWDED["patience"])
+            took, handed, text = act(server, name)
+        finally:
+            for one in idle:
+                one.stop()
+            reports = [one.report()["total"] for one in idle]
+        claims.claim(handed["idle"] == total, "%s: %d idle, handed over" % (what, total), handed["idle"])
+        claims.claim(took <= CROWDED["seconds"], "%s: the old workers are gone after" % what, text)
+        good = sum(report["good"] for report in reports)
+        claims.claim(good == 2 * total and sum(report["requests"] for report in reports) == good,
+                     "%s: served before and after, on the same connections" % what, "%d answers" % good)
+
+
 def main(args):
     if args not in ([], ["--timed"]):
         print(__doc__.strip())
         return 2
     claims = Claims()
     print("| | | |\n|---|---|---|")
+    site = make_site()
     for mode in ("reuseport", "shared"):
-        for command in COMMANDS:
-            mix(claims, mode, command, TIMED if args else SHORT, GONE_SECONDS if args else None)
-    for command in COMMANDS if args else ():
-        crowd_of_idle(claims, command)
+        for name in ACTS:
+            mix(claims, site, mode, name, TIMED if args else SHORT, GONE_SECONDS if args else None)
+    for name in ("reload --replace", "upgrade") if args else ():
+        crowd_of_idle(claims, name)
+    shutil.rmtree(site)
     print("%d passed, %d failed, 0 skipped" % (claims.passed, claims.failed))
     return 1 if claims.failed else 0
 
