@@ -76,6 +76,13 @@ static const struct field slot_rows[] = {
 	{ NULL, 0, 0, 0 },
 };
 
+/* When a generation was committed: of those that are asked about. */
+static const struct field commit_rows[] = {
+	FIELD(FIELD_NUMBER, commit, number),
+	FIELD(FIELD_NUMBER, commit, at_ns),
+	{ NULL, 0, 0, 0 },
+};
+
 /* Its vote is none, and it is neither reopening nor releasing; a pidfd is made anew from the pid. */
 static const struct field child_rows[] = {
 	FIELD(FIELD_NUMBER, child, pid),
@@ -203,11 +210,6 @@ static json_t *save_child(const struct child *child)
 	return NULL;
 }
 
-static json_t *save_slot(const struct slot *slot)
-{
-	return fields_save(slot_rows, slot);
-}
-
 /* Puts `json` (its reference is taken) at the end; false when there is no memory. */
 static bool append(json_t *array, json_t *json)
 {
@@ -217,7 +219,7 @@ static bool append(json_t *array, json_t *json)
 static bool save_lists(json_t *state, const struct master *master)
 {
 	json_t *listeners = json_array(), *inherited = json_array(), *children = json_array(),
-	       *slots = json_array();
+	       *slots = json_array(), *commits = json_array();
 	bool good = true;
 
 	FOR_EACH(&master->listeners, listener, listener)
@@ -227,10 +229,13 @@ static bool save_lists(json_t *state, const struct master *master)
 	FOR_EACH(&master->children, child, child)
 		good = append(children, save_child(child)) && good;
 	for (unsigned i = 0; i < master->slot_count; i++)
-		good = append(slots, save_slot(&master->slots[i])) && good;
+		good = append(slots, fields_save(slot_rows, &master->slots[i])) && good;
+	for (unsigned i = 0; i < COMMITS_KNOWN; i++)
+		good = append(commits, fields_save(commit_rows, &master->commits[i])) && good;
 	good = json_object_set_new(state, "listeners", listeners) == 0 && good;
 	good = json_object_set_new(state, "inherited", inherited) == 0 && good;
 	good = json_object_set_new(state, "children", children) == 0 && good;
+	good = json_object_set_new(state, "commits", commits) == 0 && good;
 	return json_object_set_new(state, "slots", slots) == 0 && good;
 }
 
@@ -539,6 +544,17 @@ static bool load_child(struct master *master, const json_t *json, struct err *er
 	return true;
 }
 
+static bool load_commit(struct master *master, const json_t *json, struct err *err)
+{
+	struct commit commit = { 0 };
+
+	if (!fields_load(commit_rows, &commit, json, err))
+		return false;
+	if (commit.number != 0)         /* else the place was free */
+		master->commits[commit.number % COMMITS_KNOWN] = commit;
+	return true;
+}
+
 static bool load_list(struct master *master, const struct state *state, const char *name,
 		      bool (*load)(struct master *master, const json_t *json, struct err *err),
 		      struct err *err)
@@ -557,6 +573,7 @@ bool state_load(struct master *master, const struct state *state, struct err *er
 	bool good = fields_load(master_rows, master, json_object_get(state->json, "master"), err) &&
 		    load_slots(master, json_object_get(state->json, "slots"), err) &&
 		    load_current(master, state, err) &&
+		    load_list(master, state, "commits", load_commit, err) &&
 		    load_list(master, state, "listeners", load_listener, err) &&
 		    load_list(master, state, "inherited", load_inherited, err) &&
 		    load_list(master, state, "children", load_child, err) &&

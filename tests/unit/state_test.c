@@ -160,6 +160,8 @@ static void create(void)
 	master->generation_numbers = GENERATION;
 	master->dry_numbers = UINT64_MAX;
 	master->reloads_good = 3;
+	master->commits[GENERATION] = (struct commit){ GENERATION, 4321 };
+	master->commits[0] = (struct commit){ COMMITS_KNOWN, 1234 };
 	snprintf(master->last_reload, sizeof(master->last_reload), "generation 7");
 	snprintf(master->binary.path, sizeof(master->binary.path), "/usr/sbin/drover");
 	commit();
@@ -254,6 +256,9 @@ START_TEST(the_masters_numbers_come_back)
 	ck_assert_uint_eq(next->dry_numbers, UINT64_MAX);
 	ck_assert_uint_eq(next->slot_count, SLOTS);
 	ck_assert_uint_eq(next->reloads_good, 3);
+	ck_assert_uint_eq(next->commits[GENERATION].number, GENERATION);
+	ck_assert_uint_eq(next->commits[GENERATION].at_ns, 4321);
+	ck_assert_uint_eq(next->commits[0].number, COMMITS_KNOWN);
 	ck_assert_str_eq(next->last_reload, "generation 7");
 	ck_assert_str_eq(next->binary.path, "/usr/sbin/drover");
 	ck_assert(same_file(next->board_fd, master->board_fd));
