@@ -448,6 +448,8 @@ int main(int argc, char **argv)
 	}
 	if (options.root != NULL) {
 		text = directory_config(&options);
+		if (text == NULL && resumes)    /* it is gone; only a reload reads it, and will say so */
+			text = strdup("");
 		if (text == NULL)
 			return STATUS_WRONG;
 	}
