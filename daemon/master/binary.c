@@ -4,16 +4,15 @@
  * service goes on. */
 #include "binary.h"
 
-#include "base/fd.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
 /* As it was called: a symlink that is led to another version keeps its name, which /proc/self/exe does not
  * know (getauxval(3)). */
-static bool find_path(struct binary *binary, struct err *err)
+bool binary_find(struct binary *binary, struct err *err)
 {
 	const char *called = (const char *)getauxval(AT_EXECFN);
 	char here[PATH_MAX] = "";
@@ -24,21 +23,17 @@ static bool find_path(struct binary *binary, struct err *err)
 	if (called[0] != '/' && getcwd(here, sizeof(here)) == NULL)
 		return err_sys(err, errno, "the current directory, for %s", called);
 	len = snprintf(binary->path, sizeof(binary->path), "%s%s%s", here, here[0] != '\0' ? "/" : "", called);
-	return len < (int)sizeof(binary->path) || err_set(err, "the path of the binary is too long");
+	if (len < (int)sizeof(binary->path))
+		return true;
+	binary->path[0] = '\0';
+	return err_set(err, "the path of the binary is too long");
 }
 
-bool binary_find(struct binary *binary, struct err *err)
+int binary_open(struct err *err)
 {
-	int kept = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 
-	if (kept < 0)
-		return err_sys(err, errno, "open /proc/self/exe");
-	binary_forget(binary);
-	binary->kept = kept;
-	return find_path(binary, err);
-}
-
-void binary_forget(struct binary *binary)
-{
-	fd_close(&binary->kept);
+	if (fd < 0)
+		err_sys(err, errno, "keep this binary open");
+	return fd;
 }

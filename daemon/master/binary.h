@@ -1,7 +1,6 @@
 /* Which program this process is, and which one an upgrade executes.
  *
- * The path is the one that the process was started by: a package may have put another file there since. The
- * descriptor is of the file that runs, whatever has become of its name: the way back. */
+ * The path is the one that the process was started by: a package may have put another file there since. */
 #ifndef MASTER_BINARY_H
 #define MASTER_BINARY_H
 
@@ -10,14 +9,14 @@
 #include <limits.h>
 
 struct binary {
-	char path[PATH_MAX];            /* absolute */
-	int kept;                       /* O_PATH, CLOEXEC; -1: none */
+	char path[PATH_MAX];            /* absolute; "": unknown, there is no upgrade */
 };
 
-/* Looks it up for the process as it is. After an upgrade or a roll-back the path is what the state says: the
- * kernel knows only that a descriptor was executed. False with `err`: an upgrade cannot be made. */
+/* Looks the path up. After an upgrade or a roll-back it is what the state says: the kernel may know only that
+ * a descriptor was executed. False with `err`. */
 bool binary_find(struct binary *binary, struct err *err);
 
-void binary_forget(struct binary *binary);
+/* The file that runs, whatever has become of its name: the way back. O_PATH, CLOEXEC; -1 with `err`. */
+int binary_open(struct err *err);
 
 #endif

@@ -142,7 +142,6 @@ void master_init(struct master *master, const struct master_setup *setup)
 	master->transition.next = master->current;
 	master->checker.text = master->checker.exit.fd = -1;
 	master->candidate.output = master->candidate.exit.fd = -1;
-	master->binary.kept = -1;
 	list_init(&master->children);
 	list_init(&master->dead);
 	list_init(&master->listeners);
@@ -177,7 +176,7 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 
 	master_init(master, setup);
 	log_role("master");
-	binary_find(&master->binary, err);      /* kept -1: an upgrade will say why not */
+	binary_find(&master->binary, err);      /* else the candidate of an upgrade is not found */
 	privilege_open_files(0);
 	if (resumes ? !resume_take(master, err) : !take_nothing_over(master, err))
 		return false;
@@ -206,7 +205,6 @@ static void tear_down(struct master *master)
 	logs_end(master);
 	verdict_release(&master->current);
 	state_release(&master->upgrade.state);
-	binary_forget(&master->binary);
 	free(master->findings);
 	departure_forget(master);
 	free_dead(&master->sweep);

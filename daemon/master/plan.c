@@ -11,14 +11,19 @@
 
 /* ---- who votes --------------------------------------------------------------------------------------- */
 
-/* Whoever is starting in the slot with an older generation is overtaken. */
+/* Whoever is starting in the slot with an older generation is overtaken. One that may serve already, since it
+ * was told to, retires with all others of its image when an upgrade has no way back any more. */
 static void overtake(struct master *master, unsigned slot)
 {
 	struct child *before = master->slots[slot].next;
 
 	timer_cancel(&master->slots[slot].respawn);
 	master->slots[slot].next = NULL;
-	if (before != NULL)
+	if (before == NULL)
+		return;
+	if (guard_is_armed() && before->state == CHILD_SERVING)
+		timer_cancel(&before->deadline);
+	else
 		child_happens(before, EV_RETIRE);
 }
 
@@ -41,14 +46,14 @@ static bool ask(struct child *child, struct err *err)
 }
 
 /* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks
- * nobody); those above the new count are retired when all others have adopted. A dry one overtakes nobody: its
- * fresh ones take no seat. */
+ * nobody; but another binary has to show in every slot that it can serve); those above the new count are
+ * retired when all others have adopted. A dry one overtakes nobody: its fresh ones take no seat. */
 static bool plan_slot(struct master *master, unsigned slot, struct err *err)
 {
 	const struct transition *transition = &master->transition;
 	struct child *serving = master->slots[slot].serving;
 
-	if (serving == NULL && slot < master->slot_count)
+	if (serving == NULL && slot < master->slot_count && !upgrade_is_open(master))
 		return true;
 	if (!transition->dry)
 		overtake(master, slot);

@@ -75,30 +75,32 @@ static void fail_at(struct master *master, const char *step, const char *why)
 
 /* ---- the old image ----------------------------------------------------------------------------------- */
 
-static int save(struct master *master, struct guard_plan *plan, struct err *err)
+/* Returns only when it did not come about, with the step. The helper thread ends with this image, so what it
+ * has is written first. */
+static const char *execute(struct master *master, struct err *err)
 {
-	*plan = (struct guard_plan){ .kept_fd = master->binary.kept, .argv = master->setup->argv };
-	if (plan->kept_fd < 0)
-		return err_set(err, "this binary could not be kept open for the way back"), -1;
-	plan->state_fd = state_save(master, true, err);
-	return plan->state_fd;
+	int kept AUTO_CLOSE = binary_open(err), state AUTO_CLOSE = -1;
+	struct guard_plan plan;
+
+	if (kept >= 0)
+		state = state_save(master, true, err);
+	if (state < 0)
+		return "state";
+	plan = (struct guard_plan){ .state_fd = state, .kept_fd = kept, .argv = master->setup->argv };
+	logs_end(master);
+	guard_leap(master->binary.path, &plan, err);
+	logs_start(master);
+	logs_switch(master);
+	return "exec";
 }
 
-/* The helper thread ends with this image, so what it has is written first. */
 static void leap(struct master *master)
 {
-	struct guard_plan plan;
 	struct err err;
-	int fd AUTO_CLOSE = save(master, &plan, &err);
+	const char *step = execute(master, &err);
 
-	if (fd >= 0) {
-		logs_end(master);
-		guard_leap(master->binary.path, &plan, &err);
-		logs_start(master);
-		logs_switch(master);
-	}
 	fd_cloexec_all();
-	fail_at(master, fd >= 0 ? "exec" : "state", err.text);
+	fail_at(master, step, err.text);
 }
 
 static void on_candidate(struct master *master, const char *version, const char *why)
@@ -254,6 +256,17 @@ static void on_replaced(struct asker *asker, const struct outcome *outcome)
 	}
 }
 
+/* That they serve they have told the image that is gone. */
+static void seat_all(struct master *master)
+{
+	for (unsigned i = 0; i < master->slot_count; i++) {
+		struct child *next = master->slots[i].next;
+
+		if (next != NULL && next->state == CHILD_SERVING)
+			reload_child_adopted(next, next->asked);
+	}
+}
+
 /* The old image again. */
 static void come_back(struct master *master, const struct guard_plan *plan)
 {
@@ -261,6 +274,7 @@ static void come_back(struct master *master, const struct guard_plan *plan)
 	char text[ERR_TEXT_BYTES];
 
 	fd_close(&state_fd);
+	seat_all(master);
 	no_way_back(master);
 	snprintf(text, sizeof(text), "failed at %s; drover " DROVER_VERSION " serves on", plan->failure);
 	fail(master, text);
