@@ -199,11 +199,10 @@ void upgrade_child_late(const struct child *child)
 	roll_back(child->master, why);
 }
 
-/* Where a worker that this image has started is not there any more; -1: nowhere. A slot that had none in the
- * image before, or one that was starting, was not waited for. */
+/* Where a worker that this image has started is not there any more; -1: nowhere. */
 static int slot_left(const struct master *master)
 {
-	for (unsigned i = 0; i < master->slot_count && master->transition.buried > 0; i++) {
+	for (unsigned i = 0; i < master->slot_count; i++) {
 		const struct child *serving = master->slots[i].serving;
 
 		if (serving == NULL || serving->born < master->current.generation->number)
