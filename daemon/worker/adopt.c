@@ -228,6 +228,7 @@ void adopt_go(struct worker *worker, uint64_t generation)
 	if (!worker->draining) {
 		worker->serving = true;
 		accept_room(worker);
+		take_room(worker);
 		accept_apply(worker);
 	}
 	tell(worker, MESSAGE_ADOPTED, generation);

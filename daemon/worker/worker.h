@@ -217,7 +217,7 @@ void take_init(struct worker *worker);
 /* Takes over what comes through `channel`, which is taken over itself. */
 void take_begin(struct worker *worker, const struct hand_note *peer, int channel);
 
-/* Connections were freed: the others may hand more over. */
+/* Connections were freed, or more are allowed: the others may hand more over. */
 void take_room(struct worker *worker);
 
 /* Takes what has arrived, and nothing from then on: the rest stays where it is. */
