@@ -146,8 +146,8 @@ static void show_status(const json_t *answer)
 	show_last_reload(json_object_get(status, "last_reload"));
 	show_last_upgrade(json_object_get(status, "upgrade"));
 	if (json_is_true(json_object_get(json_object_get(status, "upgrade"), "open")))
-		puts("an upgrade is under way");
-	if (strcmp(text_of(status, "phase"), "idle") != 0)
+		printf("an upgrade is under way: %s\n", text_of(status, "phase"));
+	else if (strcmp(text_of(status, "phase"), "idle") != 0)
 		printf("a reload or a check is under way: %s\n", text_of(status, "phase"));
 	show_handover(json_object_get(status, "handover"));
 	show_workers(status);

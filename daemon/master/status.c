@@ -130,12 +130,12 @@ struct json_t *status_json(const struct master *master)
 	const struct generation *current = master->current.generation;
 	bool is_shared = current != NULL && current->config->accept == ACCEPT_SHARED;
 
-	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", DROVER_VERSION,
-			 "pid", (int)getpid(), "generation",
+	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+			 DROVER_VERSION, "pid", (int)getpid(), "generation",
 			 (json_int_t)(current != NULL ? current->number : 0), "phase",
 			 phase_names[master->transition.phase], "accept", is_shared ? "shared" : "reuseport",
 			 "stopping", (int)master->stopping, "slots", slots_json(master), "workers",
 			 workers_json(master), "listeners", listeners_json(master), "totals",
-			 totals_json(master), "handover", handover_json(master), "last_reload", reload_json(master),
-			 "upgrade", upgrade_json(master));
+			 totals_json(master), "handover", handover_json(master), "last_reload",
+			 reload_json(master), "upgrade", upgrade_json(master));
 }

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/str.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -18,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* After its own drain's deadline; then again and again. */
+/* GRACE: after its own drain's deadline; then AGAIN and again. */
 enum { GRACE_MS = 2000, AGAIN_MS = 1000 };
 
 struct stray {
@@ -87,8 +88,9 @@ void strays_kill(struct master *master)
 
 void strays_forget(struct master *master)
 {
-	while (!list_empty(&master->strays))
-		release(LIST_ENTRY(master->strays.next, struct stray, link));
+	for (struct list *link = list_pop_front(&master->strays); link != NULL;
+	     link = list_pop_front(&master->strays))
+		release(LIST_ENTRY(link, struct stray, link));
 }
 
 /* ---- the beginning ----------------------------------------------------------------------------------- */
@@ -134,9 +136,10 @@ static void watch(struct master *master, pid_t pid)
  * /proc/pid/task/tid/children). */
 void strays_find(struct master *master)
 {
-	char path[64];
+	char path[64], *word = NULL;
+	size_t room = 0;
 	FILE *children;
-	int pid;
+	uint64_t pid;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
 	children = fopen(path, "re");
@@ -144,8 +147,9 @@ void strays_find(struct master *master)
 		log_event(LEVEL_WARNING, "strays_unknown", log_text("error", strerror(errno)));
 		return;
 	}
-	while (fscanf(children, "%d", &pid) == 1)
-		if (!is_known(master, pid))
-			watch(master, pid);
+	while (getdelim(&word, &room, ' ', children) > 0)
+		if (str_to_u64(str_trim(str_of(word)), &pid) && !is_known(master, (pid_t)pid))
+			watch(master, (pid_t)pid);
+	free(word);
 	fclose(children);
 }

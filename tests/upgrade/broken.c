@@ -1,8 +1,8 @@
 /* broken.c - a drover that cannot take over: the real one, with calls of its objects wrapped (ld --wrap), in
  * which one thing is wrong.
  *
- * Which one says the file beside the binary, PATH.break; without it this is a good drover. It is for upgrades:
- * as long as nothing is taken over, most of it does what it should. */
+ * Which one says the file beside the binary, PATH.break; without it this is a good drover. It is for
+ * upgrades: as long as nothing is taken over, most of it does what it should. */
 #include "base/fd.h"
 #include "config/read.h"
 #include "ipc/channel.h"
@@ -54,7 +54,7 @@ bool __wrap_resume_try(const struct master_setup *setup, int state_fd, struct er
 bool __wrap_resume_try(const struct master_setup *setup, int state_fd, struct err *err)
 {
 	if (is("candidate-crashes"))
-		crash(SIGSEGV);
+		crash(SIGABRT);
 	return __real_resume_try(setup, state_fd, err);
 }
 
