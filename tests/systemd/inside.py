@@ -19,8 +19,8 @@ sys.dont_write_bytecode = True
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TESTS, "blackbox"), os.path.join(TESTS, "loss")]
 
+import clients  # noqa: E402
 import drover  # noqa: E402
-import loss  # noqa: E402
 
 UNIT = "drover.service"
 SOCKET = "drover.socket"
@@ -111,40 +111,38 @@ class Unit(unittest.TestCase):
         command("journalctl", "--sync")
         return command("journalctl", "--no-pager", "-o", "cat", "-u", UNIT, "--since", self.since, *words).stdout
 
-    # clients that account for every request: see loss.py
+    # clients that account for every request: see clients.py
 
     CLIENTS = 8
 
-    def load(self, start=True, keep_alive=False):
+    def load(self, start=True, kind="one-shot"):
         if start:
             self.start()
-        contents = loss.files()
-        for name, content in contents.items():
-            with open("/srv/one/" + name, "wb") as file:
-                file.write(content)
-            os.chmod("/srv/one/" + name, 0o644)
-        clients = loss.ClientProcess(address=self.address, contents=contents, keep_alive=keep_alive,
-                                     count=self.CLIENTS, limit=10 ** 9)
-        return clients
+        clients.files("/srv/one")
+        load = clients.Clients(self.address, "/srv/one", {kind: self.CLIENTS})
+        load.wait_ready()
+        return load
 
-    def counts(self, clients):
-        clients.stop()
-        counts = clients.counts(loss.ANSWER_SECONDS + 10)
-        counts["lost"] = sum(counts[reason] for reason in loss.LOSSES)
-        print("%s: %s" % (self.id().split(".", 1)[1], dict(counts)))
+    def counts(self, load):
+        """The sums of all kinds."""
+        load.stop()
+        kinds = load.report()["kinds"].values()
+        counts = {name: sum(kind[name] for kind in kinds) for name in ("requests", "good", *clients.UNWELCOME)}
+        counts["lost"] = counts["refused"] + sum(counts[name] for name in clients.LOSSES)
+        print("%s: %s" % (self.id().split(".", 1)[1], {name: count for name, count in counts.items() if count}))
         return counts
 
-    def nothing_lost(self, clients):
-        counts = self.counts(clients)
+    def nothing_lost(self, load):
+        counts = self.counts(load)
         self.assertGreater(counts["requests"], 50, counts)
         self.assertEqual(counts["lost"], 0, counts)
         self.assertEqual(counts["good"], counts["requests"], counts)
 
-    def only_crossed(self, clients):
+    def only_crossed(self, load):
         """A request may cross the FIN of an idle connection; the server has not seen it, and nothing else is lost."""
-        counts = self.counts(clients)
+        counts = self.counts(load)
         self.assertGreater(counts["requests"], 50, counts)
-        self.assertEqual(counts["lost"], counts["crossed"], counts)
+        self.assertEqual(counts["lost"], 0, counts)
         self.assertEqual(counts["good"] + counts["crossed"], counts["requests"], counts)
         stops = [line for line in self.journal().splitlines() if "stopped" in line and "cut_head=" in line]
         self.assertTrue(stops, self.journal())
@@ -488,17 +486,17 @@ class Store(Unit):
         return int(show("NFileDescriptorStore"))
 
     def test_a_restart_under_load(self):
-        clients = self.load()
+        load = self.load()
         for _ in range(RESTARTS):
             self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
-        self.nothing_lost(clients)
+        self.nothing_lost(load)
         self.assertEqual(self.stored(), 2)
 
     def test_restarts_of_keep_alive_clients(self):
-        clients = self.load(keep_alive=True)
+        load = self.load(kind="keep-alive")
         for _ in range(RESTARTS):
             self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
-        self.only_crossed(clients)
+        self.only_crossed(load)
 
     def test_a_killed_master_keeps_what_waits(self):
         self.start()
@@ -515,22 +513,22 @@ class Store(Unit):
 
     def test_a_killed_master_under_load_refuses_nobody(self):
         """What a worker had in hand is lost with it; what waits and what comes is not."""
-        clients = self.load()
+        load = self.load()
         kills = 5
         for _ in range(kills):
             master = self.main_pid()
             os.kill(master, signal.SIGKILL)
             wait_until(lambda: show("ActiveState") == "active" and self.main_pid() not in (0, master))
-        counts = self.counts(clients)
+        counts = self.counts(load)
         self.assertEqual(counts["refused"], 0, counts)
         self.assertLessEqual(counts["lost"], kills * self.CLIENTS, counts)
 
     def test_workers_change_with_a_restart(self):
-        clients = self.load()
+        load = self.load()
         for workers in (4, 1, 3):
             self.configure("one", workers=workers)
             self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
-        self.nothing_lost(clients)
+        self.nothing_lost(load)
         self.assertEqual(self.stored(), 4)
 
     def test_a_removed_address_leaves_the_store(self):
@@ -559,7 +557,7 @@ class Store(Unit):
         # systemd cannot turn a runtime directory that it keeps into a dynamic user's: so another one
         self.drop_in("Service", "DynamicUser=no", "User=www-data", "RuntimeDirectory=",
                      "RuntimeDirectory=drover-other")
-        clients = self.load()
+        load = self.load()
         for path in self.drop_ins:
             os.unlink(path)
         self.drop_ins.clear()
@@ -568,7 +566,7 @@ class Store(Unit):
             self.configure("one", workers=workers)
             self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
             self.assertEqual(self.stored(), 2)
-        self.nothing_lost(clients)
+        self.nothing_lost(load)
         self.assertIn("listener_cannot_grow", self.journal())
         self.assertIn("listener_shared", self.journal())
 
@@ -580,6 +578,106 @@ class Store(Unit):
             self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
             self.assertEqual(self.get().body, b"<p>one\n")
         self.assertEqual(self.stored(), 1)
+
+
+class Upgrade(Unit):
+    """A package has put another binary in place: the unit goes on, with the same main process."""
+
+    BINARY = "/usr/sbin/drover"
+    UPGRADES = 5
+
+    def setUp(self):
+        super().setUp()
+        with open(self.BINARY, "rb") as file:
+            self.addCleanup(self.install, file.read())
+
+    def install(self, content, how=""):
+        with open(self.BINARY + ".new", "wb") as file:
+            file.write(content)
+        os.chmod(self.BINARY + ".new", 0o755)
+        write(self.BINARY + ".break", how)
+        os.rename(self.BINARY + ".new", self.BINARY)
+
+    def install_good(self):
+        with open(drover.DROVER, "rb") as file:
+            self.install(file.read())
+
+    def install_broken(self, how):
+        with open(drover.BROKEN, "rb") as file:
+            self.install(file.read(), how)
+
+    def unit(self):
+        """What an upgrade does not change."""
+        return [show(name) for name in ("MainPID", "ActiveState", "NRestarts", "NFileDescriptorStore", "InvocationID")]
+
+    def goes_on(self, before, idle):
+        self.assertEqual(self.unit(), before)
+        for client in idle:
+            self.assertEqual(client.request("/").body, b"<p>one\n")
+        pinged = int(show("WatchdogTimestampMonotonic"))
+        wait_until(lambda: int(show("WatchdogTimestampMonotonic")) > pinged + 3000000)
+        self.assertEqual(self.unit(), before)
+        self.reload()
+        self.assertIn("2 workers, generation", show("StatusText"))
+
+    def idle_clients(self):
+        clients = [drover.Client(self.address) for _ in range(50)]
+        for client in clients:
+            self.addCleanup(client.close)
+            self.assertEqual(client.request("/").status, 200)
+        return clients
+
+    def upgrade(self, status, pattern):
+        result = command("droverctl", "upgrade")
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr + self.journal())
+        self.assertRegex(result.stdout + result.stderr, pattern)
+        self.assertRegex(show("StatusText"), r"^2 workers, generation \d+, 1 address; .*last upgrade.*: .*%s" % pattern)
+
+    def test_under_load(self):
+        self.drop_in("Service", "WatchdogSec=2s")
+        load = self.load()
+        idle, before, workers = self.idle_clients(), self.unit(), self.workers()
+        self.assertEqual(before[3], "2")
+        for _ in range(self.UPGRADES):
+            self.install_good()
+            self.upgrade(0, "has taken over from")
+        self.nothing_lost(load)
+        wait_until(lambda: len(self.workers()) == 2)
+        self.assertFalse(set(workers) & set(self.workers()))
+        self.goes_on(before, idle)
+        self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
+        self.assertEqual(self.get().body, b"<p>one\n")
+        self.assertEqual(show("NFileDescriptorStore"), "2")
+
+    def test_a_binary_that_cannot_take_over_under_load(self):
+        self.drop_in("Service", "WatchdogSec=2s")
+        load = self.load()
+        idle, before, workers = self.idle_clients(), self.unit(), self.workers()
+        for how, pattern in (("rejects-configuration", "failed at check: "), ("crashes-at-start", "failed at start: .*SEGV"),
+                             ("crashes-after-go", "failed at replace: .*FPE")):
+            self.install_broken(how)
+            self.upgrade(1, pattern)
+        self.nothing_lost(load)
+        wait_until(lambda: sorted(self.workers()) == sorted(workers))
+        self.goes_on(before, idle)
+        self.install_good()
+        self.upgrade(0, "has taken over from")
+
+    def test_with_activated_sockets(self):
+        """They stay the .socket unit's, also for the next start."""
+        write(DROP_INS + SOCKET + ".d/upgrade.conf",
+              "[Socket]\nListenStream=\nListenStream=%s\n" % drover.address_text(self.address))
+        self.drop_ins.add(DROP_INS + SOCKET + ".d/upgrade.conf")
+        self.assertEqual(systemctl("daemon-reload").returncode, 0)
+        self.assertEqual(systemctl("start", SOCKET).returncode, 0)
+        load = self.load()
+        before = self.unit()
+        self.install_good()
+        self.upgrade(0, "has taken over from")
+        self.assertIn("of a .socket unit", command("droverctl", "status").stdout)
+        self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
+        self.nothing_lost(load)
+        self.assertEqual(self.unit()[1:4], before[1:4])
 
 
 class Activation(Unit):
@@ -639,35 +737,35 @@ class Activation(Unit):
 
     def test_reloads_under_load(self):
         self.activate(2, 4)
-        clients = self.load(start=False)
+        load = self.load(start=False)
         for workers in (2, 4, 1, 4, 2, 3):
             self.configure("one", workers=workers)
             self.reload()
-        self.nothing_lost(clients)
+        self.nothing_lost(load)
         self.assertEqual(self.sockets(), 2)
 
     def test_restarts_under_load(self):
         self.activate(2, 4)
-        clients = self.load(start=False)
+        load = self.load(start=False)
         for _ in range(RESTARTS):
             self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
-        self.nothing_lost(clients)
+        self.nothing_lost(load)
 
     def test_restarts_of_keep_alive_clients(self):
         self.activate(2, 4)
-        clients = self.load(start=False, keep_alive=True)
+        load = self.load(start=False, kind="keep-alive")
         for _ in range(RESTARTS):
             self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
-        self.only_crossed(clients)
+        self.only_crossed(load)
 
     def test_stops_under_load(self):
         """The next connection starts the service again."""
         self.activate(1, 2)
-        clients = self.load(start=False)
+        load = self.load(start=False)
         for _ in range(5):
             self.assertEqual(systemctl("stop", UNIT).returncode, 0, self.journal())
             wait_until(lambda: show("ActiveState") == "active")
-        self.nothing_lost(clients)
+        self.nothing_lost(load)
 
     def test_a_wrong_address(self):
         self.activate(1, 2)
@@ -745,7 +843,7 @@ while True: held.append(b"x" * (1 << 20))
 def main():
     """Arguments: parts of the names of the tests to run; none: all."""
     suite = unittest.TestSuite()
-    for case in (Unit, Watchdog, Instances, Store, Activation, Time, Memory):
+    for case in (Unit, Watchdog, Instances, Store, Upgrade, Activation, Time, Memory):
         for name in unittest.defaultTestLoader.getTestCaseNames(case):
             if name in case.__dict__ and (not sys.argv[1:] or any(word in "%s.%s" % (case.__name__, name)
                                                                   for word in sys.argv[1:])):
