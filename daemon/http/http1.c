@@ -83,8 +83,8 @@ static void arm_if_not(struct conn *conn, uint64_t after_ns)
 }
 
 /* How long a connection may be idle. A new one must send a request, an old one may. What the client was told
- * stands even when the current generation says less, and is shorter than what counts, or its next request would
- * cross our FIN. */
+ * stands even when the current generation says less, and is shorter than what counts, or its next request
+ * would cross our FIN. */
 static uint64_t idle_ns(const struct conn *conn)
 {
 	const struct config *config = conn->engine->generation->config;
