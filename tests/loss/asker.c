@@ -113,6 +113,8 @@ static void rest(struct asker *asker, uint64_t least_ns)
 		end_client(asker);
 		return;
 	}
+	if (all->lifetime > 0 && !asker->kind->waits && askers_random(all, all->lifetime) == 0)
+		drop(asker);
 	if (!asker->kind->closes)
 		wait_ns += askers_random(all, all->gap_ns + 1);
 	paced_ns = all->pace_ns / 2 + askers_random(all, all->pace_ns + 1);

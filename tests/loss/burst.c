@@ -10,7 +10,7 @@
 
 enum {
 	BODY_MAX = 20000,       /* of a POST */
-	SHAPES = 4,             /* of a download: whole, with a request behind, a range, ranges */
+	SHAPES = 4,             /* of a download: alone; with a request behind: the whole, a range, two ranges */
 };
 
 const struct kind kinds[KINDS] = {
@@ -39,14 +39,14 @@ static const struct file *any_small(struct asker *asker)
 	return &files->files[askers_random(asker->all, files->small_count)];
 }
 
-/* Every fourth download has a small request behind it, one asks for a range, one for two. */
+/* Three of four downloads have a small request behind them; of these one asks for a range, one for two. */
 static void add_download(struct asker *asker)
 {
 	struct want *want = add_want(asker, files_large(&asker->all->files));
 	uint64_t size = want->file->size, third = size / 3;
 	unsigned shape = asker->bursts++ % SHAPES;
 
-	if (shape == 1)
+	if (shape > 0)
 		add_want(asker, any_small(asker));
 	if (shape < 2 || third == 0)
 		return;

@@ -34,6 +34,7 @@ SHARE = {"IPv4": 2, "IPv6": 1, "unix": 1}       # of the requests; and clients: 
 REQUESTS = 200000
 FULL_RATE, SHORT_RATE = 6000, 1000       # bursts a second, of which one kind has several requests
 SHORT_SECONDS = 1.5
+LIFETIME = 20           # bursts on a connection
 INTERVAL = 0.1          # between two things that the operator does
 DRAIN_SECONDS = 10      # longer than a download takes
 DOWNLOAD_RATE = 2 << 20
@@ -144,7 +145,8 @@ class Cell:
         self.clients = {}
         for name, share in SHARE.items():
             kinds = {kind: count * share // max(SHARE.values()) for kind, count in MIX.items()}
-            options = {"rate": self.size["rate"] * share // sum(SHARE.values()), "download_rate": DOWNLOAD_RATE}
+            options = {"rate": self.size["rate"] * share // sum(SHARE.values()), "download_rate": DOWNLOAD_RATE,
+                       "lifetime": LIFETIME}
             if self.size["requests"]:
                 options["requests"] = self.size["requests"] * share // sum(SHARE.values())
             self.clients[name] = Clients(server.addresses[name], os.path.join(server.dir, "one"), kinds, **options)
