@@ -130,6 +130,8 @@ static void lose(struct asker *asker, enum outcome reason)
 
 	asker->account->outcomes[reason]++;
 	asker->account->outcomes[partly ? UNANSWERED : reason] += asker->count - 1;
+	if (reason == REFUSED && asker->all->requests_left != UINT64_MAX)
+		asker->all->requests_left += asker->count;      /* nobody was asked */
 	drop(asker);
 	rest(asker, RETRY_NS);
 }
@@ -544,7 +546,8 @@ static void begin(struct asker *asker)
 	burst_make(asker);
 	allow(asker);
 	asker->account->requests += asker->count;
-	all->requests_left -= asker->count < all->requests_left ? asker->count : all->requests_left;
+	if (all->requests_left != UINT64_MAX)
+		all->requests_left -= asker->count < all->requests_left ? asker->count : all->requests_left;
 	arm(asker, &asker->limit, all->limit_ns);
 	if (is_open(asker))
 		depart(asker);

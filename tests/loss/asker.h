@@ -45,7 +45,7 @@ struct askers {
 	uint64_t gap_ns;                /* the longest between two bursts on a connection */
 	uint64_t pace_ns;               /* of a client from burst to burst, on average; 0: any */
 	uint64_t distance_ns, drip_ns, limit_ns;
-	uint64_t lifetime;              /* bursts on a connection, on average, until the client closes it; 0: all */
+	uint64_t lifetime;              /* of a connection, in bursts, on average; 0: for ever */
 	uint64_t download_rate;         /* bytes a second */
 	uint64_t requests_left;
 	uint64_t random;

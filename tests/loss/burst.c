@@ -10,7 +10,7 @@
 
 enum {
 	BODY_MAX = 20000,       /* of a POST */
-	SHAPES = 4,             /* of a download: alone; with a request behind: the whole, a range, two ranges */
+	SHAPES = 4,             /* of a download: alone; with a request behind: whole, a range, two */
 };
 
 const struct kind kinds[KINDS] = {

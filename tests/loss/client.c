@@ -13,17 +13,18 @@
  *     distant     the same, but each direction takes --distance (20 ms)
  *     download    the largest file, at --download-rate (500,000) bytes a second; in turn the whole
  *                 file; and, with a small request behind, the whole, a range, and two ranges
- *     post        bodies in pieces, --drip (20 ms) apart; the answer is --post-status (405) and always the same
+ *     post        bodies in pieces, --drip (20 ms) apart; the answer is --post-status (405)
+ *                 and always the same
  *     pipelined   up to 16 requests at once
  *     idle        one request at the beginning and one at the end: the connection must be open all the time
  *     partial     request heads byte by byte, --drip apart
  * --rate is how many bursts all of those that ask again and again begin in a second, together; without it
  * they are as fast as they can. --lifetime: a client closes its connection after N bursts, on average. No
- * request is ever sent again. When it is told to stop, or --requests were begun, it begins nothing new,
- * finishes what is under way as fast as it can, and asks on the idle connections; what is not answered within
- * --finish (20 s) is lost, and so is what is not answered, or makes no progress, within --limit (20,000 ms).
- * --ready: a byte is written to this descriptor when every client has seen its first answer (a download its
- * first bytes, a partial head was begun).
+ * request is ever sent again. When it is told to stop, or --requests were begun (those refused not counted),
+ * it begins nothing new, finishes what is under way as fast as it can, and asks on the idle connections; what
+ * is not answered within --finish (20 s) is lost, and so is what is not answered, or makes no progress,
+ * within --limit (20,000 ms). --ready: a byte is written to this descriptor when every client has seen its
+ * first answer (a download its first bytes, a partial head was begun).
  *
  * Prints a JSON object: "kinds", "total" and, by kind, the outcomes (account.h), how long it took from the
  * request (of a POST and a partial head: its last byte) to the whole answer (of a download: to its first
