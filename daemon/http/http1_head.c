@@ -109,6 +109,7 @@ static enum step fill(struct http1 *http)
 		http->in_at = http->in_len = 0;
 	if (!make_room(http))
 		return http1_no_memory(http);
+	http->exchange.head = http->in + http->in_at;   /* it may be over before it is parsed on */
 	io = conn->transport->recv(conn, http->in + http->in_len, http->in_size - http->in_len, &got);
 	if (io != IO_OK)        /* a FIN: everything complete has been answered; what is not never will be */
 		return io == IO_AGAIN ? STEP_WAIT : STEP_CLOSE;

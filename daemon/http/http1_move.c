@@ -224,9 +224,12 @@ static bool unpack(struct http1 *http, char **buffer, size_t *size, struct str f
 
 static bool unpack_in(struct http1 *http, const struct luggage *luggage)
 {
+	if (!unpack(http, &http->in, &http->in_size, luggage->head, luggage->rest))
+		return false;
 	http->in_at = luggage->head.len;
 	http->in_len = luggage->head.len + luggage->rest.len;
-	return unpack(http, &http->in, &http->in_size, luggage->head, luggage->rest);
+	http->exchange.head = http->in;
+	return true;
 }
 
 /* The deadline of the head runs already: it is the connection's timer. */
@@ -252,7 +255,6 @@ static bool parse_again(struct http1 *http, size_t len)
 	unsigned status = 0;
 	enum parse_result result;
 
-	exchange->head = http->in;
 	result = parse_head(&http->parse, &exchange->request, &http->limits, http->in, len, &exchange->arena,
 			    &status);
 	return !exchange->understood || (result == PARSE_DONE && http->parse.scanned == len);

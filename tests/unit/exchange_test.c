@@ -390,6 +390,20 @@ START_TEST(a_request_line_that_was_not_understood_is_a_dash)
 }
 END_TEST
 
+/* The buffer was changed for a larger one, and nothing more came. */
+START_TEST(a_head_that_filled_the_buffer_is_logged_as_it_was)
+{
+	char part[POOL_SMALLEST_BYTES + 1] = "GET /hello HTTP/1.1\r\nX: ";
+
+	memset(part + strlen(part), 'x', sizeof(part) - 1 - strlen(part));
+	server.config->request_head_ns = 20 * CLOCK_MS;
+	start_log();
+	fake_connect(&server, &client, part);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_ptr_nonnull(strstr(logged(), "] \"GET /hello HTTP/1.1\" 408 "));
+}
+END_TEST
+
 START_TEST(an_answer_that_was_cut_is_logged_with_what_was_sent)
 {
 	start_log();
@@ -598,6 +612,7 @@ static Suite *suite(void)
 	tcase_add_test(log, a_request_is_a_line_in_the_common_log_format);
 	tcase_add_test(log, a_log_that_is_switched_off_is_given_back);
 	tcase_add_test(log, a_request_line_that_was_not_understood_is_a_dash);
+	tcase_add_test(log, a_head_that_filled_the_buffer_is_logged_as_it_was);
 	tcase_add_test(log, an_answer_that_was_cut_is_logged_with_what_was_sent);
 	tcase_add_test(log, combined_has_referer_and_user_agent);
 	tcase_add_test(log, combined_has_dashes_for_what_is_not_there);
