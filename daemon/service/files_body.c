@@ -1,8 +1,8 @@
 /* files_body.c - how the bytes of a file get into an answer: read at once, sent by the kernel, or read piece
  * by piece.
  *
- * Called by files_answer.c, and by the protocol through the response; files_body_thaw in place of either, where
- * an answer under way came from another worker. A file that is written to in place must
+ * Called by files_answer.c, and by the protocol through the response; in place of the former through the
+ * service's thaw, where an answer under way came from another worker. A file that is written to in place must
  * not be taken for whole: its size and times are compared with those that the head was made from before the
  * last byte goes out. Fails by cutting the connection once the head is out. */
 #include "files_body.h"

@@ -102,7 +102,9 @@ void fake_mask_boundaries(struct fake_client *one)
 		if (one->len - (size_t)(found - one->text) < 32)
 			return;
 		memcpy(boundary, found, 32);
-		for (char *at; boundary[0] != '-' && (at = memmem(one->text, one->len, boundary, 32)) != NULL;)
+		if (boundary[0] == '-')         /* masked already */
+			continue;
+		for (char *at; (at = memmem(one->text, one->len, boundary, 32)) != NULL;)
 			memset(at, '-', 32);
 	}
 }

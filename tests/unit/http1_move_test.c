@@ -286,8 +286,9 @@ static enum io stingy_send_file(struct conn *conn, int file_fd, off_t *offset, s
 {
 	if (allowed == 0)
 		return conn->writable = false, IO_AGAIN;
-	return count_out(conn, transport_plain.send_file(conn, file_fd, offset, len < allowed ? len : allowed, sent),
-			 sent);
+	if (len > allowed)
+		len = allowed;
+	return count_out(conn, transport_plain.send_file(conn, file_fd, offset, len, sent), sent);
 }
 
 static struct transport stingy;
@@ -341,6 +342,7 @@ static void cut_answer(size_t at)
 START_TEST(a_connection_moves_behind_any_byte_of_its_answers)
 {
 	char *content = calloc(1, MIDDLE_BYTES);
+	unsigned part = (unsigned)_i / 2;
 
 	fake_file(&server, "middle", content, MIDDLE_BYTES);
 	free(content);
@@ -350,7 +352,7 @@ START_TEST(a_connection_moves_behind_any_byte_of_its_answers)
 	allowed = SIZE_MAX;
 	ask_undisturbed(answers);
 	for (unsigned i = 0; i < CUTS; i++)
-		cut_answer(_i / 2 < FINE ? _i / 2 * CUTS + i : (_i / 2 - FINE) * CUTS * COARSE_BYTES + i * COARSE_BYTES);
+		cut_answer(part < FINE ? part * CUTS + i : ((part - FINE) * CUTS + i) * COARSE_BYTES);
 }
 END_TEST
 
@@ -416,8 +418,8 @@ static struct conn *read_part(size_t len, int file_fd)
 {
 	char *bytes = malloc(len);
 	struct record record = record_from(memcpy(bytes, written, len), len);
-	struct conn *conn = move_read(&second.engine, &record, duplicate(fake_only(&server.engine)->source.fd),
-				      duplicate(file_fd));
+	int fd = duplicate(fake_only(&server.engine)->source.fd);
+	struct conn *conn = move_read(&second.engine, &record, fd, duplicate(file_fd));
 
 	free(bytes);
 	return conn;
@@ -647,7 +649,8 @@ END_TEST
 
 /* ---- the access log --------------------------------------------------------------------------------- */
 
-#define LOGGED(path) "GET " path " HTTP/1.1\r\nHost: example.org\r\nReferer: http://r/\r\nUser-Agent: test/1\r\n\r\n"
+#define LOGGED(path) "GET " path " HTTP/1.1\r\nHost: example.org\r\nReferer: http://r/\r\nUser-Agent: test/1" \
+		     "\r\n\r\n"
 
 static const struct {
 	enum access_format format;
