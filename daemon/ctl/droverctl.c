@@ -116,8 +116,7 @@ static void show_last_upgrade(const json_t *upgrade)
 {
 	if (number_of(upgrade, "succeeded") + number_of(upgrade, "failed") == 0)
 		return;
-	fputs(json_is_true(json_object_get(upgrade, "good")) ? "last upgrade succeeded" : "last upgrade failed",
-	      stdout);
+	printf("last upgrade %s", json_is_true(json_object_get(upgrade, "good")) ? "succeeded" : "failed");
 	print_time(upgrade);
 }
 

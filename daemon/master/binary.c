@@ -22,7 +22,8 @@ bool binary_find(struct binary *binary, struct err *err)
 		return err_set(err, "the kernel does not say which file was executed");
 	if (called[0] != '/' && getcwd(here, sizeof(here)) == NULL)
 		return err_sys(err, errno, "the current directory, for %s", called);
-	len = snprintf(binary->path, sizeof(binary->path), "%s%s%s", here, here[0] != '\0' ? "/" : "", called);
+	len = snprintf(binary->path, sizeof(binary->path), "%s%s%s", here, here[0] != '\0' ? "/" : "",
+		       called);
 	if (len < (int)sizeof(binary->path))
 		return true;
 	binary->path[0] = '\0';

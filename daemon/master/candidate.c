@@ -117,8 +117,8 @@ static void describe(const siginfo_t *info, bool killed, char *said, struct err 
 	else
 		err_set(why, "%s", said);
 	if (said[0] != '\0' && (killed || info->si_code != CLD_EXITED || info->si_status == 0))
-		snprintf(why->text + strlen(why->text), sizeof(why->text) - strlen(why->text), "; it said: %s",
-			 said);
+		snprintf(why->text + strlen(why->text), sizeof(why->text) - strlen(why->text),
+			 "; it said: %s", said);
 }
 
 /* ---- its end ----------------------------------------------------------------------------------------- */

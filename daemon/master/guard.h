@@ -4,8 +4,8 @@
  *	new image	guard_begin		first of all in main: any end of the process from here on
  *			guard_step		... is told with the step that it happened at
  *			guard_disarm		every slot is served by the new binary: no way back
- *	or		guard_roll_back		or a crash, a hang, an exit: the old binary is executed with the
- *						same state
+ *	or		guard_roll_back		or a crash, a hang, an exit: the old binary is executed
+ *						with the same state
  *	old image	guard_begin		as above, and plan.failure says why
  *
  * What makes the way back possible, and is for the new image to keep until guard_disarm:

@@ -121,8 +121,8 @@ static json_t *upgrade_json(const struct master *master)
 
 	return json_pack("{s:b, s:b, s:s, s:I, s:I, s:I}", "open", (int)upgrade_is_open(master), "good",
 			 (int)upgrade->last_good, "text", upgrade->last, "at",
-			 (json_int_t)upgrade->last_at.tv_sec, "succeeded", (json_int_t)upgrade->good, "failed",
-			 (json_int_t)upgrade->bad);
+			 (json_int_t)upgrade->last_at.tv_sec, "succeeded", (json_int_t)upgrade->good,
+			 "failed", (json_int_t)upgrade->bad);
 }
 
 struct json_t *status_json(const struct master *master)

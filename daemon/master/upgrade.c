@@ -227,7 +227,8 @@ static void done(struct master *master)
 
 	no_way_back(master);
 	snprintf(text, sizeof(text),
-		 "drover %s has taken over from %s after %llu ms; generation %llu with %u worker%s", DROVER_VERSION, from, (unsigned long long)took_ms(master),
+		 "drover %s has taken over from %s after %llu ms; generation %llu with %u worker%s",
+		 DROVER_VERSION, from, (unsigned long long)took_ms(master),
 		 (unsigned long long)master->current.generation->number, master->slot_count,
 		 master->slot_count == 1 ? "" : "s");
 	log_event(LEVEL_NOTICE, "upgrade_done", log_text("from", from), log_text("to", DROVER_VERSION),
