@@ -2,8 +2,8 @@
  *
  * Workers count their connections when somebody asks, not before: COUNT to each, COUNTED from each. One that
  * does not answer within the deadline is shown as such; it is asked again only after it has answered, so that
- * nobody fills a hung worker's channel. Called by control.c and spawn.c. Fails by leaving out what there is no
- * memory for.
+ * nobody fills a hung worker's channel. Called by control.c and spawn.c. Fails by leaving out what there is
+ * no memory for.
  */
 #include "master.h"
 
@@ -116,7 +116,8 @@ static void describe_drain(const struct child *child, char *text, size_t bytes)
 	else if (child->counted.connections[COUNTED_MOVING] > 0)
 		snprintf(text, bytes, "hands over to pid %d", (int)to->pid);
 	else
-		snprintf(text, bytes, "what is left cannot be handed over to pid %d, or not yet", (int)to->pid);
+		snprintf(text, bytes, "what is left cannot be handed over to pid %d, or not yet",
+			 (int)to->pid);
 }
 
 static void describe(const struct child *child, char *text, size_t bytes)

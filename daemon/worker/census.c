@@ -1,12 +1,15 @@
-/* census.c - what a worker has in hand, for people who ask (droverctl generations). Called on COUNT; a channel
- * that cannot be written has ended, and that is handled where it is read. */
+/* census.c - what a worker has in hand, for people who ask (droverctl generations). Called on COUNT; a
+ * channel that cannot be written has ended, and that is handled where it is read. */
 #include "worker.h"
 
 #include "config/generation.h"
 
 static const enum count_state states[DOINGS] = {
-	[DOING_IDLE] = COUNTED_IDLE,       [DOING_HEAD] = COUNTED_HEAD,       [DOING_WAITING] = COUNTED_WAITING,
-	[DOING_SENDING] = COUNTED_SENDING, [DOING_LEAVING] = COUNTED_LEAVING,
+	[DOING_IDLE] = COUNTED_IDLE,
+	[DOING_HEAD] = COUNTED_HEAD,
+	[DOING_WAITING] = COUNTED_WAITING,
+	[DOING_SENDING] = COUNTED_SENDING,
+	[DOING_LEAVING] = COUNTED_LEAVING,
 };
 
 static void count_connections(const struct engine *engine, struct count_note *note)

@@ -1,5 +1,5 @@
-/* handing_model_test.c - every history of workers that begin to serve, leave and die, up to a length: who hands
- * over to whom (master/handover.c, slots.c).
+/* handing_model_test.c - every history of workers that begin to serve, leave and die, up to a length: who
+ * hands over to whom (master/handover.c, slots.c).
  *
  * The master's own code runs on a master without processes: its children are the ends of channels, and what
  * comes through them is what it decided. A history is played anew from its beginning for each of its ends. */
@@ -47,7 +47,9 @@ static struct board *board;
 static struct play play;
 static struct config config = { .drain_ns = 30 * CLOCK_S, .prepare_ns = CLOCK_S };
 static struct generation generation = { .number = 1, .pins = 1, .config = &config };
-static struct master_setup setup = { .counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN };
+static struct master_setup setup = {
+	.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+};
 
 static void must(bool good, const char *rule)
 {

@@ -10,7 +10,9 @@ static struct master *master;
 static struct child *old, *other;
 static struct config config = { .drain_ns = CLOCK_S };
 static struct generation generation = { .number = 7, .pins = 1, .config = &config };
-static struct master_setup setup = { .counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN };
+static struct master_setup setup = {
+	.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+};
 
 static struct child *add_child(unsigned slot)
 {
