@@ -59,8 +59,8 @@ void http1_free(struct http1 *http);
 /* The stage changes; the timer of the one before is disarmed. */
 void http1_enter(struct http1 *http, enum stage stage);
 
-/* A larger buffer in place of `in`, by at least `more_bytes`, with the same bytes; whoever points into the old
- * one has to follow. False when out of memory. */
+/* A larger buffer in place of `in`, by at least `more_bytes`, with the same bytes; whoever points into the
+ * old one has to follow. False when out of memory. */
 bool http1_grow(struct http1 *http, size_t more_bytes);
 
 /* A new exchange by the current generation's times and limits, whose head is parsed from its beginning. */

@@ -129,7 +129,7 @@ enum count_state {
 	COUNTED_STATES
 };
 
-enum { COUNTED_GENERATIONS = 16 };      /* the newest ones; a worker may have more only when many are pinned */
+enum { COUNTED_GENERATIONS = 16 };      /* the newest ones; it has more only when many are pinned */
 
 struct count_note {
 	uint32_t connections[COUNTED_STATES];

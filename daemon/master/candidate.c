@@ -203,7 +203,6 @@ static bool watch(struct master *master, struct err *err)
 		(struct source){ .fd = pidfd_open(candidate->pid, 0), .handle = on_exit_of_candidate };
 	if (candidate->exit.fd < 0)
 		return err_sys(err, errno, "pidfd_open");
-	fcntl(candidate->exit.fd, F_SETFD, FD_CLOEXEC);
 	if (loop_add(&master->loop, &candidate->exit, EPOLLIN) != 0)
 		return err_set(err, "cannot watch the candidate");
 	candidate->deadline.fire = too_late;

@@ -314,7 +314,6 @@ static bool watch(struct master *master, struct err *err)
 	checker->exit = (struct source){ .fd = pidfd_open(checker->pid, 0), .handle = on_exit_of_checker };
 	if (checker->exit.fd < 0)
 		return err_sys(err, errno, "pidfd_open");
-	fcntl(checker->exit.fd, F_SETFD, FD_CLOEXEC);
 	if (loop_add(&master->loop, &checker->exit, EPOLLIN) != 0)
 		return err_set(err, "cannot watch the checker");
 	checker->deadline.fire = too_late;

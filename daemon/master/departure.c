@@ -211,8 +211,7 @@ struct parting departure_sum(const struct master *master, unsigned *workers)
 	*workers = 0;
 	for (const struct list *link = all->next; link != all; link = link->next)
 		add(&sum, &LIST_ENTRY(link, struct departure, link)->gone);
-	for (const struct list *link = master->children.next; link != &master->children; link = link->next) {
-		const struct child *child = LIST_ENTRY(link, struct child, link);
+	FOR_EACH_CHILD(master, child) {
 		struct parting parting = departure_of(child);
 
 		if (child->left_for == 0)

@@ -14,10 +14,6 @@
 
 #define ANSWER_NS CLOCK_S
 
-#define FOR_EACH_CHILD(master, child) \
-	for (struct child *child = LIST_ENTRY((master)->children.next, struct child, link); \
-	     &child->link != &(master)->children; child = LIST_ENTRY(child->link.next, struct child, link))
-
 /* ---- asking ------------------------------------------------------------------------------------------ */
 
 static bool has_connections(const struct child *child)
@@ -27,14 +23,8 @@ static bool has_connections(const struct child *child)
 
 static void answer_all(struct master *master)
 {
-	struct list *askers = &master->census.askers;
-
 	timer_cancel(&master->census.deadline);
-	for (struct list *link = list_pop_front(askers); link != NULL; link = list_pop_front(askers)) {
-		struct asker *asker = LIST_ENTRY(link, struct asker, link);
-
-		asker->answer(asker, &(struct outcome){ .good = true, .text = "" });
-	}
+	askers_answer(&master->census.askers, &(struct outcome){ .good = true, .text = "" });
 }
 
 static void too_late(struct timer *timer, uint64_t now_ns)

@@ -62,9 +62,7 @@ static void try_again(struct timer *timer, uint64_t now_ns)
 	struct master *master = LIST_ENTRY(handover, struct master, handover);
 
 	(void)now_ns;
-	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
-		struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(master, child) {
 		if (child->unconnected)
 			child->receiver = NULL;
 		child->unconnected = false;
@@ -107,17 +105,13 @@ static void arrange(struct child *child)
 
 void handover_arrange(struct master *master)
 {
-	for (struct list *link = master->children.next; link != &master->children; link = link->next)
-		arrange(LIST_ENTRY(link, struct child, link));
+	FOR_EACH_CHILD(master, child)
+		arrange(child);
 }
 
 void handover_forget(const struct child *gone)
 {
-	for (struct list *link = gone->master->children.next; link != &gone->master->children;
-	     link = link->next) {
-		struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(gone->master, child)
 		if (child->receiver == gone)
 			child->receiver = NULL;
-	}
 }

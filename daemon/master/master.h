@@ -76,6 +76,11 @@ struct asker {
 	const char *path;               /* of a dry one: what to read; NULL: the daemon's own */
 };
 
+/* Whoever asks for something is told when the service stops. */
+extern const struct outcome outcome_stopping;
+/* Answers all of them; the list is empty then. */
+void askers_answer(struct list *askers, const struct outcome *outcome);
+
 struct child {
 	struct list link;               /* in master->children */
 	struct master *master;
@@ -335,6 +340,11 @@ struct master {
 	bool last_reload_good;
 	struct preflight *findings;     /* of the committed generation, logged; NULL: none */
 };
+
+/* None of them may be freed on the way. */
+#define FOR_EACH_CHILD(master, child) \
+	for (struct child *child = LIST_ENTRY((master)->children.next, struct child, link); \
+	     &child->link != &(master)->children; child = LIST_ENTRY(child->link.next, struct child, link))
 
 /* Makes a zeroed master one that has nothing yet; cannot fail. */
 void master_init(struct master *master, const struct master_setup *setup);

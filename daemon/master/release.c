@@ -28,9 +28,7 @@ static void too_late(struct timer *timer, uint64_t now_ns)
 	struct master *master = LIST_ENTRY(LIST_ENTRY(timer, struct release, timer), struct master, release);
 
 	(void)now_ns;
-	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
-		const struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(master, child) {
 		if (child->releasing)
 			log_event(LEVEL_WARNING, "sockets_not_let_go", log_number("slot", child->slot),
 				  log_number("pid", (uint64_t)child->pid));
@@ -42,8 +40,8 @@ static void check(struct master *master)
 {
 	if (!release_is_open(master) || !master->release.told)
 		return;
-	for (struct list *link = master->children.next; link != &master->children; link = link->next)
-		if (LIST_ENTRY(link, struct child, link)->releasing)
+	FOR_EACH_CHILD(master, child)
+		if (child->releasing)
 			return;
 	finish(master);
 }
@@ -103,9 +101,7 @@ static void tell_all(struct timer *timer, uint64_t now_ns)
 	loop_timer(&master->loop, &release->timer, ANSWER_NS);
 	message.generation = release->number;
 	fill_in(master, &message.body.release);
-	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
-		struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(master, child) {
 		if (child->state == CHILD_KILLED)
 			continue;
 		child->releasing = channel_send(child->channel.fd, &message, NULL, 0, &err);

@@ -24,24 +24,7 @@
 static void start(struct master *master);
 static void start_dry(struct master *master);
 
-#define FOR_EACH_CHILD(master, child) \
-	for (struct child *child = LIST_ENTRY((master)->children.next, struct child, link); \
-	     &child->link != &(master)->children; child = LIST_ENTRY(child->link.next, struct child, link))
-
 /* ---- the end ----------------------------------------------------------------------------------------- */
-
-static void answer_all(struct list *askers, const struct outcome *outcome)
-{
-	struct list answered;
-
-	list_init(&answered);
-	list_move_all(&answered, askers);
-	for (struct list *link = list_pop_front(&answered); link != NULL; link = list_pop_front(&answered)) {
-		struct asker *asker = LIST_ENTRY(link, struct asker, link);
-
-		asker->answer(asker, outcome);
-	}
-}
 
 static void record(struct master *master, const struct outcome *outcome)
 {
@@ -92,7 +75,7 @@ static void finish(struct master *master, const struct outcome *outcome)
 		record(master, outcome);
 	if (!dry && !master_is_stopping(master) && !master_was_start(master) && !upgrade_is_open(master))
 		notify_ready(master);
-	answer_all(&transition->askers, outcome);
+	askers_answer(&transition->askers, outcome);
 	if (!outcome->good && master_was_start(master) && !master_is_stopping(master)) {
 		snprintf(master->failure, sizeof(master->failure), "%s", outcome->text);
 		master_stop(master, true);
@@ -531,7 +514,7 @@ static void start_dry(struct master *master)
 
 static void refuse(struct asker *asker)
 {
-	asker->answer(asker, &(struct outcome){ .text = "refused: drover is stopping" });
+	asker->answer(asker, &outcome_stopping);
 }
 
 void reload_check(struct master *master, struct asker *asker)
@@ -590,7 +573,6 @@ void reload_renew(struct master *master, struct verdict *verdict, struct asker *
 
 void reload_stop(struct master *master)
 {
-	static const struct outcome refused = { .text = "refused: drover is stopping" };
 	struct transition *transition = &master->transition;
 
 	checker_kill(master);
@@ -600,7 +582,7 @@ void reload_stop(struct master *master)
 		sockets_sweep(master);  /* else removed() does */
 	transition->phase = PHASE_IDLE;
 	transition->dry = false;
-	answer_all(&transition->askers, &refused);
-	answer_all(&transition->later, &refused);
-	answer_all(&transition->checks, &refused);
+	askers_answer(&transition->askers, &outcome_stopping);
+	askers_answer(&transition->later, &outcome_stopping);
+	askers_answer(&transition->checks, &outcome_stopping);
 }

@@ -18,20 +18,6 @@ static void start(struct master *master);
 
 /* ---- the end ----------------------------------------------------------------------------------------- */
 
-static void answer_all(struct list *askers, bool good, const char *text)
-{
-	struct outcome outcome = { .good = good, .text = text };
-	struct list answered;
-
-	list_init(&answered);
-	list_move_all(&answered, askers);
-	for (struct list *link = list_pop_front(&answered); link != NULL; link = list_pop_front(&answered)) {
-		struct asker *asker = LIST_ENTRY(link, struct asker, link);
-
-		asker->answer(asker, &outcome);
-	}
-}
-
 static void finish(struct master *master)
 {
 	struct reopening *reopening = &master->reopening;
@@ -43,7 +29,9 @@ static void finish(struct master *master)
 		log_event(LEVEL_NOTICE, "reopened");
 	else
 		log_event(LEVEL_ERROR, "reopen_failed", log_text("error", reopening->failure));
-	answer_all(&reopening->askers, good, good ? "log files are open anew" : reopening->failure);
+	askers_answer(&reopening->askers,
+		      &(struct outcome){ .good = good,
+					 .text = good ? "log files are open anew" : reopening->failure });
 	reload_continue(master);        /* an upgrade may wait for the end */
 }
 
@@ -55,8 +43,8 @@ static void fail(struct reopening *reopening, const char *why)
 
 static void finish_if_all(struct master *master)
 {
-	for (const struct list *link = master->children.next; link != &master->children; link = link->next)
-		if (LIST_ENTRY(link, struct child, link)->reopening != 0)
+	FOR_EACH_CHILD(master, child)
+		if (child->reopening != 0)
 			return;
 	if (master->reopening.open)
 		finish(master);
@@ -91,9 +79,7 @@ static void too_late(struct timer *timer, uint64_t now_ns)
 	char why[128];
 
 	(void)now_ns;
-	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
-		struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(master, child) {
 		if (child->reopening == 0)
 			continue;
 		child->reopening = 0;
@@ -110,9 +96,7 @@ static void tell_all(struct master *master)
 {
 	struct err err;
 
-	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
-		struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(master, child) {
 		if (child->state == CHILD_KILLED || child->state == CHILD_GONE)
 			continue;
 		if (logs_send(child, MESSAGE_REOPEN, master->reopening.number, &master->current, &err)) {
@@ -150,11 +134,10 @@ void reopen_ask(struct master *master, struct asker *asker)
 {
 	struct reopening *reopening = &master->reopening;
 	bool wait = reopening->open || master->transition.phase != PHASE_IDLE || upgrade_is_open(master);
-	struct outcome refused = { .text = "refused: drover is stopping" };
 
 	if (master_is_stopping(master)) {
 		if (asker != NULL)
-			asker->answer(asker, &refused);
+			asker->answer(asker, &outcome_stopping);
 		return;
 	}
 	if (asker != NULL)
@@ -182,6 +165,6 @@ void reopen_stop(struct master *master)
 
 	timer_cancel(&reopening->deadline);
 	reopening->open = reopening->again = false;
-	answer_all(&reopening->askers, false, "refused: drover is stopping");
-	answer_all(&reopening->later, false, "refused: drover is stopping");
+	askers_answer(&reopening->askers, &outcome_stopping);
+	askers_answer(&reopening->later, &outcome_stopping);
 }

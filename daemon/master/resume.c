@@ -57,9 +57,7 @@ static void arm(struct master *master, struct timer *timer)
 
 static bool watch_children(struct master *master, struct err *err)
 {
-	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
-		struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(master, child) {
 		if (!spawn_watch(child, child->channel.fd, err))
 			return err_add(err, "the worker of slot %u, pid %d", child->slot, (int)child->pid);
 		arm(master, &child->deadline);

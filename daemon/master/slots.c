@@ -92,9 +92,7 @@ void slot_take(struct child *child)
 
 void slots_retire_old(struct master *master)
 {
-	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
-		struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(master, child) {
 		if (child->state == CHILD_SERVING && master->slots[child->slot].serving != child)
 			child_happens(child, EV_RETIRE);
 	}

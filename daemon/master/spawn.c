@@ -67,9 +67,7 @@ static void tell_others_to_look(const struct child *full)
 {
 	const struct master *master = full->master;
 
-	for (const struct list *link = master->children.next; link != &master->children; link = link->next) {
-		const struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(master, child) {
 		if (child != full && (child->state == CHILD_SERVING || child->state == CHILD_DRAINING) &&
 		    master->board->column[child->column].holding == 0)
 			channel_hint(child->channel.fd, MESSAGE_LOOK);
@@ -340,9 +338,7 @@ void child_go(struct child *child)
 
 void spawn_kill_all(struct master *master)
 {
-	for (struct list *link = master->children.next; link != &master->children; link = link->next) {
-		struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(master, child) {
 		child->state = CHILD_KILLED;
 		send_signal(child, SIGKILL);
 	}

@@ -33,8 +33,8 @@ static json_t *workers_json(const struct master *master)
 {
 	json_t *workers = json_array();
 
-	for (const struct list *link = master->children.next; link != &master->children; link = link->next)
-		json_array_append_new(workers, child_json(LIST_ENTRY(link, struct child, link)));
+	FOR_EACH_CHILD(master, child)
+		json_array_append_new(workers, child_json(child));
 	return workers;
 }
 

@@ -100,9 +100,7 @@ static void released(struct master *master)
  * them together, or some queue would have nobody until the last is. */
 static bool all_are_spent(const struct master *master)
 {
-	for (const struct list *link = master->children.next; link != &master->children; link = link->next) {
-		const struct child *child = LIST_ENTRY(link, struct child, link);
-
+	FOR_EACH_CHILD(master, child) {
 		if (child->state == CHILD_DRAINING && !child->spent)
 			return false;
 	}
@@ -210,9 +208,9 @@ void stop_tell(struct child *child)
 
 static void tell_all(struct master *master)
 {
-	for (struct list *link = master->children.next; link != &master->children; link = link->next)
-		if (LIST_ENTRY(link, struct child, link)->state == CHILD_SERVING)
-			stop_tell(LIST_ENTRY(link, struct child, link));
+	FOR_EACH_CHILD(master, child)
+		if (child->state == CHILD_SERVING)
+			stop_tell(child);
 }
 
 static void begin(struct master *master, bool at_once)

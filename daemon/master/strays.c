@@ -97,8 +97,8 @@ void strays_forget(struct master *master)
 
 static bool is_known(const struct master *master, pid_t pid)
 {
-	for (const struct list *link = master->children.next; link != &master->children; link = link->next)
-		if (LIST_ENTRY(link, struct child, link)->pid == pid)
+	FOR_EACH_CHILD(master, child)
+		if (child->pid == pid)
 			return true;
 	return pid == master->checker.pid || pid == master->candidate.pid;
 }

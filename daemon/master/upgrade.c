@@ -29,19 +29,6 @@ static uint64_t took_ms(const struct master *master)
 
 /* ---- the end ----------------------------------------------------------------------------------------- */
 
-static void answer_all(struct master *master, const struct outcome *outcome)
-{
-	struct list answered;
-
-	list_init(&answered);
-	list_move_all(&answered, &master->upgrade.askers);
-	for (struct list *link = list_pop_front(&answered); link != NULL; link = list_pop_front(&answered)) {
-		struct asker *asker = LIST_ENTRY(link, struct asker, link);
-
-		asker->answer(asker, outcome);
-	}
-}
-
 /* Whatever waited for it is for the caller to begin. */
 static void finish(struct master *master, const struct outcome *outcome)
 {
@@ -54,7 +41,7 @@ static void finish(struct master *master, const struct outcome *outcome)
 	*(outcome->good ? &upgrade->good : &upgrade->bad) += 1;
 	if (!master_is_stopping(master))
 		notify_ready(master);
-	answer_all(master, outcome);
+	askers_answer(&upgrade->askers, outcome);
 }
 
 static void fail(struct master *master, const char *why)
@@ -145,8 +132,8 @@ bool upgrade_continue(struct master *master)
 
 void upgrade_ask(struct master *master, struct asker *asker)
 {
-	static const struct outcome stopping = { .text = "refused: drover is stopping" };
 	static const struct outcome busy = { .text = "refused: an upgrade is under way" };
+	const struct outcome *refused = master_is_stopping(master) ? &outcome_stopping : &busy;
 	struct upgrade *upgrade = &master->upgrade;
 
 	if (upgrade->phase == UPGRADE_RESUMING && asker != NULL) {      /* it asked the image before */
@@ -154,9 +141,9 @@ void upgrade_ask(struct master *master, struct asker *asker)
 		return;
 	}
 	if (master_is_stopping(master) || upgrade_is_open(master) || upgrade->wanted) {
-		log_event(LEVEL_NOTICE, "upgrade_refused");
+		log_event(LEVEL_NOTICE, "upgrade_refused", log_text("error", refused->text));
 		if (asker != NULL)
-			asker->answer(asker, master_is_stopping(master) ? &stopping : &busy);
+			asker->answer(asker, refused);
 		return;
 	}
 	if (asker != NULL)
@@ -172,7 +159,7 @@ void upgrade_stop(struct master *master)
 	if (master->upgrade.phase == UPGRADE_CHECKING)
 		master->upgrade.phase = UPGRADE_IDLE;
 	if (!guard_is_armed())          /* else on_replaced hears of the end of its transition */
-		answer_all(master, &(struct outcome){ .text = "refused: drover is stopping" });
+		askers_answer(&master->upgrade.askers, &outcome_stopping);
 }
 
 /* ---- the new image ----------------------------------------------------------------------------------- */
@@ -245,7 +232,7 @@ static void on_replaced(struct asker *asker, const struct outcome *outcome)
 
 	if (master_is_stopping(master)) {       /* whoever wants the end gets it from either image */
 		no_way_back(master);
-		finish(master, &(struct outcome){ .text = "refused: drover is stopping" });
+		finish(master, &outcome_stopping);
 	} else if (!outcome->good) {
 		roll_back(master, outcome->text);
 	} else if (left >= 0) {

@@ -19,7 +19,8 @@
 enum {
 	/* descriptors that are granted ahead: the next batches leave while the last ones are taken */
 	CREDIT_AHEAD = 2 * HANDOVER_WINDOW * CHANNEL_MAX_FDS,
-	CREDIT_STEP = CHANNEL_MAX_FDS,  /* a larger credit is worth a message from here on, or if none is left */
+	/* more credit is worth a message from so much on, or when none is left */
+	CREDIT_STEP = CHANNEL_MAX_FDS,
 };
 
 /* ---- credit ------------------------------------------------------------------------------------------ */
