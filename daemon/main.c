@@ -48,7 +48,8 @@ static const char usage[] =
 	"  -V, --version        the version\n"
 	"  -h, --help           this text\n"
 	"\n"
-	"drover stays in the foreground.  HUP reloads the configuration, TERM stops\n"
+	"drover stays in the foreground.  HUP reloads the configuration, USR1 opens the\n"
+	"log files anew, USR2 upgrades to the binary that is installed now, TERM stops\n"
 	"gracefully, INT at once.  See drover(8), drover.conf(5), droverctl(8).\n";
 
 static const char see_help[] = "drover --help lists what there is; see also drover(8)\n";
@@ -364,7 +365,7 @@ static const struct option long_options[] = {
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "offline", no_argument, NULL, 'o' },
-	{ CANDIDATE_OPTION + 2, no_argument, NULL, 'k' },       /* the running drover's own */
+	{ &CANDIDATE_OPTION[2], no_argument, NULL, 'k' },       /* the running drover's own */
 	{ NULL, 0, NULL, 0 },
 };
 

@@ -476,7 +476,7 @@ static const struct setting rows[] = {
 	{ "reload", SETTING_CHOICE, .def = "adopt", .choices = reload_modes, AT(reload),
 	  .help = "what a reload does with the workers: adopt (they take over the new configuration in "
 		  "place, nothing is"
-		  " closed) or replace (fresh workers, the old ones drain)" },
+		  " closed) or replace (fresh workers, to which the old ones hand over)" },
 	{ "listen", SETTING_LIST, .required = true, .of = &listen_schema, AT(listen),
 	  .help = "addresses to listen on" },
 	{ "sites", SETTING_LIST, .required = true, .of = &site_schema, AT(sites), .help = "what is served" },

@@ -28,7 +28,7 @@ enum setting_type {
 /* What it takes for a new value to count. */
 enum setting_when {
 	LIVE,                           /* a reload: workers adopt it in place */
-	REPLACE,                        /* a reload: fresh workers, the old ones drain */
+	REPLACE,                        /* a reload: fresh workers */
 	RESTART,                        /* a reload that changes it is refused */
 };
 

@@ -24,11 +24,11 @@ struct options {
 static const char usage[] =
 	"usage: droverctl [--socket PATH | --instance NAME] COMMAND\n"
 	"\n"
-	"  status [--json]      slots, workers, generation, the last reload\n"
-	"  reload [--replace]   reload the configuration and wait for the outcome;\n"
-	"                       --replace: fresh workers, the old ones drain\n"
+	"  status [--json]      slots, workers, generation, the last reload and upgrade\n"
 	"  generations [--json] which configurations are still served, by which workers,\n"
 	"                       what their connections do, and why old ones are there\n"
+	"  reload [--replace]   reload the configuration and wait for the outcome;\n"
+	"                       --replace: fresh workers, to which the old ones hand over\n"
 	"  upgrade              go on with the binary that is installed now, in the same\n"
 	"                       process, and wait until it serves\n"
 	"  reopen               open the log files anew, after they were renamed\n"
@@ -222,7 +222,7 @@ static void show_states(const json_t *worker)
 	}
 	if (why[0] != '\0')
 		printf("  %s", why);
-	if (number_of(worker, "deadline_ms") > 0 && strcmp(text_of(worker, "state"), "draining") == 0)
+	if (number_of(worker, "deadline_ms") > 0)
 		printf(" (ends in %s)", duration(number_of(worker, "deadline_ms"), text));
 	putchar('\n');
 }

@@ -98,6 +98,8 @@ static bool join(struct child *child)
 		child->left_for = 0;
 		return false;
 	}
+	if (child->left_ns < departure->began_ns)
+		departure->began_ns = child->left_ns;   /* in the image before this one */
 	departure->workers++;
 	departure->there++;
 	return true;

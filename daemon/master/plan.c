@@ -98,9 +98,9 @@ static bool may_leave(const struct master *master, unsigned slot, unsigned most,
 		return true;
 	column = &master->board->column[oldest->column];
 	return err_set(err,
-		       "slot %u: %u of its workers drain already (limits.max_draining); the oldest, pid %d, "
+		       "slot %u has %u draining worker%s already (limits.max_draining); the oldest, pid %d, "
 		       "has drained for %llu s and has %llu connections left",
-		       slot, count, (int)oldest->pid,
+		       slot, count, count == 1 ? "" : "s", (int)oldest->pid,
 		       (unsigned long long)((master->loop.now_ns - oldest->left_ns) / CLOCK_S),
 		       (unsigned long long)column->counters[COUNT_OPEN]);
 }

@@ -270,7 +270,7 @@ class TooMany(Crowd):
         before = server.workers()
         status, text = server.reload("--replace")
         self.assertEqual(status, 1)
-        self.assertRegex(text, r"^failed at drain: slot 1: 1 of its workers drain already \(limits\.max_draining\); "
+        self.assertRegex(text, r"^failed at drain: slot 1 has 1 draining worker already \(limits\.max_draining\); "
                                r"the oldest, pid \d+, has drained for \d+ s and has \d+ connections left$")
         self.assertEqual(server.workers(), before)
         self.still_open(clients)
@@ -280,7 +280,7 @@ class TooMany(Crowd):
         server.configure({"reload": "replace"})
         answer = server.ctl("check")
         self.assertEqual(answer.returncode, 1)
-        self.assertRegex(answer.stdout + answer.stderr, "would fail at drain: slot 1: 1 of its workers drain")
+        self.assertRegex(answer.stdout + answer.stderr, "would fail at drain: slot 1 has 1 draining worker")
 
     def test_a_reload_by_which_nobody_leaves_is_not_refused(self):
         server, clients = self.full_slot()

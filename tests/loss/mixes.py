@@ -135,29 +135,6 @@ class Crowd:
                 client.close()
 
 
-def crowd_of_idle(claims, command):
-    """As many as there is room for in so many workers, each with the descriptors that a process may have here."""
-    each = -(-CROWDED["connections"] // CROWDED["workers"])
-    total = each * CROWDED["workers"]
-    what = "%d workers, %s" % (CROWDED["workers"], " ".join(command))
-    limits = {"connections": CROWDED["limit"]}
-    with Drover({"workers": CROWDED["workers"], "limits": limits, **SETTINGS}) as server:
-        idle = [Clients(server.address, server.site, {"idle": each}) for _ in range(CROWDED["workers"])]
-        try:
-            for one in idle:
-                one.wait_ready(CROWDED["patience"])
-            took, handed, text = replace(server, *command)
-        finally:
-            for one in idle:
-                one.stop()
-            reports = [one.report()["total"] for one in idle]
-        claims.claim(handed["idle"] == total, "%s: %d idle, handed over" % (what, total), handed["idle"])
-        claims.claim(took <= CROWDED["seconds"], "%s: the old workers are gone after" % what, text)
-        good = sum(report["good"] for report in reports)
-        claims.claim(good == 2 * total and sum(report["requests"] for report in reports) == good,
-                     "%s: served before and after, on the same connections" % what, "%d answers" % good)
-
-
 def reload_replacing(server):
     return server.reload("--replace")
 
