@@ -19,8 +19,9 @@
 enum {
 	/* descriptors that are granted ahead: the next batches leave while the last ones are taken */
 	CREDIT_AHEAD = 2 * HANDOVER_WINDOW * CHANNEL_MAX_FDS,
-	/* more credit is worth a message from so much on, or when none is left */
+	/* more credit is worth a message from so much on, or when less is left than a connection may need */
 	CREDIT_STEP = CHANNEL_MAX_FDS,
+	CONN_FDS = 2,
 };
 
 /* ---- credit ------------------------------------------------------------------------------------------ */
@@ -29,7 +30,7 @@ static void grant(struct worker *worker, struct take *take, bool freed)
 {
 	unsigned room = accept_spare(worker) / worker->take_count;
 	uint64_t total = take->used + (room < CREDIT_AHEAD ? room : CREDIT_AHEAD);
-	bool wanted = take->granted <= take->used || (freed && take->turned_away);
+	bool wanted = take->granted < take->used + CONN_FDS || (freed && take->turned_away);
 
 	if (total <= take->granted || (total - take->granted < CREDIT_STEP && !wanted))
 		return;

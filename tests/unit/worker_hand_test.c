@@ -352,6 +352,21 @@ START_TEST(what_does_not_fit_stays_until_there_is_room)
 }
 END_TEST
 
+/* Of the first credit one descriptor is left, and the next connection comes with a file. */
+START_TEST(room_that_is_there_is_said_before_the_last_of_it_is_used)
+{
+	fake_workers[1]->config.connections = 4;
+	fake_workers_connect(from, 3);
+	fake_clients_ask(1, 2, COUNTS_SENDING, 1);
+	some_turns();                   /* or those that were just registered come first */
+	leave(from);
+	pair(from, to);
+	fake_workers_until(sender_has_left);
+	fake_clients_ask(0, 1, COUNTS_IDLE, 1);
+	fake_clients_ask(1, 2, COUNTS_IDLE, 2);
+}
+END_TEST
+
 START_TEST(at_its_limit_a_worker_declines_what_it_had_granted)
 {
 	fake_workers[1]->config.connections = 3;
@@ -784,6 +799,7 @@ int main(void)
 	tcase_add_test(room, no_more_is_sent_than_the_credit_says);
 	tcase_add_test(room, no_more_than_the_window_is_unacknowledged);
 	tcase_add_test(room, what_does_not_fit_stays_until_there_is_room);
+	tcase_add_test(room, room_that_is_there_is_said_before_the_last_of_it_is_used);
 	tcase_add_test(room, at_its_limit_a_worker_declines_what_it_had_granted);
 	tcase_add_test(room, two_that_leave_share_the_room);
 	tcase_add_test(room, what_arrives_without_its_descriptors_is_declined_and_offered_again);
