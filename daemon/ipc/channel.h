@@ -16,6 +16,8 @@
  *	HAND	h, an end: hand the connections over through it (see handover.h)
  *	TAKE	h, the other end: take over what comes through it
  *	COUNT	connections and generations	COUNTED	what it has of them
+ *					PARTED	its pair with that receiver has ended
+ *					UNHEARD	that receiver has been silent for long
  *
  * Only these change what a worker does; the channel's end makes it drain and leave. */
 #ifndef IPC_CHANNEL_H
@@ -58,6 +60,8 @@ enum message_type {
 	MESSAGE_TAKE,
 	MESSAGE_COUNT,
 	MESSAGE_COUNTED,
+	MESSAGE_PARTED,
+	MESSAGE_UNHEARD,
 	MESSAGE_TYPES
 };
 
@@ -112,7 +116,7 @@ struct drain_note {
 	bool hand;                      /* connections are handed over: a HAND follows, now or later */
 };
 
-/* Of a handover, whose number is the message's `generation`: the worker at the other end. */
+/* The worker at the other end of a handover, whose number is the `generation` of a HAND or TAKE. */
 struct hand_note {
 	uint32_t slot, pid;
 };

@@ -3,7 +3,11 @@
  * One rule: a draining child that may hand over, and whose receiver is not the worker that serves its slot
  * now (modulo the number of slots, when that has shrunk), is connected with that one. It is looked at
  * whenever it may have become true: somebody began to serve, or retired. A receiver that dies or retires
- * needs nothing else: its successor begins to serve. While there is no receiver the sender serves on.
+ * needs nothing else: its successor begins to serve. While there is no receiver the sender serves on. A pair
+ * that ends although both live (no memory at one of them) is made again a second later, not sooner.
+ *
+ * A receiver that hangs has connections of the sender frozen. Only its end gives them back, so it is killed: but
+ * only if the master sees itself that it hangs, for a worker can say anything.
  *
  * The two ends of a pair go to the two workers: clients' bytes never pass the master. Called by slots.c and
  * spawn.c; what fails is logged and tried again: until then the sender serves on, and nobody loses anything.
@@ -16,6 +20,7 @@
 #include <errno.h>
 
 #define RETRY_NS CLOCK_S
+#define HANG_NS (5 * CLOCK_S)      /* in one batch of events */
 
 /* NULL: nobody, for the time being. */
 static const struct child *receiver_for(const struct child *child)
@@ -70,17 +75,24 @@ static void try_again(struct timer *timer, uint64_t now_ns)
 	handover_arrange(master);
 }
 
-/* A broken channel is a worker that has died: its end is seen elsewhere. */
-static void failed(struct child *child, const struct err *err)
+/* Not before the timer fires, whoever asks how often. */
+static void retry_later(struct child *child)
 {
 	struct handover *handover = &child->master->handover;
 
+	child->unconnected = true;
+	handover->retry.fire = try_again;
+	if (!timer_armed(&handover->retry))
+		loop_timer(&child->master->loop, &handover->retry, RETRY_NS);
+}
+
+/* A broken channel is a worker that has died: its end is seen elsewhere. */
+static void failed(struct child *child, const struct err *err)
+{
 	if (errno != EPIPE && errno != ECONNRESET)
 		log_event(LEVEL_WARNING, "handover_failed", log_number("slot", child->slot),
 			  log_number("pid", (uint64_t)child->pid), log_text("error", err->text));
-	child->unconnected = true;
-	handover->retry.fire = try_again;
-	loop_timer(&child->master->loop, &handover->retry, RETRY_NS);
+	retry_later(child);
 }
 
 static void arrange(struct child *child)
@@ -107,6 +119,35 @@ void handover_arrange(struct master *master)
 {
 	FOR_EACH_CHILD(master, child)
 		arrange(child);
+}
+
+void handover_parted(struct child *child, const struct hand_note *with)
+{
+	/* not if another one has followed meanwhile, or it is just the end of it */
+	if (child->state == CHILD_DRAINING && child->receiver != NULL &&
+	    (uint32_t)child->receiver->pid == with->pid)
+		retry_later(child);
+}
+
+static struct child *find(const struct master *master, uint32_t pid)
+{
+	for (struct list *link = master->children.next; link != &master->children; link = link->next)
+		if ((uint32_t)LIST_ENTRY(link, struct child, link)->pid == pid)
+			return LIST_ENTRY(link, struct child, link);
+	return NULL;
+}
+
+void handover_unheard(const struct child *child, const struct hand_note *of)
+{
+	struct child *receiver = find(child->master, of->pid);
+
+	if (receiver == NULL || !watch_hangs(receiver, HANG_NS) ||
+	    (receiver->state != CHILD_SERVING && receiver->state != CHILD_DRAINING))
+		return;
+	log_event(LEVEL_ERROR, "receiver_hangs", log_number("slot", child->slot),
+		  log_number("pid", (uint64_t)child->pid), log_number("to_slot", receiver->slot),
+		  log_number("to_pid", (uint64_t)receiver->pid));
+	child_happens(receiver, EV_DEADLINE);
 }
 
 void handover_forget(const struct child *gone)

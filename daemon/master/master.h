@@ -107,7 +107,7 @@ struct child {
 	bool spent;                     /* all that it had at the stop is done */
 	bool hands;                     /* draining: it may hand its connections over */
 	const struct child *receiver;   /* over to this one; NULL: nobody yet, or it is gone */
-	bool unconnected;               /* that failed; it is tried again later */
+	bool unconnected;               /* that failed, or has ended; it is tried again later */
 	bool counting;                  /* it was asked what it has in hand, and has not answered */
 	struct count_note counted;      /* what it said last */
 };
@@ -476,6 +476,9 @@ void slots_cover(struct master *master);
 /* ---- handover.c ---- */
 /* Connects those that leave with those that follow; to be called when somebody began to serve or to leave. */
 void handover_arrange(struct master *master);
+/* The child says that its pair with a receiver has ended; that a receiver is silent. */
+void handover_parted(struct child *child, const struct hand_note *with);
+void handover_unheard(const struct child *child, const struct hand_note *of);
 /* It is no more: nobody hands over to it. */
 void handover_forget(const struct child *gone);
 
@@ -543,6 +546,8 @@ void inherit_close(struct master *master);
 /* ---- watch.c ---- */
 /* Pings systemd's watchdog, if there is one, as long as all slots make progress. */
 void watch_start(struct master *master);
+/* Is the child stopped, or busy with one batch of events for so long? */
+bool watch_hangs(const struct child *child, uint64_t limit_ns);
 
 /* ---- reload.c ---- */
 /* Starts a reload, or has one follow the open one.  `asker` (may be NULL) is answered in any case. */

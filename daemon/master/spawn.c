@@ -90,6 +90,10 @@ static void on_message(struct child *child, const struct message *message)
 		stop_child_spent(child);
 	else if (message->type == MESSAGE_COUNTED)
 		generations_child_counted(child, &message->body.count);
+	else if (message->type == MESSAGE_PARTED)
+		handover_parted(child, &message->body.hand);
+	else if (message->type == MESSAGE_UNHEARD)
+		handover_unheard(child, &message->body.hand);
 	else if (message->type == MESSAGE_WAITING)
 		tell_others_to_look(child);
 	else

@@ -112,14 +112,25 @@ static bool is_stopped(const struct child *child)
 	       info.si_pid != 0;
 }
 
+static uint64_t busy_ns(const struct child *child)
+{
+	uint64_t since_ns = look_at(&column_of(child)->busy_since_ns);
+	uint64_t now_ns = child->master->loop.now_ns;
+
+	return since_ns != 0 && since_ns < now_ns ? now_ns - since_ns : 0;
+}
+
+bool watch_hangs(const struct child *child, uint64_t limit_ns)
+{
+	return is_stopped(child) || busy_ns(child) > limit_ns;
+}
+
 static struct watch_view view_of(struct slot *slot, bool queued)
 {
 	const struct child *child = slot->serving;
-	uint64_t busy_since_ns = look_at(&column_of(child)->busy_since_ns);
-	uint64_t now_ns = slot->master->loop.now_ns;
 	struct watch_view view = {
 		.stopped = is_stopped(child),
-		.busy_ns = busy_since_ns != 0 && busy_since_ns < now_ns ? now_ns - busy_since_ns : 0,
+		.busy_ns = busy_ns(child),
 		.queued = queued,
 		.queued_before = slot->watched.pid == child->pid && slot->watched.queued,
 		.accepted = has_accepted(slot),

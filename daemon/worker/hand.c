@@ -3,8 +3,9 @@
  * Called on HAND, and by drain.c when the service stops. Connections are looked at from the front of their
  * lists; what cannot be moved goes to the back, is served on, and comes to the front again when it waits
  * after it was served. What was sent is frozen until its acknowledgement. At the channel's end, for whatever
- * reason, all that was not acknowledged is served on here; the master names another receiver then, or the
- * drain's deadline ends it. */
+ * reason, all that was not acknowledged is served on here; the master is told, and names a receiver again
+ * (another one, or the same), or the drain's deadline ends it. A receiver that is silent may come back and
+ * touch what it was sent, so nothing is thawed for that alone: the master is told, and kills it if it hangs. */
 #include "worker.h"
 
 #include "base/clock.h"
@@ -12,6 +13,8 @@
 #include "base/log.h"
 #include "net/move.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 enum {
@@ -24,7 +27,44 @@ enum {
  * the next answer, if that comes earlier. */
 #define AGAIN_NS (5 * CLOCK_MS)
 
+#define UNHEARD_NS (5 * CLOCK_S)
+
 enum offered { OFFER_SENT, OFFER_STAYS, OFFER_NO_ROOM };
+
+/* ---- what the master is told ------------------------------------------------------------------------- */
+
+/* A channel that cannot be written has ended, and that is handled where it is read. */
+static void tell(struct worker *worker, enum message_type type, const struct hand_note *peer)
+{
+	struct message message = { .type = type, .bytes = sizeof(*peer), .body.hand = *peer };
+	struct err err;
+
+	channel_send(worker->channel.fd, &message, NULL, 0, &err);
+}
+
+static void on_unheard(struct timer *timer, uint64_t now_ns)
+{
+	struct worker *worker = LIST_ENTRY(timer, struct worker, hand.unheard);
+
+	(void)now_ns;
+	tell(worker, MESSAGE_UNHEARD, &worker->hand.peer);
+	loop_timer(&worker->loop, timer, UNHEARD_NS);
+}
+
+static void expect_answer(struct worker *worker)
+{
+	if (worker->hand.window.sent > worker->hand.window.acked)
+		loop_timer(&worker->loop, &worker->hand.unheard, UNHEARD_NS);
+	else
+		timer_cancel(&worker->hand.unheard);
+}
+
+void hand_impossible(struct worker *worker, const struct hand_note *peer, const char *why)
+{
+	log_event(LEVEL_WARNING, "handover_impossible", log_number("to_slot", peer->slot),
+		  log_number("to_pid", peer->pid), log_text("error", why));
+	tell(worker, MESSAGE_PARTED, peer);
+}
 
 /* ---- one batch --------------------------------------------------------------------------------------- */
 
@@ -102,6 +142,7 @@ static void send_batch(struct worker *worker)
 		return;
 	hand->filled = false;
 	handover_window_sent(&hand->window, hand->batch.fd_count);
+	expect_answer(worker);
 }
 
 static bool has_left(const struct hand *hand)
@@ -197,6 +238,7 @@ static bool on_ack(struct worker *worker, const struct handover_message *message
 	for (unsigned i = 0; i < batch->count && !list_empty(&engine->frozen); i++)
 		settle_one(engine, LIST_ENTRY(engine->frozen.next, struct conn, link), batch->kinds[i],
 			   (bits[i / 64] >> i % 64 & 1) != 0);
+	expect_answer(worker);
 	loop_ready(&worker->loop, &worker->hand.step);
 	return true;
 }
@@ -205,6 +247,7 @@ static bool on_ack(struct worker *worker, const struct handover_message *message
 static bool on_refuse(struct worker *worker, const struct handover_message *message)
 {
 	(void)message;
+	worker->hand.refused = true;
 	log_event(LEVEL_NOTICE, "handover_refused", log_number("to_slot", worker->hand.peer.slot),
 		  log_number("to_pid", worker->hand.peer.pid));
 	if (worker->engine.generation != NULL)
@@ -233,12 +276,15 @@ static void end(struct worker *worker)
 	loop_remove(&worker->loop, &hand->channel);
 	fd_close(&hand->channel.fd);
 	timer_cancel(&hand->again);
+	timer_cancel(&hand->unheard);
 	loop_unready(&hand->step);
 	worker->engine.waits = NULL;
 	while (!list_empty(frozen))
 		move_thaw(LIST_ENTRY(frozen->next, struct conn, link));
 	if (hand->next >= 0)
 		begin(worker, &hand->next_peer, fd_take(&hand->next));
+	else if (!hand->refused)
+		tell(worker, MESSAGE_PARTED, &hand->peer);
 }
 
 /* The receiver reads on to our end, acknowledges what it takes, and closes its own. */
@@ -293,9 +339,10 @@ static void begin(struct worker *worker, const struct hand_note *peer, int chann
 	hand->channel.fd = channel;
 	hand->peer = *peer;
 	hand->window = (struct handover_window){ 0 };
-	hand->ended = hand->filled = false;
+	hand->ended = hand->filled = hand->refused = false;
 	if (loop_add(&worker->loop, &hand->channel, EPOLLIN) != 0) {
 		fd_close(&hand->channel.fd);
+		hand_impossible(worker, peer, strerror(errno));
 		return;
 	}
 	forget_declined(&worker->engine.conns);
@@ -309,6 +356,7 @@ void hand_init(struct worker *worker)
 	worker->hand.channel = (struct source){ .fd = -1, .handle = on_channel };
 	worker->hand.step.serve = step;
 	worker->hand.again.fire = try_again;
+	worker->hand.unheard.fire = on_unheard;
 	worker->hand.next = -1;
 }
 

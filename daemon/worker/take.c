@@ -14,7 +14,9 @@
 #include "base/log.h"
 #include "net/move.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	/* descriptors that are granted ahead: the next batches leave while the last ones are taken */
@@ -168,11 +170,21 @@ void take_init(struct worker *worker)
 	loop_at_turn_end(&worker->loop, &worker->take_sweep);
 }
 
+/* The sender hears the channel's end, and the master of it from there. */
+static void say_impossible(const struct hand_note *peer, const char *why)
+{
+	log_event(LEVEL_WARNING, "handover_impossible", log_number("from_slot", peer->slot),
+		  log_number("from_pid", peer->pid), log_text("error", why));
+}
+
 void take_begin(struct worker *worker, const struct hand_note *peer, int channel)
 {
-	struct take *take = worker->serving && !worker->draining ? calloc(1, sizeof(*take)) : NULL;
+	bool takes = worker->serving && !worker->draining;
+	struct take *take = takes ? calloc(1, sizeof(*take)) : NULL;
 
 	if (take == NULL) {
+		if (takes)
+			say_impossible(peer, "out of memory");
 		fd_close(&channel);
 		return;
 	}
@@ -181,10 +193,12 @@ void take_begin(struct worker *worker, const struct hand_note *peer, int channel
 	take->peer = *peer;
 	list_push_back(&worker->takes, &take->link);
 	worker->take_count++;
-	if (loop_add(&worker->loop, &take->channel, EPOLLIN) == 0)
+	if (loop_add(&worker->loop, &take->channel, EPOLLIN) == 0) {
 		grant(worker, take, false);
-	else
-		close_take(worker, take);
+		return;
+	}
+	say_impossible(peer, strerror(errno));
+	close_take(worker, take);
 }
 
 /* As much as a sender may have sent by now; what it sends meanwhile is not acknowledged. */

@@ -120,7 +120,7 @@ static void on_hand(struct worker *worker, const struct message *message, struct
 	if (fds->count == 1)
 		hand_begin(worker, &message->body.hand, fd_take(&fds->at[0]));
 	else
-		log_event(LEVEL_WARNING, "handover_impossible", log_text("error", no_descriptors));
+		hand_impossible(worker, &message->body.hand, no_descriptors);
 }
 
 static void on_take(struct worker *worker, const struct message *message, struct message_fds *fds)

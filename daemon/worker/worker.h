@@ -64,6 +64,8 @@ struct hand {
 	bool filled;                    /* `batch` is complete, and not sent yet */
 	struct ready step;
 	struct timer again;             /* the channel did not take it */
+	struct timer unheard;           /* armed while something is unacknowledged */
+	bool refused;                   /* the receiver understands none of it */
 	int next;                       /* a newer receiver's channel, once this one has ended; -1: none */
 	struct hand_note next_peer;
 };
@@ -203,6 +205,9 @@ void hand_init(struct worker *worker);
 
 /* Hands the connections over through `channel`, which is taken over. One that is under way is ended first. */
 void hand_begin(struct worker *worker, const struct hand_note *peer, int channel);
+
+/* It cannot begin, for want of descriptors or memory: the master is told. */
+void hand_impossible(struct worker *worker, const struct hand_note *peer, const char *why);
 
 /* Hands nothing more over. What the other end may have taken by now stays frozen until it says so or ends. */
 void hand_stop(struct worker *worker);

@@ -4,6 +4,7 @@ what the access log says of it."""
 import json
 import os
 import select
+import signal
 import time
 import unittest
 
@@ -81,20 +82,41 @@ class Conversations(Handover):
                 client.send(second)
                 self.assertEqual(client.response().body, PAGE)
 
-    def test_a_listing_is_finished_where_it_is(self):
-        server = self.start({"sites": [{"routes": [{"match": "/", "respond": {"body": "hello"}}]}]})
+    def listed(self, **settings):
+        """A server, and a client that reads a listing slowly: it stays with its worker until it is complete."""
+        server = self.start({"sites": [{"routes": [{"match": "/", "respond": {"body": "hello"}}]}], **settings})
         os.mkdir(server.path("many"))
         for number in range(NAMES):
             os.mknod(server.path("many/" + NAME % number))
         server.configure({"sites": [{"routes": [{"match": "/", "files": {"root": server.site, "listing": True}}]}]})
         self.reload(server)
-        client = self.slow(server, request("/many/?format=json"))
+        return server, self.slow(server, request("/many/?format=json"))
+
+    def test_a_listing_is_finished_where_it_is(self):
+        server, client = self.listed()
         since = server.log.mark()
         self.reload(server, "--replace")
         names = json.loads(self.finish(client)[0].body)
         self.assertIn(NAME % (NAMES - 1), json.dumps(names))
         done = self.done(server, since)
         self.assertEqual((self.by_kind(done), done["cut"]), ({"idle": 1}, 0))
+
+    def test_a_receiver_that_hangs_is_killed_and_costs_nothing(self):
+        server, client = self.listed(workers=1)
+        (idle,) = self.idle(server, 1)
+        self.reload(server, "--replace")
+        server.wait_status(lambda status: status["handover"]["handed_idle"] == 1)   # from then on it has credit
+        hung = server.workers()[0]
+        os.kill(hung, signal.SIGSTOP)
+        drover.wait_stopped(hung)
+        self.finish(client)
+        fields = server.log.wait("receiver_hangs").fields
+        self.assertEqual((fields["slot"], fields["to_slot"], fields["to_pid"]), ("0", "0", str(hung)))
+        server.log.wait("worker_killed", signal="KILL")
+        self.still_open([client], PAGE)
+        self.assertTrue(idle.at_end())      # that one was the hung worker's
+        self.alone(server, 1)
+        self.still_open([client], PAGE)
 
     def test_the_time_for_a_head_goes_on(self):
         server = self.start({"timeouts": {"request_head": "%ds" % HEAD_SECONDS}})

@@ -65,7 +65,8 @@ static void check_answers(int master)
 		FUZZ_CHECK(message.type == MESSAGE_READY || message.type == MESSAGE_FAILED ||
 			   message.type == MESSAGE_ADOPTED || message.type == MESSAGE_REOPENED ||
 			   message.type == MESSAGE_RELEASED || message.type == MESSAGE_SPENT ||
-			   message.type == MESSAGE_WAITING || message.type == MESSAGE_COUNTED);
+			   message.type == MESSAGE_WAITING || message.type == MESSAGE_COUNTED ||
+			   message.type == MESSAGE_PARTED || message.type == MESSAGE_UNHEARD);
 		FUZZ_CHECK(fds.count == 0);
 	}
 }

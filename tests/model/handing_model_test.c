@@ -17,10 +17,10 @@
 
 enum { SLOTS = 2, LONGEST = 5, MOST_WORKERS = SLOTS + LONGEST };
 
-enum event { SERVES_0, SERVES_1, DIES_0, DIES_1, DRAINER_DIES, SHRINKS, GROWS, STOPS, EVENTS };
+enum event { SERVES_0, SERVES_1, DIES_0, DIES_1, DRAINER_DIES, PARTS, SHRINKS, GROWS, STOPS, EVENTS };
 
 static const char *const event_names[EVENTS] = {
-	"SERVES_0", "SERVES_1", "DIES_0", "DIES_1", "DRAINER_DIES", "SHRINKS", "GROWS", "STOPS",
+	"SERVES_0", "SERVES_1", "DIES_0", "DIES_1", "DRAINER_DIES", "PARTS", "SHRINKS", "GROWS", "STOPS",
 };
 
 /* A worker as it hears of it. */
@@ -33,6 +33,7 @@ struct puppet {
 	uint64_t hand_number;
 	uint32_t hand_pid;              /* of the receiver that the newest HAND named */
 	bool drains, may_hand;
+	bool parted;                    /* that pair has ended, and it said so */
 };
 
 struct play {
@@ -155,6 +156,23 @@ static struct puppet *oldest_drainer(void)
 	return NULL;
 }
 
+static void two_seconds_later(void)
+{
+	master->loop.now_ns += 2 * CLOCK_S;
+	timers_run(&master->loop.timers, master->loop.now_ns);
+}
+
+/* Its pair ends although both live. */
+static void parts(struct puppet *puppet)
+{
+	struct hand_note with = { .pid = puppet->hand_pid };
+
+	puppet->parted = true;
+	fd_close(&puppet->hand);
+	handover_parted(puppet->child, &with);
+	handover_parted(puppet->child, &with);
+}
+
 static bool can_happen(enum event event)
 {
 	if (event == SERVES_0 || event == SERVES_1)
@@ -163,6 +181,8 @@ static bool can_happen(enum event event)
 		return master->slots[event - DIES_0].serving != NULL;
 	if (event == DRAINER_DIES)
 		return oldest_drainer() != NULL;
+	if (event == PARTS)
+		return oldest_drainer() != NULL && oldest_drainer()->hands > 0 && !oldest_drainer()->parted;
 	return !play.stopped;
 }
 
@@ -191,6 +211,8 @@ static void happens(enum event event)
 		dies(puppet_of(master->slots[event - DIES_0].serving));
 	else if (event == DRAINER_DIES)
 		dies(oldest_drainer());
+	else if (event == PARTS)
+		parts(oldest_drainer());
 	else if (event == STOPS)
 		stop();
 	else
@@ -217,7 +239,9 @@ static void hear(struct puppet *puppet)
 			puppet->may_hand = message.body.drain.hand;
 		} else if (message.type == MESSAGE_HAND) {
 			must(puppet->drains && puppet->may_hand, "DRAIN, which allows it, comes before HAND");
-			must(puppet->hand_pid != message.body.hand.pid, "a receiver is named once");
+			must(puppet->parted || puppet->hand_pid != message.body.hand.pid,
+			     "a receiver is named once");
+			puppet->parted = false;
 			take_end(&puppet->hand, &fds);
 			puppet->hands++;
 			puppet->hand_number = message.generation;
@@ -271,6 +295,14 @@ static void check_all(void)
 			check_one(&play.puppets[i]);
 }
 
+static void check_parted(void)
+{
+	for (unsigned i = 0; i < play.count; i++)
+		must(!play.puppets[i].parted || play.puppets[i].dead || play.stopped ||
+			     receiver_of(&play.puppets[i]) == NULL,
+		     "a pair that has ended is followed by another one");
+}
+
 /* ---- every history ------------------------ */
 
 static unsigned long histories;
@@ -303,6 +335,9 @@ static bool play_history(const enum event *events, unsigned length)
 	}
 	if (possible) {
 		check_all();
+		two_seconds_later();
+		check_all();
+		check_parted();
 		note();
 		histories++;
 	}
@@ -369,12 +404,6 @@ static void no_more_descriptors(struct rlimit *before)
 	setrlimit(RLIMIT_NOFILE, &none);
 }
 
-static void two_seconds_later(void)
-{
-	master->loop.now_ns += 2 * CLOCK_S;
-	timers_run(&master->loop.timers, master->loop.now_ns);
-}
-
 /* Slot 1 shrinks away while no pair can be made. */
 static void fail_once(struct rlimit *before)
 {
@@ -427,6 +456,56 @@ START_TEST(a_pair_that_failed_is_not_tried_with_every_event)
 }
 END_TEST
 
+START_TEST(a_pair_that_has_ended_is_made_again_a_second_later)
+{
+	parts(&play.puppets[0]);
+	handover_arrange(master);
+	hear_all();
+	ck_assert_uint_eq(play.puppets[0].hands, 1);
+	two_seconds_later();
+	hear_all();
+	ck_assert_uint_eq(play.puppets[0].hands, 2);
+}
+END_TEST
+
+START_TEST(the_end_of_an_older_pair_means_nothing)
+{
+	struct hand_note with = { .pid = play.puppets[0].hand_pid + 7 };
+
+	handover_parted(play.puppets[0].child, &with);
+	two_seconds_later();
+	hear_all();
+	ck_assert_uint_eq(play.puppets[0].hands, 1);
+}
+END_TEST
+
+/* ---- a receiver that is silent ------------------------ */
+
+static enum child_state state_after(uint64_t busy_ns, uint32_t pid)
+{
+	struct child *receiver = play.puppets[1].child;
+	struct hand_note of = { .pid = pid };
+
+	master->loop.now_ns = 100 * CLOCK_S;
+	board->column[receiver->column].busy_since_ns = busy_ns > 0 ? master->loop.now_ns - busy_ns : 0;
+	handover_unheard(play.puppets[0].child, &of);
+	return receiver->state;
+}
+
+START_TEST(a_receiver_that_hangs_is_killed)
+{
+	ck_assert_int_eq(state_after(6 * CLOCK_S, play.puppets[0].hand_pid), CHILD_KILLED);
+}
+END_TEST
+
+START_TEST(a_receiver_that_lives_is_not_killed_whatever_is_said_of_it)
+{
+	ck_assert_int_eq(state_after(0, play.puppets[0].hand_pid), CHILD_SERVING);
+	ck_assert_int_eq(state_after(4 * CLOCK_S, play.puppets[0].hand_pid), CHILD_SERVING);
+	ck_assert_int_eq(state_after(6 * CLOCK_S, 1), CHILD_SERVING);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("handing");
@@ -447,6 +526,10 @@ int main(void)
 	tcase_add_test(rest, a_pair_that_cannot_be_made_is_tried_again);
 	tcase_add_test(rest, a_pair_that_cannot_be_made_does_not_disturb_others);
 	tcase_add_test(rest, a_pair_that_failed_is_not_tried_with_every_event);
+	tcase_add_test(rest, a_pair_that_has_ended_is_made_again_a_second_later);
+	tcase_add_test(rest, the_end_of_an_older_pair_means_nothing);
+	tcase_add_test(rest, a_receiver_that_hangs_is_killed);
+	tcase_add_test(rest, a_receiver_that_lives_is_not_killed_whatever_is_said_of_it);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

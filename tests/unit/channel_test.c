@@ -113,6 +113,8 @@ static const struct {
 	{ MESSAGE_RELEASE, sizeof(struct release_note) },
 	{ MESSAGE_HAND, sizeof(struct hand_note) },
 	{ MESSAGE_TAKE, sizeof(struct hand_note) },
+	{ MESSAGE_PARTED, sizeof(struct hand_note) },
+	{ MESSAGE_UNHEARD, sizeof(struct hand_note) },
 	{ MESSAGE_COUNTED, sizeof(struct count_note) },
 	{ MESSAGE_FAILED, 1 },
 	{ MESSAGE_FAILED, ERR_TEXT_BYTES },

@@ -142,6 +142,24 @@ static bool receiver_has_ended_with_it(void)
 	return to->take_count == 0;
 }
 
+/* Does the sender's master hear of it, and of which peer? */
+static bool is_told(enum message_type type)
+{
+	static struct message told;
+	struct message_fds fds;
+
+	while (channel_receive(fake_workers[0]->master, &told, &fds) == CHANNEL_MESSAGE)
+		if (told.type == type)
+			return told.body.hand.pid == note.pid && told.body.hand.slot == note.slot;
+	return false;
+}
+
+/* Nothing happens for so long, as far as the sender can see. */
+static void sender_waits_for(uint64_t ns)
+{
+	timers_run(&from->loop.timers, from->loop.now_ns + ns);
+}
+
 static void until_sender_has(unsigned connections)
 {
 	count = connections;
@@ -514,6 +532,73 @@ START_TEST(what_was_sent_and_not_acknowledged_is_the_senders)
 }
 END_TEST
 
+START_TEST(the_master_is_told_that_a_pair_has_ended)
+{
+	fake_workers_connect(from, 1);
+	leave(from);
+	play_receiver();
+	some_turns();
+	ck_assert(!is_told(MESSAGE_PARTED));
+	fd_close(&played);
+	fake_workers_until(sender_has_ended_with_it);
+	ck_assert(is_told(MESSAGE_PARTED));
+}
+END_TEST
+
+START_TEST(a_pair_that_another_one_follows_has_not_ended)
+{
+	fake_workers_connect(from, 1);
+	fake_clients_ask(0, 1, COUNTS_WAITING, 1);
+	leave(from);
+	play_receiver();
+	some_turns();
+	pair(from, third);
+	some_turns();
+	ck_assert(from->hand.channel.fd >= 0);
+	ck_assert(!is_told(MESSAGE_PARTED));
+}
+END_TEST
+
+START_TEST(a_pair_without_descriptors_has_ended)
+{
+	fake_workers_connect(from, 1);
+	leave(from);
+	hand_impossible(from, &note, "no file descriptors are left");
+	ck_assert(is_told(MESSAGE_PARTED));
+}
+END_TEST
+
+/* It may come back and touch what it has: nothing is thawed before its end. */
+START_TEST(the_master_is_told_of_a_silent_receiver)
+{
+	fake_workers_connect(from, 3);
+	leave(from);
+	play_receiver();
+	say(HANDOVER_CREDIT, PLENTY);
+	until_batches(1);
+	sender_waits_for(4 * CLOCK_S);
+	ck_assert(!is_told(MESSAGE_UNHEARD));
+	sender_waits_for(6 * CLOCK_S);
+	ck_assert(is_told(MESSAGE_UNHEARD));
+	count = 3;
+	ck_assert(so_many_are_frozen());
+	sender_waits_for(12 * CLOCK_S);
+	ck_assert(is_told(MESSAGE_UNHEARD));
+}
+END_TEST
+
+START_TEST(a_receiver_is_not_silent_when_nothing_is_unacknowledged)
+{
+	fake_workers_connect(from, 2);
+	fake_clients_ask(0, 1, COUNTS_WAITING, 1);
+	leave(from);
+	pair(from, to);
+	until_sender_has(1);
+	sender_waits_for(12 * CLOCK_S);
+	ck_assert(!is_told(MESSAGE_UNHEARD));
+}
+END_TEST
+
 /* The kernel reports ECONNRESET first, for the second batch was not read. */
 START_TEST(an_acknowledgement_before_the_end_counts)
 {
@@ -587,6 +672,7 @@ START_TEST(a_refusal_means_that_clients_are_told)
 	fd_close(&played);
 	fake_workers_until(sender_has_ended_with_it);
 	ck_assert(from->engine.draining);
+	ck_assert(!is_told(MESSAGE_PARTED));    /* it would be refused again */
 	fake_clients_ask(0, 3, COUNTS_IDLE, 1);
 }
 END_TEST
@@ -807,6 +893,11 @@ int main(void)
 	tcase_add_test(room, a_full_channel_is_waited_for);
 	tcase_add_test(losses, a_receiver_that_ends_before_it_says_anything_costs_nothing);
 	tcase_add_test(losses, what_was_sent_and_not_acknowledged_is_the_senders);
+	tcase_add_test(losses, the_master_is_told_that_a_pair_has_ended);
+	tcase_add_test(losses, a_pair_that_another_one_follows_has_not_ended);
+	tcase_add_test(losses, a_pair_without_descriptors_has_ended);
+	tcase_add_test(losses, the_master_is_told_of_a_silent_receiver);
+	tcase_add_test(losses, a_receiver_is_not_silent_when_nothing_is_unacknowledged);
 	tcase_add_test(losses, an_acknowledgement_before_the_end_counts);
 	tcase_add_test(losses, an_acknowledgement_of_what_was_not_sent_ends_it);
 	tcase_add_test(losses, what_a_dead_sender_had_sent_is_taken);
