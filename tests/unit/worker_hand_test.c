@@ -797,6 +797,22 @@ START_TEST(near_the_deadline_clients_are_told)
 }
 END_TEST
 
+/* Its receiver does nothing before the sender has left. */
+START_TEST(what_is_on_its_way_at_the_deadline_is_the_receivers)
+{
+	fake_workers_connect(from, 300);
+	drain_for(from, 50 * CLOCK_MS);
+	pair(from, to);
+	while (!from->loop.stopped)
+		fake_worker_turn(from);
+	ck_assert_uint_eq(from->hand.window.acked, 0);
+	hand_close(from);
+	fake_workers_until(receiver_has_ended_with_it);
+	fake_clients_ask(0, 300, COUNTS_IDLE, 1);
+	ck_assert_uint_eq(to->engine.count, 300);
+}
+END_TEST
+
 START_TEST(a_stop_ends_handing_over)
 {
 	fake_workers_connect(from, 400);
@@ -911,6 +927,7 @@ int main(void)
 	tcase_add_test(turns, a_worker_that_leaves_takes_what_has_arrived);
 	tcase_add_test(turns, a_worker_that_leaves_takes_nothing_over);
 	tcase_add_test(ends, near_the_deadline_clients_are_told);
+	tcase_add_test(ends, what_is_on_its_way_at_the_deadline_is_the_receivers);
 	tcase_add_test(ends, a_stop_ends_handing_over);
 	tcase_add_test(ends, at_a_stop_what_is_on_its_way_is_the_receivers);
 	tcase_add_test(ends, when_all_stop_each_connection_is_at_one_of_them);
