@@ -126,8 +126,8 @@ static json_t *converse(int fd, const char *path, struct str line, unsigned dead
 		       NULL;
 	if (text == NULL)
 		return err_set(err,
-			       "drover at %s closed the connection without an answer (is it stopping, or are"
-			       " you another user?)",
+			       "drover at %s closed the connection without an answer (is it stopping, did an"
+			       " upgrade just fail, or are you another user?)",
 			       path),
 		       NULL;
 	answer = json_loads(text, 0, NULL);

@@ -530,17 +530,18 @@ bool control_load(struct master *master, const json_t *json, struct err *err)
 {
 	struct control *control = new_control(master);
 	char text[ADDR_TEXT_BYTES];
-	const json_t *client;
+	const json_t *clients, *client;
 	size_t index;
 
 	if (control == NULL)
 		return err_set(err, "out of memory");
-	if (!fields_load(control_rows, control, json, err))
+	clients = fields_load(control_rows, control, json, err) ? fields_list(json, "clients", err) : NULL;
+	if (clients == NULL)
 		return err_add(err, "control");
 	memcpy(text, control->addr.text, sizeof(text));
 	if (control->source.fd >= 0 && !addr_parse(text, &control->addr, err))
 		return err_add(err, "control");
-	json_array_foreach(json_object_get(json, "clients"), index, client)
+	json_array_foreach(clients, index, client)
 		if (!load_client(control, client, err))
 			return err_add(err, "control, client %zu", index);
 	return true;

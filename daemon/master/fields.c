@@ -182,6 +182,13 @@ bool fields_load(const struct field *rows, void *object, const json_t *json, str
 	return true;
 }
 
+const json_t *fields_list(const json_t *json, const char *name, struct err *err)
+{
+	const json_t *list = json_object_get(json, name);
+
+	return json_is_array(list) ? list : (err_set(err, "%s is missing", name), NULL);
+}
+
 /* ---- descriptors ------------------------------------------------------------------------------------- */
 
 static bool act_on(json_t *number, bool (*act)(int *fd, struct err *err), struct err *err)

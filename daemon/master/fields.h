@@ -35,6 +35,9 @@ struct json_t *fields_save(const struct field *rows, const void *object);
  * does not fit: then some have been filled in. */
 bool fields_load(const struct field *rows, void *object, const struct json_t *json, struct err *err);
 
+/* The list that is called so in `json`; NULL with `err`. */
+const struct json_t *fields_list(const struct json_t *json, const char *name, struct err *err);
+
 /* As one line with its end, malloc'ed; NULL when out of memory, also for no `json`. */
 char *fields_line(const struct json_t *json, size_t *len);
 

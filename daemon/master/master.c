@@ -42,16 +42,19 @@ static void on_upgrade_signal(struct master *master)
 	upgrade_ask(master, NULL);
 }
 
+/* waits: what it asks for is done when an upgrade is over, perhaps by the image before: so it is not read while
+ * there is a way back, and stays pending (execve(2)). */
 static const struct {
 	int number;
+	bool waits;
 	void (*act)(struct master *master);
 } signals[] = {
-	{ SIGHUP, on_reload_signal },
-	{ SIGTERM, on_stop_signal },
-	{ SIGQUIT, on_stop_signal },
-	{ SIGINT, on_fast_signal },
-	{ SIGUSR1, on_reopen_signal },
-	{ SIGUSR2, on_upgrade_signal },
+	{ SIGHUP, true, on_reload_signal },
+	{ SIGTERM, false, on_stop_signal },
+	{ SIGQUIT, false, on_stop_signal },
+	{ SIGINT, false, on_fast_signal },
+	{ SIGUSR1, true, on_reopen_signal },
+	{ SIGUSR2, false, on_upgrade_signal },
 };
 
 enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
@@ -70,23 +73,32 @@ static void on_signal(struct source *source, uint32_t events)
 }
 
 /* From the first moment on: one that comes before there is a loop waits for it. */
-static void block_signals(sigset_t *set)
+static void block_signals(void)
 {
-	sigemptyset(set);
+	sigset_t set;
+
+	sigemptyset(&set);
 	for (unsigned i = 0; i < SIGNALS; i++)
-		sigaddset(set, signals[i].number);
-	sigprocmask(SIG_BLOCK, set, NULL);
+		sigaddset(&set, signals[i].number);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+int master_hear(int fd)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (unsigned i = 0; i < SIGNALS; i++)
+		if (!signals[i].waits || !guard_is_armed())
+			sigaddset(&set, signals[i].number);
+	return signalfd(fd, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static bool open_signals(struct master *master, struct err *err)
 {
-	sigset_t set;
-
-	block_signals(&set);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);       /* inherited as ignored, children would vanish unseen (waitid(2)) */
-	master->signals =
-		(struct source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .handle = on_signal };
+	master->signals = (struct source){ .fd = master_hear(-1), .handle = on_signal };
 	if (master->signals.fd < 0)
 		return err_sys(err, errno, "signalfd");
 	if (loop_add(&master->loop, &master->signals, EPOLLIN) != 0)
@@ -241,10 +253,9 @@ int master_run(const struct master_setup *setup)
 {
 	struct err err = { "out of memory" };
 	struct master *master;
-	sigset_t set;
 	int status;
 
-	block_signals(&set);
+	block_signals();
 	master = calloc(1, sizeof(*master));
 	if (master == NULL || !set_up(master, setup, &err))
 		return fail_start(master, &err);

@@ -39,8 +39,8 @@ bool resume_take(struct master *master, struct err *err)
 
 	guard_step("state", GUARD_STEP_SECONDS);
 	master->upgrade.phase = UPGRADE_RESUMING;       /* who asks for something waits */
-	if (!state_read(state, master->setup->plan->state_fd, master, err) || !state_take(state, err) ||
-	    !state_load(master, state, err))
+	if (!state_read(state, master->setup->plan->state_fd, master, err) ||
+	    !state_take(state, guard_is_armed(), err) || !state_load(master, state, err))
 		return false;
 	from = json_string_value(json_object_get(state->json, "drover"));
 	snprintf(master->upgrade.from, sizeof(master->upgrade.from), "%s", from != NULL ? from : "?");

@@ -26,7 +26,7 @@ enum { STATE_MAX_BYTES = CANONICAL_MAX_BYTES + 64 * 1024 * 1024 };
 /* ---- what is in it ----------------------------------------------------------------------------------- */
 
 /* Not here: what begins anew with the process (loop, logs, signals, watchdog, checker), what is idle while a
- * state is made (transition, release, stop), and what follows from the rest (owners, uncovered, outlive). */
+ * state is made (transition, release, stop), and what follows from the rest (owners, uncovered). */
 static const struct field master_rows[] = {
 	FIELD(FIELD_FD, master, board_fd),
 	FIELD(FIELD_CHARS, master, binary.path),
@@ -382,9 +382,17 @@ static bool look_at(int *fd, struct err *err)
 	return fcntl(*fd, F_GETFD) >= 0 || err_sys(err, errno, "descriptor %d", *fd);
 }
 
-/* Looks at all of them first: a duplicate might get the number of one that is missing. */
-bool state_take(struct state *state, struct err *err)
+static bool keep_it(int *fd, struct err *err)
 {
+	return fcntl(*fd, F_SETFD, FD_CLOEXEC) == 0 || err_sys(err, errno, "descriptor %d", *fd);
+}
+
+/* Looks at all of them first: a duplicate might get the number of one that is missing. The way back needs no more
+ * of them than there were: that there were too few may be why it is taken. */
+bool state_take(struct state *state, bool may_go_back, struct err *err)
+{
+	if (!may_go_back)
+		return fields_each_fd(state->json, keep_it, err);
 	if (!fields_each_fd(state->json, look_at, err))
 		return false;
 	state->originals = json_deep_copy(state->json);
@@ -439,6 +447,8 @@ static bool load_current(struct master *master, const struct state *state, struc
 	const json_t *number = json_object_get(state->json, "generation");
 	struct verdict *current = &master->current;
 
+	if (!json_is_integer(number))
+		return err_set(err, "generation is missing");
 	if (!fields_load(verdict_rows, current, json_object_get(state->json, "current"), err))
 		return false;
 	current->generation = state_config(state, master->setup, err);
@@ -464,6 +474,8 @@ static bool load_sockets(struct listener *listener, const json_t *sockets, struc
 	const json_t *json;
 	size_t index;
 
+	if (sockets == NULL)
+		return false;
 	listener->sockets = calloc(json_array_size(sockets) + 1, sizeof(listener->sockets[0]));
 	if (listener->sockets == NULL)
 		return err_set(err, "out of memory");
@@ -486,7 +498,7 @@ static bool load_listener(struct master *master, const json_t *json, struct err 
 	memcpy(text, listener->addr.text, sizeof(text));
 	listener->wanted = listener->options;
 	return addr_parse(text, &listener->addr, err) &&
-	       load_sockets(listener, json_object_get(json, "sockets"), err);
+	       load_sockets(listener, fields_list(json, "sockets", err), err);
 }
 
 static bool load_inherited(struct master *master, const json_t *json, struct err *err)
@@ -519,14 +531,17 @@ static bool check_child(const struct child *child, struct board_owners *owners, 
 	return board_take(owners, child->column) || err_set(err, "column %u cannot be", child->column);
 }
 
-static void take_seat(struct child *child, const char *seat)
+static bool take_seat(struct child *child, const char *seat, struct err *err)
 {
 	struct slot *slot = &child->master->slots[child->slot];
 
-	if (seat != NULL && strcmp(seat, "serving") == 0)
+	if (seat == NULL)
+		return err_set(err, "seat is missing");
+	if (strcmp(seat, "serving") == 0)
 		slot->serving = child;
-	if (seat != NULL && strcmp(seat, "next") == 0)
+	if (strcmp(seat, "next") == 0)
 		slot->next = child;
+	return true;
 }
 
 static bool load_child(struct master *master, const json_t *json, struct err *err)
@@ -538,10 +553,8 @@ static bool load_child(struct master *master, const json_t *json, struct err *er
 	child->master = master;
 	child->exit.fd = child->channel.fd = -1;
 	list_push_back(&master->children, &child->link);
-	if (!fields_load(child_rows, child, json, err) || !check_child(child, &master->owners, err))
-		return false;
-	take_seat(child, json_string_value(json_object_get(json, "seat")));
-	return true;
+	return fields_load(child_rows, child, json, err) && check_child(child, &master->owners, err) &&
+	       take_seat(child, json_string_value(json_object_get(json, "seat")), err);
 }
 
 static bool load_commit(struct master *master, const json_t *json, struct err *err)
@@ -559,10 +572,12 @@ static bool load_list(struct master *master, const struct state *state, const ch
 		      bool (*load)(struct master *master, const json_t *json, struct err *err),
 		      struct err *err)
 {
-	const json_t *json;
+	const json_t *list = fields_list(state->json, name, err), *json;
 	size_t index;
 
-	json_array_foreach(json_object_get(state->json, name), index, json)
+	if (list == NULL)
+		return false;
+	json_array_foreach(list, index, json)
 		if (!load(master, json, err))
 			return err_add(err, "%s %zu", name, index);
 	return true;

@@ -36,8 +36,9 @@ int state_save(const struct master *master, bool pass, struct err *err);
  * of the state itself, of the channel, of handover or of the board, or one with other counters. */
 bool state_read(struct state *state, int fd, const struct master *master, struct err *err);
 
-/* Duplicates every descriptor, CLOEXEC: the originals stay for the way back until state_settle. */
-bool state_take(struct state *state, struct err *err);
+/* Takes every descriptor, CLOEXEC; `may_go_back`: a duplicate, the originals stay for the way back until
+ * state_settle. */
+bool state_take(struct state *state, bool may_go_back, struct err *err);
 
 /* For a candidate, which has none of them: all are -1 then. */
 void state_leave_out_fds(struct state *state);
@@ -49,7 +50,7 @@ bool state_load(struct master *master, const struct state *state, struct err *er
 /* The configuration of the state as a generation of its own, without a number; NULL with `err`. */
 struct generation *state_config(const struct state *state, const struct master_setup *setup, struct err *err);
 
-/* Closes the originals: there is no way back any more, or this is where it led. */
+/* Closes the originals, if there are any: there is no way back any more. */
 void state_settle(struct state *state);
 
 /* Gives the memory back. */

@@ -201,6 +201,7 @@ static int slot_left(const struct master *master)
 static void no_way_back(struct master *master)
 {
 	guard_disarm();
+	master_hear(master->signals.fd);
 	state_settle(&master->upgrade.state);
 	state_release(&master->upgrade.state);
 	strays_find(master);            /* what ended meanwhile and was not reaped is one, too */

@@ -3,6 +3,7 @@
 why, the old binary serves on, and the next upgrade, to a good one, works."""
 
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -244,6 +245,74 @@ class NewImage(Case):
 
     def test_one_that_crashes_with_shared_sockets(self):
         self.roll_back("crashes-after-go", r"replace: the new binary crashed \(FPE\)", accept="shared")
+
+
+class Meanwhile(Case):
+    """What is asked for while the new binary tries is done by the old one."""
+
+    def window(self, how):
+        """In it the new binary's workers are there and have not said that they serve."""
+        daemon = self.start()
+        daemon.install(BROKEN, how)
+        daemon.kill(signal.SIGUSR2)
+        daemon.wait_status(lambda status: len(status["workers"]) == 4)
+        return daemon
+
+    def test_a_reload(self):
+        daemon = self.window("never-ready")
+        daemon.configure({"workers": 3})
+        daemon.hup()
+        daemon.log.wait("upgrade_failed")
+        daemon.log.wait("reload_done", workers=3)
+
+    def test_signals_when_it_has_taken_over(self):
+        daemon = self.start()
+        self.assertEqual(self.upgrade(daemon)[0], 0)
+        daemon.hup()
+        daemon.log.wait("reload_done", generation=3)
+        daemon.kill(signal.SIGUSR1)
+        daemon.log.wait("reopened")
+
+    def test_a_reopening(self):
+        daemon = self.window("never-ready")
+        daemon.kill(signal.SIGUSR1)
+        daemon.log.wait("upgrade_failed")
+        daemon.log.wait("reopened")
+
+    def test_another_upgrade_is_refused(self):
+        daemon = self.window("never-ready")
+        daemon.kill(signal.SIGUSR2)
+        daemon.log.wait("upgrade_refused")
+        daemon.log.wait("upgrade_failed")
+
+    def test_the_end(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            daemon = self.window("never-ready")
+            self.assertEqual(daemon.stop(number), 0)
+
+    def test_a_worker_that_dies(self):
+        daemon = self.start()
+        before = daemon.workers()
+        daemon.install(BROKEN, "never-ready")
+        daemon.kill(signal.SIGUSR2)
+        daemon.wait_status(lambda status: len(status["workers"]) == 4)
+        os.kill(before[0], signal.SIGKILL)
+        daemon.log.wait("upgrade_failed")
+        daemon.wait_status(lambda status: daemon.workers(status).get(0, before[0]) != before[0])
+        self.wait_children(daemon, daemon.workers().values())
+        self.expect_success(daemon)
+
+    def test_few_descriptors(self):
+        """The way back does not need more of them than there were."""
+        for more in (3, 6, 9):
+            daemon = self.start()
+            limit = fds(daemon.pid) + more
+            resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, limit))
+            daemon.kill(signal.SIGUSR2)
+            event = daemon.log.wait("upgrade_failed")
+            self.assertIn("Too many open files", event.fields["error"])
+            self.assertEqual(daemon.get().status, 200)
+            self.assertEqual(daemon.stop(), 0)
 
 
 class Signal(Case):

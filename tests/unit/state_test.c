@@ -216,7 +216,7 @@ static void load(void)
 	int fd = saved(true);
 
 	ck_assert_msg(state_read(&state, fd, next, &err), "%s", err.text);
-	ck_assert_msg(state_take(&state, &err), "%s", err.text);
+	ck_assert_msg(state_take(&state, true, &err), "%s", err.text);
 	ck_assert_msg(state_load(next, &state, &err), "%s", err.text);
 }
 
@@ -390,6 +390,23 @@ START_TEST(the_originals_stay_until_there_is_no_way_back)
 }
 END_TEST
 
+/* That there were too few may be why it is taken. */
+START_TEST(the_way_back_needs_no_more_descriptors)
+{
+	struct err err;
+	int fd = saved(true);
+
+	ck_assert(state_read(&state, fd, next, &err));
+	ck_assert(state_take(&state, false, &err));
+	ck_assert(state_load(next, &state, &err));
+	ck_assert_int_eq(child_of(next, 1)->channel.fd, ends[0]);
+	ck_assert_int_eq(next->board_fd, master->board_fd);
+	state_settle(&state);
+	ck_assert(is_cloexec(ends[0]));
+	ck_assert(is_cloexec(master->board_fd));
+}
+END_TEST
+
 START_TEST(a_descriptor_that_is_not_there_is_named)
 {
 	struct err err;
@@ -399,7 +416,7 @@ START_TEST(a_descriptor_that_is_not_there_is_named)
 	snprintf(name, sizeof(name), "descriptor %d: ", ends[0]);
 	close(ends[0]);
 	ck_assert(state_read(&state, fd, next, &err));
-	ck_assert(!state_take(&state, &err));
+	ck_assert(!state_take(&state, true, &err));
 	ck_assert_ptr_nonnull(strstr(err.text, name));
 }
 END_TEST
@@ -530,16 +547,34 @@ static size_t try_without(json_t *whole, json_t *object)
 
 START_TEST(a_member_that_is_missing_is_named)
 {
+	static const char *const lists[] = { "slots", "children", "listeners", "commits" };
 	json_t *json = line(), *listener = json_array_get(json_object_get(json, "listeners"), 0);
 	size_t tried = 0;
 	struct err err;
 
 	ck_assert_msg(load_changed(json, &err), "%s", err.text);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		tried += try_without(json, json_array_get(json_object_get(json, lists[i]), 0));
+	tried += try_without(json, json_object_get(json, "control"));
 	tried += try_without(json, json_object_get(json, "master"));
 	tried += try_without(json, json_object_get(json, "current"));
-	tried += try_without(json, json_array_get(json_object_get(json, "slots"), 0));
 	tried += try_without(json, json_array_get(json_object_get(listener, "sockets"), 0));
-	ck_assert_uint_gt(tried, 30);
+	ck_assert_uint_gt(tried, 80);
+	json_decref(json);
+}
+END_TEST
+
+static const char *const sections[] = {
+	"master", "current", "generation", "slots", "children", "listeners", "inherited", "commits", "control",
+};
+
+START_TEST(a_section_that_is_missing_is_an_error)
+{
+	json_t *json = line();
+	struct err err;
+
+	json_object_del(json, sections[_i]);
+	ck_assert_msg(!load_changed(json, &err), "without %s", sections[_i]);
 	json_decref(json);
 }
 END_TEST
@@ -598,6 +633,7 @@ int main(void)
 	tcase_add_test(tests, what_is_listed_is_inheritable_and_nothing_else);
 	tcase_add_test(tests, a_copy_for_a_candidate_passes_nothing_on);
 	tcase_add_test(tests, the_originals_stay_until_there_is_no_way_back);
+	tcase_add_test(tests, the_way_back_needs_no_more_descriptors);
 	tcase_add_test(tests, a_descriptor_that_is_not_there_is_named);
 	tcase_add_test(tests, a_candidate_needs_no_descriptor);
 	tcase_add_loop_test(tests, another_version_is_refused, 0, 4);
@@ -605,6 +641,8 @@ int main(void)
 	tcase_add_test(tests, counters_may_be_added_and_not_taken_away);
 	tcase_add_loop_test(tests, what_is_no_state_is_refused, 0, 5);
 	tcase_add_test(tests, a_member_that_is_missing_is_named);
+	tcase_add_loop_test(tests, a_section_that_is_missing_is_an_error, 0,
+			    sizeof(sections) / sizeof(sections[0]));
 	tcase_add_loop_test(tests, a_number_that_cannot_be_is_refused, 0,
 			    sizeof(impossible) / sizeof(impossible[0]));
 	tcase_add_test(tests, as_many_slots_as_the_master_says);
