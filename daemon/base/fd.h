@@ -36,15 +36,6 @@ void fd_array_close(struct fd_array *fds);
 /* Takes `fd` over; on false (out of memory) `fd` was closed. */
 bool fd_array_push(struct fd_array *fds, int fd);
 
-/* Moves the content out and leaves an empty array. */
-static inline struct fd_array fd_array_take(struct fd_array *fds)
-{
-	struct fd_array taken = *fds;
-
-	*fds = (struct fd_array){ 0 };
-	return taken;
-}
-
 /* Closes every descriptor of the process except `keep[0..count-1]`, which is sorted here, ascending. */
 void fd_close_others(int *keep, size_t count);
 

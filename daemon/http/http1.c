@@ -324,7 +324,8 @@ static enum served settle(struct http1 *http)
 	return SERVED_WAIT;
 }
 
-bool http1_idle(const struct http1 *http)
+/* Nothing is owed to the client. */
+static bool is_idle(const struct http1 *http)
 {
 	return http->stage == STAGE_HEAD && !http->begun && http->in_at == http->in_len;
 }
@@ -332,7 +333,7 @@ bool http1_idle(const struct http1 *http)
 /* `is_spare`: when it is idle, it is closed. */
 static enum served outcome(struct http1 *http, enum step step, bool is_spare)
 {
-	if (step == STEP_WAIT && is_spare && http1_idle(http)) {
+	if (step == STEP_WAIT && is_spare && is_idle(http)) {
 		start_linger(http);
 		step = work(http);
 	}
@@ -455,7 +456,7 @@ static enum doing http1_doing(const struct conn *conn)
 	};
 	const struct http1 *http = conn->state;
 
-	return http == NULL || http1_idle(http) ? DOING_IDLE : doings[http->stage];
+	return http == NULL || is_idle(http) ? DOING_IDLE : doings[http->stage];
 }
 
 const struct protocol protocol_http1 = {

@@ -97,9 +97,6 @@ bool http1_drawn(const struct http1 *http);
 /* Everything of the answer has been handed to the transport. */
 bool http1_sent(const struct http1 *http);
 
-/* Nothing is owed to the client. */
-bool http1_idle(const struct http1 *http);
-
 /* See struct protocol. */
 enum moving http1_freeze(const struct conn *conn, struct record *record, int *file_fd);
 bool http1_thaw(struct conn *conn, struct record *record, int file_fd);

@@ -43,9 +43,4 @@ void candidate_kill(struct master *master);
 /* Gives back what the master holds of it; at the end. */
 void candidate_forget(struct master *master);
 
-static inline bool candidate_runs(const struct candidate *candidate)
-{
-	return candidate->done != NULL;
-}
-
 #endif

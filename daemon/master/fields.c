@@ -25,8 +25,11 @@ static uint64_t number_at(const void *at, size_t bytes)
 /* Paths may be any bytes, and JSON must be UTF-8: what is not becomes a list of numbers. */
 static json_t *save_text(const char *text)
 {
-	json_t *json = text != NULL ? json_string(text) : json_null();
+	json_t *json;
 
+	if (text == NULL)
+		return json_null();
+	json = json_string(text);
 	if (json != NULL)
 		return json;
 	json = json_array();

@@ -520,9 +520,6 @@ void sockets_for_each(struct master *master, bool all, void (*act)(struct listen
 bool sockets_send(struct child *child, const struct verdict *verdict, struct err *err);
 /* Fills in which listeners and how many slots the verdict has. */
 void sockets_note(struct master *master, const struct verdict *verdict, struct prepare_note *note);
-/* Are the listener's sockets held by systemd after we have let them go?  A unit's always, those in the store
- * unless the address was `removed`: then nothing may be done to them that outlasts us. */
-bool sockets_live_on(const struct listener *listener, bool removed);
 /* Closes all, and counts who waited there; what lives on in systemd keeps its path and its queue. */
 void sockets_close(struct master *master);
 

@@ -75,14 +75,16 @@ static void drop_socket(struct master *master, const struct listener *listener, 
 	free(socket->name);
 }
 
-bool sockets_live_on(const struct listener *listener, bool removed)
+/* Are the listener's sockets held by systemd after we have let them go?  A unit's always, those in the store
+ * unless the address was `removed`: then nothing may be done to them that outlasts us. */
+static bool live_on(const struct listener *listener, bool removed)
 {
 	return is_kept_by(listener, KEEPER_UNIT) || (!removed && is_kept_by(listener, KEEPER_STORE));
 }
 
 static void drop(struct master *master, struct listener *listener, enum drop why)
 {
-	if (listener->count > 0 && !sockets_live_on(listener, why == DROP_REMOVED))
+	if (listener->count > 0 && !live_on(listener, why == DROP_REMOVED))
 		listener_unlink(&listener->addr, &listener->path);       /* the path goes with the socket */
 	if (why == DROP_REMOVED)
 		notify_forget_listener(master, listener);

@@ -230,14 +230,13 @@ static void settle_one(struct engine *engine, struct conn *conn, enum moving mov
 static bool on_ack(struct worker *worker, const struct handover_message *message)
 {
 	struct engine *engine = &worker->engine;
-	const uint64_t *bits = message->body.declined.bits;
 	const struct hand_batch *batch = batch_of(&worker->hand, message->head.number);
 
 	if (!handover_window_acked(&worker->hand.window, message->head.number))
 		return false;
 	for (unsigned i = 0; i < batch->count && !list_empty(&engine->frozen); i++)
 		settle_one(engine, LIST_ENTRY(engine->frozen.next, struct conn, link), batch->kinds[i],
-			   (bits[i / 64] >> i % 64 & 1) != 0);
+			   handover_is_declined(&message->body.declined, i));
 	expect_answer(worker);
 	loop_ready(&worker->loop, &worker->hand.step);
 	return true;

@@ -76,7 +76,7 @@ static unsigned take_all(struct worker *worker, struct conn **conns, struct hand
 		if (conns[count] != NULL)
 			count++;
 		else
-			declined->bits[i / 64] |= UINT64_C(1) << i % 64;
+			handover_decline(declined, i);
 	}
 	return count;
 }

@@ -627,18 +627,6 @@ START_TEST(an_array_owns_its_descriptors)
 }
 END_TEST
 
-START_TEST(a_taken_array_leaves_an_empty_one)
-{
-	struct fd_array fds = { 0 }, taken;
-
-	fd_array_push(&fds, open("/dev/null", O_RDONLY | O_CLOEXEC));
-	taken = fd_array_take(&fds);
-	ck_assert_uint_eq(fds.count, 0);
-	ck_assert(is_open(taken.at[0]));
-	fd_array_close(&taken);
-}
-END_TEST
-
 START_TEST(all_others_are_closed)
 {
 	int status;
@@ -836,7 +824,6 @@ int main(void)
 	tcase_add_test(fd, closing_forgets_the_number_and_keeps_errno);
 	tcase_add_test(fd, a_descriptor_is_closed_at_the_end_of_its_block_unless_it_was_taken);
 	tcase_add_test(fd, an_array_owns_its_descriptors);
-	tcase_add_test(fd, a_taken_array_leaves_an_empty_one);
 	tcase_add_test(fd, all_others_are_closed);
 	tcase_add_test(fd, a_sealed_memfd_holds_its_bytes);
 	tcase_add_test(fd, nobody_can_change_a_sealed_memfd);
