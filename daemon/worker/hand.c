@@ -125,8 +125,25 @@ static bool fill(struct worker *worker)
 	batch_of(hand, hand->batch.head.number)->count = 0;
 	for (unsigned i = 0; i < HAND_LISTS && offered != OFFER_NO_ROOM; i++)
 		offered = fill_from(hand, lists[i], &hand->left[i]);
-	hand->filled = hand->batch.head.count > 0;
-	return hand->filled || offered != OFFER_NO_ROOM;
+	return hand->batch.head.count > 0 || offered != OFFER_NO_ROOM;
+}
+
+static void look_at_all(struct worker *worker)
+{
+	for (unsigned i = 0; i < HAND_LISTS; i++)
+		worker->hand.left[i] = worker->engine.count;
+	loop_ready(&worker->loop, &worker->hand.step);
+}
+
+/* Nothing went out: they are served until the next try. */
+static void take_back(struct worker *worker)
+{
+	const struct hand_batch *batch = batch_of(&worker->hand, worker->hand.batch.head.number);
+	struct list *frozen = &worker->engine.frozen;
+
+	for (unsigned i = 0; i < batch->count; i++)
+		move_thaw(LIST_ENTRY(frozen->prev, struct conn, link));
+	look_at_all(worker);
 }
 
 static void send_batch(struct worker *worker)
@@ -134,15 +151,16 @@ static void send_batch(struct worker *worker)
 	struct hand *hand = &worker->hand;
 	enum handover_sent sent = handover_send(hand->channel.fd, &hand->batch);
 
-	if (sent == HANDOVER_FULL || sent == HANDOVER_TOO_MANY)
-		loop_timer(&worker->loop, &hand->again, AGAIN_NS);
+	if (sent == HANDOVER_SENT) {
+		handover_window_sent(&hand->window, hand->batch.fd_count);
+		expect_answer(worker);
+		return;
+	}
 	if (sent == HANDOVER_BROKEN)    /* the end is handled where it is read, behind acknowledgements */
 		hand->ended = true;
-	if (sent != HANDOVER_SENT)
-		return;
-	hand->filled = false;
-	handover_window_sent(&hand->window, hand->batch.fd_count);
-	expect_answer(worker);
+	else
+		loop_timer(&worker->loop, &hand->again, AGAIN_NS);
+	take_back(worker);
 }
 
 static bool has_left(const struct hand *hand)
@@ -156,13 +174,13 @@ static void step(struct ready *ready)
 	struct worker *worker = LIST_ENTRY(ready, struct worker, hand.step);
 	struct hand *hand = &worker->hand;
 
-	if (hand->ended)
+	if (hand->ended || timer_armed(&hand->again))
 		return;
-	if (!hand->filled && (handover_window_room(&hand->window) == 0 || !fill(worker)))
+	if (handover_window_room(&hand->window) == 0 || !fill(worker))
 		return;
-	if (hand->filled)
+	if (hand->batch.head.count > 0)
 		send_batch(worker);
-	if (!hand->filled && has_left(hand))
+	if (has_left(hand))
 		loop_ready(&worker->loop, &hand->step);
 }
 
@@ -175,13 +193,6 @@ static void try_again(struct timer *timer, uint64_t now_ns)
 }
 
 /* ---- which ones -------------------------------------------------------------------------------------- */
-
-static void look_at_all(struct worker *worker)
-{
-	for (unsigned i = 0; i < HAND_LISTS; i++)
-		worker->hand.left[i] = worker->engine.count;
-	loop_ready(&worker->loop, &worker->hand.step);
-}
 
 /* It was served, and is perhaps what can be moved now: its turn is next. */
 static void on_waits(struct engine *engine, struct conn *conn)
@@ -310,6 +321,13 @@ static bool understand(struct worker *worker, enum handover_result result)
 	return answers[message->head.type] != NULL && answers[message->head.type](worker, message);
 }
 
+/* What could not be sent may have room now. */
+static void try_now(struct worker *worker)
+{
+	timer_cancel(&worker->hand.again);
+	loop_ready(&worker->loop, &worker->hand.step);
+}
+
 static void on_channel(struct source *source, uint32_t events)
 {
 	struct worker *worker = LIST_ENTRY(source, struct worker, hand.channel);
@@ -328,7 +346,7 @@ static void on_channel(struct source *source, uint32_t events)
 	else if (!good && !worker->hand.ended)
 		send_no_more(worker);
 	else
-		loop_ready(&worker->loop, &worker->hand.step);
+		try_now(worker);
 }
 
 static void begin(struct worker *worker, const struct hand_note *peer, int channel)
@@ -338,7 +356,7 @@ static void begin(struct worker *worker, const struct hand_note *peer, int chann
 	hand->channel.fd = channel;
 	hand->peer = *peer;
 	hand->window = (struct handover_window){ 0 };
-	hand->ended = hand->filled = hand->refused = false;
+	hand->ended = hand->refused = false;
 	if (loop_add(&worker->loop, &hand->channel, EPOLLIN) != 0) {
 		fd_close(&hand->channel.fd);
 		hand_impossible(worker, peer, strerror(errno));

@@ -61,7 +61,6 @@ struct hand {
 	struct hand_batch batches[HANDOVER_WINDOW];
 	unsigned left[HAND_LISTS];      /* so many at the front of each list are still to be looked at */
 	struct handover_message batch;
-	bool filled;                    /* `batch` is complete, and not sent yet */
 	struct ready step;
 	struct timer again;             /* the channel did not take it */
 	struct timer unheard;           /* armed while something is unacknowledged */

@@ -343,8 +343,7 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 static uint64_t hash_hand(uint64_t hash, const struct hand *hand)
 {
 	hash = mix(hash, (uint64_t)(hand->channel.fd >= 0) | (uint64_t)(hand->next >= 0) << 1 |
-				 hand->ended << 2 | hand->filled << 3 |
-				 list_linked(&hand->step.link) << 4);
+				 hand->ended << 2 | list_linked(&hand->step.link) << 3);
 	hash = mix(hash, hand->window.sent << 32 | hand->window.acked);
 	hash = mix(hash, hand->window.credit << 32 | hand->window.used);
 	hash = mix(hash, (uint64_t)hand->left[0] << 32 | hand->left[1]);
