@@ -6,13 +6,9 @@
 
 #include "proxy.h"
 
-#include "base/clock.h"
 #include "base/fd.h"
 
 enum { NAME_BYTES = 16 };               /* of a protocol */
-
-/* A deadline that passed on the way: so long, what the client sent in time is looked at first. */
-#define LOOK_NS (8 * CLOCK_MS)
 
 /* What every connection has. */
 struct basis {
@@ -73,15 +69,6 @@ void move_freeze(struct conn *conn)
 	list_push_back(&engine->frozen, &conn->link);
 }
 
-static void arm_again(struct conn *conn)
-{
-	struct loop *loop = conn->engine->loop;
-	uint64_t due_ns = conn->timer.due_ns, soon_ns = loop->now_ns + LOOK_NS;
-
-	if (due_ns != 0)
-		timer_arm(&loop->timers, &conn->timer, due_ns > soon_ns ? due_ns : soon_ns);
-}
-
 /* Serving it waits for the next turn: by then the kernel has reported what it is ready for, for ADD does
  * so. */
 void move_thaw(struct conn *conn)
@@ -90,7 +77,8 @@ void move_thaw(struct conn *conn)
 	bool leaves = conn->protocol->doing(conn) == DOING_LEAVING;
 
 	conn->frozen = conn->readable = conn->writable = false;
-	arm_again(conn);
+	if (conn->timer.due_ns != 0)
+		timer_arm(&engine->loop->timers, &conn->timer, conn->timer.due_ns);
 	list_remove(&conn->link);
 	list_push_back(leaves ? &engine->leaving : &engine->conns, &conn->link);
 	conn_wake(conn);

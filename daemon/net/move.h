@@ -22,8 +22,7 @@ enum moving move_write(const struct conn *conn, struct record *record, int *file
  * engine->frozen. It still counts as one of the engine's connections. */
 void move_freeze(struct conn *conn);
 
-/* It stays after all: everything is as before move_freeze, and it is served. Its deadline is the
- * same; one that has passed meanwhile comes after a look at what the client sent. */
+/* It stays after all: everything is as before move_freeze, deadlines included, and it is served. */
 void move_thaw(struct conn *conn);
 
 /* It lives on elsewhere (or, made by move_read, does not begin to live here): our descriptor is closed

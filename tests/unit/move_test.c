@@ -401,18 +401,6 @@ START_TEST(a_deadline_that_passed_on_the_way_fires_there)
 }
 END_TEST
 
-START_TEST(a_deadline_that_passed_on_the_way_leaves_time_for_a_look)
-{
-	struct conn *there;
-
-	conn_timer(conn, 1);
-	to.loop.now_ns = conn->timer.due_ns + CLOCK_S;
-	there = move();
-	ck_assert_uint_gt(there->timer.due_ns, to.loop.now_ns);
-	ck_assert_uint_lt(there->timer.due_ns, to.loop.now_ns + CLOCK_S);
-}
-END_TEST
-
 START_TEST(its_protocol_may_set_another_deadline)
 {
 	struct conn *there;
@@ -994,7 +982,6 @@ int main(void)
 	tcase_add_test(tests, its_deadline_is_the_same_there);
 	tcase_add_test(tests, without_a_deadline_it_has_none_there);
 	tcase_add_test(tests, a_deadline_that_passed_on_the_way_fires_there);
-	tcase_add_test(tests, a_deadline_that_passed_on_the_way_leaves_time_for_a_look);
 	tcase_add_test(tests, its_protocol_may_set_another_deadline);
 	tcase_add_test(tests, a_file_goes_along);
 	tcase_add_test(tests, it_counts_where_it_is_and_only_there);
