@@ -46,7 +46,9 @@ TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURC
 
 # a drover that cannot take over, for upgrades: every function that tests/upgrade/broken.c wraps
 BROKEN         := $(BUILD)/tests/upgrade/broken
-BROKEN_WRAPS   := $(shell grep -o '__wrap_[a-z_]*' tests/upgrade/broken.c | sort -u | sed 's/__wrap_/-Wl,--wrap=/')
+wraps_of        = $(shell grep -o '__wrap_[a-z_]*' $(1) | sort -u | sed 's/__wrap_/-Wl,--wrap=/')
+BROKEN_WRAPS   := $(call wraps_of,tests/upgrade/broken.c)
+UPGRADE_MODEL_WRAPS := $(call wraps_of,tests/model/upgrade_model_test.c)
 
 FUZZ_SUPPORT   := $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/fuzz_message.o
 FUZZ_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -124,6 +126,9 @@ $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_SUPPORT) $(FUZZ_
 			    $(filter-out %/main.o,$(DROVER_OBJECTS))
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS)
+
+# its processes are not there: every function that it wraps
+$(BUILD)/tests/model/upgrade_model_test: LDFLAGS += $(UPGRADE_MODEL_WRAPS)
 
 $(BROKEN): $(BUILD)/tests/upgrade/broken.o $(DROVER_OBJECTS)
 	@echo "  LD    $@"

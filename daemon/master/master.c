@@ -42,8 +42,8 @@ static void on_upgrade_signal(struct master *master)
 	upgrade_ask(master, NULL);
 }
 
-/* waits: what it asks for is done when an upgrade is over, perhaps by the image before: so it is not read while
- * there is a way back, and stays pending (execve(2)). */
+/* waits: what it asks for is done when an upgrade is over, perhaps by the image before: so it is not read
+ * while there is a way back, and stays pending (execve(2)). */
 static const struct {
 	int number;
 	bool waits;

@@ -387,8 +387,8 @@ static bool keep_it(int *fd, struct err *err)
 	return fcntl(*fd, F_SETFD, FD_CLOEXEC) == 0 || err_sys(err, errno, "descriptor %d", *fd);
 }
 
-/* Looks at all of them first: a duplicate might get the number of one that is missing. The way back needs no more
- * of them than there were: that there were too few may be why it is taken. */
+/* Looks at all of them first: a duplicate might get the number of one that is missing. The way back needs no
+ * more of them than there were: that there were too few may be why it is taken. */
 bool state_take(struct state *state, bool may_go_back, struct err *err)
 {
 	if (!may_go_back)
