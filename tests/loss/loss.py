@@ -109,6 +109,8 @@ class Cell:
         directory = drover.temporary_directory()
         try:
             self.run_in(directory)
+        except AssertionError as error:         # the daemon did not start, or ended
+            self.problems.append(str(error))
         finally:
             shutil.rmtree(directory)
         return not self.problems

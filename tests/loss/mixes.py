@@ -11,6 +11,7 @@ Markdown table and "N passed, N failed, N skipped" (what is claimed, one by one)
 """
 
 import os
+import re
 import select
 import shutil
 import sys
@@ -28,6 +29,8 @@ TIMED = {"idle": 10000, "sending": 200, "head": 100, "pipelined": 50}
 GONE_SECONDS = 1.0
 # the hash gives some workers more than their share
 CROWDED = {"connections": 100000, "workers": 6, "limit": 19000, "seconds": 2.0, "patience": 120}
+CRAMPED = {"connections": 40, "limit": 30}
+MOVE_SECONDS = 0.1      # between two moves
 LARGE = 6 << 20         # more than the buffers between a server and a client that takes nothing
 YOUNG_SECONDS = 4       # files_body.c has 3
 PATIENCE = 5            # seconds for an answer
@@ -214,6 +217,62 @@ def crowd_of_idle(claims, name):
                      "%s: served before and after, on the same connections" % what, "%d answers" % good)
 
 
+def strangers(pid):
+    """How many sockets a process watches (epoll) that it does not hold: others have them, and it is woken for them."""
+    held, watched = set(), []
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        target = os.readlink("/proc/%d/fd/%s" % (pid, fd))
+        held.add(int(re.search(r"\d+|$", target).group() or 0))
+        with open("/proc/%d/fdinfo/%s" % (pid, fd), encoding="ascii") as file:
+            watched += [int(inode, 16) for inode in re.findall(r"^tfd:.* ino:([0-9a-f]+)", file.read(), re.M)]
+    return sum(inode not in held for inode in watched)
+
+
+def no_room(claims, name):
+    """There is room for some only: the others are served where they are, by a worker that has let go of the rest."""
+    what = "%s, room for some" % name
+    with Drover({"limits": {"connections": CRAMPED["limit"]}, **SETTINGS}) as server:
+        clients = [Client(server.address, PATIENCE) for _ in range(CRAMPED["connections"])]
+        assert all(client.request("/").status == 200 for client in clients)
+        status = server.status()
+        room = CRAMPED["limit"] - sum(worker["counters"]["open"] for worker in status["workers"]
+                                      if worker["slot"] not in ACTS[name][1])
+        leaving = server.workers(status)[ACTS[name][1][0]]
+        assert ACTS[name][0](server)[0] == 0
+        server.wait_status(lambda status: status["totals"]["handed_idle"] >= room)
+        lost = sum(not client.is_quiet() or client.request("/").status != 200 for client in clients)
+        claims.claim(lost == 0, "%s: not served on" % what, lost)
+        handed = server.status()["totals"]["handed_idle"]
+        claims.claim(handed == room, "%s: %d, handed over" % (what, room), handed)
+        watched = strangers(leaving)
+        claims.claim(watched == 0, "%s: moved, and watched by the old worker" % what, watched)
+        for client in clients:
+            client.close()
+
+
+def on_time(claims, name):
+    """However often they move: idle connections, and begun requests, end when their time is over."""
+    timeouts = {**SETTINGS["timeouts"], "request_head": "1s", "keep_alive": "1s", "keep_alive_grace": "1s"}
+    with Drover({"timeouts": timeouts}) as server:
+        began, took, moves = time.monotonic(), {}, 0
+        idle, head = Client(server.address, PATIENCE), Client(server.address, PATIENCE)
+        assert idle.request("/").status == 200
+        head.send(head.head("/")[:10])
+        while len(took) < 2 and time.monotonic() < began + PATIENCE:
+            assert ACTS[name][0](server)[0] == 0
+            moves += 1
+            waiting = [client.socket for client in (idle, head) if client not in took]
+            ended = select.select(waiting, [], [], MOVE_SECONDS)[0]
+            took.update((client, time.monotonic() - began) for client in (idle, head) if client.socket in ended)
+        for client, kind, least in ((idle, "an idle one", 2), (head, "half a request", 1)):
+            claims.claim(took.get(client, 0) >= least and moves > 3, "%s again and again: %s ends on time" % (name, kind),
+                         "%.1f s, %d moves" % (took[client], moves) if client in took else "never")
+        claims.claim(len(took) == 2 and idle.at_end() and head.response().status == 408,
+                     "%s again and again: how they end" % name, "with a FIN, with 408")
+        idle.close()
+        head.close()
+
+
 def main(args):
     if args not in ([], ["--timed"]):
         print(__doc__.strip())
@@ -224,6 +283,8 @@ def main(args):
     for mode in ("reuseport", "shared"):
         for name in ACTS:
             mix(claims, site, mode, name, TIMED if args else SHORT, GONE_SECONDS if args else None)
+    no_room(claims, "workers 2-1")
+    on_time(claims, "reload --replace")
     for name in ("reload --replace", "upgrade") if args else ():
         crowd_of_idle(claims, name)
     shutil.rmtree(site)
