@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	LOG_JOBS = 256,                 /* at a time; a log has one */
@@ -19,6 +20,7 @@ enum {
 };
 
 #define LOG_FLUSH_NS CLOCK_S
+#define PARTING_NS (20 * CLOCK_MS)
 
 /* ---- messages ---------------------------------------------------------------------------------------- */
 
@@ -146,16 +148,25 @@ static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct messa
 	[MESSAGE_HAND] = on_hand,       [MESSAGE_TAKE] = on_take,   [MESSAGE_COUNT] = on_count,
 };
 
-/* The master is gone (or broken): nobody will hand anything over, finish what there is and leave. */
-static void on_channel_end(struct worker *worker)
+/* Nobody will hand anything over. With the master's process gone, finish what there is and leave; if it goes on,
+ * it is an upgrade that was taken back: others serve, and no idle client may notice. */
+static void part(struct timer *timer, uint64_t now_ns)
 {
-	struct drain_note note = { .close_idle = true, .deadline_ns = worker->loop.now_ns };
+	struct worker *worker = LIST_ENTRY(timer, struct worker, parting);
+	struct drain_note note = { .close_idle = getppid() != worker->parent, .deadline_ns = now_ns };
 
-	log_event(LEVEL_WARNING, "master_gone");
-	loop_remove(&worker->loop, &worker->channel);
+	log_event(LEVEL_WARNING, note.close_idle ? "master_gone" : "upgrade_taken_back");
 	if (worker->engine.generation != NULL)
 		note.deadline_ns += worker->engine.generation->config->drain_ns;
 	drain_begin(worker, &note);
+}
+
+/* A process that ends closes its channels first. */
+static void on_channel_end(struct worker *worker)
+{
+	loop_remove(&worker->loop, &worker->channel);
+	worker->parting.fire = part;
+	loop_timer(&worker->loop, &worker->parting, PARTING_NS);
 }
 
 static void on_channel(struct source *source, uint32_t events)
@@ -196,6 +207,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	snprintf(role, sizeof(role), "worker-%u", start->slot);
 	log_role(role);
 	worker->slot = start->slot;
+	worker->parent = getppid();
 	worker->services = start->services;
 	worker->access_log = start->access_log;
 	worker->next.error_log = worker->next.access_log = -1;

@@ -99,6 +99,8 @@ struct worker {
 	struct slot_set cover;
 	struct timer pause;             /* accept is paused for want of descriptors or memory */
 	struct timer cut;               /* the drain's deadline */
+	struct timer parting;           /* the channel has ended; is the master's process there still? */
+	pid_t parent;
 	struct board_column *column;    /* this worker's own */
 	struct timer look;              /* for the end of a drain, see drain.c */
 	uint64_t drain_began_ns;

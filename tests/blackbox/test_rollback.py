@@ -14,7 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from drover import BROKEN, DROVER, Client, Drover, deadline, fds, left  # noqa: E402
+from drover import BROKEN, CTL, DROVER, Client, Drover, deadline, fds, left  # noqa: E402
 
 IDLE = 30
 FILE = bytes(range(256)) * 4096 * 4  # 4 MiB
@@ -313,6 +313,27 @@ class Meanwhile(Case):
             self.assertIn("Too many open files", event.fields["error"])
             self.assertEqual(daemon.get().status, 200)
             self.assertEqual(daemon.stop(), 0)
+
+
+class Strays(Case):
+    """Who was accepted by a worker of the new image stays with it."""
+
+    def test_idle_clients_are_told_before_they_are_left(self):
+        daemon = self.start()
+        daemon.install(BROKEN, "never-serving")
+        upgrade = subprocess.Popen([CTL, "--socket", daemon.control, "upgrade"], stdout=subprocess.DEVNULL)
+        clients, end = [], deadline()
+        while upgrade.poll() is None:
+            clients.append(daemon.client())
+            self.assertEqual(clients[-1].request().status, 200)
+            select.select([daemon.pidfd], [], [], min(0.005, left(end)))
+        self.assertEqual(upgrade.returncode, 1)
+        daemon.log.wait("stray_found")
+        self.assertTrue(all(client.is_quiet() for client in clients))
+        self.assertIn(True, [client.request().closes for client in clients])
+        for client in clients:
+            client.close()
+        self.wait_children(daemon, daemon.workers().values())
 
 
 class Signal(Case):
