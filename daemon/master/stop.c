@@ -190,6 +190,7 @@ static void begin_drain(struct timer *timer, uint64_t now_ns)
 	(void)now_ns;
 	drain(master);
 	retire_all(master);
+	strays_stop(master);
 	let_sockets_go(master);
 	master_check_end(master);
 }

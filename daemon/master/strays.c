@@ -80,6 +80,12 @@ bool strays_left(const struct master *master)
 	return !list_empty(&master->strays);
 }
 
+void strays_stop(struct master *master)
+{
+	FOR_EACH_STRAY(master, stray)
+		pidfd_send_signal(stray->exit.fd, SIGTERM, NULL, 0);
+}
+
 void strays_kill(struct master *master)
 {
 	FOR_EACH_STRAY(master, stray)

@@ -13,7 +13,8 @@ struct master;
 /* Looks for such children once: all that are not in master->children. After the children were restored. */
 void strays_find(struct master *master);
 
-/* The service ends: it waits for them as for any worker, or kills them. */
+/* The service ends: they are told, it waits for them as for any worker, or kills them. */
+void strays_stop(struct master *master);
 bool strays_left(const struct master *master);
 void strays_kill(struct master *master);
 

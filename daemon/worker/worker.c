@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/privilege.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,26 +149,54 @@ static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct messa
 	[MESSAGE_HAND] = on_hand,       [MESSAGE_TAKE] = on_take,   [MESSAGE_COUNT] = on_count,
 };
 
+/* ---- the end of the channel -------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t told_to_stop;
+
+static void on_stop_signal(int number)
+{
+	(void)number;
+	told_to_stop = 1;
+}
+
+static void lose_master(struct worker *worker, bool stops)
+{
+	uint64_t now_ns = worker->loop.now_ns;
+	struct drain_note note = { .close_idle = stops, .deadline_ns = now_ns };
+
+	log_event(LEVEL_WARNING, stops ? "master_gone" : "upgrade_taken_back");
+	if (timer_armed(&worker->cut))
+		note.deadline_ns = worker->cut.due_ns;
+	else if (worker->engine.generation != NULL)
+		note.deadline_ns += worker->engine.generation->config->drain_ns;
+	drain_begin(worker, &note);
+}
+
 /* Nobody will hand anything over. With the master's process gone, finish what there is and leave; if it goes on,
- * it is an upgrade that was taken back: others serve, and no idle client may notice. */
+ * it is an upgrade that was taken back: others serve, and no idle client may notice, until the service stops. */
 static void part(struct timer *timer, uint64_t now_ns)
 {
 	struct worker *worker = LIST_ENTRY(timer, struct worker, parting);
-	struct drain_note note = { .close_idle = getppid() != worker->parent, .deadline_ns = now_ns };
+	bool stops = told_to_stop || getppid() != worker->parent;
 
-	log_event(LEVEL_WARNING, note.close_idle ? "master_gone" : "upgrade_taken_back");
-	if (worker->engine.generation != NULL)
-		note.deadline_ns += worker->engine.generation->config->drain_ns;
-	drain_begin(worker, &note);
+	(void)now_ns;
+	if (stops || !worker->taken_back)
+		lose_master(worker, stops);
+	worker->taken_back = true;
+	if (!stops)
+		loop_timer(&worker->loop, &worker->parting, PARTING_NS);
 }
 
 /* A process that ends closes its channels first. */
 static void on_channel_end(struct worker *worker)
 {
 	loop_remove(&worker->loop, &worker->channel);
+	signal(SIGTERM, on_stop_signal);        /* strays_stop() */
 	worker->parting.fire = part;
 	loop_timer(&worker->loop, &worker->parting, PARTING_NS);
 }
+
+/* ---- the channel ------------------------------------------------------------------------------------- */
 
 static void on_channel(struct source *source, uint32_t events)
 {

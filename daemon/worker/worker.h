@@ -101,6 +101,7 @@ struct worker {
 	struct timer cut;               /* the drain's deadline */
 	struct timer parting;           /* the channel has ended; is the master's process there still? */
 	pid_t parent;
+	bool taken_back;                /* it is, as far as was known */
 	struct board_column *column;    /* this worker's own */
 	struct timer look;              /* for the end of a drain, see drain.c */
 	uint64_t drain_began_ns;

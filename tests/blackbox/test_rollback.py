@@ -318,8 +318,8 @@ class Meanwhile(Case):
 class Strays(Case):
     """Who was accepted by a worker of the new image stays with it."""
 
-    def test_idle_clients_are_told_before_they_are_left(self):
-        daemon = self.start()
+    def accepted_meanwhile(self, daemon):
+        """Clients that came during an upgrade that fails after some of its workers served."""
         daemon.install(BROKEN, "never-serving")
         upgrade = subprocess.Popen([CTL, "--socket", daemon.control, "upgrade"], stdout=subprocess.DEVNULL)
         clients, end = [], deadline()
@@ -329,11 +329,25 @@ class Strays(Case):
             select.select([daemon.pidfd], [], [], min(0.005, left(end)))
         self.assertEqual(upgrade.returncode, 1)
         daemon.log.wait("stray_found")
+        daemon.log.wait("upgrade_taken_back")
         self.assertTrue(all(client.is_quiet() for client in clients))
+        return clients
+
+    def test_idle_clients_are_told_before_they_are_left(self):
+        daemon = self.start()
+        clients = self.accepted_meanwhile(daemon)
         self.assertIn(True, [client.request().closes for client in clients])
         for client in clients:
             client.close()
         self.wait_children(daemon, daemon.workers().values())
+
+    def test_a_stop_does_not_wait_for_idle_clients(self):
+        daemon = self.start(timeouts={"prepare": "700ms", "drain": "10m"})
+        clients = self.accepted_meanwhile(daemon)
+        self.assertEqual(daemon.stop(), 0)
+        for client in clients:
+            self.assertTrue(client.at_end())
+            client.close()
 
 
 class Signal(Case):
