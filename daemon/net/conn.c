@@ -154,13 +154,19 @@ void conn_leaves(struct conn *conn)
 	list_push_back(&conn->engine->leaving, &conn->link);
 }
 
+bool conn_register(struct conn *conn)
+{
+	if (conn->source.added || loop_add(conn->engine->loop, &conn->source, CONN_EVENTS | EPOLLET) == 0)
+		return true;
+	engine_count(conn->engine, COUNT_OUT_OF_MEMORY);
+	return false;
+}
+
 /* The first time that it has to wait; ADD reports at once what is ready already. */
 void conn_watch(struct conn *conn)
 {
-	if (conn->source.added || loop_add(conn->engine->loop, &conn->source, CONN_EVENTS | EPOLLET) == 0)
-		return;
-	engine_count(conn->engine, COUNT_OUT_OF_MEMORY);
-	conn_close(conn);
+	if (!conn_register(conn))
+		conn_close(conn);
 }
 
 void conn_after(struct conn *conn, enum served served)

@@ -233,6 +233,9 @@ struct conn *conn_new(struct engine *engine, int fd, const union peer *peer,
  * (counted). */
 void conn_watch(struct conn *conn);
 
+/* The same, but one that cannot be stays open. False: it is counted as out of memory. */
+bool conn_register(struct conn *conn);
+
 /* Tells it of engine_drain. */
 void conn_drain(struct conn *conn, bool close_idle);
 

@@ -90,6 +90,7 @@ void move_thaw(struct conn *conn)
 void move_gone(struct conn *conn)
 {
 	conn->protocol->moved(conn);
+	loop_remove(conn->engine->loop, &conn->source); /* closing does not: the other side has it open */
 	conn_release(conn);
 }
 
@@ -174,7 +175,7 @@ struct conn *move_read(struct engine *engine, struct record *record, int fd, int
 		conn_release(conn);
 		return NULL;
 	}
-	if (record_done(record))
+	if (record_done(record) && conn_register(conn))
 		return conn;
 	move_gone(conn);
 	return NULL;

@@ -13,6 +13,7 @@ service is healthy afterwards.  Prints a Markdown table and "N passed, N failed,
 
 import collections
 import concurrent.futures
+import contextlib
 import errno
 import json
 import multiprocessing
@@ -484,6 +485,20 @@ class ReloadBad(Reload):
 class ReloadReplace(Reload):
     name = "reload-replace"
     replaces = True
+
+    def ask(self, target):
+        """Until all is handed over, or something stays because of the fault."""
+        since = target.log.mark()
+        answer = super().ask(target)
+        if answer and answer["ok"]:
+            with contextlib.suppress(AssertionError):
+                target.log.wait("handover_done", since, seconds=1)
+        return answer
+
+    def told(self, answer, fault):
+        super().told(answer, fault)
+        if answer["ok"] and fault.calls[:1] == ("socketpair",) and self.page.fired():
+            assert self.target.log.find("handover_failed"), "a pair could not be made, and nobody says so"
 
 
 class ReloadCount(Reload):
