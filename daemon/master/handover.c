@@ -6,8 +6,8 @@
  * needs nothing else: its successor begins to serve. While there is no receiver the sender serves on. A pair
  * that ends although both live (no memory at one of them) is made again a second later, not sooner.
  *
- * A receiver that hangs has connections of the sender frozen. Only its end gives them back, so it is killed: but
- * only if the master sees itself that it hangs, for a worker can say anything.
+ * A receiver that hangs has connections of the sender frozen. Only its end gives them back, so it is killed:
+ * but only if the master sees itself that it hangs, for a worker can say anything.
  *
  * The two ends of a pair go to the two workers: clients' bytes never pass the master. Called by slots.c and
  * spawn.c; what fails is logged and tried again: until then the sender serves on, and nobody loses anything.

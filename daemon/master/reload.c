@@ -429,6 +429,17 @@ static void prepare(struct master *master)
 	count_votes(master);
 }
 
+/* Takes `verdict` over. */
+static void prepare_for(struct master *master, struct verdict *verdict)
+{
+	struct transition *transition = &master->transition;
+
+	transition->next = *verdict;
+	*verdict = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	transition->next.generation->number = transition->number;
+	prepare(master);
+}
+
 static void checked(struct master *master, struct verdict *verdict, struct problems *problems)
 {
 	struct transition *transition = &master->transition;
@@ -444,10 +455,7 @@ static void checked(struct master *master, struct verdict *verdict, struct probl
 		call_off(master, "check", problems->text != NULL ? problems->text : "out of memory");
 		return;
 	}
-	transition->next = *verdict;
-	*verdict = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
-	transition->next.generation->number = transition->number;
-	prepare(master);
+	prepare_for(master, verdict);
 }
 
 /* Dry transitions have numbers of their own, above all others: workers take a socket that came with one for
@@ -568,7 +576,7 @@ void reload_renew(struct master *master, struct verdict *verdict, struct asker *
 	list_push_back(&master->transition.askers, &asker->link);
 	master->transition.replace = true;
 	open_transition(master, ++master->generation_numbers);
-	checked(master, verdict, NULL);
+	prepare_for(master, verdict);
 }
 
 void reload_stop(struct master *master)

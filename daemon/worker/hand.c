@@ -5,7 +5,8 @@
  * after it was served. What was sent is frozen until its acknowledgement. At the channel's end, for whatever
  * reason, all that was not acknowledged is served on here; the master is told, and names a receiver again
  * (another one, or the same), or the drain's deadline ends it. A receiver that is silent may come back and
- * touch what it was sent, so nothing is thawed for that alone: the master is told, and kills it if it hangs. */
+ * touch what it was sent, so nothing is thawed for that alone: the master is told, and kills it if it
+ * hangs. */
 #include "worker.h"
 
 #include "base/clock.h"
