@@ -102,8 +102,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(set_up(worker, &start, &err));
 	obey(worker, ends[0], &input);
 	check_answers(ends[0]);
-	close(ends[0]);                 /* the master is gone: the worker drains and leaves */
+	close(ends[0]);                 /* the master is gone, or an upgrade was taken back */
 	fuzz_turn(&worker->loop);
+	FUZZ_CHECK(timer_armed(&worker->parting));
+	told_to_stop = size % 2 == 0;
+	worker->parting.fire(&worker->parting, worker->loop.now_ns);
 	FUZZ_CHECK(worker->draining && list_empty(&worker->sockets));
 	engine_cut(&worker->engine);    /* what it took over: nobody is at its other end */
 	tear_down(worker);
