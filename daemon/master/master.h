@@ -353,8 +353,8 @@ void master_init(struct master *master, const struct master_setup *setup);
  * the configuration is wrong (both said on stderr), 3 the drain cut connections. */
 int master_run(const struct master_setup *setup);
 
-/* The signalfd, a new one for -1, is for all signals, or while an upgrade has a way back for those that cannot
- * wait for its end. -1 on failure, with errno. */
+/* The signalfd, a new one for -1, is for all signals, or while an upgrade has a way back for those that
+ * cannot wait for its end. -1 on failure, with errno. */
 int master_hear(int fd);
 
 static inline bool upgrade_is_open(const struct master *master)

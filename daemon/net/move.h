@@ -32,9 +32,9 @@ void move_gone(struct conn *conn);
 /* ---- the receiver's side ---- */
 
 /* Makes a connection of a record that move_write wrote, in a process of this machine, perhaps of another
- * version; `fd` and `file_fd` (-1: none) are taken over in any case. It is registered, since that can fail, but
- * nothing happens to the socket: move_begin or move_gone follows in the same turn. NULL: it cannot be taken
- * (wrong, no memory, a protocol or service that is not here): its descriptors were closed. */
+ * version; `fd` and `file_fd` (-1: none) are taken over in any case. It is registered, since that can fail,
+ * but nothing happens to the socket: move_begin or move_gone follows in the same turn. NULL: it cannot be
+ * taken (wrong, no memory, a protocol or service that is not here): its descriptors were closed. */
 struct conn *move_read(struct engine *engine, struct record *record, int fd, int file_fd);
 
 /* The sender knows: serves what is there already. */

@@ -172,8 +172,9 @@ static void lose_master(struct worker *worker, bool stops)
 	drain_begin(worker, &note);
 }
 
-/* Nobody will hand anything over. With the master's process gone, finish what there is and leave; if it goes on,
- * it is an upgrade that was taken back: others serve, and no idle client may notice, until the service stops. */
+/* Nobody will hand anything over. With the master's process gone, finish what there is and leave; if it goes
+ * on, it is an upgrade that was taken back: others serve, and no idle client may notice, until the service
+ * stops. */
 static void part(struct timer *timer, uint64_t now_ns)
 {
 	struct worker *worker = LIST_ENTRY(timer, struct worker, parting);
