@@ -122,6 +122,7 @@ static void dies(struct puppet *puppet)
 		eventfd_write(puppet->pidfd, 1);
 }
 
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker's names */
 bool __real_channel_pair(int ends[2], struct err *err);
 bool __wrap_channel_pair(int ends[2], struct err *err);
 bool __wrap_channel_pair(int ends[2], struct err *err)
@@ -381,6 +382,7 @@ void __wrap_logs_switch(struct master *of)
 {
 	(void)of;
 }
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 /* ---- images ------------------------ */
 
