@@ -449,7 +449,7 @@ static void close_on_exec(void)
 	DIR *all = opendir("/proc/self/fd");
 
 	for (struct dirent *one = readdir(all); one != NULL; one = readdir(all)) {
-		int fd = atoi(one->d_name);
+		int fd = (int)strtol(one->d_name, NULL, 10);
 
 		if (one->d_name[0] == '.' || fd == dirfd(all) || (fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0)
 			continue;
@@ -708,10 +708,10 @@ static bool get_on(void)
 		happens((struct event){ .kind = GOOD });
 		return true;
 	}
-	for (uint8_t i = 0; i < SLOTS; i++) {
+	for (unsigned i = 0; i < SLOTS; i++) {
 		if (!timer_armed(&master->slots[i].respawn))
 			continue;
-		happens((struct event){ RESPAWN, i });
+		happens((struct event){ RESPAWN, (uint8_t)i });
 		return true;
 	}
 	return false;
