@@ -159,10 +159,10 @@ static void judge(struct master *master, const siginfo_t *info)
 static void on_exit_of_candidate(struct source *source, uint32_t events)
 {
 	struct candidate *candidate = LIST_ENTRY(source, struct candidate, exit);
-	siginfo_t info = { 0 };
+	siginfo_t info;
 
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0)
+	if (spawn_reap(source->fd, 0, &info))
 		judge(LIST_ENTRY(candidate, struct master, candidate), &info);
 }
 

@@ -218,10 +218,10 @@ static void on_exit_of_checker(struct source *source, uint32_t events)
 {
 	struct checker *checker = LIST_ENTRY(source, struct checker, exit);
 	struct master *master = LIST_ENTRY(checker, struct master, checker);
-	siginfo_t info = { 0 };
+	siginfo_t info;
 
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0)
+	if (spawn_reap(source->fd, 0, &info))
 		judge(master, &info);
 }
 
@@ -237,10 +237,10 @@ static void forget_stuck(struct stuck_checker *stuck)
 static void on_exit_of_stuck(struct source *source, uint32_t events)
 {
 	struct stuck_checker *stuck = LIST_ENTRY(source, struct stuck_checker, exit);
-	siginfo_t info = { 0 };
+	siginfo_t info;
 
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+	if (!spawn_reap(source->fd, 0, &info))
 		return;
 	log_event(LEVEL_NOTICE, "checker_ended", log_number("pid", (uint64_t)info.si_pid));
 	forget_stuck(stuck);

@@ -27,6 +27,7 @@
 #include "net/listener.h"
 
 #include <sys/types.h>
+#include <sys/wait.h>
 
 /* A worker that has served for so long is healthy: its slot's back-off starts anew. */
 #define SLOT_HEALTHY_NS (10 * CLOCK_S)
@@ -459,6 +460,14 @@ void child_go(struct child *child);
 
 /* Watches the child's end and its channel, which is the child's from now on. */
 bool spawn_watch(struct child *child, int channel, struct err *err);
+
+/* Has the child behind the pidfd ended?  Then it is reaped (`more` WNOWAIT: it is not), and `info` says how;
+ * waitid(2). */
+static inline bool spawn_reap(int pidfd, int more, siginfo_t *info)
+{
+	*info = (siginfo_t){ 0 };
+	return waitid(P_PIDFD, (id_t)pidfd, info, WEXITED | WNOHANG | more) == 0 && info->si_pid != 0;
+}
 
 /* Every child now: SIGKILL. */
 void spawn_kill_all(struct master *master);

@@ -210,10 +210,10 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 {
 	struct child *child = LIST_ENTRY(source, struct child, exit);
 	int keep = guard_is_armed() ? WNOWAIT : 0;      /* the old image would look for it */
-	siginfo_t info = { 0 };
+	siginfo_t info;
 
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG | keep) < 0 || info.si_pid == 0)
+	if (!spawn_reap(source->fd, keep, &info))
 		return;
 	log_exit(child, &info);
 	if (!is_clean(&info))

@@ -53,10 +53,10 @@ static void on_exit_of_stray(struct source *source, uint32_t events)
 {
 	struct stray *stray = LIST_ENTRY(source, struct stray, exit);
 	struct master *master = stray->master;
-	siginfo_t info = { 0 };
+	siginfo_t info;
 
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+	if (!spawn_reap(source->fd, 0, &info))
 		return;
 	log_event(LEVEL_INFO, "stray_ended", log_number("pid", (uint64_t)stray->pid),
 		  log_text("how", info.si_code == CLD_EXITED ? "exit" : "signal"),
