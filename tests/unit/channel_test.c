@@ -1,4 +1,6 @@
 /* channel_test.c - messages with descriptors over a pair, and what is taken for the end. */
+#include "open_count.h"
+
 #include "ipc/channel.h"
 
 #include <check.h>
@@ -27,15 +29,6 @@ static void close_pair(void)
 {
 	close(ends[0]);
 	close(ends[1]);
-}
-
-static unsigned open_count(void)
-{
-	unsigned count = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
 }
 
 /* Sends the first `len` bytes of `sent`, past channel_send, with `count` copies of a descriptor. */

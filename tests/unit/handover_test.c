@@ -1,5 +1,7 @@
 /* handover_test.c - batches, answers and descriptors over a real pair; what is taken for the end; the
  * window. */
+#include "open_count.h"
+
 #include "ipc/handover.h"
 
 #include <check.h>
@@ -28,15 +30,6 @@ static void close_pair(void)
 {
 	close(ends[0]);
 	close(ends[1]);
-}
-
-static unsigned open_count(void)
-{
-	unsigned count = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
 }
 
 /* Adds `len` bytes of `fill`. */

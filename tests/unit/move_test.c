@@ -2,6 +2,7 @@
  * and two loops; the protocol is the test's own: it sends back what it gets, and everything that it may
  * say is a switch. */
 #include "one_turn.h"
+#include "open_count.h"
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -224,15 +225,6 @@ static int events_of(const struct loop *loop)
 	struct epoll_event events[8];
 
 	return epoll_wait(loop->epoll_fd, events, 8, 0);
-}
-
-static unsigned open_count(void)
-{
-	unsigned count = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
 }
 
 /* Frozen and written; the record's length. */
