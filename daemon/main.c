@@ -76,16 +76,16 @@ static bool check_system(struct generation *generation, struct problems *problem
 	return true;
 }
 
-static int run_worker(const struct master_setup *setup, int channel, unsigned slot, struct board *board,
-		      unsigned column)
+static int run_worker(const struct master *master, int channel, const struct child *child)
 {
 	struct worker_start start = {
 		.channel = channel,
-		.slot = slot,
-		.board = board,
-		.column = column,
-		.protocol = setup->protocol,
-		.services = setup->services,
+		.slot = child->slot,
+		.board = master->board,
+		.hot = master->hot,
+		.column = child->column,
+		.protocol = master->setup->protocol,
+		.services = master->setup->services,
 		.access_log = access_log_open,
 	};
 

@@ -146,6 +146,8 @@ static bool turn(struct loop *loop, struct err *err)
 		return err_sys(err, errno, "epoll_wait");
 	loop->now_ns = clock_now_ns();
 	publish_busy(loop, loop->now_ns);
+	if (loop->turn_ns != NULL)
+		*loop->turn_ns = loop->now_ns;
 	list_init(&ready);
 	list_move_all(&ready, &loop->ready);
 	for (int i = 0; i < count; i++)

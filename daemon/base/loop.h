@@ -40,8 +40,9 @@ struct loop {
 	int epoll_fd;
 	bool stopped;
 	uint64_t now_ns;                /* CLOCK_MONOTONIC, read once a turn */
-	uint64_t
-		*busy_since_ns; /* where others see since when a turn works, 0 while it waits; NULL: nobody */
+	/* where others see since when a turn works, 0 while it waits, and when the last one began; NULL:
+	 * nobody does */
+	uint64_t *busy_since_ns, *turn_ns;
 	struct timers timers;
 	struct list ready;
 	struct list turn_ends;

@@ -231,7 +231,7 @@ static bool check_status(const char *text, struct err *err)
 	return err_set(err, "\"%.64s\" is no error such as \"404\" or \"5xx\"", text);
 }
 
-static const char *const accept_modes[] = { "directed", "reuseport", "shared", NULL };
+static const char *const accept_modes[] = { "directed", "reuseport", "cpu", "shared", NULL };
 static const char *const reload_modes[] = { "adopt", "replace", NULL };
 static const char *const error_words[] = { "stderr", "syslog", "journal", NULL };
 static const char *const access_words[] = { "off", "stderr", "syslog", "journal", NULL };
@@ -469,10 +469,12 @@ static const struct setting rows[] = {
 		  "quota" },
 	{ "accept", SETTING_CHOICE, .def = "directed", .choices = accept_modes, AT(accept),
 	  .example = "\"reuseport\"",
-	  .help = "who gets a new connection: reuseport (one socket per worker, the kernel's hash), shared "
-		  "(one socket, whoever wakes first), or directed (chosen in the kernel by the workers' "
-		  "state). This version cannot do directed yet: it uses reuseport instead, and the log says "
-		  "so (accept_mode)" },
+	  .help = "who gets a new connection: directed (chosen in the kernel by the workers' state; takes "
+		  "CAP_BPF, else it is reuseport, and the log says why), reuseport (one socket per worker, "
+		  "the "
+		  "kernel's hash), cpu (one socket per worker, the one of the CPU that the connection "
+		  "arrived "
+		  "at, and every worker is bound to its CPU) or shared (one socket, whoever wakes first)" },
 	{ "reload", SETTING_CHOICE, .def = "adopt", .choices = reload_modes, AT(reload),
 	  .help = "what a reload does with the workers: adopt (they take over the new configuration in "
 		  "place, nothing is"
@@ -553,6 +555,11 @@ static const struct setting rows[] = {
 	{ "timeouts.prepare", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(prepare_ns),
 	  .help = "how long a worker may take to prepare a new configuration before the reload is called "
 		  "off" },
+	{ "timeouts.stall", SETTING_DURATION, .def = "50ms", .min = "10ms", .max = "10s", AT(stall_ns),
+	  .help = "a worker that has been busy with one batch of events for so long, or has left connections "
+		  "waiting, is given no new ones, and the others accept what waits for it" },
+	{ "timeouts.hang_kill", SETTING_DURATION, .def = "10s", .min = "0", .max = "1d", AT(hang_kill_ns),
+	  .help = "a worker that hangs for so long is killed, and another one takes its place; 0 is never" },
 	{ "forwarded.from", SETTING_STRINGS, .check = check_network, AT(forwarded_from),
 	  .example = "[ \"127.0.0.0/8\", \"10.0.0.0/8\" ]",
 	  .help = "addresses and networks of the proxies whose word about their clients is taken; \"unix\""

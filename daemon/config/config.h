@@ -16,7 +16,7 @@ enum {
 	CONFIG_KEPT_FDS = 32,           /* of a worker's: epoll, channel, logs, a file, a reload */
 };
 
-enum accept_mode { ACCEPT_DIRECTED, ACCEPT_REUSEPORT, ACCEPT_SHARED };
+enum accept_mode { ACCEPT_DIRECTED, ACCEPT_REUSEPORT, ACCEPT_CPU, ACCEPT_SHARED };
 enum reload_mode { RELOAD_ADOPT, RELOAD_REPLACE };
 enum forwarded_header { FORWARDED_OFF, FORWARDED_X, FORWARDED_RFC7239 };
 enum access_format { ACCESS_COMMON, ACCESS_COMBINED, ACCESS_JSON, ACCESS_FORMATS };
@@ -94,7 +94,8 @@ struct config {
 	unsigned access_format;         /* enum access_format */
 	unsigned access_sample;
 	uint64_t access_slow_ns;
-	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_delay_ns, drain_ns, prepare_ns;
+	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_delay_ns, drain_ns, prepare_ns, stall_ns,
+		hang_kill_ns;
 	uint64_t body_ns, keep_alive_grace_ns, proxy_ns;
 	unsigned forwarded_header;      /* enum forwarded_header */
 	struct strings forwarded_from;  /* CIDRs and "unix"; none: nobody */

@@ -1,6 +1,6 @@
 /* The board: memory that all processes share. Each worker has a column of counters that it alone writes, by
- * plain stores, and what the watchdog asks (see master/watch.c); the master writes who owns a column. What is
- * read from it is not trusted: numbers, nothing else.
+ * plain stores; the master writes who owns a column. What is read from it is not trusted: numbers, nothing
+ * else. (What is read when a connection begins is elsewhere: net/hot.h.)
  *
  * The layout describes itself (a version, the counters' names), so that any process can show all of it. */
 #ifndef IPC_BOARD_H
@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-	BOARD_VERSION = 2,
+	BOARD_VERSION = 3,
 	BOARD_COLUMNS = 2048,           /* workers at once, draining ones included */
 	BOARD_COUNTERS = 56,
 	BOARD_NAME_BYTES = 32,
@@ -22,9 +22,7 @@ struct board_column {
 	uint32_t pid;                   /* 0: free */
 	uint32_t slot;
 	uint64_t generation;
-	uint64_t busy_since_ns;         /* CLOCK_MONOTONIC: it handles a batch of events since; 0: it waits */
-	uint64_t holding;               /* not 0: it accepts nothing, at its limit or out of descriptors */
-	uint64_t unused[4];
+	uint64_t unused[6];
 	uint64_t counters[BOARD_COUNTERS];
 };
 

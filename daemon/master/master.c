@@ -149,7 +149,7 @@ static void on_started(struct asker *asker, const struct outcome *outcome)
 void master_init(struct master *master, const struct master_setup *setup)
 {
 	master->setup = setup;
-	master->loop.epoll_fd = master->signals.fd = master->board_fd = -1;
+	master->loop.epoll_fd = master->signals.fd = master->board_fd = master->hot_fd = -1;
 	master->current.text = master->current.error_log = master->current.access_log = -1;
 	master->transition.next = master->current;
 	master->checker.text = master->checker.exit.fd = -1;
@@ -179,7 +179,10 @@ static bool take_nothing_over(struct master *master, struct err *err)
 		return false;
 	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, &master->board_fd,
 				     err);
-	return master->board != NULL;
+	if (master->board == NULL)
+		return false;
+	master->hot = hot_create(&master->hot_fd, err);
+	return master->hot != NULL;
 }
 
 static bool set_up(struct master *master, const struct master_setup *setup, struct err *err)
@@ -224,6 +227,8 @@ static void tear_down(struct master *master)
 	loop_close(&master->loop);
 	board_destroy(master->board);
 	fd_close(&master->board_fd);
+	hot_unmap(master->hot);
+	fd_close(&master->hot_fd);
 	free(master);
 }
 

@@ -24,6 +24,7 @@
 #include "ipc/channel.h"
 #include "ipc/control.h"
 #include "net/conn.h"
+#include "net/hot.h"
 #include "net/listener.h"
 
 #include <sys/types.h>
@@ -34,6 +35,9 @@
 
 /* How long handshakes that had begun may take to be completed when a socket is let go: a long round trip. */
 #define RELEASE_SETTLE_NS (250 * CLOCK_MS)
+
+struct master;
+struct child;
 
 /* What main.c wires in. */
 struct master_setup {
@@ -48,8 +52,7 @@ struct master_setup {
 	 * configuration. */
 	bool (*check_system)(struct generation *generation, struct problems *problems);
 	/* Runs a worker in the forked child; its result is the exit status. */
-	int (*run_worker)(const struct master_setup *setup, int channel, unsigned slot, struct board *board,
-			  unsigned column);
+	int (*run_worker)(const struct master *master, int channel, const struct child *child);
 };
 
 /* A configuration that passed the checker. */
@@ -128,6 +131,7 @@ struct slot {
 	unsigned failures;              /* in a row */
 	struct timer respawn;
 	struct watched watched;
+	bool bad;                       /* its worker does not take what waits for it: the others do */
 };
 
 /* Who besides this process holds a listening socket: it lives on when this process ends. */
@@ -298,7 +302,8 @@ struct master {
 	struct log_writers log_writers;
 	struct source signals;
 	struct board *board;
-	int board_fd;                   /* its memory, for the next image */
+	struct hot *hot;
+	int board_fd, hot_fd;           /* their memory, for the next image */
 	struct board_owners owners;     /* of its columns */
 	struct list children, dead;     /* dead: freed at the turn's end */
 	struct turn_end sweep;
@@ -483,8 +488,9 @@ void slot_take(struct child *child);
 void slots_trim(struct master *master);
 /* Retires those that serve although another one has their seat: of the image before. */
 void slots_retire_old(struct master *master);
-/* Tells the workers which slots have nobody, when that has changed. */
-void slots_cover(struct master *master);
+/* Who may be given connections, for the steering program; and tells the workers, when that has changed, from
+ * whose sockets they accept too: of slots that have nobody, or one that is bad. */
+void slots_publish(struct master *master);
 
 /* ---- handover.c ---- */
 /* Connects those that leave with those that follow; to be called when somebody began to serve or to leave. */

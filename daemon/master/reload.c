@@ -152,7 +152,7 @@ static void done(struct master *master)
 
 	sockets_sweep(master);
 	slots_trim(master);
-	slots_cover(master);
+	slots_publish(master);
 	for (unsigned i = 0; i < master->slot_count; i++)       /* who died meanwhile, or was never there */
 		if (!timer_armed(&master->slots[i].respawn))
 			slot_respawn(&master->slots[i], false);
@@ -372,7 +372,7 @@ void reload_child_adopted(struct child *child, uint64_t generation)
 	if (child->served_ns == 0)
 		child->served_ns = child->master->loop.now_ns;
 	slot_take(child);
-	slots_cover(child->master);
+	slots_publish(child->master);
 	if (is_voter(child, generation))
 		vote(child, VOTED_ADOPTED, "", "");
 	else

@@ -29,7 +29,10 @@ static bool take_board(struct master *master, struct err *err)
 	const struct master_setup *setup = master->setup;
 
 	master->board = board_resume(master->board_fd, setup->counter_names, setup->counters, err);
-	return master->board != NULL;
+	if (master->board == NULL)
+		return false;
+	master->hot = hot_map(master->hot_fd, err);
+	return master->hot != NULL;
 }
 
 bool resume_take(struct master *master, struct err *err)

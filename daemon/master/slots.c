@@ -120,12 +120,40 @@ void slots_trim(struct master *master)
 	handover_arrange(master);
 }
 
-void slots_cover(struct master *master)
+static bool is_good(const struct slot *slot)
+{
+	return slot->serving != NULL && slot->serving->state == CHILD_SERVING && !slot->bad;
+}
+
+/* A seat never counts as good with another worker's line. */
+static void publish_seat(const struct slot *slot, struct hot_seat *seat)
+{
+	bool good = index_of(slot) < slot->master->slot_count && is_good(slot);
+	uint32_t line = good ? slot->serving->column : 0;
+
+	if (seat->good == good && seat->line == line)
+		return;
+	__atomic_store_n(&seat->good, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&seat->line, line, __ATOMIC_RELEASE);
+	__atomic_store_n(&seat->good, good, __ATOMIC_RELEASE);
+}
+
+static void publish_seats(struct master *master)
+{
+	if (master->current.generation != NULL)
+		master->hot->stall_ns = master->current.generation->config->stall_ns;
+	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
+		publish_seat(&master->slots[i], &master->hot->seat[i]);
+	master->hot->slots = master->slot_count;
+}
+
+void slots_publish(struct master *master)
 {
 	struct slot_set uncovered = { 0 };
 
+	publish_seats(master);
 	for (unsigned i = 0; i < master->slot_count; i++)
-		if (master->slots[i].serving == NULL)
+		if (master->slots[i].serving == NULL || master->slots[i].bad)
 			slot_set_add(&uncovered, i);
 	if (stop_is_draining(master) || memcmp(&uncovered, &master->uncovered, sizeof(uncovered)) == 0)
 		return;

@@ -56,7 +56,7 @@ static void run_child(struct master *master, const struct child *child, int end,
 			  log_text("error", err.text));
 		_exit(1);
 	}
-	_exit(master->setup->run_worker(master->setup, channel, child->slot, master->board, child->column));
+	_exit(master->setup->run_worker(master, channel, child));
 }
 
 /* ---- what a child says ------------------------------------------------------------------------------- */
@@ -69,7 +69,7 @@ static void tell_others_to_look(const struct child *full)
 
 	FOR_EACH_CHILD(master, child) {
 		if (child != full && (child->state == CHILD_SERVING || child->state == CHILD_DRAINING) &&
-		    master->board->column[child->column].holding == 0)
+		    master->hot->line[child->column].holding == 0)
 			channel_hint(child->channel.fd, MESSAGE_LOOK);
 	}
 }
@@ -201,7 +201,7 @@ static void let_go(struct child *child)
 	reopen_child_gone(child);
 	release_child_died(child);
 	generations_child_died(master);
-	slots_cover(master);
+	slots_publish(master);
 	bury(child);
 	master_check_end(master);
 }
@@ -403,6 +403,7 @@ static struct child *new_child(struct master *master, unsigned slot, const struc
 		free(child);
 		return err_set(err, "more than %d workers at once", BOARD_COLUMNS - 1), NULL;
 	}
+	master->hot->line[child->column] = (struct hot_line){ 0 };
 	return child;
 }
 

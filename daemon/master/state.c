@@ -29,6 +29,7 @@ enum { STATE_MAX_BYTES = CANONICAL_MAX_BYTES + 64 * 1024 * 1024 };
  * state is made (transition, release, stop), and what follows from the rest (owners, uncovered). */
 static const struct field master_rows[] = {
 	FIELD(FIELD_FD, master, board_fd),
+	FIELD(FIELD_FD, master, hot_fd),
 	FIELD(FIELD_CHARS, master, binary.path),
 	FIELD(FIELD_NUMBER, master, slot_count),
 	FIELD(FIELD_NUMBER, master, store_used),
@@ -162,10 +163,8 @@ static const struct {
 	const char *name;
 	int version;
 } versions[] = {
-	{ "state", STATE_VERSION },
-	{ "channel", CHANNEL_VERSION },
-	{ "handover", HANDOVER_VERSION },
-	{ "board", BOARD_VERSION },
+	{ "state", STATE_VERSION }, { "channel", CHANNEL_VERSION }, { "handover", HANDOVER_VERSION },
+	{ "board", BOARD_VERSION }, { "hot", HOT_VERSION },
 };
 
 enum { VERSIONS = sizeof(versions) / sizeof(versions[0]) };

@@ -37,9 +37,9 @@ enum watch_verdict watch_judge(const struct watch_view *view, uint64_t limit_ns)
 
 /* ---- looking ----------------------------------------------------------------------------------------- */
 
-static const struct board_column *column_of(const struct child *child)
+static const struct hot_line *line_of(const struct child *child)
 {
-	return &child->master->board->column[child->column];
+	return &child->master->hot->line[child->column];
 }
 
 /* Read once: its owner may change it between two looks. */
@@ -93,7 +93,7 @@ static bool has_accepted(const struct slot *slot)
 	const struct child *child = slot->serving;
 
 	return slot->watched.pid != child->pid ||
-	       slot->watched.accepted != look_at(&column_of(child)->counters[COUNT_ACCEPTED]);
+	       slot->watched.accepted != look_at(&line_of(child)->accepted);
 }
 
 static bool nobody_accepted(const struct master *master)
@@ -114,7 +114,7 @@ static bool is_stopped(const struct child *child)
 
 static uint64_t busy_ns(const struct child *child)
 {
-	uint64_t since_ns = look_at(&column_of(child)->busy_since_ns);
+	uint64_t since_ns = look_at(&line_of(child)->busy_since_ns);
 	uint64_t now_ns = child->master->loop.now_ns;
 
 	return since_ns != 0 && since_ns < now_ns ? now_ns - since_ns : 0;
@@ -134,13 +134,13 @@ static struct watch_view view_of(struct slot *slot, bool queued)
 		.queued = queued,
 		.queued_before = slot->watched.pid == child->pid && slot->watched.queued,
 		.accepted = has_accepted(slot),
-		.holding = look_at(&column_of(child)->holding) != 0,
+		.holding = look_at(&line_of(child)->holding) != 0,
 	};
 
 	slot->watched = (struct watched){
 		.pid = child->pid,
 		.queued = queued,
-		.accepted = look_at(&column_of(child)->counters[COUNT_ACCEPTED]),
+		.accepted = look_at(&line_of(child)->accepted),
 	};
 	return view;
 }

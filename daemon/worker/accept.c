@@ -73,7 +73,7 @@ static void apply_one(struct worker *worker, struct held_socket *held)
 
 static void apply_all(struct worker *worker)
 {
-	worker->column->holding = worker->paused || worker->full;
+	worker->line->holding = worker->paused || worker->full;
 	for (struct list *link = worker->sockets.next; link != &worker->sockets; link = link->next)
 		apply_one(worker, LIST_ENTRY(link, struct held_socket, link));
 }
@@ -93,6 +93,7 @@ void accept_sweep(struct turn_end *hook)
 {
 	struct worker *worker = LIST_ENTRY(hook, struct worker, sweep);
 
+	worker->line->open = worker->engine.count;
 	for (struct list *link = list_pop_front(&worker->released); link != NULL;
 	     link = list_pop_front(&worker->released))
 		free(LIST_ENTRY(link, struct held_socket, link));
@@ -222,17 +223,35 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held)
 	if (fd < 0)
 		return failed(worker, held, errno);
 	engine_accept(&worker->engine, fd, &peer, held->listener);
+	worker->line->accepted++;
 	return ACCEPTED;
 }
 
+static enum accepted accept_batch(struct worker *worker, struct held_socket *held)
+{
+	enum accepted accepted = ACCEPTED;
+
+	for (unsigned i = 0; i < ACCEPT_BATCH && accepted == ACCEPTED; i++)
+		accepted = at_limit(worker, held) ? ACCEPT_STOPPED : accept_one(worker, held);
+	return accepted;
+}
+
+/* What was directed here before the queue was found empty has been taken, or has gone away again. */
 static void on_acceptable(struct source *source, uint32_t events)
 {
 	struct held_socket *held = LIST_ENTRY(source, struct held_socket, source);
+	struct worker *worker = held->worker;
+	uint64_t directed = hot_directed(worker->seat);
 
 	(void)events;
-	for (unsigned i = 0; i < ACCEPT_BATCH; i++)
-		if (at_limit(held->worker, held) || accept_one(held->worker, held) != ACCEPTED)
-			return;
+	if (accept_batch(worker, held) == ACCEPT_AGAIN && held->note.slot == worker->slot)
+		worker->line->taken = directed;
+	worker->line->open = worker->engine.count;
+}
+
+void accept_begin(struct worker *worker)
+{
+	worker->line->taken = hot_directed(worker->seat);
 }
 
 void accept_look(struct worker *worker)

@@ -226,6 +226,8 @@ void adopt_go(struct worker *worker, uint64_t generation)
 	next->generation = NULL;
 	forget(worker);
 	if (!worker->draining) {
+		if (!worker->serving)
+			accept_begin(worker);
 		worker->serving = true;
 		accept_room(worker);
 		take_room(worker);

@@ -247,9 +247,12 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	list_init(&worker->generations);
 	if (!loop_open(&worker->loop, err))
 		return false;
-	worker->column = &start->board->column[start->column];
-	worker->loop.busy_since_ns = &worker->column->busy_since_ns;
-	engine_init(&worker->engine, &worker->loop, start->protocol, worker->column->counters);
+	worker->line = &start->hot->line[start->column];
+	worker->seat = &start->hot->seat[start->slot];
+	worker->loop.busy_since_ns = &worker->line->busy_since_ns;
+	worker->loop.turn_ns = &worker->line->turn_ns;
+	engine_init(&worker->engine, &worker->loop, start->protocol,
+		    start->board->column[start->column].counters);
 	offload_init(&worker->log_offload, &worker->loop, LOG_JOBS);
 	offload_init(&worker->offload, &worker->loop, REQUEST_JOBS);
 	log_writers_init(&worker->log_writers, &worker->loop, &worker->log_offload);

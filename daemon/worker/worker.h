@@ -8,6 +8,7 @@
 #include "ipc/board.h"
 #include "ipc/handover.h"
 #include "net/conn.h"
+#include "net/hot.h"
 
 /* New exchanges are logged as `config` says (NULL: not at all), to `fd`, which is taken over (-1: none). */
 typedef void (*access_log_opener)(struct engine *engine, const struct config *config, int fd);
@@ -17,7 +18,8 @@ struct worker_start {
 	int channel;
 	unsigned slot;
 	struct board *board;
-	unsigned column;                /* of the board: this worker's own */
+	struct hot *hot;
+	unsigned column;                /* of the board, and its line: this worker's own */
 	const struct protocol *protocol;
 	const struct schema *const *services;
 	access_log_opener access_log;
@@ -102,7 +104,8 @@ struct worker {
 	struct timer parting;           /* the channel has ended; is the master's process there still? */
 	pid_t parent;
 	bool taken_back;                /* it is, as far as was known */
-	struct board_column *column;    /* this worker's own */
+	struct hot_line *line;          /* this worker's own */
+	const struct hot_seat *seat;    /* its slot's */
 	struct timer look;              /* for the end of a drain, see drain.c */
 	uint64_t drain_began_ns;
 	uint64_t last_call_ns;          /* idle connections are closed then, whatever else there is */
@@ -131,6 +134,9 @@ int worker_run(const struct worker_start *start);
 /* Takes over a socket that came in a SOCKETS message; registers nothing yet. False when out of memory, or it
  * is no socket (`fd` was closed): the generation must be refused, for nobody would accept from it. */
 bool accept_hold(struct worker *worker, const struct socket_note *note, int fd, uint64_t generation);
+
+/* A fresh worker is about to serve: what was directed to its slot before is not for it. */
+void accept_begin(struct worker *worker);
 
 /* Registers exactly the sockets that this worker must accept from now. */
 void accept_apply(struct worker *worker);

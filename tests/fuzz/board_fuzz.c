@@ -13,6 +13,8 @@ static struct master_setup setup = {
 	.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
 };
 
+static struct hot hot;
+
 static void fill(struct board *board, struct str bytes)
 {
 	size_t len = bytes.len < sizeof(*board) ? bytes.len : sizeof(*board);
@@ -40,6 +42,7 @@ static void check_status(struct board *board, unsigned column)
 
 	master_init(master, &setup);
 	master->board = board;
+	master->hot = &hot;
 	list_push_back(&master->children, &child.link);
 	status = status_json(master);
 	workers = json_object_get(status, "workers");

@@ -16,6 +16,7 @@
 enum { ANSWERED_TURNS = 8, IS_STOPPING = 1, RELOAD_GOES_WELL = 2 };
 
 static struct master *master;
+static struct hot hot;
 static char path[CONTROL_PATH_BYTES];
 
 static void set_up(void)
@@ -32,6 +33,7 @@ static void set_up(void)
 	master = calloc(1, sizeof(*master));
 	master_init(master, &setup);
 	master->transition.phase = PHASE_PREPARING;     /* callers of reload and check wait */
+	master->hot = &hot;
 	master->board = board_create(setup.counter_names, setup.counters, setup.gauge, NULL, &err);
 	FUZZ_CHECK(master->board != NULL && loop_open(&master->loop, &err));
 	FUZZ_CHECK(control_open(master, &config, &err));

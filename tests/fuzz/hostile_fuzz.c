@@ -48,6 +48,7 @@ struct stage {
 };
 
 static struct board *board;
+static struct hot hot;
 static struct master_setup setup = {
 	.services = service_schemas, .counter_names = counter_names, .counters = COUNTERS,
 	.gauge = COUNT_OPEN,
@@ -162,6 +163,7 @@ static void set_stage(struct stage *stage, uint8_t mode)
 	*stage = (struct stage){ .master = master };
 	master_init(master, &setup);
 	master->board = board;
+	master->hot = &hot;
 	FUZZ_CHECK(loop_open(&master->loop, &err));
 	logs_start(master);
 	fuzz_no_log();

@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 
 static struct board *board;
+static struct hot *hot;
+static int hot_fd;
 
 static unsigned length_of(const struct list *list)
 {
@@ -78,7 +80,8 @@ static void set_up_once(void)
 	if (board != NULL)
 		return;
 	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
-	FUZZ_CHECK(board != NULL);
+	hot = hot_create(&hot_fd, &err);
+	FUZZ_CHECK(board != NULL && hot != NULL);
 	fuzz_message_set_up();
 	fuzz_no_log();
 }
@@ -96,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	open_before = fuzz_open_count();
 	FUZZ_CHECK(channel_pair(ends, &err));
 	start.board = board;
+	start.hot = hot;
 	start.column = 1;
 	start.channel = ends[1];
 	start.access_log = access_log_open;

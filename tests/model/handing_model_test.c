@@ -45,6 +45,7 @@ struct play {
 
 static struct master *master;
 static struct board *board;
+static struct hot hot;
 static struct play play;
 static struct config config = { .drain_ns = 30 * CLOCK_S, .prepare_ns = CLOCK_S };
 static struct generation generation = { .number = 1, .pins = 1, .config = &config };
@@ -70,6 +71,7 @@ static void set_stage(void)
 	if (board == NULL)
 		board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
 	master->board = board;
+	master->hot = &hot;
 	ck_assert(loop_open(&master->loop, &err));
 	master->current.generation = &generation;
 	master->slot_count = SLOTS;
@@ -487,7 +489,7 @@ static enum child_state state_after(uint64_t busy_ns, uint32_t pid)
 	struct hand_note of = { .pid = pid };
 
 	master->loop.now_ns = 100 * CLOCK_S;
-	board->column[receiver->column].busy_since_ns = busy_ns > 0 ? master->loop.now_ns - busy_ns : 0;
+	hot.line[receiver->column].busy_since_ns = busy_ns > 0 ? master->loop.now_ns - busy_ns : 0;
 	handover_unheard(play.puppets[0].child, &of);
 	return receiver->state;
 }

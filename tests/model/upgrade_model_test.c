@@ -479,7 +479,8 @@ static void start(void)
 
 	begin_image(NULL);
 	master->board = board_create(counter_names, COUNTERS, COUNT_OPEN, &master->board_fd, &err);
-	must(master->board != NULL, "a board");
+	master->hot = hot_create(&master->hot_fd, &err);
+	must(master->board != NULL && master->hot != NULL, "a board");
 	reload_ask(master, NULL, false);
 }
 

@@ -18,7 +18,8 @@ static struct worker worker;
 static struct generation *generation;
 static struct config config = { .connections = 2 };
 static uint64_t counters[COUNTERS];
-static struct board_column column;
+static struct hot_line line;
+static struct hot_seat seat;
 static int sockets[SLOTS];              /* the master's */
 static struct sockaddr_in addresses[SLOTS];
 static enum doing doing;                /* of every connection */
@@ -97,7 +98,8 @@ static void set_up(void)
 					     .listener_count = 1,
 					     .listeners = { { .listener = LISTENER } } };
 	worker.serving = true;
-	worker.column = &column;
+	worker.line = &line;
+	worker.seat = &seat;
 	doing = DOING_WAITING;
 	worker.open_files = 1024;
 	for (unsigned i = 0; i < SLOTS; i++)
@@ -357,14 +359,14 @@ START_TEST(the_board_says_that_nothing_is_accepted_at_the_limit)
 	accept_apply(&worker);
 	connect_to(0);
 	accept_all();
-	ck_assert_uint_eq(column.holding, 0);
+	ck_assert_uint_eq(line.holding, 0);
 	for (int i = 0; i < 5; i++)
 		connect_to(0);
 	accept_all();
-	ck_assert_uint_eq(column.holding, 1);
+	ck_assert_uint_eq(line.holding, 1);
 	conn_close(LIST_ENTRY(worker.engine.conns.next, struct conn, link));
 	accept_room(&worker);
-	ck_assert_uint_eq(column.holding, 0);
+	ck_assert_uint_eq(line.holding, 0);
 }
 END_TEST
 

@@ -26,6 +26,8 @@ static struct child *add_child(unsigned slot)
 	return child;
 }
 
+static struct hot hot;
+
 static uint64_t *counters_of(const struct child *child)
 {
 	return master->board->column[child->column].counters;
@@ -37,6 +39,7 @@ static void set_up(void)
 
 	master = calloc(1, sizeof(*master));
 	master_init(master, &setup);
+	master->hot = &hot;
 	master->board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
 	ck_assert(master->board != NULL && loop_open(&master->loop, &err));
 	master->current.generation = &generation;

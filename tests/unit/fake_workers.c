@@ -203,7 +203,8 @@ static void open_one(unsigned i)
 	generations[i] = generation_new(1, NULL);
 	generations[i]->config = &fake->config;
 	worker->engine.generation = generations[i];
-	worker->column = &fake->column;
+	worker->line = &fake->line;
+	worker->seat = &fake->seat;
 	worker->slot = i;
 	worker->open_files = 2 * MANY_FDS;
 	worker->serving = true;

@@ -27,6 +27,8 @@ enum {
 struct fake_worker {
 	struct worker worker;
 	struct board_column column;
+	struct hot_line line;
+	struct hot_seat seat;
 	struct config config;
 	int master;                     /* the other end of its channel */
 };

@@ -14,7 +14,8 @@
 
 static struct worker worker;
 static uint64_t counters[COUNTERS];
-static struct board_column column;
+static struct hot_line line;
+static struct hot_seat seat;
 static int sockets[2];
 static char addresses[2][ADDR_TEXT_BYTES];
 
@@ -145,7 +146,8 @@ static void set_up(void)
 	hand_init(&worker);
 	take_init(&worker);
 	worker.serving = true;
-	worker.column = &column;
+	worker.line = &line;
+	worker.seat = &seat;
 	worker.open_files = 1024;
 	for (unsigned i = 0; i < 2; i++)
 		sockets[i] = listening_socket(addresses[i]);

@@ -157,6 +157,7 @@ static void create(void)
 	ck_assert(loop_open(&next->loop, &err));
 	master->board =
 		board_create(setup.counter_names, setup.counters, setup.gauge, &master->board_fd, &err);
+	master->hot = hot_create(&master->hot_fd, &err);
 	master->generation_numbers = GENERATION;
 	master->dry_numbers = UINT64_MAX;
 	master->reloads_good = 3;

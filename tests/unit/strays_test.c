@@ -31,6 +31,8 @@ static bool is_reaped(pid_t pid)
 	return waitpid(pid, NULL, WNOHANG) < 0 && errno == ECHILD;
 }
 
+static struct hot hot;
+
 static void set_up(void)
 {
 	static const char *const names[COUNTERS];
@@ -39,6 +41,7 @@ static void set_up(void)
 	master = calloc(1, sizeof(*master));
 	list_init(&master->children);
 	list_init(&master->strays);
+	master->hot = &hot;
 	master->board = board_create(names, COUNTERS, COUNT_OPEN, NULL, &err);
 	ck_assert_ptr_nonnull(master->board);
 	ck_assert(loop_open(&master->loop, &err));

@@ -83,7 +83,7 @@ static struct master *master;
 static struct child child;
 static struct listener listener;
 static struct listen_socket listening;
-static struct board_column *column;
+static struct hot_line *line;
 static int notified;
 static struct timer end;
 
@@ -110,8 +110,7 @@ static void start_child(void)
 			pause();
 	child.exit.fd = pidfd_open(child.pid, 0);
 	child.column = board_claim(master->board, &master->owners);
-	column = &master->board->column[child.column];
-	column->pid = (uint32_t)child.pid;
+	line = &master->hot->line[child.column];
 }
 
 static void open_listener(void)
@@ -139,6 +138,8 @@ static void set_up(void)
 	master = calloc(1, sizeof(*master));
 	list_init(&master->listeners);
 	master->board = board_create(names, COUNTERS, COUNT_OPEN, NULL, &err);
+	master->hot = hot_create(&master->hot_fd, &err);
+	ck_assert_ptr_nonnull(master->hot);
 	ck_assert(loop_open(&master->loop, &err));
 	master->slot_count = 1;
 	master->slots[0].master = master;
@@ -156,6 +157,8 @@ static void tear_down(void)
 	fd_close(&notified);
 	loop_close(&master->loop);
 	board_destroy(master->board);
+	hot_unmap(master->hot);
+	fd_close(&master->hot_fd);
 	free(master);
 }
 
@@ -213,14 +216,14 @@ END_TEST
 START_TEST(a_worker_that_is_being_killed_is_no_reason)
 {
 	child.state = CHILD_KILLED;
-	column->busy_since_ns = 1;
+	line->busy_since_ns = 1;
 	ck_assert_uint_ge(pings(), 2);
 }
 END_TEST
 
 START_TEST(a_busy_worker_stops_the_ping)
 {
-	column->busy_since_ns = 1;
+	line->busy_since_ns = 1;
 	ck_assert_uint_eq(pings(), 0);
 }
 END_TEST
@@ -242,7 +245,7 @@ END_TEST
 
 START_TEST(a_queue_that_must_wait_does_not)
 {
-	column->holding = 1;
+	line->holding = 1;
 	connect_one();
 	ck_assert_uint_ge(pings(), 2);
 }
@@ -268,11 +271,7 @@ END_TEST
 
 START_TEST(a_board_full_of_lies_does_no_harm)
 {
-	memset(column->counters, 0xff, sizeof(column->counters));
-	column->busy_since_ns = UINT64_MAX;
-	column->holding = UINT64_MAX;
-	column->slot = UINT32_MAX;
-	column->generation = UINT64_MAX;
+	memset(line, 0xff, sizeof(*line));
 	ck_assert_uint_ge(pings(), 2);
 }
 END_TEST
