@@ -48,6 +48,10 @@ TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURC
 BROKEN         := $(BUILD)/tests/upgrade/broken
 wraps_of        = $(shell grep -o '__wrap_[a-z_]*' $(1) | sort -u | sed 's/__wrap_/-Wl,--wrap=/')
 BROKEN_WRAPS   := $(call wraps_of,tests/upgrade/broken.c)
+# a drover with a service that stalls, burns, crashes and leaks on request
+AIDED          := $(BUILD)/tests/aids/drover
+AIDED_OBJECTS   = $(patsubst %/service/registry.o,$(BUILD)/tests/aids/registry.o,$(DROVER_OBJECTS)) \
+		  $(BUILD)/tests/aids/trouble.o
 UPGRADE_MODEL_WRAPS := $(call wraps_of,tests/model/upgrade_model_test.c)
 
 FUZZ_SUPPORT   := $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/fuzz_message.o
@@ -56,7 +60,7 @@ FUZZ_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_MAIN      := $(BUILD)/tests/fuzz/replay.o
 # what clang-tidy looks at: every source, again when it or a header of it changed
 TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(wildcard daemon/*.c daemon/*/*.c man/*.c) $(TEST_SOURCES) \
-		       $(wildcard tests/bench/*.c tests/fuzz/*.c tests/loss/*.c tests/upgrade/*.c))
+		       $(wildcard tests/bench/*.c tests/fuzz/*.c tests/loss/*.c tests/upgrade/*.c tests/aids/*.c))
 
 # objects of the test programs are kept, and make has no last word about them
 .SECONDARY:
@@ -134,6 +138,10 @@ $(BROKEN): $(BUILD)/tests/upgrade/broken.o $(DROVER_OBJECTS)
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $(BROKEN_WRAPS) -o $@ $^ $(DROVER_LIBS)
 
+$(AIDED): $(AIDED_OBJECTS)
+	@echo "  LD    $@"
+	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(DROVER_LIBS)
+
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^
@@ -170,7 +178,7 @@ clean:
 	rm -rf $(BUILD)
 
 # builds the test programs without running them
-unit-programs: $(TEST_PROGRAMS) $(BENCH_PROGRAMS) $(LOSS_CLIENT) $(BROKEN)
+unit-programs: $(TEST_PROGRAMS) $(BENCH_PROGRAMS) $(LOSS_CLIENT) $(BROKEN) $(AIDED)
 
 fuzz-programs: $(FUZZ_PROGRAMS)
 
@@ -185,7 +193,7 @@ figures: all
 bench: all $(BENCH_PROGRAMS)
 	tests/bench/bench.py $(BENCH)
 
-loss: all $(LOSS_CLIENT)
+loss: all $(LOSS_CLIENT) $(AIDED)
 	tests/loss/loss.py $(LOSS)
 
 # COMPARE="--server nginx drover --action stop" and the like; tests/loss/compare.py --help

@@ -25,6 +25,7 @@ BUILD = os.path.join(TOP, os.environ.get("DROVER_BUILD", "build"))
 DROVER = os.path.join(BUILD, "drover")
 CTL = os.path.join(BUILD, "droverctl")
 BROKEN = os.path.join(BUILD, "tests/upgrade/broken")
+AIDED = os.path.join(BUILD, "tests/aids/drover")    # with a service that gets into trouble on request
 DEADLINE = 30  # for what should take milliseconds, on a machine that is busy
 
 PR_SET_PDEATHSIG = 1
@@ -91,11 +92,11 @@ def temporary_directory():
     return path
 
 
-def run(*args, env=None, **more):
+def run(*args, env=None, program=DROVER, **more):
     """Runs the daemon's binary to its end; the result has returncode, stdout and stderr."""
     if env is None:  # -t asks the daemon at the default control socket: here there shall be none
         env = {**os.environ, "RUNTIME_DIRECTORY": "/proc/none"}
-    return subprocess.run([DROVER, *args], capture_output=True, text=True, errors="replace", env=env,
+    return subprocess.run([program, *args], capture_output=True, text=True, errors="replace", env=env,
                           stdin=subprocess.DEVNULL, timeout=DEADLINE, **more)
 
 
@@ -179,14 +180,15 @@ class Drover:
 
     args: the command line, instead of a config file.  passed: (descriptor, name) of the sockets that systemd
     passes, see sd_listen_fds(3).  `site` is the directory that is served.  own: it runs a copy of the binary,
-    which install() replaces."""
+    which install() replaces.  program: that binary, DROVER or AIDED."""
 
-    def __init__(self, settings=None, args=None, wait=True, env=None, preexec=None, passed=(), own=False):
+    def __init__(self, settings=None, args=None, wait=True, env=None, preexec=None, passed=(), own=False,
+                 program=DROVER):
         self.dir = temporary_directory()
-        self.binary = DROVER
+        self.binary = program
         if own:
             self.binary = os.path.join(self.dir, "drover")
-            self.install(DROVER)
+            self.install(program)
         self.site = os.path.join(self.dir, "site")
         os.mkdir(self.site)
         self.write("index.html", "<p>hello\n")
