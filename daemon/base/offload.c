@@ -5,6 +5,7 @@
 #include "offload.h"
 
 #include "clock.h"
+#include "cpus.h"
 #include "fd.h"
 
 #include <pthread.h>
@@ -73,6 +74,7 @@ static void *run(void *argument)
 	bool abandoned;
 
 	pthread_setname_np(pthread_self(), "drover-offload");
+	cpus_unbind();                  /* or it would take its time from the loop, on the loop's CPU */
 	pthread_mutex_lock(&shared->lock);
 	for (job = next_job(shared); job != NULL; job = next_job(shared)) {
 		job->state = JOB_UNDER_WAY;

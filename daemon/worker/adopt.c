@@ -6,6 +6,7 @@
 #include "worker.h"
 
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "config/listeners.h"
@@ -213,6 +214,18 @@ void adopt_reopen(struct worker *worker, const struct message *message, struct m
 		log_event(LEVEL_WARNING, "channel_failed", log_text("error", err.text));
 }
 
+/* By the mode that is configured: where the kernel cannot choose by CPU it does no harm. */
+static void bind_to_cpu(const struct worker *worker, const struct config *config)
+{
+	struct err err;
+
+	if (config->accept != ACCEPT_CPU)
+		cpus_unbind();
+	else if (!cpus_bind(worker->slot, &err))
+		log_event(LEVEL_WARNING, "worker_not_bound", log_number("slot", worker->slot),
+			  log_text("error", err.text));
+}
+
 void adopt_go(struct worker *worker, uint64_t generation)
 {
 	struct preparing *next = &worker->next;
@@ -220,6 +233,7 @@ void adopt_go(struct worker *worker, uint64_t generation)
 	if (next->generation == NULL || next->generation->number != generation || !next->voted)
 		return;
 	switch_logs(worker, next->generation->config);
+	bind_to_cpu(worker, next->generation->config);
 	worker->note = next->note;
 	listeners_follow(worker, next->generation);
 	generation_unpin(engine_adopt(&worker->engine, next->generation));
