@@ -1,4 +1,5 @@
-/* registry.c - in place of service/registry.c in the test build (tests/aids/drover): every service, and `trouble`. */
+/* registry.c - in place of service/registry.c in the test build (tests/aids/drover): every service, and
+ * `trouble`. */
 #include "service/registry.h"
 
 #include "aids/trouble.h"

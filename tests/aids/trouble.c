@@ -1,4 +1,5 @@
-/* trouble.c - a service that does to its worker what the query asks for, and then answers with the worker's pid:
+/* trouble.c - a service that does to its worker what the query asks for, and then answers with the worker's
+ * pid:
  *
  *     ?stall=MS           blocks the loop, asleep
  *     ?burn=MS            blocks the loop, busy
@@ -7,8 +8,8 @@
  *     ?descriptors=COUNT  keeps open files
  *     nothing             only answers
  *
- * Called through the struct, by the test build alone (tests/aids/registry.c).  What it cannot do is answered with
- * 500, a query that it does not understand with 400. */
+ * Called through the struct, by the test build alone (tests/aids/registry.c).  What it cannot do is answered
+ * with 500, a query that it does not understand with 400. */
 #include "aids/trouble.h"
 
 #include "base/clock.h"

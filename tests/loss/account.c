@@ -44,6 +44,11 @@ static double bucket_ms(unsigned bucket)
 	return (double)us * NS_PER_US / CLOCK_MS;
 }
 
+const char *account_name(enum outcome outcome)
+{
+	return outcome_names[outcome];
+}
+
 void account_good(struct account *account, uint64_t ns)
 {
 	account->outcomes[GOOD]++;

@@ -40,6 +40,9 @@ struct account {
 	uint64_t buckets[OCTAVES * BUCKETS_PER_OCTAVE];
 };
 
+/* As in the report: "unanswered". */
+const char *account_name(enum outcome outcome);
+
 /* A good answer took `ns`. */
 void account_good(struct account *account, uint64_t ns);
 

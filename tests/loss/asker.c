@@ -123,11 +123,24 @@ static void rest(struct asker *asker, uint64_t least_ns)
 	arm(asker, &asker->next, wait_ns);
 }
 
+static void note_ending(struct asker *asker, enum outcome outcome)
+{
+	struct ending ending = {
+		.kind = asker->kind->name,
+		.outcome = outcome,
+		.requests = asker->count,
+		.fresh = asker->answered_ns == 0,
+	};
+
+	endings_add(&asker->all->endings, &ending);
+}
+
 /* All requests of the burst have come to their end without an answer; the first one for `reason`. */
 static void lose(struct asker *asker, enum outcome reason)
 {
 	bool partly = reason == TRUNCATED || reason == WRONG;
 
+	note_ending(asker, reason);
 	asker->account->outcomes[reason]++;
 	asker->account->outcomes[partly ? UNANSWERED : reason] += asker->count - 1;
 	if (reason == REFUSED && asker->all->requests_left != UINT64_MAX)
@@ -151,8 +164,10 @@ static void count_idle_close(struct asker *asker)
 	bool was_due = asker->kept_ns > 0 && clock_now_ns() + EARLY_NS >= asker->answered_ns + asker->kept_ns;
 
 	asker->account->outcomes[was_due ? EXPIRED : IDLE_CLOSED]++;
+	if (!was_due)
+		note_ending(asker, IDLE_CLOSED);
 	drop(asker);
-	if (asker->kind->waits)
+	if (asker->kind->waits && !asker->all->reopens)
 		end_client(asker);
 	else if (!timer_armed(&asker->next))
 		rest(asker, RETRY_NS);
@@ -163,6 +178,8 @@ static void ended(struct asker *asker)
 {
 	if (asker->ending) {
 		asker->account->outcomes[RESET_AFTER] += asker->is_broken;
+		if (asker->is_broken)
+			note_ending(asker, RESET_AFTER);
 		drop(asker);
 		rest(asker, 0);
 	} else if (asker->count > 0) {

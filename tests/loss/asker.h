@@ -4,6 +4,7 @@
 
 #include "loss/account.h"
 #include "loss/answer.h"
+#include "loss/endings.h"
 
 #include "base/loop.h"
 
@@ -50,9 +51,11 @@ struct askers {
 	uint64_t requests_left;
 	uint64_t random;
 	struct account accounts[KINDS];
+	struct endings endings;
 	unsigned active;                /* clients that have not come to their end */
 	unsigned not_in_place;          /* those of which nothing good has been seen yet */
 	unsigned opening;               /* of these, those that are at it: client.c bounds them */
+	bool reopens;                   /* one that waits and loses its connection opens another */
 	bool stopping;
 	void (*room)(struct askers *askers);    /* a client, perhaps the last one, got in place */
 };

@@ -5,7 +5,7 @@
  *            [--one-shot N] [--keep-alive N] [--distant N] [--download N] [--post N] [--pipelined N]
  *            [--idle N] [--partial N] [--rate REQUESTS] [--gap MS] [--lifetime N] [--distance MS] [--drip MS]
  *            [--download-rate BYTES]
- *            [--post-status STATUS] [--limit MS] [--finish S] [--ready FD] [--seed NUMBER]
+ *            [--reopen 1] [--post-status STATUS] [--limit MS] [--finish S] [--ready FD] [--seed NUMBER]
  *
  * DIRECTORY has the files that the server serves at "/". N clients of each habit ask for them in one loop:
  *     one-shot    a connection for each request
@@ -18,6 +18,7 @@
  *     pipelined   up to 16 requests at once
  *     idle        one request at the beginning and one at the end: the connection must be open all the time
  *     partial     request heads byte by byte, --drip apart
+ * --reopen 1: an idle client whose connection is closed opens another, else that was its end.
  * --rate is how many bursts all of those that ask again and again begin in a second, together; without it
  * they are as fast as they can. --lifetime: a client closes its connection after N bursts, on average. No
  * request is ever sent again. When it is told to stop, or --requests were begun (those refused not counted),
@@ -26,7 +27,8 @@
  * within --limit (20,000 ms). --ready: a byte is written to this descriptor when every client has seen its
  * first answer (a download its first bytes, a partial head was begun).
  *
- * Prints a JSON object: "kinds", "total" and, by kind, the outcomes (account.h), how long it took from the
+ * Prints a JSON object: "endings", the connections that the server ended unasked, in the order in which that was
+ * noticed (endings.h); "kinds", "total" and, by kind, the outcomes (account.h), how long it took from the
  * request (of a POST and a partial head: its last byte) to the whole answer (of a download: to its first
  * byte), and how many took longer than 200 ms and 1 s. Exit status 0, whatever the outcomes are; 1 with a
  * message when the clients themselves could not work, 2 for wrong arguments. */
@@ -63,7 +65,7 @@ static struct turn_end turn_end;
 
 static uint64_t gap_ms = 30, distance_ms = 20, drip_ms = 20, limit_ms = 20000, finish_s = 20;
 static uint64_t post_status = 405, download_rate = 500000;
-static uint64_t seconds, requests, rate, seed, ready = UINT64_MAX;
+static uint64_t seconds, requests, rate, seed, reopen, ready = UINT64_MAX;
 static uint64_t counts[KINDS];
 static const char *address, *root;
 static bool until_stdin_closes;
@@ -81,6 +83,7 @@ static const struct {
 	{ "distance", &distance_ms, 10000 },
 	{ "drip", &drip_ms, 100000 },
 	{ "download-rate", &download_rate, UINT32_MAX },
+	{ "reopen", &reopen, 1 },
 	{ "post-status", &post_status, 599 },
 	{ "limit", &limit_ms, 10000000 },
 	{ "finish", &finish_s, 10000 },
@@ -310,6 +313,7 @@ static void prepare(void)
 	askers.drip_ns = drip_ms * CLOCK_MS;
 	askers.limit_ns = limit_ms * CLOCK_MS;
 	askers.download_rate = download_rate;
+	askers.reopens = reopen != 0;
 	askers.requests_left = requests > 0 ? requests : UINT64_MAX;
 	seed = seed > 0 ? seed : clock_now_ns() % UINT32_MAX;
 	askers.random = seed + 1;
@@ -343,9 +347,11 @@ static void report(void)
 		json_object_set_new(object, "clients", json_integer((json_int_t)counts[i]));
 		json_object_set_new(by_kind, kinds[i].name, object);
 	}
-	object = json_pack("{s:o, s:o, s:f, s:I}", "kinds", by_kind, "total", account_json(&total), "seconds",
+	object = json_pack("{s:o, s:o, s:o, s:I, s:f, s:I}", "kinds", by_kind, "total", account_json(&total),
+			   "endings", endings_json(&askers.endings), "more_endings",
+			   (json_int_t)askers.endings.more, "seconds",
 			   (double)(clock_now_ns() - began_ns) / CLOCK_S, "seed", (json_int_t)seed);
-	if (json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6)) < 0 || putchar('\n') == EOF ||
+	if (json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15)) < 0 || putchar('\n') == EOF ||
 	    fflush(stdout) != 0)
 		err(1, "the report");
 	json_decref(object);
@@ -366,5 +372,6 @@ int main(int argc, char **argv)
 		errx(1, "%s", error.text);
 	report();
 	free(clients);
+	free(askers.endings.list);
 	return 0;
 }

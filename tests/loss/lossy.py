@@ -52,6 +52,9 @@ WAYS = {
 # answered in this way, for it would not be there to notice.
 LATER_UNTIL = 27
 LATER = {"expire": 1, "later": 0.015}        # seconds until a connection is closed
+# Outcomes of connections that end unasked; `announced` and `expires` are no such end.
+ENDINGS = ("reset", "unanswered", "truncated", "wrong", "idle_closed", "crossed", "reset_after", "stalled")
+REQUESTS_LOST = ("reset", "unanswered", "truncated", "wrong", "crossed", "stalled")
 AFTER_GOOD = ("reset_after", "idle_closed", "unasked", "expired")   # the request itself was answered
 
 # a kind of client, what is done to it, and options
@@ -98,6 +101,8 @@ class Lossy(threading.Thread):
         super().__init__(daemon=True)
         self.contents, self.ways = contents, ways
         self.done = collections.Counter()
+        self.ended = []         # (when, was it fresh: nothing answered on it) of each connection ended unasked
+        self.answered = set()   # connections
         self.seen = 0
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.address = self.listener.getsockname()
@@ -105,6 +110,7 @@ class Lossy(threading.Thread):
         self.connections = {}   # socket -> bytes
         self.expiring = {}      # socket -> (when, what counts as done then)
         self.all_expired = threading.Event()
+        self.expected, self.all_there = 0, threading.Event()    # first requests, and those of reopened connections
         self.start()
 
     def run(self):
@@ -120,6 +126,9 @@ class Lossy(threading.Thread):
                 elif not self.serve(one):
                     self.close(one)
             self.expire()
+            gone = self.done["idle_closed"] + self.done["expired"]
+            if self.expected and not self.expiring and self.seen >= self.expected + gone:
+                self.all_there.set()
         for one in [*self.connections]:
             self.close(one)
 
@@ -127,6 +136,7 @@ class Lossy(threading.Thread):
         due = {one: outcome for one, (when, outcome) in self.expiring.items() if when <= time.monotonic()}
         for one, outcome in due.items():
             self.done[outcome] += 1
+            self.note_end(one, outcome)
             self.close(one)
         if due and not self.expiring:
             self.all_expired.set()
@@ -134,6 +144,7 @@ class Lossy(threading.Thread):
     def close(self, one):
         del self.connections[one]
         self.expiring.pop(one, None)
+        self.answered.discard(one)
         one.close()
 
     def serve(self, one):
@@ -170,6 +181,9 @@ class Lossy(threading.Thread):
             self.expiring[one] = time.monotonic() + LATER[end], outcome
         else:
             self.done[outcome] += 1
+            self.note_end(one, outcome)
+        if outcome == "good" or outcome in AFTER_GOOD:
+            self.answered.add(one)
         if way != "good":
             self.done[behind] += len(self.REQUEST.findall(self.connections[one]))
             self.connections[one] = b""
@@ -177,6 +191,11 @@ class Lossy(threading.Thread):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         one.sendall(data)
         return end not in ("reset", "close") and b"Connection: close" not in request.group(0)
+
+    def note_end(self, one, outcome):
+        if outcome in ENDINGS:
+            fresh = one not in self.answered and outcome not in AFTER_GOOD
+            self.ended.append((time.monotonic(), fresh))
 
     def whole(self, request):
         method, name, fields = request.groups()
@@ -202,11 +221,11 @@ class Lossy(threading.Thread):
 
 
 def ask(address, root, kind, options):
-    """What a single client of the kind counts."""
+    """What a single client of the kind says."""
     command = [CLIENT, "--address", drover.address_text(address), "--root", root, "--" + kind, "1", "--limit", "3000",
                "--requests", str(REQUESTS), *options]
     result = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=drover.DEADLINE)
-    return json.loads(result.stdout)["total"]
+    return json.loads(result.stdout)
 
 
 def compare(counts, done):
@@ -218,13 +237,32 @@ def compare(counts, done):
             if counts[outcome] != done[outcome]]
 
 
+def compare_endings(report, ended):
+    """The same of the list of connections that ended: each is there, after it was done, and fresh if it was."""
+    endings, counts = report["endings"], report["total"]
+    problems = []
+    if len(endings) != len(ended) or report["more_endings"]:
+        problems.append("%d endings, the server made %d" % (len(endings), len(ended)))
+    if early := [pair for pair in zip(endings, ended) if pair[0][0] < pair[1][0]]:
+        problems.append("before it was done: %s" % early)
+    if [ending[4] for ending in endings] != [fresh for _, fresh in ended]:
+        problems.append("fresh: %s, the server: %s" % (endings, ended))
+    lost = sum(counts[outcome] for outcome in REQUESTS_LOST)
+    if sum(ending[3] for ending in endings) != lost:
+        problems.append("%d requests lost, of the endings %d" % (lost, sum(ending[3] for ending in endings)))
+    return problems
+
+
 def run_case(root, contents, case):
     """What is wrong."""
     kind, ways, options = case
     server = Lossy(contents, ways)
-    counts = ask(server.address, root, kind, options)
+    report = ask(server.address, root, kind, options)
+    counts = report["total"]
     server.stop()
     problems = compare(counts, server.done)
+    if "more than asked" not in ways:   # then it is the client that ends it
+        problems += compare_endings(report, server.ended)
     for way in ways:
         if way != "good" and not server.done[WAYS[way][1]]:
             problems.append("%s: never done" % way)
@@ -234,27 +272,37 @@ def run_case(root, contents, case):
 
 
 def run_refused(root):
-    counts = ask(drover.free_address(), root, "keep-alive", ("--seconds", "1"))
+    report = ask(drover.free_address(), root, "keep-alive", ("--seconds", "1"))
+    counts = report["total"]
     good = counts["refused"] == counts["requests"] > 0
+    good = good and sum(ending[1:] == ["keep_alive", "refused", 1, True]
+                        for ending in report["endings"]) == counts["refused"]
     return [] if good else ["refused: %(refused)d of %(requests)d" % counts]
 
 
-def run_idle(root, contents):
+def run_idle(root, contents, reopen=False):
     """Idle connections that are closed, too early or when they may be, and some that stay; --ready says when all
     were open."""
     server = Lossy(contents, ("not announced", "expires"))
+    server.expected = 20
     ready, ready_write = os.pipe()
     command = [CLIENT, "--address", drover.address_text(server.address), "--root", root, "--idle", "20",
-               "--until-stdin-closes", "--ready", str(ready_write)]
+               "--until-stdin-closes", "--ready", str(ready_write), "--reopen", str(int(reopen))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ready_write]) as client:
         os.close(ready_write)
         said = os.read(ready, 1)
         server.ways = ("good",)
-        expired = server.all_expired.wait(drover.DEADLINE)
+        expired = (server.all_there if reopen else server.all_expired).wait(drover.DEADLINE)
         counts = json.loads(client.communicate(timeout=drover.DEADLINE)[0])["total"]
     os.close(ready)
     server.stop()
-    wanted = {"idle_closed": 3, "expired": 3, "good": 40 - 6, "requests": 40 - 6}
+    if reopen:
+        closed, ran_out = server.done["idle_closed"], server.done["expired"]
+        asked = 40 + closed + ran_out
+    else:
+        closed = ran_out = 3
+        asked = 40 - 6
+    wanted = {"idle_closed": closed, "expired": ran_out, "good": asked, "requests": asked}
     return ["%s: %d, not %d" % (name, counts[name], number) for name, number in wanted.items()
             if counts[name] != number] + ([] if said == b"r" and expired else ["never ready"])
 
@@ -266,7 +314,8 @@ def main():
         for name, content in contents.items():
             with open(os.path.join(root, name), "wb") as file:
                 file.write(content)
-        found = {"refused": run_refused(root), "idle": run_idle(root, contents)}
+        found = {"refused": run_refused(root), "idle": run_idle(root, contents),
+                 "idle, reopened": run_idle(root, contents, reopen=True)}
         with concurrent.futures.ThreadPoolExecutor(len(CASES)) as pool:    # they mostly wait
             results = pool.map(lambda case: run_case(root, contents, case), CASES)
         found.update(zip(("%s %s" % (case[0], ", ".join(case[1])) for case in CASES), results))
