@@ -49,6 +49,7 @@ class Peer:
     program = name = text = None
     stop_signal = signal.SIGTERM
     post_status = 405               # what it says to a POST to a file
+    count = WORKERS                 # how many it starts with
 
     def __init__(self, top, site):
         self.dir = os.path.join(top, re.sub(r"\W+", "-", self.name))
@@ -79,9 +80,10 @@ class Peer:
     def path(self, name):
         return os.path.join(self.dir, name)
 
-    def configure(self, workers=WORKERS, **more):
+    def configure(self, workers=None, **more):
         with open(self.path("conf.new"), "w", encoding="utf-8") as file:
-            file.write(self.text.format(dir=self.dir, site=self.site, workers=workers, leaving=LEAVING_SECONDS,
+            file.write(self.text.format(dir=self.dir, site=self.site, workers=workers or self.count,
+                                        leaving=LEAVING_SECONDS,
                                         host=self.address[0], port=self.address[1], **more))
         os.rename(self.path("conf.new"), self.path("conf"))
 
@@ -182,7 +184,7 @@ http {{
 }}
 """
 
-    def configure(self, workers=WORKERS, **more):
+    def configure(self, workers=None, **more):
         super().configure(workers, options=self.socket_options)
 
     def command(self):
@@ -194,7 +196,7 @@ http {{
         if self.launch().wait(drover.DEADLINE) != 0:
             raise RuntimeError("%s did not start:\n%s" % (self.name, self.said()))
         self.group = self.master()
-        self.wait_for(lambda: self.answers() and len(self.workers()) == WORKERS, "start")
+        self.wait_for(lambda: self.answers() and len(self.workers()) == self.count, "start")
 
     def master(self):
         """While there is no file, one is taking over from the other."""
@@ -215,7 +217,7 @@ http {{
         self.wait_for(lambda: parent(self.master()) == os.getpid(), "end its old master")
         old = self.master()
         os.kill(old, signal.SIGUSR2)
-        self.wait_for(lambda: self.master() != old and len(self.workers()) >= WORKERS, "upgrade")
+        self.wait_for(lambda: self.master() != old and len(self.workers()) >= self.count, "upgrade")
         os.kill(old, signal.SIGQUIT)
 
 
@@ -256,7 +258,7 @@ backend files
     def installed(cls):
         return super().installed() and Nginx.installed()
 
-    def configure(self, workers=WORKERS, **more):
+    def configure(self, workers=None, **more):
         super().configure(workers, behind="%s:%d" % self.behind.address)
 
     def start(self):
@@ -363,7 +365,7 @@ http://:{port} {{
 }}
 """
 
-    def configure(self, workers=WORKERS, step=0, **more):
+    def configure(self, workers=None, step=0, **more):
         super().configure(workers, step=step)
 
     @classmethod
@@ -387,6 +389,7 @@ class DroverPeer(Peer):
     """The daemon of this tree; each action is the operator's command, waits for its result, and has to work."""
 
     program, name = drover.DROVER, "drover"
+    settings = {}                   # more of them
 
     def __init__(self, top, site):  # not super's: the daemon's own directory and address
         self.site = site
@@ -402,7 +405,8 @@ class DroverPeer(Peer):
 
     def start(self):
         route = {"match": "/", "files": {"root": self.site}}
-        self.server = Drover({"sites": [{"routes": [route]}], "workers": WORKERS, "timeouts": self.timeouts(0)})
+        self.server = Drover({"sites": [{"routes": [route]}], "workers": self.count, "timeouts": self.timeouts(0),
+                              **self.settings}, program=self.program)
         self.address = self.server.address
 
     def close(self):
