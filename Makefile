@@ -17,15 +17,35 @@ LDHARDEN   ?= -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
 WERROR     ?=
 
 ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon $(WARNINGS) $(WERROR) $(CFLAGS) $(HARDENING)
-DROVER_LIBS := -lconfig -lsystemd -ljansson -lcap -lcrypt -lsodium
+# The program of `accept = "directed"` is built where clang, bpftool and libbpf are there; STEERING=no leaves it out.
+STEERING   ?= yes
+BPF_CLANG  ?= clang
+BPFTOOL    := $(shell PATH="$$PATH:/usr/sbin:/sbin"; command -v bpftool)
+LIBBPF_IS   = printf '\#include <bpf/libbpf.h>\n\#if LIBBPF_MAJOR_VERSION < 1\n\#error old\n\#endif\n' | \
+	      $(CC) -fsyntax-only -x c - 2>/dev/null && echo yes
+ifneq ($(STEERING),yes)
+NO_STEERING := STEERING=$(STEERING)
+else ifeq ($(shell command -v $(BPF_CLANG) || true),)
+NO_STEERING := no clang
+else ifeq ($(BPFTOOL),)
+NO_STEERING := no bpftool
+else ifneq ($(shell $(LIBBPF_IS)),yes)
+NO_STEERING := no libbpf 1.0
+endif
+WITH_STEERING := $(if $(NO_STEERING),no,yes)
+
+STEERING_FLAGS := $(if $(NO_STEERING),,-DWITH_STEERING -isystem $(BUILD)/daemon/net)
+DROVER_LIBS := $(if $(NO_STEERING),,-lbpf) -lconfig -lsystemd -ljansson -lcap -lcrypt -lsodium
 CTL_LIBS   := -ljansson
 
 QUIET_0 := @
 QUIET   := $(QUIET_$(V))
 
 BASE     := $(wildcard daemon/base/*.c)
-PARTS    := $(wildcard daemon/config/*.c daemon/net/*.c daemon/ipc/*.c daemon/http/*.c daemon/service/*.c \
-		       daemon/master/*.c daemon/worker/*.c)
+# what the kernel runs is no part of the daemon's objects
+IN_KERNEL := $(wildcard daemon/*/*.bpf.c)
+PARTS    := $(filter-out $(IN_KERNEL),$(wildcard daemon/config/*.c daemon/net/*.c daemon/ipc/*.c daemon/http/*.c \
+		       daemon/service/*.c daemon/master/*.c daemon/worker/*.c))
 CTL      := $(wildcard daemon/ctl/*.c)
 
 DROVER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,daemon/main.c $(PARTS) $(BASE))
@@ -59,13 +79,14 @@ FUZZ_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 # `make check` replays the corpora; tests/tools/fuzz leaves this out and links libFuzzer instead
 FUZZ_MAIN      := $(BUILD)/tests/fuzz/replay.o
 # what clang-tidy looks at: every source, again when it or a header of it changed
-TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(wildcard daemon/*.c daemon/*/*.c man/*.c) $(TEST_SOURCES) \
-		       $(wildcard tests/bench/*.c tests/fuzz/*.c tests/loss/*.c tests/upgrade/*.c tests/aids/*.c))
+TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out $(IN_KERNEL),$(wildcard daemon/*.c daemon/*/*.c man/*.c)) \
+		       $(TEST_SOURCES) $(wildcard tests/bench/*.c tests/fuzz/*.c tests/loss/*.c tests/upgrade/*.c \
+		       tests/aids/*.c))
 
 # objects of the test programs are kept, and make has no last word about them
 .SECONDARY:
 
-.PHONY: figures all deps run check install clean asan lint format help mutants loss unit unit-programs
+.PHONY: FORCE figures all deps run check install clean asan lint format help mutants loss unit unit-programs
 .PHONY: bench fuzz fuzz-programs tidy
 .PHONY: fault fault-build soak clients differential loss-compare loss-timed
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
@@ -98,6 +119,9 @@ help:
 $(BUILD)/drover: $(DROVER_OBJECTS)
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(DROVER_LIBS)
+ifdef NO_STEERING
+	@echo "  NOTE  $@ is built without steering ($(NO_STEERING)): accept = \"directed\" falls back to \"reuseport\""
+endif
 
 $(BUILD)/droverctl: $(CTL_OBJECTS)
 	@echo "  LD    $@"
@@ -118,6 +142,31 @@ $(BUILD)/%.o: %.c Makefile
 	@echo "  CC    $<"
 	@mkdir -p $(@D)
 	$(QUIET)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# what the compiler's own headers include, where the target is no machine
+SYSTEM_HEADERS = $(shell $(BPF_CLANG) -v -E -x c /dev/null 2>&1 | \
+		   sed -n '/^\#include </,/^End/s|^ \(/.*\)|-idirafter \1|p')
+
+$(BUILD)/%.bpf.o: %.bpf.c Makefile
+	@echo "  BPF   $<"
+	@mkdir -p $(@D)
+	$(QUIET)$(BPF_CLANG) -target bpf -ffreestanding -std=gnu17 -O2 -g -Wall -Wextra -Wshadow $(WERROR) -Idaemon \
+		$(SYSTEM_HEADERS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
+	$(QUIET){ echo '/* NOLINTBEGIN */'; $(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf && echo '/* NOLINTEND */'; } >$@.new
+	$(QUIET)mv $@.new $@
+
+# changes when what the objects in the build directory were made with does
+$(BUILD)/with-steering: FORCE
+	@mkdir -p $(@D)
+	@echo $(WITH_STEERING) | cmp -s - $@ || echo $(WITH_STEERING) >$@
+
+$(BUILD)/daemon/net/steering.o $(BUILD)/tests/fault/wrap.o: $(BUILD)/with-steering
+ifndef NO_STEERING
+$(BUILD)/daemon/net/steering.o: $(BUILD)/daemon/net/steering.skel.h
+$(BUILD)/daemon/net/steering.o $(BUILD)/tests/fault/wrap.o: ALL_CFLAGS += $(STEERING_FLAGS)
+endif
 
 # check's macros compare size_t with int; everything else is as strict as the daemon
 $(BUILD)/tests/%.o: ALL_CFLAGS += -Wno-sign-conversion -Itests
@@ -156,7 +205,7 @@ $(LOSS_CLIENT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/loss/*.c) \
 $(BUILD)/%.tidy: $(BUILD)/%.o .clang-tidy
 	@echo "  TIDY  $*.c"
 	$(QUIET)clang-tidy --quiet $*.c -- -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon -Itests \
-		>$@.log 2>&1 || { cat $@.log >&2; exit 1; }
+		$(STEERING_FLAGS) >$@.log 2>&1 || { cat $@.log >&2; exit 1; }
 	$(QUIET)touch $@
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,5 +1,5 @@
 /* privilege.c - dropping rights. Called by workers and checkers right after fork; any failure is fatal to
- * them. */
+ * them. The master has CAP_BPF in effect for moments only; a failure shows in what it wanted it for. */
 #include "privilege.h"
 
 #include <errno.h>
@@ -49,6 +49,28 @@ bool privilege_drop(bool change, unsigned uid, unsigned gid, struct err *err)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(err, errno, "PR_SET_NO_NEW_PRIVS");
 	return true;
+}
+
+static void set_effective_bpf(cap_flag_value_t value)
+{
+	cap_value_t bpf = CAP_BPF;
+	cap_flag_value_t permitted = CAP_CLEAR;
+	cap_t mine = cap_get_proc();
+
+	if (mine != NULL && cap_get_flag(mine, bpf, CAP_PERMITTED, &permitted) == 0 && permitted == CAP_SET &&
+	    cap_set_flag(mine, CAP_EFFECTIVE, 1, &bpf, value) == 0)
+		cap_set_proc(mine);
+	cap_free(mine);
+}
+
+void privilege_raise_bpf(void)
+{
+	set_effective_bpf(CAP_SET);
+}
+
+void privilege_lower_bpf(void)
+{
+	set_effective_bpf(CAP_CLEAR);
 }
 
 unsigned long privilege_open_files(unsigned long wanted)

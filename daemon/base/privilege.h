@@ -9,6 +9,12 @@
  * PR_SET_NO_NEW_PRIVS. False with `err`: the process must not go on. */
 bool privilege_drop(bool change, unsigned uid, unsigned gid, struct err *err);
 
+/* Puts CAP_BPF into effect, if the process is permitted to have it; and out of it again, where it stays
+ * permitted. For the thread that calls, and around the calls that need it. Both keep quiet: what was
+ * wanted says EPERM. */
+void privilege_raise_bpf(void);
+void privilege_lower_bpf(void);
+
 /* Raises the soft limit of open files to `wanted`, or to the hard limit when that is 0 or lower; the hard
  * limit is lowered to the same, so that nothing exceeds it. Returns what is in force. */
 unsigned long privilege_open_files(unsigned long wanted);

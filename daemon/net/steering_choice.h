@@ -1,0 +1,159 @@
+/* Which slot gets a new connection: of two that the packet's hash picks the healthier and less loaded, if
+ * both are bad the next good one in ring order, nobody if none is good.
+ *
+ * Pure, but for reading memory that others write to: compiled into the kernel's program (steering.bpf.c) and
+ * into the tests that explore it. Every number in the hot lines may be a lie of a worker: one that is out of
+ * range is cut to its range, and no lie leads anywhere but to another slot.
+ *
+ * Two picks and not a search for the least loaded: with so little knowledge the herd does not run to the one
+ * that looks best, and the cost does not grow with the slots. */
+#ifndef NET_STEERING_CHOICE_H
+#define NET_STEERING_CHOICE_H
+
+#include "net/hot.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	STEERING_NOBODY = HOT_SLOTS,    /* no slot is good: let the kernel's hash choose */
+	STEERING_MOST_LOAD = 1 << 30,   /* more than any worker has: two of these do not wrap */
+	/* odd, its bits well mixed (2^32 divided by the golden ratio): the second pick does not follow from
+	 * the first, although there is one hash for both */
+	STEERING_SPREAD = 0x9e3779b1U,
+};
+
+/* What is searched, and for how long by the clock a worker has to be busy until it counts as stalled. */
+struct steering_search {
+	struct hot *hot;
+	uint64_t now_ns;
+	uint64_t stall_ns;
+	uint32_t slots;                 /* 1 to HOT_SLOTS */
+	uint32_t zero;                  /* see steering_seat_of */
+	uint32_t first;                 /* the slot to look at first */
+	uint32_t found;                 /* STEERING_NOBODY until there is one */
+};
+
+/* Calls `step(number, search)` for 0, 1 ... count - 1 until it returns other than 0. In the kernel a plain
+ * loop over 1,024 slots takes the verifier 198 ms, bpf_loop 0.4 ms. */
+#ifdef __bpf__
+#define STEERING_LOOP(count, step, search) bpf_loop(count, step, search, 0)
+#else
+#define STEERING_LOOP(count, step, search)                                             \
+	do {                                                                           \
+		for (uint32_t number = 0; number < (count); number++)                  \
+			if (step(number, search) != 0)                                 \
+				break;                                                 \
+	} while (0)
+#endif
+
+/* `zero` is 0, and the kernel's verifier does not know it: for a program of somebody who has CAP_BPF alone
+ * an index into a map has to be unknown on every path, or on none (sanitize_ptr_alu in
+ * kernel/bpf/verifier.c). */
+static inline struct hot_seat *steering_seat_of(struct hot *hot, uint32_t slot, uint32_t zero)
+{
+	return &hot->seat[(slot + zero) & (HOT_SLOTS - 1)];
+}
+
+static inline const struct hot_line *steering_line_of(const struct hot *hot, const struct hot_seat *seat)
+{
+	return &hot->line[*(const volatile uint32_t *)&seat->line & (HOT_LINES - 1)];
+}
+
+/* A time in the future is one that this CPU's clock has not seen yet. */
+static inline bool steering_is_stalled(uint64_t busy_since_ns, uint64_t now_ns, uint64_t stall_ns)
+{
+	return busy_since_ns != 0 && busy_since_ns < now_ns && now_ns - busy_since_ns > stall_ns;
+}
+
+static inline bool steering_is_good(const struct steering_search *search, uint32_t slot)
+{
+	const struct hot_seat *seat = steering_seat_of(search->hot, slot, search->zero);
+	const struct hot_line *line = steering_line_of(search->hot, seat);
+	uint64_t busy_since_ns = *(const volatile uint64_t *)&line->busy_since_ns;
+
+	return seat->good != 0 && line->holding == 0 &&
+	       !steering_is_stalled(busy_since_ns, search->now_ns, search->stall_ns);
+}
+
+static inline uint64_t steering_cut(uint64_t load)
+{
+	return load < STEERING_MOST_LOAD ? load : STEERING_MOST_LOAD;
+}
+
+/* The connections that it has, and those directed to it since its queues were seen empty; the latter is a
+ * hint: what began and never got so far is forgiven with the next empty queue. */
+static inline uint64_t steering_load_of(const struct steering_search *search, uint32_t slot)
+{
+	const struct hot_seat *seat = steering_seat_of(search->hot, slot, search->zero);
+	const struct hot_line *line = steering_line_of(search->hot, seat);
+	uint64_t directed = *(const volatile uint64_t *)&seat->directed;
+	uint64_t taken = *(const volatile uint64_t *)&line->taken;
+	uint64_t waiting = directed > taken ? directed - taken : 0;
+
+	return steering_cut(line->open) + steering_cut(waiting);
+}
+
+/* One step round the ring, the `number`-th. */
+static inline long steering_step(uint32_t number, void *context)
+{
+	struct steering_search *search = context;
+	uint32_t slot = search->first + number;
+
+	if (slot >= search->slots)
+		slot -= search->slots;
+	if (!steering_is_good(search, slot))
+		return 0;
+	search->found = slot;
+	return 1;
+}
+
+static inline uint32_t steering_first_pick(uint32_t hash, uint32_t slots)
+{
+	return (uint32_t)((uint64_t)hash * slots >> 32);
+}
+
+/* Any but `first`, all equally likely; the same when there is no other. */
+static inline uint32_t steering_second_pick(uint32_t hash, uint32_t slots, uint32_t first)
+{
+	uint32_t pick = steering_first_pick(hash * STEERING_SPREAD, slots - 1);
+
+	pick += pick >= first;
+	return pick < slots ? pick : first;
+}
+
+/* Of a and b, or STEERING_NOBODY when both are bad. */
+static inline uint32_t steering_better_of(const struct steering_search *search, uint32_t a, uint32_t b)
+{
+	if (!steering_is_good(search, a))
+		return steering_is_good(search, b) ? b : STEERING_NOBODY;
+	if (!steering_is_good(search, b))
+		return a;
+	return steering_load_of(search, b) < steering_load_of(search, a) ? b : a;
+}
+
+/* The slot for a connection whose packet has this hash, or STEERING_NOBODY. */
+static inline uint32_t steering_choose(struct hot *hot, uint32_t hash, uint64_t now_ns, uint32_t zero)
+{
+	uint32_t slots = *(const volatile uint32_t *)&hot->slots;
+	struct steering_search search = {
+		.hot = hot,
+		.now_ns = now_ns,
+		.stall_ns = hot->stall_ns,
+		.slots = slots < HOT_SLOTS ? slots : HOT_SLOTS,
+		.zero = zero,
+		.found = STEERING_NOBODY,
+	};
+
+	if (search.slots == 0)
+		return STEERING_NOBODY;
+	search.first = steering_first_pick(hash, search.slots);
+	search.found = steering_better_of(&search, search.first,
+					  steering_second_pick(hash, search.slots, search.first));
+	if (search.found != STEERING_NOBODY)
+		return search.found;
+	STEERING_LOOP(search.slots, steering_step, &search);
+	return search.found;
+}
+
+#endif
