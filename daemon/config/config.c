@@ -235,6 +235,7 @@ static const char *const accept_modes[] = { "directed", "reuseport", "cpu", "sha
 static const char *const reload_modes[] = { "adopt", "replace", NULL };
 static const char *const error_words[] = { "stderr", "syslog", "journal", NULL };
 static const char *const access_words[] = { "off", "stderr", "syslog", "journal", NULL };
+static const char *const full_choices[] = { "wait", "refuse", NULL };
 static const char *const forwarded_headers[] = { "off", "x-forwarded-for", "forwarded", NULL };
 static const char *const access_formats[] = { "common", "combined", "json", NULL };
 
@@ -588,6 +589,13 @@ static const struct setting rows[] = {
 	  AT(connections),
 	  .help = "the most connections of one worker, within what limits.open_files leaves; idle ones make"
 		  " room for new ones, and when there are none, further ones wait in the backlog" },
+	{ "limits.when_full", SETTING_CHOICE, .def = "wait", .choices = full_choices, AT(when_full),
+	  .example = "\"refuse\"",
+	  .help = "what becomes of who comes when every worker has limits.connections open and none of them "
+		  "is"
+		  " idle: wait leaves them in the backlog until there is room, refuse answers 503 at once" },
+	{ "limits.retry_after", SETTING_DURATION, .def = "5s", .min = "1s", .max = "1d", AT(retry_after_ns),
+	  .help = "when those that are refused should come again (Retry-After), in whole seconds" },
 	{ "limits.open_files", SETTING_COUNT, .def = "auto", .min = "64", .max = "10000000", .when = REPLACE,
 	  AT(open_files),
 	  .help = "the most open files of one worker (RLIMIT_NOFILE); auto is the hard limit that drover was "

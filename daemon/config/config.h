@@ -14,10 +14,12 @@
 enum {
 	CONFIG_MAX_WORKERS = 1024,
 	CONFIG_KEPT_FDS = 32,           /* of a worker's: epoll, channel, logs, a file, a reload */
+	CONFIG_REFUSALS = 32,           /* clients of a full worker that are refused at a time */
 };
 
 enum accept_mode { ACCEPT_DIRECTED, ACCEPT_REUSEPORT, ACCEPT_CPU, ACCEPT_SHARED };
 enum reload_mode { RELOAD_ADOPT, RELOAD_REPLACE };
+enum when_full { FULL_WAIT, FULL_REFUSE };
 enum forwarded_header { FORWARDED_OFF, FORWARDED_X, FORWARDED_RFC7239 };
 enum access_format { ACCESS_COMMON, ACCESS_COMBINED, ACCESS_JSON, ACCESS_FORMATS };
 
@@ -101,6 +103,8 @@ struct config {
 	struct strings forwarded_from;  /* CIDRs and "unix"; none: nobody */
 	uint64_t request_line_bytes, header_bytes, body_bytes, min_rate;
 	unsigned headers, connections, open_files, max_generations, max_draining;
+	unsigned when_full;             /* enum when_full */
+	uint64_t retry_after_ns;
 };
 
 extern const struct schema config_schema;
@@ -126,6 +130,12 @@ const char *config_origin(const struct config *config, const char *name);
 
 /* A number for `setting` that two processes agree on (log.error or log.access: is it the same target?). */
 uint64_t config_log_id(const char *setting);
+
+/* Descriptors of a worker that no connection gets; its listening sockets are not among them. */
+static inline unsigned config_kept_files(const struct config *config)
+{
+	return CONFIG_KEPT_FDS + (config->when_full == FULL_REFUSE ? CONFIG_REFUSALS : 0U);
+}
 
 static inline struct listen_config *config_listen(const struct config *config, unsigned index)
 {

@@ -107,7 +107,7 @@ static uint64_t worker_open_files(const struct config *config, const struct mach
 /* The connections that one worker will really take. */
 static uint64_t connections_of(const struct config *config, const struct machine *machine)
 {
-	uint64_t kept = CONFIG_KEPT_FDS + listening_sockets(config, machine);
+	uint64_t kept = config_kept_files(config) + listening_sockets(config, machine);
 	uint64_t files = machine->open_files.known ? worker_open_files(config, machine) : FIGURE_UNLIMITED;
 
 	if (files <= kept)
@@ -128,7 +128,7 @@ static uint64_t head_buffer(const struct config *config)
 
 static bool open_files(const struct config *config, const struct machine *machine, struct finding *finding)
 {
-	uint64_t kept = CONFIG_KEPT_FDS + listening_sockets(config, machine);
+	uint64_t kept = config_kept_files(config) + listening_sockets(config, machine);
 	uint64_t have = worker_open_files(config, machine), need = config->connections + kept;
 	uint64_t with_files = need + config->connections;
 	bool own = config->open_files != 0 && config->open_files < machine->open_files.value;

@@ -78,14 +78,36 @@ static void show_workers(const json_t *status)
 
 static void show_listener(const json_t *listener)
 {
-	long long sockets = number_of(listener, "sockets"), waiting = number_of(listener, "waiting");
+	long long sockets = number_of(listener, "sockets"), waiting = number_of(listener, "waiting"),
+		  dropped = number_of(listener, "dropped");
 
 	printf("listening on %s (%lld socket%s%s", text_of(listener, "address"), sockets,
 	       sockets == 1 ? "" : "s",
 	       strcmp(text_of(listener, "keeper"), "socket unit") == 0 ? " of a .socket unit" : "");
 	if (waiting > 0)
 		printf(", %lld connections waiting", waiting);
+	if (dropped > 0)
+		printf(", %lld dropped by the kernel", dropped);
 	puts(")");
+}
+
+/* What clients lost; nothing is said of what did not happen. */
+static void show_losses(const json_t *totals)
+{
+	static const char *const reasons[] = { "kernel_dropped", "refused",   "shed",
+					       "lost_crashed",   "drain_cut", "lost_address_removed" };
+	const char *between = "lost: ";
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		long long count = number_of(totals, reasons[i]);
+
+		if (count == 0)
+			continue;
+		printf("%s%s %lld", between, reasons[i], count);
+		between = ", ";
+	}
+	if (strcmp(between, ", ") == 0)
+		putchar('\n');
 }
 
 static void print_time(const json_t *of)
@@ -142,6 +164,7 @@ static void show_status(const json_t *answer)
 	       json_is_true(json_object_get(status, "stopping")) ? ", stopping" : "");
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
 		show_listener(listener);
+	show_losses(json_object_get(status, "totals"));
 	show_last_reload(json_object_get(status, "last_reload"));
 	show_last_upgrade(json_object_get(status, "upgrade"));
 	if (json_is_true(json_object_get(json_object_get(status, "upgrade"), "open")))

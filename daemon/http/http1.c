@@ -6,6 +6,7 @@
 
 #include "access_log.h"
 #include "http1_state.h"
+#include "refusal.h"
 #include "route.h"
 
 #include "base/clock.h"
@@ -473,4 +474,5 @@ const struct protocol protocol_http1 = {
 	.moved = http1_moved,
 	.close = http1_close,
 	.doing = http1_doing,
+	.refusal = &protocol_refusal,
 };

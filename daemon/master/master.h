@@ -527,6 +527,10 @@ void sockets_abort(struct master *master);
 void sockets_settle(struct master *master);
 /* Closes the listeners that the committed generation has not, and counts who waited there. */
 void sockets_sweep(struct master *master);
+/* What waits at the listener's sockets, and what the kernel has dropped there. */
+struct listener_queue sockets_queue(const struct listener *listener);
+/* The latter over all listeners. */
+uint64_t sockets_dropped(const struct master *master);
 /* True when there are such. */
 bool sockets_leave(const struct master *master);
 /* Calls `act` for each socket that ends with us, of all listeners or of those. */

@@ -69,6 +69,8 @@ static void drop_socket(struct master *master, const struct listener *listener, 
 		inherit_return(master, fd_take(&socket->fd), socket->name);
 		return;
 	}
+	master->board->column[BOARD_RETIRED].counters[COUNT_KERNEL_DROPPED] +=
+		listener_queue(socket->fd).dropped;
 	if (why == DROP_REMOVED)
 		shutdown(socket->fd, SHUT_RDWR);
 	fd_close(&socket->fd);
@@ -393,6 +395,28 @@ void sockets_close(struct master *master)
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the same */
 		drop(master, listener, DROP_STOPPED);
 	}
+}
+
+struct listener_queue sockets_queue(const struct listener *listener)
+{
+	struct listener_queue sum = { 0 };
+
+	for (unsigned i = 0; i < listener->count; i++) {
+		struct listener_queue queue = listener_queue(listener->sockets[i].fd);
+
+		sum.waiting += queue.waiting;
+		sum.dropped += queue.dropped;
+	}
+	return sum;
+}
+
+uint64_t sockets_dropped(const struct master *master)
+{
+	uint64_t dropped = 0;
+
+	for (const struct list *link = master->listeners.next; link != &master->listeners; link = link->next)
+		dropped += sockets_queue(LIST_ENTRY(link, struct listener, link)).dropped;
+	return dropped;
 }
 
 /* ---- letting go -------------------------------------------------------------------------------------- */

@@ -17,7 +17,12 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
-enum { KILL_AGAIN_MS = 1000, KILL_TRIES = 5, DRAIN_GRACE_MS = 2000 };
+enum {
+	KILL_AGAIN_MS = 1000,
+	KILL_TRIES = 5,
+	DRAIN_GRACE_MS = 2000,
+	MOST_CONNECTIONS = 1000000,     /* of a worker: limits.connections */
+};
 
 /* ---- in the child ------------------------------------------------------------------------------------ */
 
@@ -206,6 +211,17 @@ static void let_go(struct child *child)
 	master_check_end(master);
 }
 
+/* What it had in hand has gone with it. It may have written any number. */
+static void lose(struct child *child)
+{
+	struct master *master = child->master;
+	uint64_t had = master->board->column[child->column].counters[COUNT_OPEN];
+
+	master->board->column[BOARD_RETIRED].counters[COUNT_LOST_CRASHED] +=
+		had < MOST_CONNECTIONS ? had : MOST_CONNECTIONS;
+	stop_child_lost(child);
+}
+
 static void on_exit_of_child(struct source *source, uint32_t events)
 {
 	struct child *child = LIST_ENTRY(source, struct child, exit);
@@ -217,7 +233,7 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 		return;
 	log_exit(child, &info);
 	if (!is_clean(&info))
-		stop_child_lost(child);
+		lose(child);
 	let_go(child);
 }
 
@@ -227,7 +243,7 @@ static void leave_behind(struct child *child)
 {
 	log_event(LEVEL_ERROR, "worker_unkillable", log_number("slot", child->slot),
 		  log_number("pid", (uint64_t)child->pid));
-	stop_child_lost(child);
+	lose(child);
 	let_go(child);
 }
 

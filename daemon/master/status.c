@@ -54,18 +54,12 @@ static json_t *slots_json(const struct master *master)
 
 static json_t *listener_json(const struct listener *listener)
 {
-	unsigned waiting = 0, dropped = 0;
+	struct listener_queue queue = sockets_queue(listener);
 
-	for (unsigned i = 0; i < listener->count; i++) {
-		struct listener_queue queue = listener_queue(listener->sockets[i].fd);
-
-		waiting += queue.waiting;
-		dropped += queue.dropped;
-	}
 	return json_pack("{s:s, s:i, s:s, s:b, s:I, s:I}", "address", listener->addr.text, "sockets",
 			 (int)listener->count, "keeper", keeper_names[listener->sockets[0].keeper], "shared",
-			 (int)listener->shared, "waiting", (json_int_t)waiting, "dropped",
-			 (json_int_t)dropped);
+			 (int)listener->shared, "waiting", (json_int_t)queue.waiting, "dropped",
+			 (json_int_t)queue.dropped);
 }
 
 static json_t *listeners_json(const struct master *master)
@@ -86,9 +80,12 @@ static json_t *totals_json(const struct master *master)
 {
 	json_t *totals = json_object();
 
-	for (unsigned i = 0; i < master->setup->counters; i++)
+	for (unsigned i = 0; i < master->setup->counters; i++) {
+		uint64_t live = i == COUNT_KERNEL_DROPPED ? sockets_dropped(master) : 0;
+
 		json_object_set_new(totals, master->setup->counter_names[i],
-				    json_integer((json_int_t)board_sum(master->board, i)));
+				    json_integer((json_int_t)(board_sum(master->board, i) + live)));
+	}
 	return totals;
 }
 

@@ -54,6 +54,9 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_HANDED_LEAVING] = "handed_leaving",
 	[COUNT_HAND_DECLINED] = "hand_declined",
 	[COUNT_TAKEN_OVER] = "taken_over",
+	[COUNT_REFUSED] = "refused",
+	[COUNT_LOST_CRASHED] = "lost_crashed",
+	[COUNT_KERNEL_DROPPED] = "kernel_dropped",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */
@@ -142,6 +145,10 @@ void conn_release(struct conn *conn)
 	list_push_back(&engine->closed, &conn->link);
 	conn->listener->conns--;
 	engine_listener_settle(conn->listener);
+	if (conn->refused) {
+		engine->refusing--;
+		return;
+	}
 	engine->count--;
 	engine->counters[COUNT_OPEN]--;
 }
@@ -179,7 +186,7 @@ void conn_after(struct conn *conn, enum served served)
 		loop_ready(conn->engine->loop, &conn->ready);
 	else
 		conn_watch(conn);
-	if (served == SERVED_WAIT && conn->engine->waits != NULL && !conn->closed)
+	if (served == SERVED_WAIT && conn->engine->waits != NULL && !conn->closed && !conn->refused)
 		conn->engine->waits(conn->engine, conn);
 }
 
@@ -225,6 +232,7 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 	slab_init(&engine->states, protocol->state_bytes);
 	list_init(&engine->conns);
 	list_init(&engine->leaving);
+	list_init(&engine->refused);
 	list_init(&engine->closed);
 	list_init(&engine->frozen);
 	list_init(&engine->listeners);
@@ -318,6 +326,26 @@ bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage 
 	conn->readable = conn->writable = true;
 	list_push_back(&engine->conns, &conn->link);
 	engine_count(engine, COUNT_ACCEPTED);
+	conn->protocol->open(conn);
+	conn_serve(conn);
+	return true;
+}
+
+bool engine_refuse(struct engine *engine, int fd, const struct sockaddr_storage *peer,
+		   struct engine_listener *listener)
+{
+	union peer who = peer_of(peer);
+	struct conn *conn = conn_new(engine, fd, &who, listener != NULL ? listener : &engine->nowhere);
+
+	if (conn == NULL)
+		return false;
+	engine->count--;
+	engine->counters[COUNT_OPEN]--;
+	engine->refusing++;
+	engine_count(engine, COUNT_REFUSED);
+	conn->refused = conn->readable = conn->writable = true;
+	conn->protocol = engine->protocol->refusal;
+	list_push_back(&engine->refused, &conn->link);
 	conn->protocol->open(conn);
 	conn_serve(conn);
 	return true;

@@ -43,6 +43,7 @@ struct conn {
 	bool broken;                    /* HUP or ERR was seen: the peer will not take anything any more */
 	bool closed;                    /* given up in this turn */
 	bool frozen;                    /* on its way to another worker: nothing happens to it here */
+	bool refused;                   /* there was no room for it: see engine_refuse */
 	bool reset; /* closing sends RST: nobody shall take half an answer for a whole one */
 	uint8_t declined;               /* how often another worker would not take it over */
 	uint32_t served;                /* exchanges that were finished on it */
@@ -50,7 +51,7 @@ struct conn {
 	uint64_t since_ns;              /* when it was accepted, or became idle */
 	struct ready ready;
 	struct timer timer;
-	struct list link;               /* in engine->conns, leaving, frozen or closed */
+	struct list link;               /* in engine->conns, leaving, refused, frozen or closed */
 	struct engine *engine;
 	struct engine_listener *listener;       /* where it came in; never NULL */
 	const struct protocol *protocol;        /* the engine's, or one that comes before it */
@@ -99,6 +100,9 @@ enum counter {
 	COUNT_HANDED_LEAVING,
 	COUNT_HAND_DECLINED,            /* offered, and the other worker could not take it */
 	COUNT_TAKEN_OVER,               /* from another worker */
+	COUNT_REFUSED,                  /* told to come again later: limits.when_full */
+	COUNT_LOST_CRASHED,             /* by the master: what a worker had that died */
+	COUNT_KERNEL_DROPPED,           /* by the master, of sockets that are gone: see kernel_dropped */
 	COUNTERS
 };
 
@@ -121,11 +125,13 @@ struct engine {
 	struct slab states;             /* of the protocol's state, protocol->state_bytes each */
 	struct list conns;              /* the open ones, in no order: see engine_shed */
 	struct list leaving;            /* open until the client has seen the end; oldest first */
+	struct list refused;            /* open until they have been told */
 	struct list closed;
 	struct list frozen;             /* in the order in which they were frozen; see move.h */
 	struct list listeners;          /* of struct engine_listener */
 	struct engine_listener nowhere; /* of connections that came otherwise */
 	unsigned count;                 /* of conns, leaving and frozen */
+	unsigned refusing;              /* of refused */
 	uint16_t next_tag;              /* a recycled struct conn begins with another one */
 	bool draining;                  /* each connection is closed when all that came on it is answered */
 	bool close_idle;                /* and a connection that gets idle is closed */
@@ -141,6 +147,9 @@ struct engine {
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
 	void (*closed_one)(
 		struct engine *engine); /* after connections were freed: accept may go on; may be NULL */
+	/* How many connections the kernel has dropped at the listening sockets that there are: it counts them
+	 * with the socket. NULL: none. */
+	uint64_t (*kernel_dropped)(const struct engine *engine);
 	/* While connections are handed over, after one was served that waits now: it may be movable. NULL
 	 * otherwise.  May freeze it. */
 	void (*waits)(struct engine *engine, struct conn *conn);
@@ -170,6 +179,11 @@ void engine_listener_settle(struct engine_listener *listener);
 /* Takes over the accepted, non-blocking socket `fd`, which came in at `listener` (NULL: otherwise), and
  * serves it at once. False when out of memory (`fd` was closed, counted). */
 bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage *peer,
+		   struct engine_listener *listener);
+
+/* The same for a connection for which there is no room: protocol->refusal, which there must be, tells it so.
+ * It is none of the engine's `count`. False when out of memory. */
+bool engine_refuse(struct engine *engine, int fd, const struct sockaddr_storage *peer,
 		   struct engine_listener *listener);
 
 /* Every connection ends after what it has in hand; see protocol.drain. One that was accepted less than a

@@ -155,4 +155,5 @@ void engine_cut(struct engine *engine)
 	cut_all(engine, &engine->conns);
 	cut_all(engine, &engine->leaving);
 	cut_all(engine, &engine->frozen);
+	cut_all(engine, &engine->refused);
 }

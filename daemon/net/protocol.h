@@ -57,6 +57,9 @@ struct protocol {
 	void (*moved)(struct conn *conn);
 	void (*close)(struct conn *conn); /* gives back what it holds; the engine closes the socket */
 	enum doing (*doing)(const struct conn *conn);
+	/* Who speaks instead on a connection for which there is no room: says so, and ends within seconds.
+	 * NULL: nobody can; it waits to be accepted. */
+	const struct protocol *refusal;
 };
 
 #endif

@@ -14,7 +14,11 @@ const struct schema status_schema = {
 /* Over all workers where there is a board; this one's own otherwise. */
 static uint64_t sum(const struct engine *engine, enum counter counter)
 {
-	return engine->board != NULL ? board_sum(engine->board, counter) : engine->counters[counter];
+	uint64_t live = counter == COUNT_KERNEL_DROPPED && engine->kernel_dropped != NULL
+				? engine->kernel_dropped(engine)
+				: 0;
+
+	return live + (engine->board != NULL ? board_sum(engine->board, counter) : engine->counters[counter]);
 }
 
 /* {"accepted":1,...} without the braces; NULL when out of memory. */

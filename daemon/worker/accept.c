@@ -73,7 +73,7 @@ static void apply_one(struct worker *worker, struct held_socket *held)
 
 static void apply_all(struct worker *worker)
 {
-	worker->line->holding = worker->paused || worker->full;
+	worker->line->holding = worker->paused || worker->full || worker->refusals.full;
 	for (struct list *link = worker->sockets.next; link != &worker->sockets; link = link->next)
 		apply_one(worker, LIST_ENTRY(link, struct held_socket, link));
 }
@@ -105,6 +105,7 @@ static void resume(struct timer *timer, uint64_t now_ns)
 
 	(void)now_ns;
 	worker->paused = worker->full = false;
+	worker->refusals.waited = true;
 	apply_all(worker);
 }
 
@@ -135,7 +136,7 @@ static void pause_accept(struct worker *worker, const struct held_socket *held, 
 static unsigned most_connections(const struct worker *worker)
 {
 	unsigned configured = worker->engine.generation->config->connections;
-	unsigned kept = CONFIG_KEPT_FDS + worker->held_count;
+	unsigned kept = config_kept_files(worker->engine.generation->config) + worker->held_count;
 
 	if (worker->open_files <= kept)
 		return 1;
@@ -157,23 +158,39 @@ static bool is_waiting(const struct held_socket *held)
 	return poll(&one, 1, 0) > 0;
 }
 
-/* At the limit of connections an idle one makes room; when there is none, accept goes on when some connection
- * has ended or become idle. */
-static bool at_limit(struct worker *worker, const struct held_socket *held)
+/* Published at once: the others, and who steers, go by it. */
+static void set_full(struct worker *worker, bool full)
+{
+	if (worker->refusals.full == full)
+		return;
+	worker->refusals.full = full;
+	apply_all(worker);
+}
+
+enum room { ROOM, ROOM_TO_REFUSE, ROOM_NONE };
+
+/* At the limit of connections an idle one makes room; when there is none, who waits is refused where that is
+ * wanted, or accept goes on when some connection has ended or become idle. */
+static enum room room_for_another(struct worker *worker, const struct held_socket *held)
 {
 	if (worker->engine.count < most_connections(worker))
-		return false;
+		return ROOM;
 	if (!is_waiting(held))
-		return true;
+		return ROOM_NONE;
 	if (!worker->limit_told)
 		log_event(LEVEL_WARNING, "connection_limit", log_number("connections", worker->engine.count));
 	worker->limit_told = true;
-	if (engine_shed(&worker->engine))
-		return false;
+	if (engine_shed(&worker->engine)) {
+		set_full(worker, false);
+		return ROOM;
+	}
+	set_full(worker, worker->engine.generation->config->when_full == FULL_REFUSE);
+	if (refuse_may(worker))
+		return ROOM_TO_REFUSE;
 	engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
 	worker->full = true;
 	look_again_later(worker, held);
-	return true;
+	return ROOM_NONE;
 }
 
 enum accepted { ACCEPTED, ACCEPT_AGAIN, ACCEPT_STOPPED };
@@ -210,7 +227,7 @@ static enum accepted failed(struct worker *worker, const struct held_socket *hel
 	}
 }
 
-static enum accepted accept_one(struct worker *worker, struct held_socket *held)
+static enum accepted accept_one(struct worker *worker, struct held_socket *held, enum room room)
 {
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
@@ -222,7 +239,10 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held)
 	fd = accept4(held->source.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return failed(worker, held, errno);
-	engine_accept(&worker->engine, fd, &peer, held->listener);
+	if (room == ROOM)
+		engine_accept(&worker->engine, fd, &peer, held->listener);
+	else if (engine_refuse(&worker->engine, fd, &peer, held->listener))
+		refuse_count(worker);
 	worker->line->accepted++;
 	return ACCEPTED;
 }
@@ -231,8 +251,12 @@ static enum accepted accept_batch(struct worker *worker, struct held_socket *hel
 {
 	enum accepted accepted = ACCEPTED;
 
-	for (unsigned i = 0; i < ACCEPT_BATCH && accepted == ACCEPTED; i++)
-		accepted = at_limit(worker, held) ? ACCEPT_STOPPED : accept_one(worker, held);
+	for (unsigned i = 0; i < ACCEPT_BATCH && accepted == ACCEPTED; i++) {
+		enum room room = room_for_another(worker, held);
+
+		accepted = room == ROOM_NONE ? ACCEPT_STOPPED : accept_one(worker, held, room);
+	}
+	worker->refusals.waited = false;
 	return accepted;
 }
 
@@ -291,7 +315,7 @@ bool accept_hold(struct worker *worker, const struct socket_note *note, int fd, 
 static void empty_queue(struct worker *worker, struct held_socket *held)
 {
 	for (unsigned i = 0; i < ACCEPT_END_BATCH; i++)
-		if (accept_one(worker, held) != ACCEPTED)
+		if (accept_one(worker, held, ROOM) != ACCEPTED)
 			return;
 }
 
@@ -361,8 +385,8 @@ void accept_room(struct worker *worker)
 
 	if (worker->engine.count < most - most / 8)     /* with a distance, or the log would flicker */
 		worker->limit_told = false;
-	if (!worker->full || worker->engine.count >= most)
+	if ((!worker->full && !worker->refusals.full) || worker->engine.count >= most)
 		return;
-	worker->full = false;
+	worker->full = worker->refusals.full = false;
 	apply_all(worker);
 }

@@ -55,7 +55,7 @@ void drain_check(struct worker *worker)
 		tell_spent(worker);
 		close_idle(worker);
 	}
-	if (worker->engine.count == 0 && list_empty(&worker->sockets))
+	if (worker->engine.count + worker->engine.refusing == 0 && list_empty(&worker->sockets))
 		loop_stop(&worker->loop);
 }
 

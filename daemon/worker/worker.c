@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/privilege.h"
+#include "net/listener.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -230,6 +231,17 @@ static void on_closed(struct engine *engine)
 	drain_check(worker);
 }
 
+/* It holds every slot's. */
+static uint64_t kernel_dropped(const struct engine *engine)
+{
+	const struct worker *worker = LIST_ENTRY(engine, const struct worker, engine);
+	uint64_t dropped = 0;
+
+	for (const struct list *link = worker->sockets.next; link != &worker->sockets; link = link->next)
+		dropped += listener_queue(LIST_ENTRY(link, struct held_socket, link)->source.fd).dropped;
+	return dropped;
+}
+
 static bool set_up(struct worker *worker, const struct worker_start *start, struct err *err)
 {
 	char role[32];
@@ -247,6 +259,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	list_init(&worker->generations);
 	if (!loop_open(&worker->loop, err))
 		return false;
+	worker->hot = start->hot;
 	worker->line = &start->hot->line[start->column];
 	worker->seat = &start->hot->seat[start->slot];
 	worker->loop.busy_since_ns = &worker->line->busy_since_ns;
@@ -262,6 +275,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->engine.slot = start->slot;
 	worker->engine.board = start->board;
 	worker->engine.closed_one = on_closed;
+	worker->engine.kernel_dropped = kernel_dropped;
 	worker->step.serve = adopt_step;
 	worker->sweep.run = accept_sweep;
 	loop_at_turn_end(&worker->loop, &worker->sweep);

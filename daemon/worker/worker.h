@@ -82,6 +82,14 @@ struct take {
 	bool turned_away;               /* something was declined; with more room it may be offered again */
 };
 
+/* Of a worker at its limit that refuses (refuse.c). */
+struct refusals {
+	bool full;                      /* none of its connections made room when it was last looked */
+	bool waited;                    /* what is in its queues now, the others had time to take */
+	uint64_t since_ns;              /* the beginning of the pause that `made` belongs to */
+	unsigned made;
+};
+
 struct worker {
 	struct loop loop;
 	struct engine engine;
@@ -100,12 +108,14 @@ struct worker {
 	struct prepare_note note;       /* of the generation that is served */
 	struct slot_set cover;
 	struct timer pause;             /* accept is paused for want of descriptors or memory */
+	struct refusals refusals;
 	struct timer cut;               /* the drain's deadline */
 	struct timer parting;           /* the channel has ended; is the master's process there still? */
 	pid_t parent;
 	bool taken_back;                /* it is, as far as was known */
 	struct hot_line *line;          /* this worker's own */
 	const struct hot_seat *seat;    /* its slot's */
+	const struct hot *hot;          /* everybody's; NULL: it is alone */
 	struct timer look;              /* for the end of a drain, see drain.c */
 	uint64_t drain_began_ns;
 	uint64_t last_call_ns;          /* idle connections are closed then, whatever else there is */
@@ -168,6 +178,14 @@ void accept_room(struct worker *worker);
 
 /* How many connections there is room for. */
 unsigned accept_spare(const struct worker *worker);
+
+/* ---- refuse.c ---- */
+
+/* Is who waits now to be told to come again later, rather than left waiting? */
+bool refuse_may(const struct worker *worker);
+
+/* One was told. */
+void refuse_count(struct worker *worker);
 
 /* ---- listeners.c ---- */
 

@@ -20,6 +20,7 @@ static struct config config = { .connections = 2 };
 static uint64_t counters[COUNTERS];
 static struct hot_line line;
 static struct hot_seat seat;
+static struct hot hot;                  /* of a worker that is not alone */
 static int sockets[SLOTS];              /* the master's */
 static struct sockaddr_in addresses[SLOTS];
 static enum doing doing;                /* of every connection */
@@ -48,8 +49,17 @@ static enum served stay(struct conn *conn, bool close_idle)
 	return SERVED_WAIT;
 }
 
+static const struct protocol protocol_refusing = {
+	.name = "refusing",
+	.open = open_nothing,
+	.ready = wait_for_ever,
+	.close = open_nothing,
+	.doing = doing_nothing,
+};
+
 static const struct protocol protocol_silent = {
 	.name = "silent",
+	.refusal = &protocol_refusing,
 	.open = open_nothing,
 	.ready = wait_for_ever,
 	.timeout = wait_for_ever,
@@ -113,6 +123,7 @@ static void tear_down(void)
 	for (unsigned i = 0; i < SLOTS; i++)
 		fd_close(&sockets[i]);
 	engine_cut(&worker.engine);
+	config = (struct config){ .connections = 2 };
 	generation_unpin(worker.engine.generation);
 	engine_free(&worker.engine);
 	loop_close(&worker.loop);
@@ -383,6 +394,156 @@ START_TEST(accept_goes_on_when_connections_have_ended)
 }
 END_TEST
 
+/* ---- refusing -------------------------- */
+
+/* Two connections are open, and `more` want to come. */
+static void come(unsigned more)
+{
+	config.when_full = FULL_REFUSE;
+	fill_up(2 * CLOCK_S);
+	for (unsigned i = 0; i < more; i++)
+		connect_to(0);
+	accept_all();
+}
+
+/* It serves slot 0, and another worker serves slot 1. */
+static void have_company(bool holding)
+{
+	hot = (struct hot){ .slots = 2, .stall_ns = 50 * CLOCK_MS };
+	hot.seat[0] = (struct hot_seat){ .line = 1, .good = 1 };
+	hot.seat[1] = (struct hot_seat){ .line = 2, .good = 1 };
+	hot.line[2].holding = holding;
+	worker.hot = &hot;
+	worker.line = &hot.line[1];
+	worker.seat = &hot.seat[0];
+}
+
+START_TEST(who_finds_no_room_is_refused_where_that_is_wanted)
+{
+	come(3);
+	ck_assert_uint_eq(counters[COUNT_REFUSED], 3);
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 2);
+	ck_assert_uint_eq(counters[COUNT_OPEN], 2);
+	ck_assert_uint_eq(worker.engine.count, 2);
+	ck_assert_uint_eq(worker.engine.refusing, 3);
+	ck_assert(!worker.full);
+}
+END_TEST
+
+START_TEST(who_refuses_says_that_it_is_full)
+{
+	come(1);
+	ck_assert_uint_eq(line.holding, 1);
+	conn_close(LIST_ENTRY(worker.engine.conns.next, struct conn, link));
+	accept_room(&worker);
+	ck_assert_uint_eq(line.holding, 0);
+}
+END_TEST
+
+START_TEST(only_so_many_are_refused_at_a_time)
+{
+	config.connections = 2;
+	come(0);
+	listen(sockets[0], 100);
+	for (unsigned i = 0; i < CONFIG_REFUSALS + 3; i++)
+		connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(worker.engine.refusing, CONFIG_REFUSALS);
+	ck_assert(worker.full);
+}
+END_TEST
+
+START_TEST(only_so_many_are_refused_in_a_time)
+{
+	unsigned long long before;
+
+	come(0);
+	for (unsigned i = 0; i < 400 && !worker.full; i++) {
+		connect_to(0);
+		accept_all();
+		while (!list_empty(&worker.engine.refused))
+			conn_close(LIST_ENTRY(worker.engine.refused.next, struct conn, link));
+		worker.engine.sweep.run(&worker.engine.sweep);
+	}
+	before = counters[COUNT_REFUSED];
+	ck_assert_uint_eq(before, 256);
+	worker.loop.now_ns += 100 * CLOCK_MS;
+	worker.pause.fire(&worker.pause, worker.loop.now_ns);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_REFUSED], before + 1);
+}
+END_TEST
+
+START_TEST(nobody_is_refused_while_another_worker_has_room)
+{
+	have_company(false);
+	come(1);
+	ck_assert_uint_eq(counters[COUNT_REFUSED], 0);
+	ck_assert(worker.full);
+	ck_assert_uint_eq(worker.line->holding, 1);
+}
+END_TEST
+
+START_TEST(who_is_left_when_the_others_had_their_time_is_refused)
+{
+	have_company(false);
+	come(1);
+	worker.pause.fire(&worker.pause, worker.loop.now_ns);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_REFUSED], 1);
+	connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_REFUSED], 1);
+}
+END_TEST
+
+START_TEST(a_worker_that_is_full_too_is_no_reason_to_wait)
+{
+	have_company(true);
+	come(1);
+	ck_assert_uint_eq(counters[COUNT_REFUSED], 1);
+}
+END_TEST
+
+START_TEST(a_worker_that_hangs_is_no_reason_to_wait)
+{
+	have_company(false);
+	hot.line[2].busy_since_ns = worker.loop.now_ns;         /* two seconds ago when they come */
+	come(1);
+	ck_assert_uint_eq(counters[COUNT_REFUSED], 1);
+}
+END_TEST
+
+START_TEST(descriptors_are_kept_for_those_that_are_refused)
+{
+	config.connections = 100;
+	config.when_full = FULL_REFUSE;
+	worker.open_files = 36 + CONFIG_REFUSALS;       /* 32 are kept anyway, and one is the socket's */
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	for (int i = 0; i < 5; i++)
+		connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(worker.engine.count, 3);
+	ck_assert_uint_eq(worker.engine.refusing, 2);
+}
+END_TEST
+
+START_TEST(a_worker_that_leaves_waits_for_those_that_it_refused)
+{
+	struct drain_note note = { .deadline_ns = UINT64_MAX };
+
+	come(1);
+	while (!list_empty(&worker.engine.conns))
+		conn_close(LIST_ENTRY(worker.engine.conns.next, struct conn, link));
+	drain_begin(&worker, &note);
+	ck_assert(!worker.loop.stopped);        /* its answer may still be under way */
+	conn_close(LIST_ENTRY(worker.engine.refused.next, struct conn, link));
+	drain_check(&worker);
+	ck_assert(worker.loop.stopped);
+}
+END_TEST
+
 /* ---- letting go ------------------------ */
 
 static void release(uint32_t listener, bool all, bool empty)
@@ -519,7 +680,7 @@ int main(void)
 {
 	Suite *suite = suite_create("accept");
 	TCase *watching = tcase_create("watching"), *limits = tcase_create("limits");
-	TCase *leaving = tcase_create("leaving");
+	TCase *refusing = tcase_create("refusing"), *leaving = tcase_create("leaving");
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
@@ -546,6 +707,18 @@ int main(void)
 	tcase_add_test(limits, accept_goes_on_when_connections_have_ended);
 	suite_add_tcase(suite, watching);
 	suite_add_tcase(suite, limits);
+	tcase_add_checked_fixture(refusing, set_up, tear_down);
+	tcase_add_test(refusing, who_finds_no_room_is_refused_where_that_is_wanted);
+	tcase_add_test(refusing, who_refuses_says_that_it_is_full);
+	tcase_add_test(refusing, only_so_many_are_refused_at_a_time);
+	tcase_add_test(refusing, only_so_many_are_refused_in_a_time);
+	tcase_add_test(refusing, nobody_is_refused_while_another_worker_has_room);
+	tcase_add_test(refusing, who_is_left_when_the_others_had_their_time_is_refused);
+	tcase_add_test(refusing, a_worker_that_is_full_too_is_no_reason_to_wait);
+	tcase_add_test(refusing, a_worker_that_hangs_is_no_reason_to_wait);
+	tcase_add_test(refusing, descriptors_are_kept_for_those_that_are_refused);
+	tcase_add_test(refusing, a_worker_that_leaves_waits_for_those_that_it_refused);
+	suite_add_tcase(suite, refusing);
 	tcase_add_checked_fixture(leaving, set_up, tear_down);
 	tcase_add_test(leaving, what_waits_at_a_released_socket_is_accepted_first);
 	tcase_add_test(leaving, the_limit_of_connections_does_not_hold_for_a_last_queue);
