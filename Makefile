@@ -103,7 +103,8 @@ help:
 	@echo "make loss     the full loss table (LOSS=\"--requests 50000 upgrade\": other numbers, some cells)"
 	@echo "make loss-compare  the same clients while other servers are operated (tests/tools/deps peers)"
 	@echo "make loss-timed    how long old workers stay, how long answers take meanwhile, up to 100,000 connections;"
-	@echo "              how long new connections wait while a worker is stopped or stalls, beside nginx and haproxy"
+	@echo "              how long new ones wait while a worker is stopped or stalls, beside nginx and haproxy;"
+	@echo "              how 20,000 fall to four workers in each accept mode"
 	@echo "make soak     1,000 reloads, 1,000 replacements and 200 upgrades with 10,000 idle connections, then 10,000"
 	@echo "              slow clients beside normal ones: nothing may grow, nobody may notice"
 	@echo "make clients  real clients: curl, wget, aria2, zsync, Chromium (tests/tools/deps clients)"
@@ -255,6 +256,7 @@ loss-timed: all $(LOSS_CLIENT) $(BENCH_PROGRAMS) $(AIDED)
 	tests/loss/mixes.py --timed
 	tests/loss/compare.py --latency $(COMPARE)
 	tests/loss/waits.py $(WAITS)
+	tests/loss/balance.py
 
 soak: all
 	tests/loss/reloads.py

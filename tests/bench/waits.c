@@ -5,10 +5,10 @@
  *
  * RATE requests a second are due, whatever the server does, each on a connection of its own, from many
  * addresses; each must be answered with status 200 and BYTES of body. -l: how long each connection is kept
- * after its answer, in turn; 0, the default, is not at all. -k: the requests take turns on so many connections
- * instead, which are kept; who still waits for an answer is left out ("busy"). -w: how long is waited for
- * answers after the last request, 5 s by default. -x: in the end says "held", and keeps what is open until
- * stdin ends.
+ * after its answer, in turn; 0, the default, is not at all. -k: the requests take turns on so many instead,
+ * which are kept; who still waits for an answer is left out ("busy"). -w: how long is waited for answers after
+ * the last request, 5 s by default. -x: in the end says "held COUNT", and keeps the connections that are open
+ * until stdin ends.
  *
  * Prints a line per request, when it has an outcome: "BEGAN WAITED LATE OUTCOME SOURCE:PORT", in microseconds
  * of CLOCK_MONOTONIC. A wait begins before connect(), or before a kept connection's request is sent, and ends
@@ -344,8 +344,11 @@ static void run(void)
 static void hold(void)
 {
 	char rest[64];
+	unsigned held = 0;
 
-	printf("held\n");
+	for (unsigned i = 0; i < options.requests; i++)
+		held += clients[i].fd >= 0;
+	printf("held %u\n", held);
 	fflush(stdout);
 	while (read(STDIN_FILENO, rest, sizeof(rest)) > 0)
 		;

@@ -15,7 +15,8 @@ from drover import DEADLINE, TOP, free_address
 
 sys.path.insert(0, os.path.join(TOP, "tests", "loss"))
 
-import waits  # noqa: E402  (the path comes first)
+import balance  # noqa: E402  (the path comes first)
+import waits  # noqa: E402
 from waits import Figures, Wait  # noqa: E402
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % waits.BYTES + waits.BYTES * b"x"
@@ -142,8 +143,9 @@ class TheClient(unittest.TestCase):
         server = self.serve("good", "long", "good")
         process = self.start(server.server_address, 30, "-l", "0,600000,20", "-x")
         with process:
-            while process.stdout.readline() not in ("held\n", ""):
+            while not (line := process.stdout.readline()).startswith("held") and line:
                 pass
+            self.assertGreaterEqual(int(line.split()[1]), 10)
             self.assertEqual(server.ended["long"], 0)
             process.stdin.close()
             self.assertTrue(server.wait_ended(good=20, long=10))
@@ -178,6 +180,10 @@ class TheFigures(unittest.TestCase):
         for new, kept, count in ((calm, calm, 0), (raised, calm, 1), (calm, raised, 1)):
             found = {("drover, cpu", "nothing"): (calm, calm), ("drover, cpu", "stalling"): (new, kept)}
             self.assertEqual(len(list(waits.missed(found))), count)
+
+    def test_balance_is_the_distance_between_the_fewest_and_the_most(self):
+        self.assertEqual(balance.spread_percent([90, 100, 95]), 10)
+        self.assertEqual(balance.spread_percent([0, 0]), 0)
 
     def test_only_what_began_meanwhile_counts(self):
         some = [Wait(began, 1, 0, "good", "") for began in (1.0, 2.0, 3.0)]

@@ -68,7 +68,7 @@ Wait = collections.namedtuple("Wait", "began waited late outcome source")       
 def parse(text):
     """The waits that tests/bench/waits.c printed."""
     for line in text.splitlines():
-        if line == "held":
+        if line.startswith("held "):
             continue
         began, waited, late, outcome, source = line.split(" ")
         yield Wait(int(began) / 1e6, int(waited) / 1e6, int(late) / 1e6, outcome, source)
@@ -269,6 +269,11 @@ SITUATIONS = {"nothing": nothing, "stopped": stopped, "halting": halting, "stall
 # ---- servers -----------------------------------------------------------------------------------------------
 
 
+def in_effect(mode, status):
+    """The mode, and what it fell back to."""
+    return mode if status["accept"] == mode else "%s (in effect: %s)" % (mode, status["accept"])
+
+
 class DroverMode(peers.DroverPeer):
     """With the service that stalls."""
 
@@ -278,10 +283,7 @@ class DroverMode(peers.DroverPeer):
         self.settings = {"accept": self.mode, "sites": [{"routes": [
             {"match": "/", "files": {"root": self.site}}, {"match": "/trouble", "trouble": {}}]}]}
         super().start()
-        self.name = "drover, " + self.mode
-        effective = self.server.status().get("accept", self.mode)
-        if effective != self.mode:
-            self.name += " (in effect: %s)" % effective
+        self.name = "drover, " + in_effect(self.mode, self.server.status())
 
 def kinds():
     """name -> class, with four workers."""
