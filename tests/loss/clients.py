@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "blackbox"))
@@ -38,7 +39,8 @@ class Clients:
                    "--ready", str(ready), "--finish", str(FINISH_SECONDS)]
         for name, value in {**kinds, **options}.items():
             command += ["--" + name.replace("_", "-"), str(value)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[ready])
+        self.output = tempfile.TemporaryFile()  # a pipe holds too little, and it is read when the process has ended
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.output, pass_fds=[ready])
         os.close(ready)
         self.pidfd = os.pidfd_open(self.process.pid)    # readable when it ended by itself (--requests)
 
@@ -50,7 +52,9 @@ class Clients:
     def report(self):
         """Ends it; what it says."""
         try:
-            text = self.process.communicate(timeout=FINISH_SECONDS + drover.DEADLINE)[0]
+            self.process.communicate(timeout=FINISH_SECONDS + drover.DEADLINE)
+            self.output.seek(0)
+            text = self.output.read()
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
             raise
@@ -58,6 +62,7 @@ class Clients:
             self.process.wait()
             os.close(self.pidfd)
             os.close(self.ready)
+            self.output.close()
         return json.loads(text)
 
     def stop(self):
@@ -80,3 +85,17 @@ def sum_up(report, names=UNWELCOME):
     """"keep_alive: 3 reset" and so on; empty when there was nothing of the kind."""
     return ["%s: %d %s" % (kind, counts[name], name) for kind, counts in report["kinds"].items()
             for name in names if counts[name]]
+
+
+def surplus(endings, deaths):
+    """What is wrong when at any moment more connections had ended than those had that had died by then.
+
+    endings: [seconds, ...]; deaths: (seconds, connections)."""
+    deaths = sorted(deaths)
+    allowed = number = 0
+    for number, ending in enumerate(sorted(endings), 1):
+        while deaths and deaths[0][0] <= ending[0]:
+            allowed += deaths.pop(0)[1]
+        if number > allowed:
+            return ["%d connections had ended when %d were lost with their workers: %s" % (number, allowed, ending)]
+    return []

@@ -22,6 +22,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "blackbox"))
 
 import drover  # noqa: E402
+from clients import surplus  # noqa: E402
 
 CLIENT = os.path.join(drover.BUILD, "tests", "loss", "client")
 EVERY = 3       # request is answered badly
@@ -247,9 +248,21 @@ def compare_endings(report, ended):
         problems.append("before it was done: %s" % early)
     if [ending[4] for ending in endings] != [fresh for _, fresh in ended]:
         problems.append("fresh: %s, the server: %s" % (endings, ended))
+    problems += compare_surplus(endings, [(when, 1) for when, _ in ended])
     lost = sum(counts[outcome] for outcome in REQUESTS_LOST)
     if sum(ending[3] for ending in endings) != lost:
         problems.append("%d requests lost, of the endings %d" % (lost, sum(ending[3] for ending in endings)))
+    return problems
+
+
+def compare_surplus(endings, deaths):
+    """As if a worker with one connection had died for each: these account for all; one fewer, or one that died later,
+    does not."""
+    problems = surplus(endings, deaths)
+    later = [(endings[0][0] + 1000, 1), *deaths[1:]]
+    for name, some in {"one fewer": deaths[1:], "one too late": later, "nobody": [], "none open": [(0, 0)]}.items():
+        if not surplus(endings, some):
+            problems.append("surplus, %s: not noticed" % name)
     return problems
 
 
