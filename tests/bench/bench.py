@@ -2,12 +2,17 @@
 """What a request costs: server CPU per request of drover, of other web servers, and of a floor.
 
     bench.py [--seconds S] [--rounds N] [--scenario NAME ...] [--server NAME ...] [--cpus 1|2] [--before DROVER]
+             [--accept MODE ...] [--whole]
 
 The figure is the scheduler's run time of all of a server's tasks (/proc/PID/task/*/schedstat, in nanoseconds) over
 the requests that load.c counted as answered whole and right.  All servers run at once and idle; in each round each
 is loaded for a short slice, in an order that rotates.  Ratios are taken within a round, so that a machine whose
 speed changes, or that has other work, moves both sides; what is printed is the median, with the least and the
 greatest.  Client and server take turns on one CPU, and then have one each.
+
+--accept: the same drover in other accept modes, too; what the kernel's program of "directed" takes is said besides,
+by the kernel's own count. It runs when a packet comes in, which on loopback is charged to whom sent it: --whole
+adds the client's CPU.
 
 Before it is measured, every server must give the right bytes.  Peers that are not installed are left out, with a line.
 Prints Markdown; nothing here passes or fails, but a wrong answer ends it.
@@ -19,9 +24,11 @@ import contextlib
 import ctypes
 import fcntl
 import http.client
+import json
 import os
 import platform
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -39,6 +46,7 @@ from drover import (BUILD, DROVER, PR_SET_PDEATHSIG, deadline, free_address, lef
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
+PROGRAM_STATS = "/proc/sys/kernel/bpf_stats_enabled"
 LOAD = os.path.join(BUILD, "tests/bench/load")
 FLOOR = os.path.join(BUILD, "tests/bench/floor")
 WARM_UP_MS = 200
@@ -97,6 +105,12 @@ def make_site(top, scenario):
             file.write(content(path, scenario.length))
 
 
+def clients_ns():
+    """CPU of the clients that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return int(1e9 * (usage.ru_utime + usage.ru_stime))
+
+
 class Server:
     """One server under test: a child of ours, with a directory of its own."""
 
@@ -109,6 +123,7 @@ class Server:
         self.scenario = scenario
         self.length = scenario.length
         self.requests = 0
+        self.whole = False              # the client's CPU counts, too
         os.makedirs(self.dir)
         os.chmod(self.dir, 0o777)       # its workers are somebody else
         self.address = free_address()
@@ -248,9 +263,10 @@ class Server:
 
     def measure(self, milliseconds, cpu):
         """Microseconds of CPU per request."""
-        before = self.cpu_ns()
+        before, client_before = self.cpu_ns(), clients_ns()
         count = self.load("-t", str(milliseconds), cpu=cpu)
-        return (self.cpu_ns() - before) / count / 1000
+        used = self.cpu_ns() - before + (clients_ns() - client_before if self.whole else 0)
+        return used / count / 1000
 
     def logged(self):
         with open(self.log, "rb") as file:
@@ -365,7 +381,7 @@ access-log: {{ path: "{log}", format: '%h %l %u %t "%r" %s %b' }}
 
 
 class Drover(Server):
-    program, name = DROVER, "drover"
+    program, name, mode = DROVER, "drover", "reuseport"
 
     @classmethod
     def version(cls):
@@ -375,7 +391,7 @@ class Drover(Server):
     def command(self):
         settings = {
             "workers": 1,
-            "accept": "reuseport",
+            "accept": self.mode,
             "control": "off",
             "listen": [{"address": "%s:%d" % self.address, "defer_accept": True}],
             "sites": [{"routes": [{"match": "/", "files": {"root": self.site}}]}],
@@ -389,6 +405,10 @@ class Before(Drover):
     """Another build of drover: what a change costs is the ratio of both within a round."""
 
     name = "before"
+
+
+def in_mode(mode):
+    return type("Drover" + mode.title(), (Drover,), {"name": "drover, " + mode, "mode": mode})
 
 
 SERVERS = [Floor, Nginx, Lighttpd, H2o, Drover]
@@ -427,6 +447,47 @@ def system_calls(server):
     with open(log, encoding="utf-8") as file:
         total = [line.split() for line in file if line.rstrip().endswith("total")]
     return int(total[-1][3]) / count if total else None
+
+
+def maps_of(pid):
+    """The maps of the kernel that the process holds: the program itself it lets go of once it is attached."""
+    found = set()
+    for entry in os.scandir("/proc/%d/fdinfo" % pid):
+        with open(entry.path, encoding="ascii") as file:
+            found |= {int(number) for number in re.findall(r"^map_id:\s*(\d+)", file.read(), re.M)}
+    return found
+
+
+def steering_runs(server):
+    """(how often its programs ran, for how many nanoseconds), as the kernel counts while it is told to."""
+    done = subprocess.run(["bpftool", "-j", "prog", "show"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          check=False)
+    maps = maps_of(server.process.pid)
+    mine = [one for one in json.loads(done.stdout or "[]")
+            if one.get("type") == "sk_reuseport" and maps & set(one.get("map_ids", ()))]
+    return sum(one.get("run_cnt", 0) for one in mine), sum(one.get("run_time_ns", 0) for one in mine)
+
+
+def program_text(server):
+    """What the program that chooses a slot takes."""
+    if shutil.which("bpftool") is None or not os.access(PROGRAM_STATS, os.W_OK):
+        return "the program's time is not to be had: no bpftool, or no right to %s" % PROGRAM_STATS
+    with open(PROGRAM_STATS, encoding="ascii") as file:
+        setting = file.read()
+    with open(PROGRAM_STATS, "w", encoding="ascii") as file:
+        file.write("1")
+    try:
+        before = steering_runs(server)
+        requests = server.load("-t", str(5 * WARM_UP_MS))
+        after = steering_runs(server)
+    finally:
+        with open(PROGRAM_STATS, "w", encoding="ascii") as file:
+            file.write(setting)
+    runs, spent = after[0] - before[0], after[1] - before[1]
+    if runs == 0:
+        return "%s: the kernel's program did not run: the mode is not in effect" % server.name
+    return "%s: the kernel's program ran %d times for %d requests, %.0f ns each" % (
+        server.name, runs, requests, spent / runs)
 
 
 def rounds_of(servers, count, milliseconds, client_cpu, server_cpu):
@@ -472,6 +533,9 @@ def table_row(title, figures, names, calls):
             cell += ", " + spread(ratios(figures, name, "nginx"))
         cells.append(cell)
     cells.append(spread(ratios(figures, "drover", "floor")))
+    for name in figures:
+        if name.startswith("drover, "):
+            cells.append(spread(ratios(figures, name, "drover")))
     if "before" in figures:
         cells.append(spread(ratios(figures, "drover", "before")))
     cells.append("-" if calls is None else "%.2f" % calls)
@@ -495,15 +559,19 @@ def run_scenario(scenario, classes, modes, options):
             servers.append(cls(top, scenario))
             servers[-1].start()
         for server in servers:
+            server.whole = options.whole
             server.check()
             server.load("-t", str(WARM_UP_MS))
         for mode, (client_cpu, server_cpu) in modes.items():
             figures[mode] = rounds_of(servers, options.rounds, int(options.seconds * 1000), client_cpu, server_cpu)
+        remarks = []
         for server in servers:
             if server.name == "drover":
                 calls = system_calls(server)
+            if isinstance(server, Drover) and server.mode == "directed":
+                remarks.append("%s: %s" % (scenario.title, program_text(server)))
             server.stop()
-        return figures, calls, list(check_logs(servers))
+        return figures, calls, remarks + list(check_logs(servers))
     finally:
         for server in servers:
             server.stop()
@@ -529,6 +597,9 @@ def parse_options():
                         help="default: all; the floor and drover are always there")
     parser.add_argument("--cpus", type=int, choices=(1, 2), help="default: both")
     parser.add_argument("--before", metavar="DROVER", help="another build of drover to compare with")
+    parser.add_argument("--accept", action="append", choices=("directed", "cpu", "shared"), default=[],
+                        help="drover in this accept mode, too")
+    parser.add_argument("--whole", action="store_true", help="the client's CPU, too")
     return parser.parse_args()
 
 
@@ -549,6 +620,7 @@ def choose_servers(options):
                 yield cls
             else:
                 print("%s is not installed and left out." % cls.name)
+    yield from map(in_mode, options.accept)
     if options.before is not None:
         Before.program = os.path.abspath(options.before)
         yield Before
@@ -568,9 +640,11 @@ def main():
         remarks += results[name][2]
         print("%s: done after %d s" % (name, time.monotonic() - began), file=sys.stderr)
     for mode in modes:
-        print("\nServer CPU in us per request, ratio to nginx (least-greatest of %d rounds of %.1f s): %s\n" % (
-            options.rounds, options.seconds, mode))
-        columns = ["scenario", *names, "drover to floor"] + ["drover to before"] * ("before" in names)
+        print("\n%s CPU in us per request, ratio to nginx (least-greatest of %d rounds of %.1f s): %s\n" % (
+            "Server's and client's" if options.whole else "Server", options.rounds, options.seconds, mode))
+        columns = ["scenario", *names, "drover to floor"]
+        columns += ["%s to %s" % (name[len("drover, "):], Drover.mode) for name in names if name.startswith("drover, ")]
+        columns += ["drover to before"] * ("before" in names)
         print("| %s | drover's system calls |" % " | ".join(columns))
         print("|" + "---|" * (len(columns) + 1))
         for name, (figures, calls, _) in results.items():
