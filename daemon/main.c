@@ -15,6 +15,7 @@
 #include "ipc/control.h"
 #include "master/master.h"
 #include "service/registry.h"
+#include "worker/crash.h"
 #include "worker/worker.h"
 
 #include <errno.h>
@@ -106,6 +107,7 @@ static int serve(const struct config_input *input, char **argv, const struct gua
 	setup.input = *input;
 	setup.argv = argv;
 	setup.plan = plan;
+	crash_prepare();
 	return master_run(&setup);
 }
 

@@ -114,6 +114,9 @@ static struct offload_shared *shared_new(int event_fd)
 	return shared;
 }
 
+/* What the thread itself does wrong: a blocked one would end the process without its handler. */
+static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
+
 /* A new thread inherits the mask of the one that makes it (pthread_create(3)). */
 static bool make_thread(struct offload_shared *shared)
 {
@@ -122,6 +125,8 @@ static bool make_thread(struct offload_shared *shared)
 	int error;
 
 	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&all, faults[i]);
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -110,7 +110,7 @@ static void show_losses(const json_t *totals)
 		putchar('\n');
 }
 
-static void print_time(const json_t *of)
+static void print_at(const json_t *of)
 {
 	time_t at = (time_t)number_of(of, "at");
 	char when[sizeof("2026-11-23T11:40:31Z")] = "?";
@@ -118,7 +118,13 @@ static void print_time(const json_t *of)
 
 	if (gmtime_r(&at, &utc) != NULL)
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	printf(" at %s: %s\n", when, text_of(of, "text"));
+	printf(" at %s", when);
+}
+
+static void print_time(const json_t *of)
+{
+	print_at(of);
+	printf(": %s\n", text_of(of, "text"));
 }
 
 /* The start is the first one; it is not what a person means by a reload. */
@@ -140,6 +146,37 @@ static void show_last_upgrade(const json_t *upgrade)
 		return;
 	printf("last upgrade %s", json_is_true(json_object_get(upgrade, "good")) ? "succeeded" : "failed");
 	print_time(upgrade);
+}
+
+/* What the daemon gives out has no control characters, whatever the client sent. */
+static void show_death(const json_t *slot)
+{
+	const json_t *death = json_object_get(slot, "last_death");
+	const char *signal = text_of(death, "signal");
+
+	if (death == NULL)
+		return;
+	printf("slot %lld: a worker ended", number_of(slot, "slot"));
+	print_at(death);
+	if (signal[0] != '\0')
+		printf(" by %s", signal);
+	else
+		printf(" with status %lld", number_of(death, "status"));
+	printf(" after %lld ms, %s", number_of(death, "lived_ms"), text_of(death, "phase"));
+	if (text_of(death, "client")[0] != '\0')
+		printf(", client %s", text_of(death, "client"));
+	if (text_of(death, "request")[0] != '\0')
+		printf(", %s", text_of(death, "request"));
+	putchar('\n');
+}
+
+static void show_deaths(const json_t *slots)
+{
+	const json_t *slot;
+	size_t index;
+
+	json_array_foreach(slots, index, slot)
+		show_death(slot);
 }
 
 /* Workers that leave; without any there is nothing to say. */
@@ -172,6 +209,7 @@ static void show_status(const json_t *answer)
 	else if (strcmp(text_of(status, "phase"), "idle") != 0)
 		printf("a reload or a check is under way: %s\n", text_of(status, "phase"));
 	show_handover(json_object_get(status, "handover"));
+	show_deaths(json_object_get(status, "slots"));
 	show_workers(status);
 }
 

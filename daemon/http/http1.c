@@ -71,9 +71,31 @@ void http1_free(struct http1 *http)
 	conn->state = NULL;
 }
 
+static void say_stage(const struct http1 *http)
+{
+	static const enum epitaph_phase phases[STAGES] = {
+		[STAGE_HEAD] = PHASE_READING,    [STAGE_BODY] = PHASE_BODY,
+		[STAGE_WAITING] = PHASE_SERVICE, [STAGE_SENDING] = PHASE_SENDING,
+		[STAGE_LINGER] = PHASE_LEAVING,
+	};
+
+	epitaph_phase(http->conn->engine->epitaph, phases[http->stage]);
+}
+
+void http1_say_request(const struct http1 *http)
+{
+	const struct exchange *exchange = &http->exchange;
+	size_t at = (size_t)(exchange->head - http->in);
+
+	if (http->begun && at < http->in_len)
+		epitaph_request(http->conn->engine->epitaph, exchange->head, http->in_len - at,
+				exchange->started_ns);
+}
+
 void http1_enter(struct http1 *http, enum stage stage)
 {
 	http->stage = stage;
+	say_stage(http);
 	conn_timer(http->conn, 0);
 }
 
@@ -207,6 +229,7 @@ static enum step finish_exchange(struct http1 *http)
 {
 	bool done = client_is_done(http);
 
+	epitaph_phase(http->conn->engine->epitaph, PHASE_LOGGING);
 	access_log_exchange(&http->exchange);
 	http->conn->served++;
 	if (!http->keep && !done)
@@ -238,6 +261,9 @@ static enum step work(struct http1 *http)
 
 	http->exchanges_left = EXCHANGES_A_TURN;
 	http->bytes_left = BYTES_A_TURN;
+	say_stage(http);
+	if (http->begun)                /* what was done last was perhaps another's */
+		http1_say_request(http);
 	do
 		step = stages[http->stage](http);
 	while (step == STEP_ON && http->exchanges_left > 0 && http->bytes_left > 0);

@@ -61,6 +61,7 @@ static enum step parse(struct http1 *http)
 	if (!http->begun)
 		begin(http);
 	exchange->head = http->in + http->in_at;
+	http1_say_request(http);        /* before anybody looks at it: it may be what ends us */
 	result = parse_head(&http->parse, &exchange->request, &http->limits, exchange->head,
 			    http->in_len - http->in_at, &exchange->arena, &status);
 	if (result == PARSE_DONE)

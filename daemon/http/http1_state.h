@@ -59,6 +59,9 @@ void http1_free(struct http1 *http);
 /* The stage changes; the timer of the one before is disarmed. */
 void http1_enter(struct http1 *http, enum stage stage);
 
+/* Writes what there is of its request to the epitaph. */
+void http1_say_request(const struct http1 *http);
+
 /* A larger buffer in place of `in`, by at least `more_bytes`, with the same bytes; whoever points into the
  * old one has to follow. False when out of memory. */
 bool http1_grow(struct http1 *http, size_t more_bytes);

@@ -62,16 +62,39 @@ static void part(struct task *task)
 	task->exchange = NULL;
 }
 
+/* What is done now is done for this exchange, though no event of its connection said so. */
+static void enter(const struct exchange *exchange)
+{
+	const struct span *target = &exchange->request.target;
+	struct epitaph *epitaph = exchange->engine->epitaph;
+
+	if (exchange->conn == NULL)
+		return;
+	conn_enter(exchange->conn);
+	epitaph_phase(epitaph, PHASE_SERVICE);
+	if (exchange->head != NULL)
+		epitaph_request(epitaph, exchange->head, target->at + target->len, exchange->started_ns);
+}
+
+static void leave(const struct conn *conn)
+{
+	if (conn != NULL)
+		conn_leave(conn);
+}
+
 /* A dropped task has nobody to ask: it is over. */
 static void done(struct offload_job *job)
 {
 	struct task *task = LIST_ENTRY(job, struct task, job);
 	struct exchange *exchange = task->exchange;
+	const struct conn *conn = exchange != NULL ? exchange->conn : NULL;
 	enum task_after after = TASK_OVER;
 
 	if (exchange != NULL) {
 		part(task);
+		enter(exchange);
 		after = task->done(task, exchange);
+		leave(conn);
 	}
 	if (after == TASK_AGAIN && submit(task, exchange))
 		return;

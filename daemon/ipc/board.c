@@ -77,6 +77,7 @@ unsigned board_claim(struct board *board, struct board_owners *owners)
 			continue;
 		owners->taken[i / 64] |= bit;
 		memset(&board->column[i], 0, sizeof(board->column[i]));
+		memset(&board->epitaph[i], 0, sizeof(board->epitaph[i]));
 		board->column[i].pid = UINT32_MAX;      /* until the pid is known */
 		return i;
 	}

@@ -1,17 +1,18 @@
-/* The board: memory that all processes share. Each worker has a column of counters that it alone writes, by
- * plain stores; the master writes who owns a column. What is read from it is not trusted: numbers, nothing
- * else. (What is read when a connection begins is elsewhere: net/hot.h.)
+/* The board: memory that all processes share. Each worker has a column of counters and an epitaph, which it
+ * alone writes, by plain stores; the master writes who owns a column. What is read from it is not trusted:
+ * numbers and epitaphs, nothing else. (What is read when a connection begins is elsewhere: net/hot.h.)
  *
  * The layout describes itself (a version, the counters' names), so that any process can show all of it. */
 #ifndef IPC_BOARD_H
 #define IPC_BOARD_H
 
+#include "base/epitaph.h"
 #include "base/err.h"
 
 #include <stdint.h>
 
 enum {
-	BOARD_VERSION = 3,
+	BOARD_VERSION = 4,
 	BOARD_COLUMNS = 2048,           /* workers at once, draining ones included */
 	BOARD_COUNTERS = 56,
 	BOARD_NAME_BYTES = 32,
@@ -30,6 +31,7 @@ struct board {
 	uint32_t version, columns, counters, gauge;
 	char names[BOARD_COUNTERS][BOARD_NAME_BYTES];
 	struct board_column column[BOARD_COLUMNS];
+	struct epitaph epitaph[BOARD_COLUMNS];  /* of the column's owner */
 };
 
 /* Which columns are owned: kept by the master for itself, because a worker can write all of the board. */

@@ -22,13 +22,19 @@
 #define RETRY_NS CLOCK_S
 #define HANG_NS (5 * CLOCK_S)      /* in one batch of events */
 
-/* NULL: nobody, for the time being. */
-static const struct child *receiver_for(const struct child *child)
+/* NULL: nobody, for the time being. `later`: but there may be somebody although nothing else changes: what is
+ * handed to a worker that crashes is lost, and those of a slot that fails just did. */
+static const struct child *receiver_for(const struct child *child, bool *later)
 {
 	const struct master *master = child->master;
-	const struct child *serving = master->slots[child->slot % master->slot_count].serving;
+	const struct slot *slot = &master->slots[child->slot % master->slot_count];
+	const struct child *serving = slot->serving;
 
-	return serving != NULL && serving->state == CHILD_SERVING ? serving : NULL;
+	*later = false;
+	if (serving == NULL || serving->state != CHILD_SERVING)
+		return NULL;
+	*later = serving != child->receiver && slot_is_failing(slot);
+	return *later ? NULL : serving;
 }
 
 /* `other` is the worker at the pair's other end. */
@@ -97,12 +103,17 @@ static void failed(struct child *child, const struct err *err)
 
 static void arrange(struct child *child)
 {
-	const struct child *receiver = receiver_for(child);
+	const struct child *receiver;
 	struct err err;
+	bool later;
 
 	/* what moved to a worker of a new binary would not come back with the old one */
-	if (guard_is_armed() || child->state != CHILD_DRAINING || !child->hands || receiver == NULL ||
-	    receiver == child->receiver)
+	if (guard_is_armed() || child->state != CHILD_DRAINING || !child->hands)
+		return;
+	receiver = receiver_for(child, &later);
+	if (later)
+		retry_later(child);
+	if (receiver == NULL || receiver == child->receiver)
 		return;
 	child->receiver = receiver;
 	if (!connect_pair(child, receiver, &err)) {

@@ -217,6 +217,7 @@ static void tear_down(struct master *master)
 	strays_forget(master);
 	sockets_close(master);
 	inherit_close(master);
+	slots_forget(master);
 	logs_end(master);
 	verdict_release(&master->current);
 	state_release(&master->upgrade.state);

@@ -9,6 +9,8 @@
 #include "candidate.h"
 #include "child.h"
 #include "guard.h"
+#include "obituary.h"
+#include "respawn.h"
 #include "state.h"
 #include "strays.h"
 #include "transition.h"
@@ -29,9 +31,6 @@
 
 #include <sys/types.h>
 #include <sys/wait.h>
-
-/* A worker that has served for so long is healthy: its slot's back-off starts anew. */
-#define SLOT_HEALTHY_NS (10 * CLOCK_S)
 
 /* How long handshakes that had begun may take to be completed when a socket is let go: a long round trip. */
 #define RELEASE_SETTLE_NS (250 * CLOCK_MS)
@@ -116,6 +115,17 @@ struct child {
 	struct count_note counted;      /* what it said last */
 };
 
+/* How a slot's worker died that nobody had told to. */
+struct death {
+	struct timespec at;
+	int signal;                     /* 0: it ended by itself */
+	int status;                     /* then */
+	uint64_t lived_ms, lost;        /* connections that it had */
+	char client[ADDR_TEXT_BYTES];   /* as in struct obituary, and the rest */
+	char phase[16];
+	char request[OBITUARY_REQUEST_BYTES];
+};
+
 /* A slot at the watchdog's last look. */
 struct watched {
 	pid_t pid;
@@ -128,7 +138,9 @@ struct slot {
 	struct child *serving;          /* NULL: none */
 	struct child *next;             /* starting or standing by; NULL: none */
 	bool replace;                   /* the serving one is to be followed by a fresh one */
-	unsigned failures;              /* in a row */
+	unsigned failures;              /* in a row: workers that had hardly served, or never */
+	bool came;                      /* the last one that died had come to serve */
+	struct death *death;            /* of the last one that crashed or was killed; NULL: none */
 	struct timer respawn;
 	struct watched watched;
 	bool bad;                       /* its worker does not take what waits for it: the others do */
@@ -478,8 +490,17 @@ static inline bool spawn_reap(int pidfd, int more, siginfo_t *info)
 void spawn_kill_all(struct master *master);
 
 /* ---- slots.c ---- */
-/* Respawns into the slot, now or after its back-off. */
-void slot_respawn(struct slot *slot, bool at_once);
+/* Has the slot, if it needs a worker, get one, when respawn.h says so. `dead` was its last one; NULL: there
+ * was none, it could not be started. */
+void slot_respawn(struct slot *slot, const struct child *dead);
+/* Has another one follow the worker that serves. */
+void slot_renew(struct slot *slot);
+/* Its last workers died young, and the one that serves may do so, too. */
+bool slot_is_failing(const struct slot *slot);
+/* Nobody serves any more: no slot waits for long. */
+void slots_hasten(struct master *master);
+/* Frees what is known of deaths. */
+void slots_forget(struct master *master);
 /* Arms what was armed in the image before. */
 void slot_resume(struct slot *slot);
 /* The successor serves: it takes the seat, the one before retires. */

@@ -155,7 +155,7 @@ static void done(struct master *master)
 	slots_publish(master);
 	for (unsigned i = 0; i < master->slot_count; i++)       /* who died meanwhile, or was never there */
 		if (!timer_armed(&master->slots[i].respawn))
-			slot_respawn(&master->slots[i], false);
+			slot_respawn(&master->slots[i], NULL);
 	snprintf(text, sizeof(text), "generation %llu with %u worker%s after %llu ms%s%s",
 		 (unsigned long long)transition->number, master->slot_count,
 		 master->slot_count == 1 ? "" : "s", (unsigned long long)took_ms,
@@ -248,7 +248,7 @@ static void catch_up(struct child *child)
 		return;
 	if (child->born < master->fresh_since) { /* as another user, say: it cannot become what is wanted */
 		slot->replace = true;
-		slot_respawn(slot, true);
+		slot_renew(slot);
 		return;
 	}
 	if (!spawn_ask(child, &child->master->current, &err)) {
@@ -359,7 +359,7 @@ void reload_child_failed(struct child *child, uint64_t generation, const char *w
 	}
 	/* it serves on by what it has until a fresh one follows */
 	child->master->slots[child->slot].replace = child->master->slots[child->slot].serving == child;
-	slot_respawn(&child->master->slots[child->slot], false);
+	slot_respawn(&child->master->slots[child->slot], NULL);
 }
 
 void reload_child_adopted(struct child *child, uint64_t generation)

@@ -6,9 +6,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_DOUBLINGS = 8 };
 
 static unsigned index_of(const struct slot *slot)
 {
@@ -34,24 +34,86 @@ static void respawn(struct timer *timer, uint64_t now_ns)
 		return;
 	log_event(LEVEL_ERROR, "respawn_failed", log_number("slot", index_of(slot)),
 		  log_text("error", err.text));
-	slot_respawn(slot, false);
+	slot_respawn(slot, NULL);
 }
 
-void slot_respawn(struct slot *slot, bool at_once)
+static bool is_good(const struct slot *slot)
 {
-	unsigned doublings = slot->failures < BACKOFF_DOUBLINGS ? slot->failures : BACKOFF_DOUBLINGS;
-	uint64_t after_ms = (uint64_t)BACKOFF_FIRST_MS << doublings;
+	return slot->serving != NULL && slot->serving->state == CHILD_SERVING && !slot->bad;
+}
+
+static bool somebody_serves(const struct master *master)
+{
+	for (unsigned i = 0; i < master->slot_count; i++)
+		if (is_good(&master->slots[i]))
+			return true;
+	return false;
+}
+
+static uint64_t served_ms(const struct child *child)
+{
+	return child->served_ns != 0 ? (child->master->loop.now_ns - child->served_ns) / CLOCK_MS : 0;
+}
+
+static void respawn_after(struct slot *slot, uint64_t after_ms)
+{
+	slot->respawn.fire = respawn;
+	loop_timer(&slot->master->loop, &slot->respawn, after_ms * CLOCK_MS);
+}
+
+void slot_respawn(struct slot *slot, const struct child *dead)
+{
+	struct respawn_view view = {
+		.came = dead != NULL && dead->served_ns != 0,
+		.served_ms = dead != NULL ? served_ms(dead) : 0,
+		.failures = slot->failures,
+		.others = somebody_serves(slot->master),
+	};
+	struct respawn next = respawn_decide(&view);
 
 	if (!needs_worker(slot))
 		return;
-	if (at_once && slot->failures == 0)
-		after_ms = 0;
-	slot->failures++;
-	slot->respawn.fire = respawn;
-	loop_timer(&slot->master->loop, &slot->respawn, after_ms * CLOCK_MS);
-	if (after_ms > 0)
+	slot->failures = next.failures;
+	slot->came = view.came;
+	respawn_after(slot, next.after_ms);
+	if (next.after_ms > 0)
 		log_event(LEVEL_WARNING, "respawn_delayed", log_number("slot", index_of(slot)),
-			  log_number("after_ms", after_ms), log_number("failures", slot->failures));
+			  log_number("after_ms", next.after_ms), log_number("failures", slot->failures));
+}
+
+void slot_renew(struct slot *slot)
+{
+	if (slot->failures > 0)
+		slot_respawn(slot, NULL);
+	else if (needs_worker(slot))
+		respawn_after(slot, 0);
+}
+
+bool slot_is_failing(const struct slot *slot)
+{
+	return slot->failures > 0 && (slot->serving == NULL || served_ms(slot->serving) < RESPAWN_TRUSTED_MS);
+}
+
+void slots_hasten(struct master *master)
+{
+	if (somebody_serves(master))
+		return;
+	for (unsigned i = 0; i < master->slot_count; i++) {
+		struct slot *slot = &master->slots[i];
+		uint64_t longest_ms = respawn_longest_ms(slot->came);
+
+		if (timer_armed(&slot->respawn) &&
+		    slot->respawn.due_ns > master->loop.now_ns + longest_ms * CLOCK_MS)
+			respawn_after(slot, longest_ms);
+	}
+}
+
+void slots_forget(struct master *master)
+{
+	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++) {
+		free(master->slots[i].death);
+		master->slots[i].death = NULL;
+	}
 }
 
 void slot_resume(struct slot *slot)
@@ -67,7 +129,8 @@ static void tell_cover(struct child *child)
 	struct err err;
 
 	message.body.cover = child->master->uncovered;
-	if (!channel_send(child->channel.fd, &message, NULL, 0, &err))
+	if (!channel_send(child->channel.fd, &message, NULL, 0, &err) && errno != EPIPE &&
+	    errno != ECONNRESET)
 		log_event(LEVEL_WARNING, "worker_unreachable", log_number("slot", child->slot),
 			  log_text("error", err.text));
 }
@@ -118,11 +181,6 @@ void slots_trim(struct master *master)
 	for (unsigned i = master->slot_count; i < CONFIG_MAX_WORKERS; i++)
 		empty_slot(&master->slots[i]);
 	handover_arrange(master);
-}
-
-static bool is_good(const struct slot *slot)
-{
-	return slot->serving != NULL && slot->serving->state == CHILD_SERVING && !slot->bad;
 }
 
 /* A seat never counts as good with another worker's line. */

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -133,34 +134,86 @@ static void on_channel(struct source *source, uint32_t events)
 
 /* ---- the end of a child ------------------------------------------------------------------------------ */
 
-/* A word that can be searched for, without spaces: KILL, not "Killed". */
-static const char *signal_name(int number)
-{
-	const char *name = sigabbrev_np(number);
-
-	return name != NULL ? name : "unknown";
-}
-
 static bool is_clean(const siginfo_t *info)
 {
 	return info->si_code == CLD_EXITED && info->si_status == 0;
+}
+
+static uint64_t lived_ms(const struct child *child)
+{
+	uint64_t now_ns = child->master->loop.now_ns;
+
+	return now_ns > child->started_ns ? (now_ns - child->started_ns) / CLOCK_MS : 0;
+}
+
+static uint64_t still_open(const struct child *child)
+{
+	return child->master->board->column[child->column].counters[COUNT_OPEN];
+}
+
+static const char *how_of(const siginfo_t *info)
+{
+	return info->si_code == CLD_EXITED ? "exit" : obituary_signal(info->si_status);
+}
+
+static void say_exit(const struct child *child, const siginfo_t *info, enum log_level level,
+		     const struct obituary *obituary)
+{
+	struct log_field fields[8 + OBITUARY_FIELDS] = {
+		log_number("slot", child->slot),
+		log_number("pid", (uint64_t)child->pid),
+		log_text("state", child_state_names[child->state]),
+		log_text("how", how_of(info)),
+		log_number("status", (uint64_t)info->si_status),
+		log_number("generation", child->generation),
+		log_number("lived_ms", lived_ms(child)),
+	};
+
+	if (!is_clean(info)) {
+		fields[7] = log_number("lost", still_open(child));
+		obituary_fields(obituary, fields, 8);
+	}
+	log_fields(level, "worker_exited", fields);
+}
+
+/* For whoever asks later. Without memory for it there is the log. */
+static void remember(const struct child *child, const siginfo_t *info, const struct obituary *obituary)
+{
+	struct slot *slot = &child->master->slots[child->slot];
+	bool killed = info->si_code != CLD_EXITED;
+
+	if (slot->death == NULL)
+		slot->death = malloc(sizeof(*slot->death));
+	if (slot->death == NULL)
+		return;
+	*slot->death = (struct death){
+		.signal = killed ? info->si_status : 0,
+		.status = killed ? 0 : info->si_status,
+		.lived_ms = lived_ms(child),
+		.lost = still_open(child),
+	};
+	clock_gettime(CLOCK_REALTIME, &slot->death->at);
+	snprintf(slot->death->phase, sizeof(slot->death->phase), "%s", obituary->phase);
+	snprintf(slot->death->client, sizeof(slot->death->client), "%s", obituary->client);
+	snprintf(slot->death->request, sizeof(slot->death->request), "%s", obituary->request);
 }
 
 static void log_exit(const struct child *child, const siginfo_t *info)
 {
 	bool expected = child->state == CHILD_DRAINING || child->state == CHILD_KILLED;
 	bool clean = is_clean(info);
+	struct obituary obituary;
 
 	if (expected && (child->trial || (clean && child->left_for != 0)))
 		return;         /* of those that drained departure.c says more */
-	log_event(expected && clean ? LEVEL_INFO
-		  : expected        ? LEVEL_NOTICE
-				    : LEVEL_ERROR,
-		  "worker_exited", log_number("slot", child->slot), log_number("pid", (uint64_t)child->pid),
-		  log_text("state", child_state_names[child->state]),
-		  log_text("how", info->si_code == CLD_EXITED ? "exit" : signal_name(info->si_status)),
-		  log_number("status", (uint64_t)info->si_status),
-		  log_number("generation", child->generation));
+	obituary_of(child, &obituary);
+	say_exit(child, info,
+		 expected && clean ? LEVEL_INFO
+		 : expected        ? LEVEL_NOTICE
+				   : LEVEL_ERROR,
+		 &obituary);
+	if (!clean && !child->trial)
+		remember(child, info, &obituary);
 }
 
 static void release(struct child *child)
@@ -197,11 +250,10 @@ static void let_go(struct child *child)
 		slot->serving = NULL;
 	if (slot->next == child)
 		slot->next = NULL;
-	if (child->served_ns != 0 && master->loop.now_ns - child->served_ns > SLOT_HEALTHY_NS)
-		slot->failures = 0;
 	/* first: a transition that ends by this death looks for slots that have nobody coming */
 	if (step.action != ACT_FORGET && !child->trial)
-		slot_respawn(slot, step.action == ACT_RESPAWN_NOW);
+		slot_respawn(slot, child);
+	slots_hasten(master);
 	reload_child_died(child);
 	reopen_child_gone(child);
 	release_child_died(child);
@@ -267,8 +319,8 @@ static void send_signal(struct child *child, int signal_number)
 	log_event(child->trial               ? LEVEL_DEBUG
 		  : signal_number == SIGABRT ? LEVEL_WARNING    /* it served and hung */
 					     : LEVEL_NOTICE,
-		  "worker_killed", log_number("slot", child->slot),
-		  log_number("pid", (uint64_t)child->pid), log_text("signal", signal_name(signal_number)));
+		  "worker_killed", log_number("slot", child->slot), log_number("pid", (uint64_t)child->pid),
+		  log_text("signal", obituary_signal(signal_number)));
 	child->kills += signal_number == SIGKILL;
 	pidfd_send_signal(child->exit.fd, signal_number, NULL, 0);
 	loop_timer(&child->master->loop, &child->deadline, KILL_AGAIN_MS * CLOCK_MS);

@@ -38,17 +38,45 @@ static json_t *workers_json(const struct master *master)
 	return workers;
 }
 
+static void set_text(json_t *object, const char *key, const char *text)
+{
+	if (text[0] != '\0')
+		json_object_set_new(object, key, json_string(text));
+}
+
+/* Of the last worker that crashed or was killed. */
+static json_t *death_json(const struct death *death)
+{
+	json_t *object = json_pack("{s:I, s:I, s:I, s:s}", "at", (json_int_t)death->at.tv_sec, "lived_ms",
+				   (json_int_t)death->lived_ms, "lost", (json_int_t)death->lost, "phase",
+				   death->phase);
+
+	if (death->signal != 0)
+		set_text(object, "signal", obituary_signal(death->signal));
+	else
+		json_object_set_new(object, "status", json_integer(death->status));
+	set_text(object, "client", death->client);
+	set_text(object, "request", death->request);
+	return object;
+}
+
+static json_t *slot_json(const struct slot *slot, unsigned index)
+{
+	json_t *object = json_pack("{s:i, s:i, s:i}", "slot", (int)index, "pid",
+				   slot->serving != NULL ? (int)slot->serving->pid : 0, "failures",
+				   slot_is_failing(slot) ? (int)slot->failures : 0);
+
+	if (slot->death != NULL)
+		json_object_set_new(object, "last_death", death_json(slot->death));
+	return object;
+}
+
 static json_t *slots_json(const struct master *master)
 {
 	json_t *slots = json_array();
 
-	for (unsigned i = 0; i < master->slot_count; i++) {
-		const struct child *serving = master->slots[i].serving;
-
-		json_array_append_new(slots, json_pack("{s:i, s:i, s:i}", "slot", (int)i, "pid",
-						       serving != NULL ? (int)serving->pid : 0, "failures",
-						       (int)master->slots[i].failures));
-	}
+	for (unsigned i = 0; i < master->slot_count; i++)
+		json_array_append_new(slots, slot_json(&master->slots[i], i));
 	return slots;
 }
 

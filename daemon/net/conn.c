@@ -17,6 +17,8 @@
 
 enum { CONN_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP };
 
+_Static_assert(sizeof(union peer) == EPITAPH_CLIENT_BYTES, "a client fits exactly");
+
 const char *const counter_names[COUNTERS] = {
 	[COUNT_ACCEPTED] = "accepted",
 	[COUNT_OPEN] = "open",
@@ -86,8 +88,11 @@ static void fire_timer(struct timer *timer, uint64_t now_ns)
 	struct conn *conn = LIST_ENTRY(timer, struct conn, timer);
 
 	(void)now_ns;
-	if (!conn->closed)
-		conn_after(conn, conn->protocol->timeout(conn));
+	if (conn->closed)
+		return;
+	conn_enter(conn);
+	conn_after(conn, conn->protocol->timeout(conn));
+	conn_leave(conn);
 }
 
 void conn_timer(struct conn *conn, uint64_t after_ns)
@@ -137,6 +142,7 @@ void conn_release(struct conn *conn)
 	struct engine *engine = conn->engine;
 
 	conn->closed = true;
+	engine->epitaph->known = 0;     /* whoever that was: better nobody than one that is gone */
 	timer_cancel(&conn->timer);
 	loop_unready(&conn->ready);
 	loop_forget(&conn->source);     /* its only descriptor goes: so does the registration */
@@ -192,8 +198,11 @@ void conn_after(struct conn *conn, enum served served)
 
 void conn_serve(struct conn *conn)
 {
-	if (!conn->closed && !conn->frozen)
-		conn_after(conn, conn->protocol->ready(conn));
+	if (conn->closed || conn->frozen)
+		return;
+	conn_enter(conn);
+	conn_after(conn, conn->protocol->ready(conn));
+	conn_leave(conn);
 }
 
 /* ---- the engine ------------------------------------------------------------------------------------- */
@@ -225,8 +234,12 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 		 uint64_t *counters)
 {
 	*engine = (struct engine){
-		.loop = loop, .protocol = protocol, .transport = &transport_plain, .counters = counters,
+		.loop = loop,
+		.protocol = protocol,
+		.transport = &transport_plain,
+		.counters = counters,
 		.sweep.run = sweep,
+		.epitaph = &epitaph_nowhere,
 	};
 	slab_init(&engine->slab, sizeof(struct conn));
 	slab_init(&engine->states, protocol->state_bytes);

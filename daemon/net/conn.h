@@ -12,6 +12,7 @@
 #include "protocol.h"
 #include "transport.h"
 
+#include "base/epitaph.h"
 #include "base/loop.h"
 #include "base/pool.h"
 #include "base/slab.h"
@@ -120,6 +121,7 @@ struct engine {
 		*transport; /* of new connections; transport_plain unless a test says otherwise */
 	struct generation *generation;  /* new exchanges go by this one */
 	uint64_t *counters;             /* COUNTERS of them */
+	struct epitaph *epitaph;        /* what it is doing: the owner's, or nobody's; never NULL */
 	struct pool pool;
 	struct slab slab;               /* of struct conn */
 	struct slab states;             /* of the protocol's state, protocol->state_bytes each */
@@ -255,6 +257,18 @@ void conn_drain(struct conn *conn, bool close_idle);
 
 /* The end of conn_close, what the protocol and the transport have is given back. */
 void conn_release(struct conn *conn);
+
+/* What is done from here to conn_leave is done for this connection: it is in the epitaph if that is the end of
+ * the process. */
+static inline void conn_enter(const struct conn *conn)
+{
+	epitaph_client(conn->engine->epitaph, &conn->client, conn->since_ns);
+}
+
+static inline void conn_leave(const struct conn *conn)
+{
+	epitaph_leave(conn->engine->epitaph, conn->state != NULL && !conn->closed && !conn->frozen);
+}
 
 static inline void engine_count(struct engine *engine, enum counter counter)
 {

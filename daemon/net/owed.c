@@ -29,7 +29,9 @@ static bool is_fresh(const struct conn *conn)
 
 void conn_drain(struct conn *conn, bool close_idle)
 {
+	conn_enter(conn);
 	conn_after(conn, conn->protocol->drain(conn, close_idle && !is_fresh(conn)));
+	conn_leave(conn);
 }
 
 void engine_drain(struct engine *engine, bool close_idle)

@@ -268,9 +268,11 @@ static void on_acceptable(struct source *source, uint32_t events)
 	uint64_t directed = hot_directed(worker->seat);
 
 	(void)events;
+	epitaph_phase(worker->engine.epitaph, PHASE_ACCEPTING);
 	if (accept_batch(worker, held) == ACCEPT_AGAIN && held->note.slot == worker->slot)
 		worker->line->taken = directed;
 	worker->line->open = worker->engine.count;
+	epitaph_phase(worker->engine.epitaph, PHASE_LOOP);
 }
 
 void accept_begin(struct worker *worker)

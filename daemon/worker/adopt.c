@@ -151,6 +151,7 @@ void adopt_step(struct ready *ready)
 	bool done = false;
 	struct err err;
 
+	epitaph_phase(worker->engine.epitaph, PHASE_ADOPTING);
 	if (!build(worker, &done, &err)) {
 		adopt_refuse(worker, generation, err.text);
 	} else if (!done) {
@@ -159,6 +160,7 @@ void adopt_step(struct ready *ready)
 		worker->next.voted = true;
 		tell(worker, MESSAGE_READY, generation);
 	}
+	epitaph_phase(worker->engine.epitaph, PHASE_LOOP);
 }
 
 /* Lines that were put before still go to the target of before. */

@@ -177,12 +177,14 @@ static void step(struct ready *ready)
 
 	if (hand->ended || timer_armed(&hand->again))
 		return;
-	if (handover_window_room(&hand->window) == 0 || !fill(worker))
-		return;
-	if (hand->batch.head.count > 0)
-		send_batch(worker);
-	if (has_left(hand))
-		loop_ready(&worker->loop, &hand->step);
+	epitaph_phase(worker->engine.epitaph, PHASE_HANDING);
+	if (handover_window_room(&hand->window) > 0 && fill(worker)) {
+		if (hand->batch.head.count > 0)
+			send_batch(worker);
+		if (has_left(hand))
+			loop_ready(&worker->loop, &hand->step);
+	}
+	epitaph_phase(worker->engine.epitaph, PHASE_LOOP);
 }
 
 static void try_again(struct timer *timer, uint64_t now_ns)

@@ -148,9 +148,11 @@ static void on_channel(struct source *source, uint32_t events)
 	(void)events;
 	if (result == HANDOVER_EMPTY)
 		return;
+	epitaph_phase(worker->engine.epitaph, PHASE_TAKING);
 	if (!handle(worker, take, result))
 		close_take(worker, take);
 	grant_all(worker, false);       /* the credit was used, or is shared by fewer */
+	epitaph_phase(worker->engine.epitaph, PHASE_LOOP);
 }
 
 static void sweep(struct turn_end *hook)

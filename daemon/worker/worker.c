@@ -4,6 +4,8 @@
  * channel alone says what to do, and its end means: drain and leave. */
 #include "worker.h"
 
+#include "crash.h"
+
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -200,6 +202,11 @@ static void on_channel_end(struct worker *worker)
 
 /* ---- the channel ------------------------------------------------------------------------------------- */
 
+static enum epitaph_phase phase_of(uint32_t type)
+{
+	return type <= MESSAGE_ABORT ? PHASE_ADOPTING : PHASE_LOOP;
+}
+
 static void on_channel(struct source *source, uint32_t events)
 {
 	struct worker *worker = LIST_ENTRY(source, struct worker, channel);
@@ -212,10 +219,12 @@ static void on_channel(struct source *source, uint32_t events)
 		result = channel_receive(source->fd, &message, &fds);
 		if (result != CHANNEL_MESSAGE)
 			break;
+		epitaph_phase(worker->engine.epitaph, phase_of(message.type));
 		if (handlers[message.type] != NULL)
 			handlers[message.type](worker, &message, &fds);
 		channel_drop(&fds);
 	}
+	epitaph_phase(worker->engine.epitaph, PHASE_LOOP);
 	if (result == CHANNEL_END)
 		on_channel_end(worker);
 }
@@ -242,12 +251,22 @@ static uint64_t kernel_dropped(const struct engine *engine)
 	return dropped;
 }
 
+/* Without it the master knows less of a crash; the service is the same. */
+static void catch_crashes(struct epitaph *epitaph)
+{
+	struct err err;
+
+	if (!crash_catch(epitaph, &err))
+		log_event(LEVEL_WARNING, "crash_not_caught", log_text("error", err.text));
+}
+
 static bool set_up(struct worker *worker, const struct worker_start *start, struct err *err)
 {
 	char role[32];
 
 	snprintf(role, sizeof(role), "worker-%u", start->slot);
 	log_role(role);
+	catch_crashes(&start->board->epitaph[start->column]);
 	worker->slot = start->slot;
 	worker->parent = getppid();
 	worker->services = start->services;
@@ -266,6 +285,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->loop.turn_ns = &worker->line->turn_ns;
 	engine_init(&worker->engine, &worker->loop, start->protocol,
 		    start->board->column[start->column].counters);
+	worker->engine.epitaph = &start->board->epitaph[start->column];
 	offload_init(&worker->log_offload, &worker->loop, LOG_JOBS);
 	offload_init(&worker->offload, &worker->loop, REQUEST_JOBS);
 	log_writers_init(&worker->log_writers, &worker->loop, &worker->log_offload);
