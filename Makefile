@@ -250,6 +250,7 @@ loss: all $(LOSS_CLIENT) $(AIDED)
 # COMPARE="--server nginx drover --action stop" and the like; tests/loss/compare.py --help
 loss-compare: all $(LOSS_CLIENT)
 	tests/loss/compare.py $(COMPARE)
+	$(if $(COMPARE),,tests/loss/compare.py --trouble)
 
 # WAITS="--rounds 1 --server nginx" and the like; tests/loss/waits.py --help
 loss-timed: all $(LOSS_CLIENT) $(BENCH_PROGRAMS) $(AIDED)

@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 import clients  # noqa: E402  (the path comes first)
 import drover  # noqa: E402
+import peers  # noqa: E402
 import waits  # noqa: E402
 
 CONNECTIONS = 20000
@@ -96,7 +97,7 @@ def counters(status, name):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
-    parser.add_argument("--mode", nargs="+", choices=waits.MODES, default=waits.MODES)
+    parser.add_argument("--mode", nargs="+", choices=peers.MODES, default=peers.MODES)
     options = parser.parse_args()
     problems = []
     print("%d connections, %d workers\n\n| mode | connections are | of each worker | the fewest are fewer by |\n"
@@ -104,7 +105,7 @@ def main():
     for mode in options.mode:
         with drover.Drover({"accept": mode, "workers": waits.WORKERS}) as server:
             clients.files(server.site)
-            name = waits.in_effect(mode, server.status())
+            name = peers.in_effect(mode, server.status())
             for case in CASES:
                 counts, bad = measure(server, case, options.connections)
                 print("| %s | %s | %s | %.1f %% |" % (name, case, " ".join(map(str, counts)), spread_percent(counts)),

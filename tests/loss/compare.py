@@ -3,8 +3,9 @@
 
     compare.py [--seconds S] [--server NAME ...] [--action NAME ...]
     compare.py --latency    how long answers take meanwhile; drover alone, unless servers are named
+    compare.py --trouble    four workers, of which one is killed every 300 ms, or frozen (SIGSTOP) every other second
 
-Each server runs with two workers; each action is repeated all through its cell.  Lost is every request without its
+Each server runs with two workers otherwise; each action is repeated all through its cell.  Lost is every request without its
 whole right answer, those included that crossed the end of an idle connection; connections that were idle and closed
 before the time that was promised are counted apart, and so are requests that were pipelined behind an answer that
 announced the end: their client knows that it may send them again (RFC 9112, 9.3.2).  Where the service stops, to
@@ -40,9 +41,13 @@ ACTIONS = {
     "kill": ("kill -9 a worker every second", 1.0),
     "upgrade": ("upgrade every second", 1.0),
     "stop": ("stop", SECONDS / 2),
+    "strike": ("kill -9 any worker every 300 ms", 0.3),
+    "freeze": ("any worker frozen for 1 s, every 2 s", 1.0),
 }
 COMPARED = ("nothing", "reload", "workers", "kill", "upgrade", "stop")
 LATENCIES = ("nothing", "reload", "replace", "upgrade")
+TROUBLES = ("strike", "freeze")
+TROUBLED_WORKERS, TROUBLED_SECONDS = 4, 10
 REQUEST_LOSSES = ("reset", "unanswered", "truncated", "wrong", "stalled", "crossed")
 
 
@@ -52,6 +57,7 @@ class Cell:
     def __init__(self, kind, action, top, seconds):
         self.kind, self.action, self.top, self.seconds = kind, action, top, seconds
         self.report = None
+        self.name = kind.name
         self.gone = False           # it did not serve any more at the end
 
     def run(self):
@@ -59,11 +65,13 @@ class Cell:
         directory = os.path.join(self.top, self.action)
         os.makedirs(directory)
         with self.kind(directory, site) as server:
+            self.name = server.name
             load = Clients(server.address, site, MIX, rate=RATE, download_rate=DOWNLOAD_RATE,
                            post_status=server.post_status)
             load.wait_ready()
             try:
                 self.disturb(server, load)
+                server.thaw()
                 self.gone = self.action != "stop" and not server.answers()
             finally:
                 load.stop()
@@ -74,7 +82,7 @@ class Cell:
         interval, end = ACTIONS[self.action][1], time.monotonic() + self.seconds
         due, step = time.monotonic() + min(interval, self.seconds / 2), 0
         while not pause([load], min(due, end) - time.monotonic()) and time.monotonic() < end:
-            with contextlib.suppress(RuntimeError if self.kind is not peers.DroverPeer else ()):
+            with contextlib.suppress(RuntimeError if not issubclass(self.kind, peers.DroverPeer) else ()):
                 server.do(self.action, step)
             due, step = max(due + interval, time.monotonic()), step + 1
 
@@ -146,8 +154,25 @@ def latency(kinds, actions, seconds):
     return 0
 
 
+def trouble(kinds, actions, seconds):
+    """Of new connections apart: nobody can answer on one that a worker has accepted but the worker."""
+    introduce(seconds)
+    print("| server | %d workers, while | requests | lost | idle closed | > 200 ms | > 1 s | on new connections | > 200 ms"
+          " | > 1 s |\n|%s" % (TROUBLED_WORKERS, 10 * "---|"))
+    for kind in kinds:
+        top = os.path.join(prepared(kind), kind.__name__)
+        for action in actions:
+            cell = Cell(peers.with_workers(kind, TROUBLED_WORKERS), action, top, seconds).run()
+            total, new = cell.report["total"], cell.report["kinds"]["one_shot"]
+            print("| %s | %s | %d | %s | %d | %d | %d | %d | %d | %d |" % (
+                cell.name, ACTIONS[action][0], total["requests"], "the whole service" if cell.gone else cell.lost(),
+                total["idle_closed"], total["over_200ms"], total["over_1s"], new["requests"], new["over_200ms"],
+                new["over_1s"]), flush=True)
+    return 0
+
+
 def chosen(names):
-    known = {kind.name: kind for kind in peers.PEERS}
+    known = {kind.name: kind for kind in (*peers.PEERS, *map(peers.in_mode, peers.MODES))}
     for name in names:
         if name not in known:
             sys.exit("compare: no server is called \"%s\"; there are: %s" % (name, ", ".join(known)))
@@ -164,11 +189,16 @@ def main():
     parser.add_argument("--server", nargs="+")
     parser.add_argument("--action", nargs="+", choices=list(ACTIONS))
     parser.add_argument("--latency", action="store_true")
+    parser.add_argument("--trouble", action="store_true")
     words = parser.parse_args()
     peers.adopt_orphans()
     if words.latency:
         return latency(list(chosen(words.server or ["drover"])), words.action or LATENCIES,
                        words.seconds or LATENCY_SECONDS)
+    if words.trouble:
+        names = [kind.name for kind in peers.PEERS if kind is not peers.DroverPeer]
+        return trouble(list(chosen(words.server or names + ["drover, " + mode for mode in peers.MODES])),
+                       words.action or TROUBLES, words.seconds or TROUBLED_SECONDS)
     kinds = list(chosen(words.server or [kind.name for kind in peers.PEERS]))
     return 1 if compare(kinds, words.action or COMPARED, words.seconds or SECONDS) else 0
 

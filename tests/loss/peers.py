@@ -1,5 +1,5 @@
-"""Other web servers, as their operators run them: start, reload, another number of workers, a worker killed, the
-binary upgraded, the service stopped.  And drover, in the same words.
+"""Other web servers, as their operators run them: start, reload, another number of workers, a worker killed or frozen,
+the binary upgraded, the service stopped.  And drover, in the same words.
 
 Each is a process group of its own, has a directory of its own, and serves the files of `site`.  Used by compare.py;
 nothing here knows of clients.  An action returns when the operator's command would: what it set off may go on.
@@ -7,6 +7,7 @@ nothing here knows of clients.  An action returns when the operator's command wo
 
 import contextlib
 import os
+import random
 import re
 import select
 import shutil
@@ -56,6 +57,7 @@ class Peer:
         self.site = site
         self.address = free_address()
         self.group = None               # of all its processes; the number of their leader
+        self.frozen = None
         os.makedirs(self.dir)
         os.chmod(self.dir, 0o777)       # its workers are somebody else
 
@@ -159,6 +161,29 @@ class Peer:
         workers = self.workers()
         if workers:
             os.kill(workers[-1], signal.SIGKILL)
+
+    def do_strike(self, step):
+        """Any worker is killed."""
+        workers = self.workers()
+        if workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(random.choice(workers), signal.SIGKILL)
+
+    def do_freeze(self, step):
+        """Any worker is stopped, and goes on with the next step."""
+        if step % 2 == 0 and self.workers():
+            self.frozen = random.choice(self.workers())
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.frozen, signal.SIGSTOP)
+        else:
+            self.thaw()
+
+    def thaw(self):
+        """It may have been killed by a daemon that has no use for it."""
+        if self.frozen is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.frozen, signal.SIGCONT)
+        self.frozen = None
 
     def do_stop(self, step):
         os.kill(self.master(), self.stop_signal)
@@ -393,7 +418,7 @@ class DroverPeer(Peer):
 
     def __init__(self, top, site):  # not super's: the daemon's own directory and address
         self.site = site
-        self.server = None
+        self.server = self.frozen = None
 
     @classmethod
     def installed(cls):
@@ -443,4 +468,29 @@ class DroverPeer(Peer):
         self.operate("upgrade")
 
 
+class DroverMode(DroverPeer):
+    """In the accept mode `mode`; the name says which one is in effect."""
+
+    mode = None
+
+    def start(self):
+        self.settings = {"accept": self.mode, **self.settings}
+        super().start()
+        self.name = "drover, " + in_effect(self.mode, self.server.status())
+
+
+def in_effect(mode, status):
+    """The mode, and what it fell back to."""
+    return mode if status["accept"] == mode else "%s (in effect: %s)" % (mode, status["accept"])
+
+
+def in_mode(mode, base=DroverMode, **members):
+    return type("Drover" + mode.title(), (base,), {"mode": mode, "name": "drover, " + mode, **members})
+
+
+def with_workers(kind, count):
+    return type(kind.__name__, (kind,), {"count": count})
+
+
+MODES = ("directed", "reuseport", "cpu", "shared")
 PEERS = (Nginx, NginxReuseport, Haproxy, H2o, Lighttpd, Caddy, DroverPeer)

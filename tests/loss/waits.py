@@ -57,7 +57,6 @@ TARGET, BYTES = "/tiny", 30
 SLACK_MS = 20           # of the bar, beyond timeouts.stall
 STALL_SETTING_MS = 50   # drover's default
 WORSE, WORSE_MS = 2, 2  # what is not a raised p99 on a machine with other work
-MODES = ("directed", "reuseport", "cpu", "shared")
 
 Wait = collections.namedtuple("Wait", "began waited late outcome source")       # seconds, by CLOCK_MONOTONIC
 
@@ -269,34 +268,26 @@ SITUATIONS = {"nothing": nothing, "stopped": stopped, "halting": halting, "stall
 # ---- servers -----------------------------------------------------------------------------------------------
 
 
-def in_effect(mode, status):
-    """The mode, and what it fell back to."""
-    return mode if status["accept"] == mode else "%s (in effect: %s)" % (mode, status["accept"])
-
-
-class DroverMode(peers.DroverPeer):
+class Aided(peers.DroverMode):
     """With the service that stalls."""
 
-    program, mode = drover.AIDED, None
+    program = drover.AIDED
 
     def start(self):
-        self.settings = {"accept": self.mode, "sites": [{"routes": [
-            {"match": "/", "files": {"root": self.site}}, {"match": "/trouble", "trouble": {}}]}]}
+        self.settings = {"sites": [{"routes": [{"match": "/", "files": {"root": self.site}},
+                                               {"match": "/trouble", "trouble": {}}]}]}
         super().start()
-        self.name = "drover, " + in_effect(self.mode, self.server.status())
+
 
 def kinds():
     """name -> class, with four workers."""
-    found = {kind.name: type(kind.__name__, (kind,), {"count": WORKERS})
-             for kind in (peers.Nginx, peers.NginxReuseport, peers.Haproxy)}
-    for mode in MODES:
-        found["drover, " + mode] = type("Drover" + mode.title(), (DroverMode,), {
-            "count": WORKERS, "mode": mode, "name": "drover, " + mode})
-    return found
+    others = [peers.with_workers(kind, WORKERS) for kind in (peers.Nginx, peers.NginxReuseport, peers.Haproxy)]
+    modes = [peers.in_mode(mode, Aided, count=WORKERS) for mode in peers.MODES]
+    return {kind.name: kind for kind in others + modes}
 
 
 def can(kind, situation):
-    return situation != "stalling" or issubclass(kind, DroverMode)
+    return situation != "stalling" or issubclass(kind, Aided)
 
 
 def workers_of(server):
