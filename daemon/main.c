@@ -132,6 +132,8 @@ static int try_candidate(void)
 struct here {
 	struct config_identity identity;
 	char control[CONTROL_PATH_BYTES];       /* of control = "auto"; "": there is none */
+	bool steers;                    /* accept = "directed" is to be had, or not wanted */
+	struct err why_not;
 };
 
 /* What "auto" and what is left out mean here, as comments. */
@@ -149,6 +151,8 @@ static void print_meaning(const struct config *config, const struct here *here)
 	if (strcmp(config->control, "auto") == 0)
 		printf("# control = \"auto\" is %s here\n",
 		       here->control[0] != '\0' ? here->control : "\"off\"");
+	if (!here->steers)
+		printf("# accept = \"directed\" is \"reuseport\" here: %s\n", here->why_not.text);
 	printf("# workers run as uid %u, gid %u%s%s%s\n", identity->uid, identity->gid,
 	       identity->change ? " (" : "", identity->name, identity->change ? ")" : "");
 }
@@ -276,6 +280,15 @@ static int test(const struct config_input *input, const struct options *options,
 	return status;
 }
 
+/* First what needs the rights that the rest gives up. */
+static int look_and_print(const struct config_input *input, struct generation *generation, struct here *here,
+			  struct problems *problems)
+{
+	here->steers = generation->config->accept != ACCEPT_DIRECTED || steer_try(&here->why_not);
+	return check_as_worker(input, generation, &here->identity, problems) ? print(generation, here)
+									     : STATUS_WRONG;
+}
+
 static int check(const struct config_input *input, const struct options *options)
 {
 	struct generation *generation = generation_new(0, service_schemas);
@@ -288,8 +301,8 @@ static int check(const struct config_input *input, const struct options *options
 	if (generation != NULL && read_config(input, generation, &problems)) {
 		if (!options->print)
 			status = test(input, options, generation, &problems);
-		else if (check_as_worker(input, generation, &here.identity, &problems))
-			status = print(generation, &here);
+		else
+			status = look_and_print(input, generation, &here, &problems);
 	}
 	if (problems.text != NULL)
 		fputs(problems.text, stderr);

@@ -1,5 +1,5 @@
-/* cpus.c - the affinity mask.  Called by the master for mode `cpu`, by workers in it, and by helper threads; where
- * the mask cannot be read there is one CPU. */
+/* cpus.c - the affinity mask.  Called by the master for mode `cpu`, by workers in it, and by helper threads;
+ * where the mask cannot be read there is one CPU. */
 #include "cpus.h"
 
 #include <errno.h>

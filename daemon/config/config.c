@@ -231,7 +231,7 @@ static bool check_status(const char *text, struct err *err)
 	return err_set(err, "\"%.64s\" is no error such as \"404\" or \"5xx\"", text);
 }
 
-static const char *const accept_modes[] = { "directed", "reuseport", "cpu", "shared", NULL };
+const char *const config_accept_names[] = { "directed", "reuseport", "cpu", "shared", NULL };
 static const char *const reload_modes[] = { "adopt", "replace", NULL };
 static const char *const error_words[] = { "stderr", "syslog", "journal", NULL };
 static const char *const access_words[] = { "off", "stderr", "syslog", "journal", NULL };
@@ -468,10 +468,11 @@ static const struct setting rows[] = {
 	{ "workers", SETTING_COUNT, .def = "auto", .min = "1", .max = "1024", AT(workers),
 	  .help = "worker processes; auto is one per CPU, within the affinity mask and the cgroup's CPU "
 		  "quota" },
-	{ "accept", SETTING_CHOICE, .def = "directed", .choices = accept_modes, AT(accept),
+	{ "accept", SETTING_CHOICE, .def = "directed", .choices = config_accept_names, AT(accept),
 	  .example = "\"reuseport\"",
 	  .help = "who gets a new connection: directed (chosen in the kernel by the workers' state; takes "
-		  "CAP_BPF, else it is reuseport, and the log says why), reuseport (one socket per worker, "
+		  "CAP_BPF, else it is reuseport, and log and status say why), reuseport (one socket per "
+		  "worker, "
 		  "the "
 		  "kernel's hash), cpu (one socket per worker, the one of the CPU that the connection "
 		  "arrived "

@@ -18,6 +18,9 @@ enum {
 };
 
 enum accept_mode { ACCEPT_DIRECTED, ACCEPT_REUSEPORT, ACCEPT_CPU, ACCEPT_SHARED };
+
+/* By mode; NULL at the end. */
+extern const char *const config_accept_names[];
 enum reload_mode { RELOAD_ADOPT, RELOAD_REPLACE };
 enum when_full { FULL_WAIT, FULL_REFUSE };
 enum forwarded_header { FORWARDED_OFF, FORWARDED_X, FORWARDED_RFC7239 };

@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "base/str.h"
+#include "net/steering.h"
 
 #include <sys/capability.h>
 #include <sys/resource.h>
@@ -41,13 +42,13 @@ static struct figure most_processes(void)
 		       : (struct figure){ 0 };
 }
 
-static bool has_capability(cap_value_t capability)
+static bool has_capability(cap_value_t capability, cap_flag_t set)
 {
 	cap_flag_value_t value = CAP_CLEAR;
 	cap_t mine = cap_get_proc();
 
 	if (mine != NULL)
-		cap_get_flag(mine, capability, CAP_EFFECTIVE, &value);
+		cap_get_flag(mine, capability, set, &value);
 	cap_free(mine);
 	return value == CAP_SET;
 }
@@ -58,7 +59,11 @@ void machine_look(struct machine *machine)
 		.open_files = most_files(),
 		.somaxconn = number_in("/proc/sys/net/core/somaxconn"),
 		.first_port = number_in("/proc/sys/net/ipv4/ip_unprivileged_port_start"),
-		.may_bind = has_capability(CAP_NET_BIND_SERVICE),
+		.may_bind = has_capability(CAP_NET_BIND_SERVICE, CAP_EFFECTIVE),
+		/* in effect for moments only */
+		.may_steer = has_capability(CAP_BPF, CAP_PERMITTED) ||
+			     has_capability(CAP_SYS_ADMIN, CAP_EFFECTIVE),
+		.can_steer = steering_built(),
 		.memory = cgroup_limit("memory", "memory.limit_in_bytes", "memory.max"),
 		.tasks = cgroup_limit("pids", "pids.max", "pids.max"),
 		.processes = most_processes(),

@@ -12,6 +12,8 @@ struct machine {
 	struct figure memory;           /* bytes, of the cgroup */
 	struct figure tasks;            /* of the cgroup */
 	struct figure processes;        /* RLIMIT_NPROC, which root is free of */
+	bool may_steer;                 /* CAP_BPF */
+	bool can_steer;                 /* this build has the steering program */
 	unsigned cpus;                  /* within affinity mask and quota */
 };
 

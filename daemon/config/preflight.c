@@ -349,6 +349,26 @@ static bool cpus(const struct config *config, const struct machine *machine, str
 	return true;
 }
 
+/* Who did not ask for it gets the next best without a word. */
+static bool steering(const struct config *config, const struct machine *machine, struct finding *finding)
+{
+	const char *place = place_of(config, "accept");
+
+	if (config->accept != ACCEPT_DIRECTED || place[0] == '\0' ||
+	    (machine->can_steer && machine->may_steer))
+		return false;
+	put_place(finding, place);
+	say(finding, "accept = \"directed\" is \"reuseport\" here: %s",
+	    machine->can_steer ? "drover has no CAP_BPF"
+			       : "this drover was built without the steering program");
+	advise(finding, "%s",
+	       machine->can_steer
+		       ? "set AmbientCapabilities=CAP_BPF in the unit, start as root, or set accept = "
+			 "\"reuseport\""
+		       : "build it where clang, bpftool and libbpf are, or set accept = \"reuseport\"");
+	return true;
+}
+
 static const struct rule {
 	const char *id;
 	bool (*look)(const struct config *config, const struct machine *machine, struct finding *finding);
@@ -364,6 +384,7 @@ static const struct rule {
 	{ "preflight_tasks", tasks },
 	{ "preflight_processes", processes },
 	{ "preflight_cpus", cpus },
+	{ "preflight_steering", steering },
 };
 
 void preflight_judge(const struct config *config, const struct machine *machine, struct preflight *preflight)

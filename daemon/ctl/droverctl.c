@@ -193,12 +193,15 @@ static void show_handover(const json_t *handover)
 static void show_status(const json_t *answer)
 {
 	const json_t *status = json_object_get(answer, "status"), *listener;
+	const json_t *accept = json_object_get(status, "accept");
 	size_t slots = json_array_size(json_object_get(status, "slots")), index;
 
 	printf("drover %s, pid %lld, generation %lld, %zu slot%s, accept %s%s\n", text_of(status, "version"),
 	       number_of(status, "pid"), number_of(status, "generation"), slots, slots == 1 ? "" : "s",
-	       text_of(status, "accept"),
+	       text_of(accept, "effective"),
 	       json_is_true(json_object_get(status, "stopping")) ? ", stopping" : "");
+	if (text_of(accept, "why")[0] != '\0')
+		printf("not accept %s: %s\n", text_of(accept, "wanted"), text_of(accept, "why"));
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
 		show_listener(listener);
 	show_losses(json_object_get(status, "totals"));

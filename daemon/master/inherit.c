@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "net/steering.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +57,15 @@ static const char *find_flaw(int fd, struct addr *addr)
 	return path_is_there(addr) ? NULL : "its path is gone";
 }
 
+/* What chose among them in an earlier process goes by hot lines that nobody writes any more. */
+static void unsteer(const struct inherited *one)
+{
+	struct err err;
+
+	if (one->flaw == NULL && !addr_is_unix(&one->addr))
+		steering_detach(one->fd, &err); /* or steer.c says why it cannot be */
+}
+
 void inherit_free(struct inherited *one)
 {
 	fd_close(&one->fd);
@@ -79,6 +89,7 @@ static struct inherited *add(struct master *master, int fd, char *name)
 	one->name = name;
 	one->keeper = str_has_prefix(str_of(name), str_of(NOTIFY_STORED)) ? KEEPER_STORE : KEEPER_UNIT;
 	one->flaw = find_flaw(fd, &one->addr);
+	unsteer(one);
 	if (flags >= 0 && (flags & O_NONBLOCK) == 0)    /* NonBlocking= of systemd.service(5) is off */
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	list_push_back(&master->inherited, &one->link);

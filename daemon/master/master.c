@@ -137,10 +137,6 @@ static void on_started(struct asker *asker, const struct outcome *outcome)
 	if (!outcome->good)
 		return;
 	config = master->current.generation->config;
-	if (config->accept == ACCEPT_DIRECTED)
-		log_event(LEVEL_INFO, "accept_mode", log_text("wanted", "directed"),
-			  log_text("effective", "reuseport"),
-			  log_text("why", "this build has no steering program"));
 	for (unsigned i = 0; i < config->listen.count; i++)
 		say_listening(config_listen(config, i)->address);
 	inherit_say_surplus(master);
@@ -179,10 +175,7 @@ static bool take_nothing_over(struct master *master, struct err *err)
 		return false;
 	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, &master->board_fd,
 				     err);
-	if (master->board == NULL)
-		return false;
-	master->hot = hot_create(&master->hot_fd, err);
-	return master->hot != NULL;
+	return master->board != NULL && steer_open(master, err);
 }
 
 static bool set_up(struct master *master, const struct master_setup *setup, struct err *err)

@@ -171,6 +171,13 @@ struct listen_socket {
 	char *name;                     /* of KEEPER_UNIT: FileDescriptorName= */
 };
 
+/* What is attached to the group that a listener's sockets are. */
+enum steered {
+	STEERED_NOT,                    /* nothing: the kernel's hash chooses */
+	STEERED_DIRECTED,
+	STEERED_CPU,
+};
+
 struct listener {
 	struct list link;
 	uint32_t id;
@@ -183,6 +190,12 @@ struct listener {
 	bool inherited;                 /* it began with sockets that systemd passed */
 	bool fixed;                     /* no socket can be added: they are a unit's or another user's */
 	bool shared;                    /* committed: everybody accepts from its sockets */
+	enum steered steered;
+	bool steered_here;              /* by this image: else the one before may have had other ideas */
+	int array;                      /* for mode directed: its sockets by their slots; -1: none yet */
+	unsigned seated;                /* the first of them are in the array */
+	bool seats_wanted;              /* they are in another one still: it is tried again */
+	char unsteered[ERR_TEXT_BYTES]; /* why it is not steered as configured; "": it is */
 	unsigned count;                 /* sockets: one per slot, or fewer */
 	struct listen_socket *sockets;
 };
@@ -206,6 +219,20 @@ struct transition {
 	unsigned buried;                /* voters that died: off the list of children */
 	char notes[256];                /* what the caller should know although it went well */
 	char why_replaced[96];
+};
+
+/* Who chooses the slot of a new connection: see steer.c. */
+struct steer {
+	char impossible[ERR_TEXT_BYTES];        /* why no program can read the hot lines; "": one can */
+	char said[2 * ERR_TEXT_BYTES];  /* what was logged of the mode last */
+	struct timer again;             /* sockets are in another array still */
+	unsigned tries;
+};
+
+/* What came of `accept`. */
+struct accept_outcome {
+	const char *wanted, *effective; /* names of modes */
+	const char *why;                /* they differ; "": they do not */
 };
 
 /* Log files are being opened anew: the workers have the descriptors and have to say so. */
@@ -317,6 +344,7 @@ struct master {
 	struct hot *hot;
 	int board_fd, hot_fd;           /* their memory, for the next image */
 	struct board_owners owners;     /* of its columns */
+	struct steer steer;
 	struct list children, dead;     /* dead: freed at the turn's end */
 	struct turn_end sweep;
 	unsigned slot_count;            /* of the committed generation */
@@ -512,6 +540,8 @@ void slots_retire_old(struct master *master);
 /* Who may be given connections, for the steering program; and tells the workers, when that has changed, from
  * whose sockets they accept too: of slots that have nobody, or one that is bad. */
 void slots_publish(struct master *master);
+/* The first half of it, for when somebody is about to leave, or nobody knows who served before. */
+void slots_publish_seats(struct master *master);
 
 /* ---- handover.c ---- */
 /* Connects those that leave with those that follow; to be called when somebody began to serve or to leave. */
@@ -562,6 +592,20 @@ bool sockets_send(struct child *child, const struct verdict *verdict, struct err
 void sockets_note(struct master *master, const struct verdict *verdict, struct prepare_note *note);
 /* Closes all, and counts who waited there; what lives on in systemd keeps its path and its queue. */
 void sockets_close(struct master *master);
+
+/* ---- steer.c ---- */
+/* Fresh hot lines: such that a steering program can read them, if that can be had. False with `err`. */
+bool steer_open(struct master *master, struct err *err);
+/* Could a program be loaded here?  Without a master, for `drover -T`. False with `err`. */
+bool steer_try(struct err *err);
+/* Who chooses at each committed listener is what the committed configuration says, or the kernel's hash and a
+ * line in the log. The slots' sockets are in the array then. After listen(2), and before a seat is good. */
+void steer_apply(struct master *master);
+/* Its sockets live on without us. */
+void steer_leave(struct listener *listener);
+struct accept_outcome steer_outcome(const struct master *master);
+/* The name of the mode that is effective at the listener. */
+const char *steer_mode(const struct listener *listener);
 
 /* ---- inherit.c: what systemd passes at the start ---- */
 /* Takes it over; the environment says no more of it then.  False with `err`: what the environment says is

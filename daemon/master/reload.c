@@ -302,6 +302,8 @@ static void commit(struct master *master)
 	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
 	sockets_settle(master);
 	logs_switch(master);
+	steer_apply(master);
+	slots_publish_seats(master);    /* first: the program gives nobody who retires a connection */
 	verdict_release(&old);
 	mark_replacements(master);
 	FOR_EACH_CHILD(master, child)

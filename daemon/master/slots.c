@@ -145,6 +145,7 @@ void slot_take(struct child *child)
 	slot->next = NULL;
 	slot->serving = child;
 	slot->replace = false;
+	slots_publish_seats(child->master);
 	tell_cover(child);              /* it may have changed between its GO and now */
 	if (before != NULL && !guard_is_armed()) {      /* else it serves on until there is no way back */
 		reload_child_left(before);
@@ -196,7 +197,7 @@ static void publish_seat(const struct slot *slot, struct hot_seat *seat)
 	__atomic_store_n(&seat->good, good, __ATOMIC_RELEASE);
 }
 
-static void publish_seats(struct master *master)
+void slots_publish_seats(struct master *master)
 {
 	if (master->current.generation != NULL)
 		master->hot->stall_ns = master->current.generation->config->stall_ns;
@@ -209,7 +210,7 @@ void slots_publish(struct master *master)
 {
 	struct slot_set uncovered = { 0 };
 
-	publish_seats(master);
+	slots_publish_seats(master);
 	for (unsigned i = 0; i < master->slot_count; i++)
 		if (master->slots[i].serving == NULL || master->slots[i].bad)
 			slot_set_add(&uncovered, i);

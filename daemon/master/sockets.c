@@ -90,8 +90,11 @@ static void drop(struct master *master, struct listener *listener, enum drop why
 		listener_unlink(&listener->addr, &listener->path);       /* the path goes with the socket */
 	if (why == DROP_REMOVED)
 		notify_forget_listener(master, listener);
+	if (why == DROP_STOPPED && live_on(listener, false))
+		steer_leave(listener);
 	for (unsigned i = 0; i < listener->count; i++)
 		drop_socket(master, listener, &listener->sockets[i], why);
+	fd_close(&listener->array);
 	list_remove(&listener->link);
 	free(listener->sockets);
 	free(listener);
@@ -180,6 +183,7 @@ static struct listener *new_listener(struct master *master, const struct addr *a
 		return NULL;
 	listener->addr = *addr;
 	listener->fresh = true;
+	listener->array = -1;
 	listener->id = ++master->listener_ids;
 	list_push_back(&master->listeners, &listener->link);
 	return listener;

@@ -30,6 +30,8 @@ enum { STATE_MAX_BYTES = CANONICAL_MAX_BYTES + 64 * 1024 * 1024 };
 static const struct field master_rows[] = {
 	FIELD(FIELD_FD, master, board_fd),
 	FIELD(FIELD_FD, master, hot_fd),
+	FIELD(FIELD_CHARS, master, steer.impossible),
+	FIELD(FIELD_CHARS, master, steer.said),
 	FIELD(FIELD_CHARS, master, binary.path),
 	FIELD(FIELD_NUMBER, master, slot_count),
 	FIELD(FIELD_NUMBER, master, store_used),
@@ -128,6 +130,9 @@ static const struct field listener_rows[] = {
 	FIELD(FIELD_BOOL, listener, inherited),
 	FIELD(FIELD_BOOL, listener, fixed),
 	FIELD(FIELD_BOOL, listener, shared),
+	FIELD(FIELD_NUMBER, listener, steered),
+	FIELD(FIELD_FD, listener, array),
+	FIELD(FIELD_NUMBER, listener, seated),
 	{ NULL, 0, 0, 0 },
 };
 
@@ -484,6 +489,12 @@ static bool load_sockets(struct listener *listener, const json_t *sockets, struc
 	return true;
 }
 
+static bool check_steering(const struct listener *listener, struct err *err)
+{
+	return (listener->steered <= STEERED_CPU && listener->seated <= listener->count) ||
+	       err_set(err, "%s is steered in an unknown way", listener->addr.text);
+}
+
 static bool load_listener(struct master *master, const json_t *json, struct err *err)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
@@ -497,7 +508,8 @@ static bool load_listener(struct master *master, const json_t *json, struct err 
 	memcpy(text, listener->addr.text, sizeof(text));
 	listener->wanted = listener->options;
 	return addr_parse(text, &listener->addr, err) &&
-	       load_sockets(listener, fields_list(json, "sockets", err), err);
+	       load_sockets(listener, fields_list(json, "sockets", err), err) &&
+	       check_steering(listener, err);
 }
 
 static bool load_inherited(struct master *master, const json_t *json, struct err *err)

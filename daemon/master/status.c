@@ -84,10 +84,10 @@ static json_t *listener_json(const struct listener *listener)
 {
 	struct listener_queue queue = sockets_queue(listener);
 
-	return json_pack("{s:s, s:i, s:s, s:b, s:I, s:I}", "address", listener->addr.text, "sockets",
+	return json_pack("{s:s, s:i, s:s, s:b, s:s, s:I, s:I}", "address", listener->addr.text, "sockets",
 			 (int)listener->count, "keeper", keeper_names[listener->sockets[0].keeper], "shared",
-			 (int)listener->shared, "waiting", (json_int_t)queue.waiting, "dropped",
-			 (json_int_t)queue.dropped);
+			 (int)listener->shared, "accept", steer_mode(listener), "waiting",
+			 (json_int_t)queue.waiting, "dropped", (json_int_t)queue.dropped);
 }
 
 static json_t *listeners_json(const struct master *master)
@@ -150,17 +150,25 @@ static json_t *upgrade_json(const struct master *master)
 			 "failed", (json_int_t)upgrade->bad);
 }
 
+/* What is wanted, and what is had. */
+static json_t *accept_json(const struct master *master)
+{
+	struct accept_outcome outcome = steer_outcome(master);
+
+	return json_pack("{s:s, s:s, s:s}", "wanted", outcome.wanted, "effective", outcome.effective, "why",
+			 outcome.why);
+}
+
 struct json_t *status_json(const struct master *master)
 {
 	const struct generation *current = master->current.generation;
-	bool is_shared = current != NULL && current->config->accept == ACCEPT_SHARED;
 
-	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+	return json_pack("{s:s, s:i, s:I, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
 			 DROVER_VERSION, "pid", (int)getpid(), "generation",
 			 (json_int_t)(current != NULL ? current->number : 0), "phase",
-			 phase_names[master->transition.phase], "accept", is_shared ? "shared" : "reuseport",
-			 "stopping", (int)master->stopping, "slots", slots_json(master), "workers",
-			 workers_json(master), "listeners", listeners_json(master), "totals",
-			 totals_json(master), "handover", handover_json(master), "last_reload",
-			 reload_json(master), "upgrade", upgrade_json(master));
+			 phase_names[master->transition.phase], "accept", accept_json(master), "stopping",
+			 (int)master->stopping, "slots", slots_json(master), "workers", workers_json(master),
+			 "listeners", listeners_json(master), "totals", totals_json(master), "handover",
+			 handover_json(master), "last_reload", reload_json(master), "upgrade",
+			 upgrade_json(master));
 }

@@ -262,6 +262,8 @@ static void come_back(struct master *master, const struct guard_plan *plan)
 	char text[ERR_TEXT_BYTES];
 
 	fd_close(&state_fd);
+	steer_apply(master);
+	slots_publish_seats(master);
 	seat_all(master);
 	no_way_back(master);
 	snprintf(text, sizeof(text), "failed at %s; drover " DROVER_VERSION " serves on", plan->failure);

@@ -62,7 +62,7 @@ class Control(unittest.TestCase):
     def test_what_the_status_says(self):
         status = self.server.status()
         self.assertEqual(len(status["slots"]), 2)
-        self.assertEqual(status["accept"], "reuseport")
+        self.assertEqual(status["accept"], {"wanted": "reuseport", "effective": "reuseport", "why": ""})
         self.assertEqual([listener["address"] for listener in status["listeners"]],
                          [drover.address_text(self.server.address)])
         self.assertEqual(status["phase"], "idle")

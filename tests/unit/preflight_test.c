@@ -26,6 +26,8 @@ static const struct machine roomy = {
 	.memory = LARGE,
 	.tasks = LARGE,
 	.processes = LARGE,
+	.may_steer = true,
+	.can_steer = true,
 	.cpus = 4,
 };
 
@@ -256,6 +258,54 @@ START_TEST(what_is_just_enough_is_no_finding)
 }
 END_TEST
 
+START_TEST(steering_that_was_asked_for_and_is_not_to_be_had_is_found)
+{
+	struct machine machine = roomy;
+
+	machine.may_steer = false;
+	judge("accept = \"directed\";\n" LISTEN SITES, &machine);
+	ck_assert_uint_eq(found.count, 1);
+	ck_assert_str_eq(found.at[0].id, "preflight_steering");
+	ck_assert_int_eq(found.at[0].severity, FINDING_WARNING);
+	ck_assert_str_eq(found.at[0].place, "/etc/d.conf:1:10");
+	ck_assert_str_eq(found.at[0].text,
+			 "accept = \"directed\" is \"reuseport\" here: drover has no CAP_BPF");
+	ck_assert_ptr_nonnull(strstr(found.at[0].remedy, "AmbientCapabilities=CAP_BPF"));
+}
+END_TEST
+
+START_TEST(no_privilege_helps_a_build_without_the_program)
+{
+	struct machine machine = roomy;
+
+	machine.can_steer = false;
+	judge("accept = \"directed\";\n" LISTEN SITES, &machine);
+	ck_assert_uint_eq(found.count, 1);
+	ck_assert_ptr_nonnull(strstr(found.at[0].text, "built without"));
+	ck_assert_ptr_null(strstr(found.at[0].remedy, "CAP_BPF"));
+}
+END_TEST
+
+START_TEST(who_did_not_ask_for_steering_is_told_nothing)
+{
+	struct machine machine = roomy;
+
+	machine.may_steer = machine.can_steer = false;
+	judge(LISTEN SITES, &machine);
+	ck_assert_uint_eq(found.count, 0);
+}
+END_TEST
+
+START_TEST(a_mode_that_needs_nothing_is_no_finding)
+{
+	struct machine machine = roomy;
+
+	machine.may_steer = machine.can_steer = false;
+	judge("accept = \"cpu\";\n" LISTEN SITES, &machine);
+	ck_assert_uint_eq(found.count, 0);
+}
+END_TEST
+
 START_TEST(a_unix_socket_and_a_shared_listener_are_one_socket)
 {
 	struct machine machine = roomy;
@@ -362,6 +412,10 @@ int main(void)
 	tcase_add_test(tests, a_unix_socket_needs_no_capability);
 	tcase_add_test(tests, what_is_hidden_does_not_matter_where_little_is_asked_for);
 	tcase_add_test(tests, workers_auto_are_as_many_as_cpus);
+	tcase_add_test(tests, steering_that_was_asked_for_and_is_not_to_be_had_is_found);
+	tcase_add_test(tests, no_privilege_helps_a_build_without_the_program);
+	tcase_add_test(tests, who_did_not_ask_for_steering_is_told_nothing);
+	tcase_add_test(tests, a_mode_that_needs_nothing_is_no_finding);
 	tcase_add_test(tests, everything_at_once_is_bounded);
 	tcase_add_test(tests, findings_of_a_broken_process_are_tamed);
 	tcase_add_test(tests, this_machine_can_be_read);

@@ -78,6 +78,9 @@ static void add_listener(void)
 
 	ck_assert(addr_parse("127.0.0.1:81", &listener->addr, &err));
 	listener->id = 4;
+	listener->steered = STEERED_DIRECTED;
+	listener->array = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	listener->seated = 1;
 	listener->options = (struct listener_options){ .backlog = BACKLOG, .defer_accept = true };
 	listener->path = (struct listener_path){
 		.device = 3, .inode = UINT64_C(1) << 40, .owner = 1, .group = 2
@@ -298,6 +301,10 @@ START_TEST(listeners_come_back_with_their_sockets)
 	ck_assert_uint_eq(after->path.inode, UINT64_C(1) << 40);
 	ck_assert(after->keep && after->shared && !after->fixed && !after->fresh);
 	ck_assert_uint_eq(after->count, 2);
+	ck_assert_int_eq(after->steered, STEERED_DIRECTED);
+	ck_assert(!after->steered_here);
+	ck_assert(same_file(after->array, before->array));
+	ck_assert_uint_eq(after->seated, 1);
 	for (unsigned i = 0; i < 2; i++) {
 		ck_assert_uint_eq(after->sockets[i].serial, 10 + i);
 		ck_assert(same_file(after->sockets[i].fd, before->sockets[i].fd));
