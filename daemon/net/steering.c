@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "net/hot.h"
+#include "net/steering_choice.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -68,8 +69,8 @@ static int create_array(struct err *err)
 static int create_memory(struct err *err)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
-	int memory = bpf_map_create(BPF_MAP_TYPE_ARRAY, "drover_hot", sizeof(uint32_t), sizeof(struct hot), 1,
-				    &options);
+	int memory = bpf_map_create(BPF_MAP_TYPE_ARRAY, "drover_hot", sizeof(uint32_t), STEERING_LINE_BYTES,
+				    STEERING_LINES, &options);
 
 	if (memory < 0)
 		explain(err, errno, "create the hot lines in the kernel");
@@ -95,26 +96,23 @@ int steering_memory(struct err *err)
 	return fd_take(&memory);
 }
 
-/* The program over these two maps; -1 with `err`. */
+/* Loads it over these two maps; its descriptor, or -1 with errno, as from all of libbpf. */
+static int load_over(struct steering_bpf *skeleton, int hot_fd, int array)
+{
+	if (bpf_map__reuse_fd(skeleton->maps.hot_lines, hot_fd) < 0 ||
+	    bpf_map__reuse_fd(skeleton->maps.sockets, array) < 0 || steering_bpf__load(skeleton) < 0)
+		return -1;
+	return fcntl(bpf_program__fd(skeleton->progs.steer), F_DUPFD_CLOEXEC, 0);
+}
+
 static int load_program(int hot_fd, int array, struct err *err)
 {
 	struct steering_bpf *skeleton = steering_bpf__open();
-	int program = -1, error;
+	int program = skeleton == NULL ? -1 : load_over(skeleton, hot_fd, array);
 
-	if (skeleton == NULL)
-		return err_sys(err, errno, "open the steering program"), -1;
-	error = bpf_map__reuse_fd(skeleton->maps.hot_lines, hot_fd);
-	if (error == 0)
-		error = bpf_map__reuse_fd(skeleton->maps.sockets, array);
-	if (error == 0)
-		error = steering_bpf__load(skeleton);
-	if (error == 0)
-		program = fcntl(bpf_program__fd(skeleton->progs.steer), F_DUPFD_CLOEXEC, 0);
-	if (error == 0 && program < 0)
-		error = -errno;
+	if (program < 0)
+		explain(err, errno, "load the steering program");
 	steering_bpf__destroy(skeleton);
-	if (error != 0)
-		explain(err, -error, "load the steering program");
 	return program;
 }
 

@@ -13,32 +13,46 @@
 #include "net/hot.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
 	STEERING_NOBODY = HOT_SLOTS,    /* no slot is good: let the kernel's hash choose */
-	STEERING_MOST_LOAD = 1 << 30,   /* more than any worker has: two of these do not wrap */
+	STEERING_MOST_LOAD = 1 << 29,   /* more than any worker has */
+	STEERING_BAD = INT32_MAX,       /* more than any two loads */
 	/* odd, its bits well mixed (2^32 divided by the golden ratio): the second pick does not follow from
 	 * the first, although there is one hash for both */
 	STEERING_SPREAD = 0x9e3779b1U,
+	/* the hot lines as an array of lines of the cache, which is what the kernel's program sees */
+	STEERING_LINE_BYTES = sizeof(struct hot_line),
+	STEERING_LINES = sizeof(struct hot) / STEERING_LINE_BYTES,
+	STEERING_SEATS_AT = offsetof(struct hot, seat) / STEERING_LINE_BYTES,
+	STEERING_LINES_AT = offsetof(struct hot, line) / STEERING_LINE_BYTES,
 };
 
 /* What is searched, and for how long by the clock a worker has to be busy until it counts as stalled. */
 struct steering_search {
-	struct hot *hot;
+	void *hot;                      /* for steering_at */
 	uint64_t now_ns;
 	uint64_t stall_ns;
 	uint32_t slots;                 /* 1 to HOT_SLOTS */
-	uint32_t zero;                  /* see steering_seat_of */
-	uint32_t first;                 /* the slot to look at first */
+	uint32_t first;                 /* the first pick */
 	uint32_t found;                 /* STEERING_NOBODY until there is one */
 };
 
-/* Calls `step(number, search)` for 0, 1 ... count - 1 until it returns other than 0. In the kernel a plain
- * loop over 1,024 slots takes the verifier 198 ms, bpf_loop 0.4 ms. */
-#ifdef __bpf__
-#define STEERING_LOOP(count, step, search) bpf_loop(count, step, search, 0)
-#else
+/* Two things are the kernel's own there; steering.bpf.c has defined them before it includes this.
+ *
+ * steering_at: the `number`-th line of the hot lines. The kernel looks it up in a map, element by element:
+ * with an index of its own a program of somebody who has nothing but CAP_BPF takes the verifier 36 ms.
+ *
+ * STEERING_LOOP: calls `step(number, search)` for 0, 1 ... count - 1 until it returns other than 0. A
+ * plain loop over 1,024 slots takes the verifier 198 ms, bpf_loop 0.4 ms. */
+#ifndef __bpf__
+static inline void *steering_at(void *hot, uint32_t number)
+{
+	return (char *)hot + (size_t)number * STEERING_LINE_BYTES;
+}
+
 #define STEERING_LOOP(count, step, search)                                             \
 	do {                                                                           \
 		for (uint32_t number = 0; number < (count); number++)                  \
@@ -47,29 +61,15 @@ struct steering_search {
 	} while (0)
 #endif
 
-/* `zero` is 0, and the kernel's verifier does not know it: for a program of somebody who has CAP_BPF alone
- * an index into a map has to be unknown on every path, or on none (sanitize_ptr_alu in
- * kernel/bpf/verifier.c). */
-static inline struct hot_seat *steering_seat_of(struct hot *hot, uint32_t slot, uint32_t zero)
-{
-	return &hot->seat[(slot + zero) & (HOT_SLOTS - 1)];
-}
-
-static inline const struct hot_line *steering_line_of(const struct hot *hot, const struct hot_seat *seat)
-{
-	return &hot->line[*(const volatile uint32_t *)&seat->line & (HOT_LINES - 1)];
-}
-
 /* A time in the future is one that this CPU's clock has not seen yet. */
 static inline bool steering_is_stalled(uint64_t busy_since_ns, uint64_t now_ns, uint64_t stall_ns)
 {
 	return busy_since_ns != 0 && busy_since_ns < now_ns && now_ns - busy_since_ns > stall_ns;
 }
 
-static inline bool steering_is_good(const struct steering_search *search, uint32_t slot)
+static inline bool steering_is_good(const struct steering_search *search, const struct hot_seat *seat,
+				    const struct hot_line *line)
 {
-	const struct hot_seat *seat = steering_seat_of(search->hot, slot, search->zero);
-	const struct hot_line *line = steering_line_of(search->hot, seat);
 	uint64_t busy_since_ns = *(const volatile uint64_t *)&line->busy_since_ns;
 
 	return seat->good != 0 && line->holding == 0 &&
@@ -83,26 +83,39 @@ static inline uint64_t steering_cut(uint64_t load)
 
 /* The connections that it has, and those directed to it since its queues were seen empty; the latter is a
  * hint: what began and never got so far is forgiven with the next empty queue. */
-static inline uint64_t steering_load_of(const struct steering_search *search, uint32_t slot)
+static inline uint64_t steering_load_of(const struct hot_seat *seat, const struct hot_line *line)
 {
-	const struct hot_seat *seat = steering_seat_of(search->hot, slot, search->zero);
-	const struct hot_line *line = steering_line_of(search->hot, seat);
 	uint64_t directed = *(const volatile uint64_t *)&seat->directed;
 	uint64_t taken = *(const volatile uint64_t *)&line->taken;
-	uint64_t waiting = directed > taken ? directed - taken : 0;
 
-	return steering_cut(line->open) + steering_cut(waiting);
+	return steering_cut(line->open) + steering_cut(directed > taken ? directed - taken : 0);
 }
 
-/* One step round the ring, the `number`-th. */
+/* The less the better; STEERING_BAD: none for this one. */
+static inline uint64_t steering_weigh(const struct steering_search *search, uint32_t slot)
+{
+	const struct hot_seat *seat = steering_at(search->hot, STEERING_SEATS_AT + slot);
+	const struct hot_line *line;
+	uint32_t number;
+
+	if (!seat)
+		return STEERING_BAD;
+	number = *(const volatile uint32_t *)&seat->line & (HOT_LINES - 1);
+	line = steering_at(search->hot, STEERING_LINES_AT + number);
+	if (!line || !steering_is_good(search, seat, line))
+		return STEERING_BAD;
+	return steering_load_of(seat, line);
+}
+
+/* One step round the ring, the `number`-th from the first pick's neighbour. */
 static inline long steering_step(uint32_t number, void *context)
 {
 	struct steering_search *search = context;
-	uint32_t slot = search->first + number;
+	uint32_t slot = search->first + 1 + number;
 
 	if (slot >= search->slots)
 		slot -= search->slots;
-	if (!steering_is_good(search, slot))
+	if (steering_weigh(search, slot) == STEERING_BAD)
 		return 0;
 	search->found = slot;
 	return 1;
@@ -125,26 +138,25 @@ static inline uint32_t steering_second_pick(uint32_t hash, uint32_t slots, uint3
 /* Of a and b, or STEERING_NOBODY when both are bad. */
 static inline uint32_t steering_better_of(const struct steering_search *search, uint32_t a, uint32_t b)
 {
-	if (!steering_is_good(search, a))
-		return steering_is_good(search, b) ? b : STEERING_NOBODY;
-	if (!steering_is_good(search, b))
-		return a;
-	return steering_load_of(search, b) < steering_load_of(search, a) ? b : a;
+	uint64_t of_a = steering_weigh(search, a), of_b = steering_weigh(search, b);
+
+	if (of_b < of_a)
+		return b;
+	return of_a == STEERING_BAD ? STEERING_NOBODY : a;
 }
 
 /* The slot for a connection whose packet has this hash, or STEERING_NOBODY. */
-static inline uint32_t steering_choose(struct hot *hot, uint32_t hash, uint64_t now_ns, uint32_t zero)
+static inline uint32_t steering_choose(void *hot, uint32_t hash, uint64_t now_ns)
 {
-	uint32_t slots = *(const volatile uint32_t *)&hot->slots;
-	struct steering_search search = {
-		.hot = hot,
-		.now_ns = now_ns,
-		.stall_ns = hot->stall_ns,
-		.slots = slots < HOT_SLOTS ? slots : HOT_SLOTS,
-		.zero = zero,
-		.found = STEERING_NOBODY,
-	};
+	const struct hot *head = steering_at(hot, 0);
+	struct steering_search search = { .hot = hot, .now_ns = now_ns, .found = STEERING_NOBODY };
+	uint32_t slots;
 
+	if (!head)
+		return STEERING_NOBODY;
+	slots = *(const volatile uint32_t *)&head->slots;
+	search.slots = slots < HOT_SLOTS ? slots : HOT_SLOTS;
+	search.stall_ns = head->stall_ns;
 	if (search.slots == 0)
 		return STEERING_NOBODY;
 	search.first = steering_first_pick(hash, search.slots);
@@ -152,7 +164,7 @@ static inline uint32_t steering_choose(struct hot *hot, uint32_t hash, uint64_t 
 					  steering_second_pick(hash, search.slots, search.first));
 	if (search.found != STEERING_NOBODY)
 		return search.found;
-	STEERING_LOOP(search.slots, steering_step, &search);
+	STEERING_LOOP(search.slots - 1, steering_step, &search);
 	return search.found;
 }
 

@@ -47,6 +47,11 @@ CALL(cap_set_proc)
 CALL(prctl)
 CALL(execv)                     /* of a candidate, and of the next image */
 CALL(setenv)
+CALL(bpf_map_create)            /* these: where it is built with steering */
+CALL(bpf_map_update_elem)
+CALL(bpf_map__reuse_fd)
+CALL(bpf_object__open_skeleton)
+CALL(bpf_object__load_skeleton)
 
 HOOK(checker_start)             /* tells a checker from a worker */
 HOOK(candidate_start)           /* which counts as one */

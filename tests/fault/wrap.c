@@ -31,6 +31,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifdef WITH_STEERING
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#endif
+
 #define HOOK(name)
 
 enum call {
@@ -185,6 +190,21 @@ WRAP(int, setgroups, -1, (size_t count, const gid_t *groups), (count, groups))
 WRAP(int, cap_set_proc, -1, (cap_t caps), (caps))
 WRAP(int, execv, -1, (const char *path, char *const argv[]), (path, argv))
 WRAP(int, setenv, -1, (const char *name, const char *value, int replace), (name, value, replace))
+
+#ifdef WITH_STEERING
+
+WRAP(int, bpf_map_create, -errno,
+     (enum bpf_map_type type, const char *name, uint32_t key, uint32_t value, uint32_t most,
+      const struct bpf_map_create_opts *options),
+     (type, name, key, value, most, options))
+WRAP(int, bpf_map_update_elem, -errno, (int fd, const void *key, const void *value, uint64_t flags),
+     (fd, key, value, flags))
+WRAP(int, bpf_map__reuse_fd, -errno, (struct bpf_map * map, int fd), (map, fd))
+WRAP(int, bpf_object__open_skeleton, -errno,
+     (struct bpf_object_skeleton * skeleton, const struct bpf_object_open_opts *options), (skeleton, options))
+WRAP(int, bpf_object__load_skeleton, -errno, (struct bpf_object_skeleton * skeleton), (skeleton))
+
+#endif
 
 /* ---- the others --------------------------------------------------------------------------------------- */
 
