@@ -100,7 +100,8 @@ help:
 	@echo "make asan     the unit, model and black-box tests under ASan and UBSan"
 	@echo "make fault    fail every call of every kind once, at start, in traffic, in reloads, at stop; signals too"
 	@echo "make fuzz     look for inputs that break what must hold; SECONDS=60 for each target, TARGET=name: one"
-	@echo "make loss     the full loss table (LOSS=\"--requests 50000 upgrade\": other numbers, some cells)"
+	@echo "make loss     the full loss tables: the operator at work (LOSS=\"--requests 50000 upgrade\": other numbers,"
+	@echo "              some cells), workers in trouble (BAD=\"--requests 9000 kill\")"
 	@echo "make loss-compare  the same clients while other servers are operated (tests/tools/deps peers)"
 	@echo "make loss-timed    how long old workers stay, how long answers take meanwhile, up to 100,000 connections;"
 	@echo "              how long new ones wait while a worker is stopped or stalls, beside nginx and haproxy;"
@@ -246,6 +247,7 @@ bench: all $(BENCH_PROGRAMS)
 
 loss: all $(LOSS_CLIENT) $(AIDED)
 	tests/loss/loss.py $(LOSS)
+	tests/loss/bad.py $(BAD)
 
 # COMPARE="--server nginx drover --action stop" and the like; tests/loss/compare.py --help
 loss-compare: all $(LOSS_CLIENT)

@@ -97,10 +97,15 @@ class Cell:
     allowed = ()                # outcomes that are no loss here
     moves = False               # connections to another process
     passed = ()
+    settings = {"timeouts": {"drain": "%ds" % DRAIN_SECONDS}}
+    program = drover.DROVER
+    routes = ()                 # besides the files
+    client_options = {}
 
     def __init__(self, name, act, mode, size):
         self.name, self.act, self.mode, self.size = name, act, mode, size
         self.counts = collections.Counter()
+        self.endings = []       # of connections: [seconds, kind, outcome, requests, fresh]
         self.slowest_ms = 0
         self.steps = self.moved = 0
         self.problems = []
@@ -119,8 +124,8 @@ class Cell:
         """`directory` is for the unix socket."""
         addresses = self.addresses(directory)
         listen = [{"address": drover.address_text(address)} for address in addresses.values()]
-        with Drover({"accept": self.mode, "listen": listen, "timeouts": {"drain": "%ds" % DRAIN_SECONDS}},
-                    passed=self.passed) as server:
+        settings = {"accept": self.mode, "listen": listen, **self.settings}
+        with Drover(settings, passed=self.passed, program=self.program) as server:
             self.prepare(server, addresses, listen)
             before = server.status()["last_reload"]
             try:
@@ -140,7 +145,7 @@ class Cell:
         for name in ("one", "two"):
             root = os.path.join(server.dir, name)
             clients.files(root)
-            server.both_sites.append([{"routes": [{"match": "/", "files": {"root": root}}]}])
+            server.both_sites.append([{"routes": [{"match": "/", "files": {"root": root}}, *self.routes]}])
         reload(server, 1)
 
     def start_clients(self, server):
@@ -148,7 +153,7 @@ class Cell:
         for name, share in SHARE.items():
             kinds = {kind: count * share // max(SHARE.values()) for kind, count in MIX.items()}
             options = {"rate": self.size["rate"] * share // sum(SHARE.values()), "download_rate": DOWNLOAD_RATE,
-                       "lifetime": LIFETIME}
+                       "lifetime": LIFETIME, **self.client_options}
             if self.size["requests"]:
                 options["requests"] = self.size["requests"] * share // sum(SHARE.values())
             self.clients[name] = Clients(server.addresses[name], os.path.join(server.dir, "one"), kinds, **options)
@@ -166,11 +171,14 @@ class Cell:
         end = time.monotonic() + self.size["seconds"]
         due = time.monotonic()
         while time.monotonic() < end:
-            self.act(server, self.steps)
+            self.operate(server)
             self.steps += 1
             due = max(due + INTERVAL, time.monotonic())
             if pause(self.clients.values(), min(due, end) - time.monotonic()):
                 break
+
+    def operate(self, server):
+        self.act(server, self.steps)
 
     def end_clients(self):
         for one in self.clients.values():
@@ -180,6 +188,8 @@ class Cell:
             self.counts += collections.Counter({key: value for key, value in report["total"].items()
                                                 if isinstance(value, int)})
             self.slowest_ms = max(self.slowest_ms, report["total"]["max_ms"])
+            self.endings += report["endings"]
+            self.problems += ["%s: endings without number" % name] * (report["more_endings"] > 0)
             bad = clients.sum_up(report, [outcome for outcome in UNWELCOME if outcome not in self.allowed])
             self.problems += ["%s, %s" % (name, text) for text in bad]
 
