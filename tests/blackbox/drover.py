@@ -401,6 +401,17 @@ def fds(pid):
     return len(os.listdir("/proc/%d/fd" % pid))
 
 
+def bpf_fds(pid):
+    """What the process has of the kernel's programs and maps, as links of proc(5)."""
+    found = []
+    for name in os.listdir("/proc/%d/fd" % pid):
+        try:
+            found.append(os.readlink("/proc/%d/fd/%s" % (pid, name)))
+        except FileNotFoundError:       # closed meanwhile
+            pass
+    return [link for link in found if "bpf" in link]
+
+
 def process_state(pid):
     """The letter of proc(5): R, S, T ...; "" when there is no such process."""
     try:

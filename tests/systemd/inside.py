@@ -28,6 +28,7 @@ UNIT_FILES = "/usr/lib/systemd/system/"
 DROP_INS = "/run/systemd/system/"
 CONFIG = "/etc/drover/drover.conf"
 CAP_NET_BIND_SERVICE = 1 << 10
+CAP_BPF = 1 << 39
 RESTARTS = 20           # under load
 
 
@@ -224,8 +225,9 @@ class Unit(unittest.TestCase):
         uid = master["Uid"].split()[0]
         self.assertNotEqual(uid, "0")
         self.assertNotEqual(int(uid), pwd.getpwnam("nobody").pw_uid)
-        self.assertEqual(int(master["CapEff"], 16), CAP_NET_BIND_SERVICE)
-        self.assertEqual(int(master["CapBnd"], 16), CAP_NET_BIND_SERVICE)
+        self.assertEqual(int(master["CapEff"], 16), CAP_NET_BIND_SERVICE)  # CAP_BPF for moments only
+        self.assertEqual(int(master["CapPrm"], 16), CAP_NET_BIND_SERVICE | CAP_BPF)
+        self.assertEqual(int(master["CapBnd"], 16), CAP_NET_BIND_SERVICE | CAP_BPF)
         self.assertEqual(len(self.workers()), 2)
         for pid in self.workers():
             worker = drover.process_status(pid)
@@ -784,6 +786,114 @@ class Activation(Unit):
         self.assertEqual(self.get().body, b"<p>one\n")
 
 
+class Steering(Activation):
+    """accept = "directed", which is the default."""
+
+    def status(self):
+        result = command("droverctl", "status", "--json")
+        return json.loads(result.stdout)["status"] if result.returncode == 0 else None
+
+    def directed(self):
+        """It is effective, at every address."""
+        status = self.status()
+        return (status is not None and status["accept"]["effective"] == "directed" and
+                all(listener["accept"] == "directed" for listener in status["listeners"]))
+
+    def everybody_gets_some(self, connections=60):
+        before = {worker["pid"]: worker["counters"]["accepted"] for worker in self.status()["workers"]}
+        clients = [drover.Client(self.address) for _ in range(connections)]
+        for client in clients:
+            self.addCleanup(client.close)
+            self.assertEqual(client.request("/").body, b"<p>one\n")
+        for worker in self.status()["workers"]:
+            if worker["state"] == "serving":
+                self.assertGreater(worker["counters"]["accepted"], before.get(worker["pid"], 0) + 5)
+
+    def nobody_else_can_steer(self):
+        """Workers have neither the program nor the map, nor the right to load others."""
+        self.assertTrue(drover.bpf_fds(self.main_pid()))
+        for pid in self.workers():
+            self.assertEqual(drover.bpf_fds(pid), [])
+            for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                self.assertEqual(int(drover.process_status(pid)[name], 16), 0, name)
+
+    def test_in_the_sandbox(self):
+        load = self.load()
+        self.assertTrue(self.directed(), self.journal())
+        self.assertIn("accept_mode wanted=directed effective=directed", self.journal())
+        self.assertIn("accept directed", command("droverctl", "status").stdout)
+        self.everybody_gets_some()
+        self.nobody_else_can_steer()
+        for workers in (4, 2):
+            self.configure("one", workers=workers)
+            self.reload()
+            self.assertTrue(self.directed(), self.journal())
+        result = command("droverctl", "upgrade")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertTrue(self.directed(), self.journal())
+        wait_until(lambda: len(self.workers()) == 2)
+        self.everybody_gets_some()
+        self.nobody_else_can_steer()
+        self.nothing_lost(load)
+
+    def test_bound_to_cpus_in_the_sandbox(self):
+        self.configure("one", 'accept = "cpu";\n')
+        self.start()
+        self.assertEqual(self.status()["accept"]["effective"], "cpu")
+        self.assertEqual([len(os.sched_getaffinity(pid)) for pid in self.workers()], [1, 1])
+        self.assertNotIn("worker_not_bound", self.journal())
+        self.assertEqual(self.get().status, 200)
+
+    def test_without_the_capability(self):
+        self.drop_in("Service", *["%s=\n%s=CAP_NET_BIND_SERVICE" % (name, name)
+                                  for name in ("AmbientCapabilities", "CapabilityBoundingSet")])
+        self.start()
+        accept = self.status()["accept"]
+        self.assertEqual((accept["wanted"], accept["effective"]), ("directed", "reuseport"))
+        self.assertIn("CAP_BPF", accept["why"])
+        lines = [line for line in self.journal().splitlines() if "accept_mode" in line]
+        self.assertEqual(len(lines), 1, lines)
+        self.assertRegex(lines[0], r"wanted=directed effective=reuseport why=.*CAP_BPF")
+        self.everybody_gets_some()
+        self.reload()
+        self.assertEqual(len([line for line in self.journal().splitlines() if "accept_mode" in line]), 1)
+
+    def test_restarts_under_load(self):
+        """The sockets come back out of the store, with the program of a process that is gone."""
+        load = self.load()
+        for _ in range(5):
+            self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
+            wait_until(self.directed)
+            self.everybody_gets_some()
+        self.nothing_lost(load)
+
+    def test_a_killed_master_under_load(self):
+        self.start()
+        for _ in range(3):
+            master = self.main_pid()
+            os.kill(master, signal.SIGKILL)
+            wait_until(lambda: self.main_pid() not in (0, master) and self.directed())
+            self.everybody_gets_some()
+
+    def test_sockets_of_a_unit(self):
+        self.activate(4, 4)
+        self.start()
+        for _ in range(2):
+            wait_until(self.directed)
+            self.everybody_gets_some()
+            self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
+
+    def test_fewer_sockets_than_workers(self):
+        self.activate(2, 4)
+        self.start()
+        accept = self.status()["accept"]
+        self.assertEqual((accept["wanted"], accept["effective"]), ("directed", "shared"))
+        self.assertIn("fewer sockets", accept["why"])
+        self.configure("one", workers=2, entry='name = "http";')
+        self.reload()
+        self.assertTrue(self.directed(), self.journal())
+
+
 class Time(Unit):
     def test_a_drain_longer_than_the_units_timeout(self):
         self.drop_in("Service", "TimeoutStopSec=1s")
@@ -843,7 +953,7 @@ while True: held.append(b"x" * (1 << 20))
 def main():
     """Arguments: parts of the names of the tests to run; none: all."""
     suite = unittest.TestSuite()
-    for case in (Unit, Watchdog, Instances, Store, Upgrade, Activation, Time, Memory):
+    for case in (Unit, Watchdog, Instances, Store, Upgrade, Activation, Steering, Time, Memory):
         for name in unittest.defaultTestLoader.getTestCaseNames(case):
             if name in case.__dict__ and (not sys.argv[1:] or any(word in "%s.%s" % (case.__name__, name)
                                                                   for word in sys.argv[1:])):
