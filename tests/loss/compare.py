@@ -5,12 +5,12 @@
     compare.py --latency    how long answers take meanwhile; drover alone, unless servers are named
     compare.py --trouble    four workers, of which one is killed every 300 ms, or frozen (SIGSTOP) every other second
 
-Each server runs with two workers otherwise; each action is repeated all through its cell.  Lost is every request without its
-whole right answer, those included that crossed the end of an idle connection; connections that were idle and closed
-before the time that was promised are counted apart, and so are requests that were pipelined behind an answer that
-announced the end: their client knows that it may send them again (RFC 9112, 9.3.2).  Where the service stops, to
-be refused afterwards is no loss.  Servers that are not installed are left out, with a line.  Prints Markdown; only
-a server that loses something while nothing happens makes it fail: its figures would mean nothing.
+Each server runs with two workers otherwise; each action is repeated all through its cell.  Lost is every request
+without its whole right answer, those included that crossed the end of an idle connection; connections that were idle
+and closed before the time that was promised are counted apart, and so are requests that were pipelined behind an
+answer that announced the end: their client knows that it may send them again (RFC 9112, 9.3.2).  Where the service
+stops, to be refused afterwards is no loss.  Servers that are not installed are left out, with a line.  Prints
+Markdown; only a server that loses something while nothing happens makes it fail: its figures would mean nothing.
 """
 
 import argparse

@@ -481,7 +481,8 @@ class DroverMode(DroverPeer):
 
 def in_effect(mode, status):
     """The mode, and what it fell back to."""
-    return mode if status["accept"] == mode else "%s (in effect: %s)" % (mode, status["accept"])
+    effective = status["accept"]["effective"]
+    return mode if effective == mode else "%s (in effect: %s)" % (mode, effective)
 
 
 def in_mode(mode, base=DroverMode, **members):

@@ -14,10 +14,11 @@ trouble each time:
     stalling    clients keep asking it for what blocks it for 200 ms (the test build of drover alone has such a service)
 
 Beside them, 40 connections that were there before ask 400 times a second; "kept" is what those wait that belong to
-the other workers.  Servers take turns within a round.  Prints Markdown, and says where the bar is missed: while one is
-stopped no new connection to drover waits longer than `timeouts.stall` and 20 ms; while one stalls, the p99 of new
-connections and of the other workers' clients is what it is otherwise (within a factor of 2, or 2 ms). Exit status 1
-then.  HAProxy has threads: its one process is stopped as a whole.
+the other workers.  Servers take turns within a round; as root, they and the client go before other programs of the
+machine.  Prints Markdown, and says where the bar is missed: while one is stopped no new connection to drover waits
+longer than `timeouts.stall` and 20 ms; while one stalls, the p99 of new connections and of the other workers' clients
+is what it is otherwise (within a factor of 2, or 2 ms).  Exit status 1 then.  HAProxy has threads: its one process is
+stopped as a whole.
 """
 
 import argparse
@@ -54,6 +55,7 @@ HALT_SECONDS, WORK_SECONDS = 0.2, 0.05
 STALL_MS = 200
 STALLERS = 3            # clients that keep a worker stalling
 TARGET, BYTES = "/tiny", 30
+NICE = -15
 SLACK_MS = 20           # of the bar, beyond timeouts.stall
 STALL_SETTING_MS = 50   # drover's default
 WORSE, WORSE_MS = 2, 2  # what is not a raised p99 on a machine with other work
@@ -143,6 +145,12 @@ def promptly():
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
+def prefer():
+    """All that is measured, to other work of this machine."""
+    with contextlib.suppress(PermissionError):
+        os.nice(NICE)
+
+
 def rest(seconds, *loads):
     """Unless a client ends before."""
     select.select([load.pidfd for load in loads], [], [], max(0.0, seconds))
@@ -186,16 +194,17 @@ def stop(pid):
         os.sched_yield()
 
 
+# Each gives what begins the trouble, and ends it at its own end.
+
 @contextlib.contextmanager
 def nothing(server, victim):
-    yield
+    yield lambda: None
 
 
 @contextlib.contextmanager
 def stopped(server, victim):
-    stop(victim)
     try:
-        yield
+        yield lambda: stop(victim)
     finally:
         go_on(victim)
 
@@ -209,23 +218,22 @@ def go_on(victim):
 @contextlib.contextmanager
 def halting(server, victim):
     over = threading.Event()
-
-    def halt():
-        while not over.is_set():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGSTOP)
-            over.wait(HALT_SECONDS)
-            go_on(victim)
-            over.wait(WORK_SECONDS)
-
-    thread = threading.Thread(target=halt)
-    thread.start()
+    thread = threading.Thread(target=halt, args=(victim, over))
     try:
-        yield
+        yield thread.start
     finally:
         over.set()
         thread.join()
         go_on(victim)
+
+
+def halt(victim, over):
+    while not over.is_set():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGSTOP)
+        over.wait(HALT_SECONDS)
+        go_on(victim)
+        over.wait(WORK_SECONDS)
 
 
 @contextlib.contextmanager
@@ -234,10 +242,8 @@ def stalling(server, victim):
     over = threading.Event()
     held = [one for _, one in zip(range(STALLERS), connections_of(server, victim))]
     threads = [threading.Thread(target=keep_stalling, args=(one, over)) for one in held]
-    for thread in threads:
-        thread.start()
     try:
-        yield
+        yield lambda: [thread.start() for thread in threads]
     finally:
         over.set()
         for thread in threads:
@@ -300,10 +306,11 @@ class Round:
     def __init__(self, server, situation, number, rate):
         workers = workers_of(server)
         victim = workers[number % len(workers)]
-        kept = Load(server.address, KEPT_RATE, 2 * LEAD_SECONDS + SECONDS, "-k", str(KEPT))
-        rest(LEAD_SECONDS, kept)
-        belong = owners(server.address, workers)
-        with SITUATIONS[situation](server, victim):
+        with SITUATIONS[situation](server, victim) as begin:
+            kept = Load(server.address, KEPT_RATE, 2 * LEAD_SECONDS + SECONDS, "-k", str(KEPT))
+            rest(LEAD_SECONDS, kept)
+            belong = owners(server.address, workers)
+            begin()
             began = time.monotonic()
             new = Load(server.address, rate, SECONDS)
             rest(SECONDS, kept)
@@ -389,6 +396,7 @@ def main():
     parser.add_argument("--server", nargs="+", choices=list(known), default=list(known))
     parser.add_argument("--while", nargs="+", choices=list(SITUATIONS), default=list(SITUATIONS), dest="situations")
     options = parser.parse_args()
+    prefer()
     peers.adopt_orphans()
     chosen = []
     for kind in [known[name] for name in options.server]:
