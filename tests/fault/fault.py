@@ -37,8 +37,8 @@ MOST_FAILURES = 4       # of one series: then it is given up
 NEVER = 1 << 30
 # `--short`: these series, the first errno of each call, these numbers.
 SHORT_SERIES = ("start/master", "start/worker", "traffic/worker", "reload/", "reload-replace/",
-                "reload-count/worker", "upgrade/master", "control/", "stop/", "signal/start/TERM",
-                "signal/reload-signal/HUP",
+                "reload-count/worker", "upgrade/master", "start-directed/", "reload-directed/",
+                "upgrade-directed/", "control/", "stop/", "signal/start/TERM", "signal/reload-signal/HUP",
                 "signal/reload-stop/TERM", "kill/reload", "storm")
 SHORT_NUMBERS = {"start": (2, 5), "stop": (1, 3), "traffic": (1, 2, 5, 9), "control": (1, 9, 99), "storm": (1, 2)}
 SHORT_OTHERS = (1, 3, 9)
@@ -95,6 +95,7 @@ class Scenario:
     """Something that the daemon does while a fault waits for it.  One daemon may serve for many points."""
 
     roles = ROLES
+    calls = CALLS
 
     def __init__(self, page):
         self.page = page
@@ -145,10 +146,13 @@ class Scenario:
 class Start(Scenario):
     name = "start"
 
+    def made(self):
+        return Target(self.page, wait=False)
+
     def point(self, fault):
         self.page.reset()
         fault.arm(self.page)
-        self.target = target = Target(self.page, wait=False)
+        self.target = target = self.made()
         begun = self.served(fault.calls and fault.calls[0] in ("write", "poll"))
         fired = self.page.disarm()
         stops = fault.action == SIGNAL and fault.argument in ENDING
@@ -572,6 +576,88 @@ class Upgrade(Reload):
         assert answer and answer["ok"], "the upgrade afterwards: %s" % answer
 
 
+# ---- steering ---------------------------------------------------------------------------------------------
+
+STEERED = ("cap_set_proc", "mmap", "fcntl", "setsockopt", "getsockopt", "calloc", *(
+    call for call in CALLS if call.startswith("bpf_")))
+
+
+def check_steered(target):
+    """Either it is in force, or everybody is told why not."""
+    accept = target.status()["accept"]
+    assert accept["wanted"] == "directed", accept
+    assert accept["effective"] == "directed" or accept["why"], accept
+
+
+class StartDirected(Start):
+    """What the steering program needs fails, and somebody else chooses; what everybody needs is in `start`."""
+
+    name = "start-directed"
+    roles = ("master",)
+    calls = STEERED
+
+    def made(self):
+        return Target(self.page, wait=False, accept="directed")
+
+    def finish(self):
+        if self.target is not None:
+            check_steered(self.target)
+        super().finish()
+
+
+class ReloadDirected(Reload):
+    """From reuseport to directed, and back when all is over; nothing of it fails a reload."""
+
+    name = "reload-directed"
+    roles = ("master",)
+    calls = STEERED
+
+    def prepared(self, status):     # the arrays stay
+        for mode in ("directed", "reuseport"):
+            self.target.configure({"accept": mode})
+            answer = self.target.reload_now()
+            assert answer["ok"], answer
+        self.target.settled()
+        self.fds = fds(self.target.pid)
+
+    def change(self, target):
+        target.configure({"version": target.knobs["version"] + 1, "accept": "directed"})
+
+    def unnoticed(self, fault):
+        return super().unnoticed(fault) or fault.calls[0].startswith("bpf_") or fault.calls[0] == "cap_set_proc"
+
+    def outcome(self, target, answer, old, fault, before):
+        version = super().outcome(target, answer, old, fault, before)
+        if target.knobs["accept"] == "directed":
+            check_steered(target)
+        return version
+
+    def repair(self, target, old, version):
+        target.configure({"accept": "directed"})
+        super().repair(target, old, version)
+        assert target.status()["accept"]["effective"] == "directed", target.log.text()
+        target.configure({"accept": "reuseport"})
+        answer = target.reload_now()
+        assert answer["ok"], answer
+
+
+class UpgradeDirected(Upgrade):
+    name = "upgrade-directed"
+    roles = ("master",)
+    calls = STEERED
+
+    def prepared(self, status):
+        self.target.configure({"accept": "directed"})
+        answer = self.target.reload_now()
+        assert answer["ok"], answer
+        super().prepared(status)
+
+    def outcome(self, target, answer, old, fault, before):
+        version = super().outcome(target, answer, old, fault, before)
+        check_steered(target)
+        return version
+
+
 # ---- control, stop ------------------------------------------------------------------------------------------
 
 
@@ -746,8 +832,8 @@ class Storm(Scenario):
 # ---- series -----------------------------------------------------------------------------------------------
 
 SCENARIOS = {scenario.name: scenario for scenario in (
-    Start, Traffic, ReloadGood, ReloadBad, ReloadReplace, ReloadCount, Upgrade, Control, Stop, StopAgain, UpgradeStop,
-    ReloadSignal, Storm)}
+    Start, Traffic, ReloadGood, ReloadBad, ReloadReplace, ReloadCount, Upgrade, StartDirected, ReloadDirected,
+    UpgradeDirected, Control, Stop, StopAgain, UpgradeStop, ReloadSignal, Storm)}
 
 
 def plan():
@@ -757,7 +843,7 @@ def plan():
         if scenario in (StopAgain, UpgradeStop, ReloadSignal, Storm):   # nothing is made to fail there
             continue
         for role in scenario.roles:
-            kinds = [(role, (call,), error, FAIL, 0) for call in CALLS for error in ERRORS[call]
+            kinds = [(role, (call,), error, FAIL, 0) for call in scenario.calls for error in ERRORS[call]
                      if (role, call, error) not in NO_FAULT]
             tasks.append(("%s/%s" % (name, role), name, kinds))
     for word, number in SIGNALS.items():
