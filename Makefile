@@ -105,7 +105,7 @@ help:
 	@echo "make loss-compare  the same clients while other servers are operated (tests/tools/deps peers)"
 	@echo "make loss-timed    how long old workers stay, how long answers take meanwhile, up to 100,000 connections;"
 	@echo "              how long new ones wait while a worker is stopped or stalls, beside nginx and haproxy;"
-	@echo "              how 20,000 fall to four workers in each accept mode"
+	@echo "              how 20,000 fall to four workers in each accept mode; three times the load that one can take"
 	@echo "make soak     1,000 reloads, 1,000 replacements and 200 upgrades with 10,000 idle connections, then 10,000"
 	@echo "              slow clients beside normal ones: nothing may grow, nobody may notice"
 	@echo "make clients  real clients: curl, wget, aria2, zsync, Chromium (tests/tools/deps clients)"
@@ -254,12 +254,13 @@ loss-compare: all $(LOSS_CLIENT)
 	tests/loss/compare.py $(COMPARE)
 	$(if $(COMPARE),,tests/loss/compare.py --trouble)
 
-# WAITS="--rounds 1 --server nginx" and the like; tests/loss/waits.py --help
+# WAITS="--rounds 1 --server nginx" and the like; tests/loss/waits.py --help. OVERLOAD="--seconds 10": the same
 loss-timed: all $(LOSS_CLIENT) $(BENCH_PROGRAMS) $(AIDED)
 	tests/loss/mixes.py --timed
 	tests/loss/compare.py --latency $(COMPARE)
 	tests/loss/waits.py $(WAITS)
 	tests/loss/balance.py
+	tests/loss/overload.py $(OVERLOAD)
 
 soak: all
 	tests/loss/reloads.py

@@ -107,7 +107,7 @@ struct config {
 	uint64_t request_line_bytes, header_bytes, body_bytes, min_rate;
 	unsigned headers, connections, open_files, max_generations, max_draining;
 	unsigned when_full;             /* enum when_full */
-	uint64_t retry_after_ns;
+	uint64_t retry_after_ns, queue_ns;
 };
 
 extern const struct schema config_schema;

@@ -40,6 +40,7 @@ static bool make_rules(struct generation *generation, unsigned index, struct err
 		.keep_alive_ns = config->keep_alive_ns,
 		.send_ns = config->send_ns,
 		.min_rate = config->min_rate,
+		.backlog = config->backlog,
 		.proxy = config->proxy_protocol,
 		.proxy_ns = generation->config->proxy_ns,
 	};

@@ -58,6 +58,7 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_TAKEN_OVER] = "taken_over",
 	[COUNT_REFUSED] = "refused",
 	[COUNT_LOST_CRASHED] = "lost_crashed",
+	[COUNT_OVERLOADED] = "overloaded",
 	[COUNT_KERNEL_DROPPED] = "kernel_dropped",
 };
 

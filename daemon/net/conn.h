@@ -21,6 +21,7 @@
 struct listener_rules {
 	const char *address;            /* in its canonical spelling */
 	uint64_t request_head_ns, body_ns, keep_alive_ns, send_ns, min_rate;
+	unsigned backlog;
 	bool proxy;                     /* a connection begins with a PROXY header (proxy.h) */
 	uint64_t proxy_ns;              /* how long that may take */
 	struct networks proxy_from;     /* who may send one */
@@ -103,6 +104,7 @@ enum counter {
 	COUNT_TAKEN_OVER,               /* from another worker */
 	COUNT_REFUSED,                  /* told to come again later: limits.when_full */
 	COUNT_LOST_CRASHED,             /* by the master: what a worker had that died */
+	COUNT_OVERLOADED,               /* the backlog was cut: see worker/backlog.c */
 	COUNT_KERNEL_DROPPED,           /* by the master, of sockets that are gone: see kernel_dropped */
 	COUNTERS
 };

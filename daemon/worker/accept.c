@@ -81,6 +81,7 @@ static void apply_all(struct worker *worker)
 /* The description lives on in the master: without the DEL this epoll would go on reporting it. */
 static void release(struct worker *worker, struct held_socket *held)
 {
+	backlog_forget(held);
 	loop_remove(&worker->loop, &held->source);
 	list_remove(&held->link);
 	fd_close(&held->source.fd);
@@ -250,13 +251,16 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held,
 static enum accepted accept_batch(struct worker *worker, struct held_socket *held)
 {
 	enum accepted accepted = ACCEPTED;
+	unsigned taken;
 
-	for (unsigned i = 0; i < ACCEPT_BATCH && accepted == ACCEPTED; i++) {
+	for (taken = 0; taken < ACCEPT_BATCH && accepted == ACCEPTED; taken++) {
 		enum room room = room_for_another(worker, held);
 
 		accepted = room == ROOM_NONE ? ACCEPT_STOPPED : accept_one(worker, held, room);
 	}
 	worker->refusals.waited = false;
+	if (!held->exclusive)
+		backlog_look(worker, held, taken, accepted == ACCEPTED);
 	return accepted;
 }
 

@@ -245,6 +245,7 @@ void adopt_go(struct worker *worker, uint64_t generation)
 		if (!worker->serving)
 			accept_begin(worker);
 		worker->serving = true;
+		backlog_begin(worker);
 		accept_room(worker);
 		take_room(worker);
 		accept_apply(worker);

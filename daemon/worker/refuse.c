@@ -2,7 +2,7 @@
  *
  * It does when every other worker that serves is full too: nobody is refused for whom there is room
  * elsewhere. Else it accepts nothing for a pause (accept.c), in which new connections are steered elsewhere
- * and the others take what waits here; it refuses what is left then, for whoever seemed to have room had none.
+ * and the others take what waits here; it refuses what is left then: whoever seemed to have room had none.
  * Bounded in number and in rate: those that it has room for come first. Called by accept.c; nothing fails. */
 #include "worker.h"
 

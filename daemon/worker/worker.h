@@ -25,6 +25,13 @@ struct worker_start {
 	access_log_opener access_log;
 };
 
+/* Of a socket that is this worker's alone (backlog.c). */
+struct queue {
+	uint64_t behind_since_ns;       /* it has not been found empty since; 0: it was */
+	unsigned taken;                 /* connections since then */
+	unsigned narrowed;              /* the backlog, while it is less than what is configured; else 0 */
+};
+
 /* A listening socket that this worker holds; accepting from it is another question. */
 struct held_socket {
 	struct source source;           /* its fd */
@@ -34,6 +41,7 @@ struct held_socket {
 	struct engine_listener *listener;
 	uint64_t generation;            /* that it came with: an ABORT of it takes the socket back */
 	bool exclusive;                 /* registered with EPOLLEXCLUSIVE */
+	struct queue queue;
 };
 
 /* A generation being built: from CONFIG to GO or ABORT. */
@@ -109,6 +117,7 @@ struct worker {
 	struct slot_set cover;
 	struct timer pause;             /* accept is paused for want of descriptors or memory */
 	struct refusals refusals;
+	uint64_t overload_told_ns;      /* when it was logged; 0: never */
 	struct timer cut;               /* the drain's deadline */
 	struct timer parting;           /* the channel has ended; is the master's process there still? */
 	pid_t parent;
@@ -186,6 +195,17 @@ bool refuse_may(const struct worker *worker);
 
 /* One was told. */
 void refuse_count(struct worker *worker);
+
+/* ---- backlog.c ---- */
+
+/* So many connections were taken from the socket just now; `behind`: more wait. */
+void backlog_look(struct worker *worker, struct held_socket *held, unsigned taken, bool behind);
+
+/* The backlog is what is configured again. */
+void backlog_forget(struct held_socket *held);
+
+/* A generation is served: so are the slot's, whatever was before, or a worker before has left. */
+void backlog_begin(struct worker *worker);
 
 /* ---- listeners.c ---- */
 
