@@ -113,6 +113,7 @@ static void free_dead(struct turn_end *hook)
 	for (struct list *link = list_pop_front(&master->dead); link != NULL;
 	     link = list_pop_front(&master->dead))
 		free(LIST_ENTRY(link, struct child, link));
+	rescue_sweep(&master->rescue);
 	control_sweep(master);
 }
 
@@ -162,6 +163,8 @@ void master_init(struct master *master, const struct master_setup *setup)
 		master->slots[i].master = master;
 	list_init(&master->reopening.askers);
 	list_init(&master->reopening.later);
+	list_init(&master->rescue.watches);
+	list_init(&master->rescue.dropped);
 	list_init(&master->handover.departures);
 	list_init(&master->census.askers);
 	list_init(&master->upgrade.askers);
@@ -217,6 +220,7 @@ static void tear_down(struct master *master)
 	free(master->findings);
 	departure_forget(master);
 	free_dead(&master->sweep);
+	rescue_close(&master->rescue);
 	fd_close(&master->signals.fd);
 	loop_close(&master->loop);
 	board_destroy(master->board);

@@ -9,6 +9,7 @@
 #include "candidate.h"
 #include "child.h"
 #include "guard.h"
+#include "hang.h"
 #include "obituary.h"
 #include "respawn.h"
 #include "state.h"
@@ -111,6 +112,7 @@ struct child {
 	bool hands;                     /* draining: it may hand its connections over */
 	const struct child *receiver;   /* over to this one; NULL: nobody yet, or it is gone */
 	bool unconnected;               /* that failed, or has ended; it is tried again later */
+	bool behind;                    /* it was not told the last COVER: it did not move */
 	bool counting;                  /* it was asked what it has in hand, and has not answered */
 	struct count_note counted;      /* what it said last */
 };
@@ -124,6 +126,15 @@ struct death {
 	char client[ADDR_TEXT_BYTES];   /* as in struct obituary, and the rest */
 	char phase[16];
 	char request[OBITUARY_REQUEST_BYTES];
+};
+
+/* What rescue.c knows of a slot. */
+struct slot_rescue {
+	struct hang hang;
+	pid_t pid;                      /* of the worker that it is about; 0: none */
+	bool queued;                    /* at this look somebody waits at its sockets */
+	bool killed;                    /* it is ended because it hung for too long */
+	uint64_t rescued_before;        /* by all workers, when it became bad */
 };
 
 /* A slot at the watchdog's last look. */
@@ -143,6 +154,7 @@ struct slot {
 	struct death *death;            /* of the last one that crashed or was killed; NULL: none */
 	struct timer respawn;
 	struct watched watched;
+	struct slot_rescue rescue;
 	bool bad;                       /* its worker does not take what waits for it: the others do */
 };
 
@@ -169,6 +181,7 @@ struct listen_socket {
 	bool listening;
 	enum keeper keeper;
 	char *name;                     /* of KEEPER_UNIT: FileDescriptorName= */
+	struct rescue_watch *watch;     /* NULL: nobody looks whether somebody waits there */
 };
 
 /* What is attached to the group that a listener's sockets are. */
@@ -251,6 +264,17 @@ struct release {
 	bool told;                      /* workers were; until the sockets are closed here */
 	struct timer timer;
 	void (*done)(struct master *master);    /* NULL: none is under way */
+};
+
+/* Who accepts what a worker does not: see rescue.c. */
+struct rescue {
+	struct list watches, dropped;   /* dropped: freed at the turn's end */
+	unsigned count;                 /* of watches */
+	struct pollfd *polled;          /* room for all of them */
+	struct timer look;              /* armed while there is something to see */
+	struct hang_common common;
+	bool common_waits;
+	uint64_t accepted;              /* by all, at the last look */
 };
 
 /* Connections go from old workers to new ones: see handover.c. */
@@ -376,6 +400,7 @@ struct master {
 	bool stopping;                  /* from TERM on */
 	struct stop stop;
 	struct release release;
+	struct rescue rescue;
 	struct handover handover;
 	struct census census;
 	struct commit commits[COMMITS_KNOWN];   /* the newest ones, at their number modulo this */
@@ -514,6 +539,9 @@ static inline bool spawn_reap(int pidfd, int more, siginfo_t *info)
 	return waitid(P_PIDFD, (id_t)pidfd, info, WEXITED | WNOHANG | more) == 0 && info->si_pid != 0;
 }
 
+/* Has all workers that have room look at the sockets that are everybody's; `full` (may be NULL) has none. */
+void spawn_tell_to_look(const struct master *master, const struct child *full);
+
 /* Every child now: SIGKILL. */
 void spawn_kill_all(struct master *master);
 
@@ -542,6 +570,27 @@ void slots_retire_old(struct master *master);
 void slots_publish(struct master *master);
 /* The first half of it, for when somebody is about to leave, or nobody knows who served before. */
 void slots_publish_seats(struct master *master);
+
+/* Tells the child what it was not told while it did not move. */
+void slots_catch_up(struct child *child);
+
+/* ---- rescue.c ---- */
+/* Watches all sockets that listen and are not watched yet. */
+void rescue_watch(struct master *master);
+/* The socket is about to be let go, or passed on. */
+void rescue_unwatch(struct master *master, struct listen_socket *socket);
+/* Looks now, and goes on looking if there is something to see. */
+void rescue_look(struct master *master);
+/* Who serves has changed: what was known of those that are gone is over. Called by slots_publish alone. */
+void rescue_seats(struct master *master);
+/* For how long the slot has been bad; 0: it is not. Connections that siblings accepted since then. */
+uint64_t rescue_bad_ns(const struct slot *slot);
+uint64_t rescue_count(const struct slot *slot);
+/* Does the slot's worker hang, the others accept in its place, and is it ended some time? */
+bool rescue_handles(const struct slot *slot);
+/* Frees what was let go in this turn; and at the end, everything. */
+void rescue_sweep(struct rescue *rescue);
+void rescue_close(struct rescue *rescue);
 
 /* ---- handover.c ---- */
 /* Connects those that leave with those that follow; to be called when somebody began to serve or to leave. */
@@ -631,6 +680,8 @@ void inherit_close(struct master *master);
 /* ---- watch.c ---- */
 /* Pings systemd's watchdog, if there is one, as long as all slots make progress. */
 void watch_start(struct master *master);
+/* Is the child stopped by a signal? */
+bool watch_is_stopped(const struct child *child);
 /* Is the child stopped, or busy with one batch of events for so long? */
 bool watch_hangs(const struct child *child, uint64_t limit_ns);
 

@@ -128,6 +128,7 @@ static void tell_cover(struct child *child)
 	struct message message = { .type = MESSAGE_COVER, .bytes = sizeof(struct slot_set) };
 	struct err err;
 
+	child->behind = false;
 	message.body.cover = child->master->uncovered;
 	if (!channel_send(child->channel.fd, &message, NULL, 0, &err) && errno != EPIPE &&
 	    errno != ECONNRESET)
@@ -206,10 +207,32 @@ void slots_publish_seats(struct master *master)
 	master->hot->slots = master->slot_count;
 }
 
+void slots_catch_up(struct child *child)
+{
+	if (child->behind)
+		tell_cover(child);
+}
+
+/* One that does not read its channel must not have it filled; it is told when it moves again. */
+static void tell_all(struct master *master, const struct slot_set *before)
+{
+	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++) {
+		struct slot *slot = &master->slots[i];
+
+		if (slot->serving == NULL)
+			continue;
+		if (slot->bad && slot_set_has(before, i))
+			slot->serving->behind = true;
+		else
+			tell_cover(slot->serving);
+	}
+}
+
 void slots_publish(struct master *master)
 {
-	struct slot_set uncovered = { 0 };
+	struct slot_set uncovered = { 0 }, before = master->uncovered;
 
+	rescue_seats(master);
 	slots_publish_seats(master);
 	for (unsigned i = 0; i < master->slot_count; i++)
 		if (master->slots[i].serving == NULL || master->slots[i].bad)
@@ -217,8 +240,6 @@ void slots_publish(struct master *master)
 	if (stop_is_draining(master) || memcmp(&uncovered, &master->uncovered, sizeof(uncovered)) == 0)
 		return;
 	master->uncovered = uncovered;
-	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
-		if (master->slots[i].serving != NULL)
-			tell_cover(master->slots[i].serving);
+	tell_all(master, &before);
 	notify_status(master);
 }

@@ -69,10 +69,8 @@ static void run_child(struct master *master, const struct child *child, int end,
 
 /* One of them may be idle, and is not woken again. Who is full too says so on the board; it does no harm if
  * that is a lie. */
-static void tell_others_to_look(const struct child *full)
+void spawn_tell_to_look(const struct master *master, const struct child *full)
 {
-	const struct master *master = full->master;
-
 	FOR_EACH_CHILD(master, child) {
 		if (child != full && (child->state == CHILD_SERVING || child->state == CHILD_DRAINING) &&
 		    master->hot->line[child->column].holding == 0)
@@ -101,7 +99,7 @@ static void on_message(struct child *child, const struct message *message)
 	else if (message->type == MESSAGE_UNHEARD)
 		handover_unheard(child, &message->body.hand);
 	else if (message->type == MESSAGE_WAITING)
-		tell_others_to_look(child);
+		spawn_tell_to_look(child->master, child);
 	else
 		log_event(LEVEL_WARNING, "worker_message_unknown", log_number("slot", child->slot));
 }

@@ -62,9 +62,11 @@ static json_t *death_json(const struct death *death)
 
 static json_t *slot_json(const struct slot *slot, unsigned index)
 {
-	json_t *object = json_pack("{s:i, s:i, s:i}", "slot", (int)index, "pid",
+	json_t *object = json_pack("{s:i, s:i, s:i, s:b, s:I, s:I}", "slot", (int)index, "pid",
 				   slot->serving != NULL ? (int)slot->serving->pid : 0, "failures",
-				   slot_is_failing(slot) ? (int)slot->failures : 0);
+				   slot_is_failing(slot) ? (int)slot->failures : 0, "bad", (int)slot->bad,
+				   "bad_ms", (json_int_t)(rescue_bad_ns(slot) / CLOCK_MS), "rescued",
+				   (json_int_t)rescue_count(slot));
 
 	if (slot->death != NULL)
 		json_object_set_new(object, "last_death", death_json(slot->death));
@@ -163,12 +165,13 @@ struct json_t *status_json(const struct master *master)
 {
 	const struct generation *current = master->current.generation;
 
-	return json_pack("{s:s, s:i, s:I, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+	return json_pack("{s:s, s:i, s:I, s:s, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
 			 DROVER_VERSION, "pid", (int)getpid(), "generation",
 			 (json_int_t)(current != NULL ? current->number : 0), "phase",
 			 phase_names[master->transition.phase], "accept", accept_json(master), "stopping",
-			 (int)master->stopping, "slots", slots_json(master), "workers", workers_json(master),
-			 "listeners", listeners_json(master), "totals", totals_json(master), "handover",
+			 (int)master->stopping, "looking", (int)timer_armed(&master->rescue.look), "slots",
+			 slots_json(master), "workers", workers_json(master), "listeners",
+			 listeners_json(master), "totals", totals_json(master), "handover",
 			 handover_json(master), "last_reload", reload_json(master), "upgrade",
 			 upgrade_json(master));
 }

@@ -25,6 +25,8 @@ static const char *const verdict_names[] = {
 
 enum watch_verdict watch_judge(const struct watch_view *view, uint64_t limit_ns)
 {
+	if (view->handled)
+		return WATCH_GOOD;
 	if (view->stopped)
 		return WATCH_STOPPED;
 	if (view->busy_ns > limit_ns)
@@ -104,7 +106,7 @@ static bool nobody_accepted(const struct master *master)
 	return true;
 }
 
-static bool is_stopped(const struct child *child)
+bool watch_is_stopped(const struct child *child)
 {
 	siginfo_t info = { 0 };
 
@@ -122,18 +124,19 @@ static uint64_t busy_ns(const struct child *child)
 
 bool watch_hangs(const struct child *child, uint64_t limit_ns)
 {
-	return is_stopped(child) || busy_ns(child) > limit_ns;
+	return watch_is_stopped(child) || busy_ns(child) > limit_ns;
 }
 
 static struct watch_view view_of(struct slot *slot, bool queued)
 {
 	const struct child *child = slot->serving;
 	struct watch_view view = {
-		.stopped = is_stopped(child),
+		.stopped = watch_is_stopped(child),
 		.busy_ns = busy_ns(child),
 		.queued = queued,
 		.queued_before = slot->watched.pid == child->pid && slot->watched.queued,
 		.accepted = has_accepted(slot),
+		.handled = rescue_handles(slot),
 		.holding = look_at(&line_of(child)->holding) != 0,
 	};
 
@@ -182,6 +185,7 @@ static void on_tick(struct timer *timer, uint64_t now_ns)
 	struct master *master = LIST_ENTRY(timer, struct master, watchdog);
 
 	(void)now_ns;
+	rescue_look(master);
 	if (all_make_progress(master))
 		notify_alive();
 	loop_timer(&master->loop, timer, master->watchdog_ns / LOOKS);

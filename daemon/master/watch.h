@@ -12,6 +12,7 @@ struct watch_view {
 	uint64_t busy_ns;               /* it has handled one batch of events for so long; 0: it waits */
 	bool queued, queued_before;     /* connections wait for it: now, and at the last tick */
 	bool accepted;                  /* it has accepted some since the last tick, or is new */
+	bool handled;                   /* it hangs, the others accept in its place, and it will be ended */
 	bool holding;                   /* it must not accept: at its limit, or out of descriptors */
 };
 

@@ -60,6 +60,7 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_LOST_CRASHED] = "lost_crashed",
 	[COUNT_OVERLOADED] = "overloaded",
 	[COUNT_KERNEL_DROPPED] = "kernel_dropped",
+	[COUNT_RESCUED] = "rescued",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */

@@ -106,6 +106,7 @@ enum counter {
 	COUNT_LOST_CRASHED,             /* by the master: what a worker had that died */
 	COUNT_OVERLOADED,               /* the backlog was cut: see worker/backlog.c */
 	COUNT_KERNEL_DROPPED,           /* by the master, of sockets that are gone: see kernel_dropped */
+	COUNT_RESCUED,                  /* accepted in place of a slot's worker that does not */
 	COUNTERS
 };
 

@@ -228,6 +228,18 @@ static enum accepted failed(struct worker *worker, const struct held_socket *hel
 	}
 }
 
+/* Another slot's, whose worker does not come for it. */
+static bool is_rescue(const struct worker *worker, const struct held_socket *held)
+{
+	const struct listener_note *listener;
+
+	if (!held->exclusive || held->note.slot == worker->slot || held->note.slot >= worker->note.slots ||
+	    !slot_set_has(&worker->cover, held->note.slot))
+		return false;
+	listener = listed(worker, held);
+	return listener != NULL && !listener->shared;
+}
+
 static enum accepted accept_one(struct worker *worker, struct held_socket *held, enum room room)
 {
 	struct sockaddr_storage peer;
@@ -245,6 +257,8 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held,
 	else if (engine_refuse(&worker->engine, fd, &peer, held->listener))
 		refuse_count(worker);
 	worker->line->accepted++;
+	if (is_rescue(worker, held))
+		engine_count(&worker->engine, COUNT_RESCUED);
 	return ACCEPTED;
 }
 

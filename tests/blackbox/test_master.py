@@ -704,6 +704,7 @@ class Workers(Master):
     def test_an_idle_daemon_makes_no_system_call(self):
         server = self.start()
         self.idle(server, 10)
+        server.wait_status(lambda status: not status["looking"])
         pids = [server.pid, *server.workers().values()]
         log = os.path.join(server.dir, "strace")
         # attaching interrupts the wait that each process is in (signal(7)); that is not the daemon's doing

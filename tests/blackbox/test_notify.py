@@ -214,8 +214,8 @@ class Watchdog(Supervised):
         self.assertEqual(server.reload()[0], 0)
         self.assertEqual(self.pings(), 0)
 
-    def test_a_stopped_worker_stops_the_ping(self):
-        server = self.start_watched()
+    def test_a_stopped_worker_that_nobody_ends_stops_the_ping(self):
+        server = self.start_watched({"timeouts": {"hang_kill": "0"}})
         worker = server.workers()[1]
         self.stop_worker(worker)
         event = self.withheld(server)
@@ -223,6 +223,16 @@ class Watchdog(Supervised):
         self.assertIn("stopped", event.fields["why"])
         self.go_on(worker)
         self.wait_pings(3)
+
+    def test_a_stopped_worker_that_will_be_killed_does_not(self):
+        """The others serve its slot until then."""
+        server = self.start_watched({"timeouts": {"hang_kill": "2s"}})
+        worker = server.workers()[1]
+        self.stop_worker(worker)
+        server.log.wait("worker_started", since=server.log.mark(), slot="1")
+        drover.wait_dead(worker)
+        self.wait_pings(3)
+        self.assertEqual(server.log.find("watchdog_withheld"), [])
 
     def test_a_worker_that_dies_again_and_again_does_not(self):
         server = self.start_watched()

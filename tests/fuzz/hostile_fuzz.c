@@ -13,6 +13,7 @@
 #define child_happens fuzz_child_happens
 #define child_go fuzz_child_go
 #define child_unreachable fuzz_child_unreachable
+#define spawn_tell_to_look fuzz_spawn_tell_to_look
 #include "master/spawn.c"
 #undef spawn_child
 #undef spawn_ask
@@ -20,6 +21,7 @@
 #undef spawn_watch
 #undef child_happens
 #undef child_go
+#undef spawn_tell_to_look
 
 #include "config/canonical.h"
 #include "fuzz_message.h"

@@ -437,7 +437,8 @@ class Watchdog(Unit):
         self.assertEqual(self.get().body, b"<p>one\n")
 
     def test_a_stopped_worker(self):
-        """systemd starts the service again, and what waits in the queues is answered."""
+        """With nobody else to end it, systemd starts the service again, and what waits in the queues is answered."""
+        self.configure("one", 'timeouts = { hang_kill = "0"; };\n')
         self.drop_in("Service", "WatchdogSec=2s")
         self.start()
         workers = self.workers()

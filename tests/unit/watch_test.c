@@ -77,6 +77,14 @@ START_TEST(who_must_not_accept_makes_progress)
 }
 END_TEST
 
+START_TEST(who_hangs_and_is_ended_for_it_makes_progress)
+{
+	ck_assert_int_eq(judge((struct watch_view){ .stopped = true, .handled = true }), WATCH_GOOD);
+	ck_assert_int_eq(judge((struct watch_view){ .queued = true, .queued_before = true, .handled = true }),
+			 WATCH_GOOD);
+}
+END_TEST
+
 /* ---- the ping ---------------------------------------------------------------------------------------- */
 
 static struct master *master;
@@ -299,6 +307,7 @@ int main(void)
 	tcase_add_test(decision, a_queue_that_was_not_there_before_says_nothing);
 	tcase_add_test(decision, who_has_accepted_some_makes_progress);
 	tcase_add_test(decision, who_must_not_accept_makes_progress);
+	tcase_add_test(decision, who_hangs_and_is_ended_for_it_makes_progress);
 	tcase_add_checked_fixture(ping, set_up, tear_down);
 	tcase_add_test(ping, a_healthy_master_pings);
 	tcase_add_test(ping, a_slot_without_a_worker_is_no_reason);

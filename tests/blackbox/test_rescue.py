@@ -1,0 +1,278 @@
+"""A worker that hangs: nobody waits for it, the log has one line of it, and it is ended if it does not go on."""
+
+import os
+import select
+import signal
+import socket
+import unittest
+
+import drover
+from drover import Client, Drover
+
+WORKERS = 4
+CONNECTIONS = 200
+ROUTES = [{"match": "/", "trouble": {}}]
+SHORT = {"timeouts": {"hang_kill": "300ms"}}
+STALL_MS = 3000
+STALLED = ("do_sys_poll", "poll_schedule_timeout")      # of poll(2), not of epoll_wait(2)
+
+
+def waits_in(pid):
+    """The function of the kernel that it sleeps in."""
+    with open("/proc/%d/wchan" % pid, encoding="ascii") as file:
+        return file.read().partition(".")[0]
+
+
+class Rescue(unittest.TestCase):
+    accept = "reuseport"
+
+    def start(self, settings=None):
+        server = Drover({"workers": WORKERS, "accept": self.accept, "sites": [{"routes": ROUTES}], **(settings or {})},
+                        program=drover.AIDED)
+        self.addCleanup(server.close)
+        return server
+
+    def stop(self, server, *slots):
+        """The workers' pids."""
+        pids = [server.workers()[slot] for slot in slots]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+            self.addCleanup(self.go_on, pid)
+        for pid in pids:
+            drover.wait_stopped(pid)
+        return pids
+
+    @staticmethod
+    def go_on(pid):
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+
+    def slot(self, server, index=1, status=None):
+        return (status or server.status())["slots"][index]
+
+    def wait_bad(self, server, *slots, bad=True):
+        return server.wait_status(lambda status: all(status["slots"][slot]["bad"] is bad for slot in slots))
+
+    def stall(self, server, ms):
+        """A client whose request has its worker stall, and that worker's pid."""
+        client = Client(server.address)
+        self.addCleanup(client.close)
+        worker = int(client.request("/").body)
+        client.send(client.head("/?stall=%d" % ms))
+        end = drover.deadline()
+        while waits_in(worker) not in STALLED:
+            self.assertGreater(drover.left(end), 0)
+        return client, worker
+
+    def come_until_bad(self, server, worker):
+        """Connections come and are answered until the worker is known not to take any; its slot."""
+        end = drover.deadline()
+        while True:
+            self.answered(self.begin(server, 50), but=[worker])
+            for slot in server.status()["slots"]:
+                if slot["pid"] == worker and slot["bad"]:
+                    return slot["slot"]
+            self.assertGreater(drover.left(end), 0)
+
+    def begin(self, server, count=CONNECTIONS):
+        """So many connections at once, each with a request."""
+        clients = [Client(server.address) for _ in range(count)]
+        for client in clients:
+            self.addCleanup(client.close)
+            client.send(client.head("/", close=True))
+        return clients
+
+    def answered(self, clients, but=()):
+        for client in clients:
+            response = client.response()
+            self.assertEqual(response.status, 200)
+            self.assertNotIn(int(response.body), but)
+
+
+class Reuseport(Rescue):
+    OWN_SOCKETS = True          # each slot has its own
+
+    def rescued(self, server):
+        """Connections were accepted from the sockets of others."""
+        count = server.status()["totals"]["rescued"]
+        if self.OWN_SOCKETS:
+            self.assertGreater(count, 0)
+        else:
+            self.assertEqual(count, 0)
+
+    def test_nobody_waits_for_a_stopped_worker(self):
+        server = self.start()
+        worker, = self.stop(server, 1)
+        self.answered(self.begin(server), but=[worker])
+        self.wait_bad(server, 1)
+        self.answered(self.begin(server), but=[worker])
+        self.rescued(server)
+        self.assertEqual(server.log.find("hang_over"), [])
+        self.go_on(worker)
+        self.wait_bad(server, 1, bad=False)
+        self.assertEqual(server.workers()[1], worker)
+
+    def test_nobody_waits_for_one_that_is_busy(self):
+        server = self.start()
+        stalls, worker = self.stall(server, STALL_MS)
+        slot = self.come_until_bad(server, worker)
+        self.answered(self.begin(server), but=[worker])
+        self.rescued(server)
+        self.assertEqual(int(stalls.response().body), worker)
+        event = server.log.wait("hang_over")
+        self.assertEqual((event.fields["slot"], event.fields["pid"]), (str(slot), str(worker)))
+        self.assertEqual(event.fields["how"], "it moves again")
+        self.assertGreaterEqual(int(event.fields["for_ms"]), STALL_MS)
+        self.assertEqual(int(event.fields["rescued"]), server.status()["totals"]["rescued"])
+        self.wait_bad(server, slot, bad=False)
+        self.assertEqual(len(server.log.find("hang_over")), 1)
+
+    def test_nobody_waits_for_two(self):
+        server = self.start()
+        workers = self.stop(server, 1, 2)
+        self.answered(self.begin(server), but=workers)
+        self.wait_bad(server, 1, 2)
+        for worker in workers:
+            self.go_on(worker)
+        self.wait_bad(server, 1, 2, bad=False)
+        self.answered(self.begin(server))
+
+    def test_when_all_hang_nothing_is_lost(self):
+        server = self.start()
+        workers = self.stop(server, *range(WORKERS))
+        clients = self.begin(server)
+        self.wait_bad(server, *range(WORKERS))
+        self.go_on(workers[0])
+        self.answered(clients, but=workers[1:])
+        self.rescued(server)
+
+    def test_who_hangs_for_long_is_killed(self):
+        """SIGABRT does nothing to who is stopped; SIGKILL does."""
+        server = self.start(SHORT)
+        worker, = self.stop(server, 1)
+        self.answered(self.begin(server), but=[worker])
+        server.log.wait("worker_killed", pid=str(worker), signal="ABRT")
+        self.answered(self.begin(server), but=[worker])
+        server.log.wait("worker_killed", pid=str(worker), signal="KILL")
+        event = server.log.wait("hang_over")
+        self.assertEqual((event.fields["slot"], event.fields["pid"], event.fields["how"]), ("1", str(worker), "killed"))
+        self.assertGreaterEqual(int(event.fields["for_ms"]), 1300)
+        server.wait_status(lambda status: server.workers(status).get(1) not in (None, worker))
+        self.wait_bad(server, 1, bad=False)
+        self.answered(self.begin(server))
+        self.assertEqual(len(server.log.find("hang_over")), 1)
+        self.assertEqual(server.log.find("respawn_delayed"), [])
+
+    def test_who_is_busy_for_long_is_killed(self):
+        server = self.start(SHORT)
+        _, worker = self.stall(server, 60000)
+        self.come_until_bad(server, worker)
+        server.log.wait("worker_killed", signal="ABRT", pid=str(worker))
+        self.assertEqual(server.log.wait("hang_over").fields["how"], "killed")
+        self.assertEqual(server.log.find("worker_killed", signal="KILL"), [])
+        self.answered(self.begin(server), but=[worker])
+
+    def test_nobody_is_killed_for_many_short_hangs(self):
+        server = self.start(SHORT)
+        before = server.workers()
+        with Client(server.address) as stalls:
+            for _ in range(10):
+                stalls.send(stalls.head("/?stall=120"))
+                others = self.begin(server, 20)
+                self.assertEqual(stalls.response().status, 200)
+                self.answered(others)
+        self.assertEqual(server.workers(), before)
+        self.assertEqual(server.log.find("worker_killed"), [])
+
+    def test_with_0_nobody_is_killed(self):
+        server = self.start({"timeouts": {"hang_kill": "0"}})
+        worker, = self.stop(server, 1)
+        self.answered(self.begin(server), but=[worker])
+        server.wait_status(lambda status: status["slots"][1]["bad_ms"] > 1500)
+        self.assertEqual(server.workers()[1], worker)
+        self.go_on(worker)
+        self.assertGreaterEqual(int(server.log.wait("hang_over").fields["for_ms"]), 1500)
+        self.wait_bad(server, 1, bad=False)
+
+    def test_a_reload_while_one_is_stopped(self):
+        """It fails, because that one does not vote; nobody waits, and afterwards all is as before."""
+        server = self.start({"timeouts": {"prepare": "1s"}})
+        worker, = self.stop(server, 1)
+        server.configure({"workers": 2})
+        self.assertIn("slot 1", server.reload()[1])
+        self.answered(self.begin(server), but=[worker])
+        self.go_on(worker)
+        self.wait_bad(server, 1, bad=False)
+        self.assertEqual(server.reload()[0], 0)
+        self.answered(self.begin(server))
+
+    def test_addresses_come_and_go(self):
+        """Whatever is watched is let go, and what is new is watched."""
+        server = self.start()
+        first, second = server.address, drover.free_address()
+        for address in (second, first, second):
+            server.configure({"listen": [{"address": drover.address_text(address)}]})
+            self.assertEqual(server.reload()[0], 0)
+            server.address = address
+            worker, = self.stop(server, 1)
+            self.answered(self.begin(server, 50), but=[worker])
+            self.go_on(worker)
+            self.wait_bad(server, 1, bad=False)
+
+    def test_after_an_upgrade(self):
+        server = self.start()
+        self.assertEqual(server.ctl("upgrade").returncode, 0)
+        worker, = self.stop(server, 1)
+        self.answered(self.begin(server), but=[worker])
+        self.wait_bad(server, 1)
+
+    def test_a_unix_socket(self):
+        server = self.start()
+        path = os.path.join(server.dir, "listen.sock")
+        server.configure({"listen": [{"address": "unix:" + path, "mode": "0666"}]})
+        self.assertEqual(server.reload()[0], 0)
+        workers = self.stop(server, 0, 1, 2)
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX) as one:
+                one.settimeout(drover.DEADLINE)
+                one.connect(path)
+                one.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                self.assertIn(b" 200 ", one.recv(1000))
+        for worker in workers:
+            self.go_on(worker)
+        self.wait_bad(server, 0, 1, 2, bad=False)
+
+    def test_when_nothing_comes_nothing_is_done(self):
+        """Also after a hang: each process waits, and is not woken."""
+        server = self.start()
+        worker, = self.stop(server, 1)
+        self.answered(self.begin(server), but=[worker])
+        self.go_on(worker)
+        server.wait_status(lambda status: not status["looking"])
+        before = self.switches(server)
+        select.select([server.pidfd], [], [], 1)
+        for pid, switches in self.switches(server).items():
+            self.assertLess(switches - before[pid], 5, pid)    # the question itself is one
+
+    def switches(self, server):
+        return {pid: int(drover.process_status(pid)["voluntary_ctxt_switches"])
+                for pid in [server.pid, *server.workers().values()]}
+
+
+class Shared(Reuseport):
+    accept = "shared"
+    OWN_SOCKETS = False
+
+
+class Cpu(Reuseport):
+    accept = "cpu"
+
+
+class Directed(Reuseport):
+    accept = "directed"
+
+
+if __name__ == "__main__":
+    unittest.main()
