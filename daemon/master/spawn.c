@@ -137,6 +137,17 @@ static bool is_clean(const siginfo_t *info)
 	return info->si_code == CLD_EXITED && info->si_status == 0;
 }
 
+static bool is_expected(const struct child *child)
+{
+	return child->state == CHILD_DRAINING || child->state == CHILD_KILLED;
+}
+
+/* Whatever it had in hand is gone: also of one that nobody had told to leave, and that says that all is well. */
+static bool has_died(const struct child *child, const siginfo_t *info)
+{
+	return !is_clean(info) || !is_expected(child);
+}
+
 static uint64_t lived_ms(const struct child *child)
 {
 	uint64_t now_ns = child->master->loop.now_ns;
@@ -167,7 +178,7 @@ static void say_exit(const struct child *child, const siginfo_t *info, enum log_
 		log_number("lived_ms", lived_ms(child)),
 	};
 
-	if (!is_clean(info)) {
+	if (has_died(child, info)) {
 		fields[7] = log_number("lost", still_open(child));
 		obituary_fields(obituary, fields, 8);
 	}
@@ -198,8 +209,7 @@ static void remember(const struct child *child, const siginfo_t *info, const str
 
 static void log_exit(const struct child *child, const siginfo_t *info)
 {
-	bool expected = child->state == CHILD_DRAINING || child->state == CHILD_KILLED;
-	bool clean = is_clean(info);
+	bool expected = is_expected(child), clean = is_clean(info);
 	struct obituary obituary;
 
 	if (expected && (child->trial || (clean && child->left_for != 0)))
@@ -210,7 +220,7 @@ static void log_exit(const struct child *child, const siginfo_t *info)
 		 : expected        ? LEVEL_NOTICE
 				   : LEVEL_ERROR,
 		 &obituary);
-	if (!clean && !child->trial)
+	if (has_died(child, info) && !child->trial)
 		remember(child, info, &obituary);
 }
 
@@ -282,7 +292,7 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 	if (!spawn_reap(source->fd, keep, &info))
 		return;
 	log_exit(child, &info);
-	if (!is_clean(&info))
+	if (has_died(child, &info))
 		lose(child);
 	let_go(child);
 }

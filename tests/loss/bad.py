@@ -27,7 +27,7 @@ from clients import LOSSES
 from loss import Cell
 import drover
 
-REQUESTS = 40000
+REQUESTS = 20000
 FULL_RATE, SHORT_RATE = 4000, 600
 SHORT_SECONDS = 1.6
 SIDE_BY_SIDE = 2        # short cells, which mostly wait
@@ -103,6 +103,7 @@ class BadCell(Cell):
 
     def check_deaths(self, server, status):
         """All that died were killed, and what ended is no more than they had."""
+        self.endings += self.trouble.own_endings
         exits = {int(event.fields["pid"]): event for event in server.log.find("worker_exited")}
         counted = sum(int(event.fields.get("lost", 0)) for event in exits.values())
         if counted != status["totals"]["lost_crashed"]:
@@ -120,15 +121,34 @@ class BadCell(Cell):
         if status != 0 or stopped.fields["lost"] != "0" or stopped.fields["cut"] != "0":
             self.problems.append("status %d, %s" % (status, stopped.line))
         self.problems += [event.line for event in server.log.events
-                          if event.level == "error" and event.name != "worker_exited"
-                          and not (self.called_off and VOTERS_DIED in event.line)]
+                          if event.level == "error" and not self.is_expected(event)]
+
+    def is_expected(self, event):
+        """Deaths are judged in check_deaths; who has just died may be spoken to before that is known."""
+        return (event.name == "worker_exited" or (self.called_off and VOTERS_DIED in event.line) or
+                (self.kills and event.name == "worker_unreachable" and "Broken pipe" in event.line))
+
+    def figures(self):
+        """All but the last are sums."""
+        lost = sum(self.counts[outcome] for outcome in LOSSES)
+        return (self.trouble.times, self.steps, self.counts["requests"] - self.counts["refused"],
+                self.counts["refused"], self.in_hand, len(self.endings), lost,
+                sum(1 for ending in self.endings if ending[4]), self.slowest_ms)
 
     def row(self):
-        lost = sum(self.counts[outcome] for outcome in LOSSES)
-        return "| %s | %s | %s | %d | %d | %d | %d | %d | %d | %d | %d | %.0f |" % (
-            self.name, self.act_name, self.mode, self.trouble.times, self.steps,
-            self.counts["requests"] - self.counts["refused"], self.counts["refused"], self.in_hand, len(self.endings),
-            lost, sum(1 for ending in self.endings if ending[4]), self.slowest_ms)
+        return row((self.name, self.act_name, self.mode), self.figures())
+
+
+def row(words, figures):
+    return "| %s |" % " | ".join([*words, *("%.0f" % figure for figure in figures)])
+
+
+def sums(cells_done):
+    """A row for each trouble, over all modes and all that the operator does."""
+    for name in trouble.TROUBLES:
+        figures = [cell.figures() for cell in cells_done if cell.name == name]
+        if figures:
+            yield row((name, "all of these", "all"), (*map(sum, list(zip(*figures))[:-1]), max(one[-1] for one in figures)))
 
 
 def cells(size, short):
@@ -144,14 +164,16 @@ def table(some, width):
     """(passed, failed)"""
     print("| while | and | mode | times | operator | requests | refused | in hand | connections ended | requests lost"
           " | on new connections | slowest, ms |\n|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    passed = failed = 0
+    done, passed, failed = [], 0, 0
     with concurrent.futures.ThreadPoolExecutor(width) as pool:
         for cell, good in zip(some, pool.map(lambda cell: cell.run(), some)):
             if hasattr(cell, "trouble"):
+                done.append(cell)
                 print(cell.row(), flush=True)
             for problem in cell.problems[:20]:
                 print("%s, %s, %s: %s" % (cell.mode, cell.name, cell.act_name, problem), flush=True)
             passed, failed = passed + good, failed + (not good)
+    print("\n".join(sums(done)))
     return passed, failed
 
 

@@ -76,6 +76,7 @@ class Trouble(threading.Thread):
         self.random = random.Random(seed)
         self.over = threading.Event()
         self.deaths, self.times, self.problem = [], 0, None
+        self.own_endings = []   # of its own connections, as in the clients' reports
 
     def run(self):
         try:
@@ -238,10 +239,32 @@ class AllStalled(Stalled):
         self.stall(list(self.clients))
 
 
+class Crashed(Stalled):
+    """One, by a fault of its own, in every way."""
+
+    kills = True
+    pause_seconds = 0.3
+    ways = ("segv", "exit", "abort", "stack", "bus", "fpe", "ill")
+
+    def befall(self):
+        self.gather(1)
+        for pid, client in self.clients.items():
+            with Victim(self.server, pid) as victim:
+                self.deaths.append((time.monotonic(), pid))
+                client.send(client.head("/trouble?crash=" + self.ways[self.times % len(self.ways)]))
+                if not victim.wait_end(drover.DEADLINE):
+                    raise AssertionError("worker %d did not crash" % pid)
+            client.close()
+            self.own_endings.append([time.monotonic(), "trouble", "unanswered", 1, False])
+            self.times += 1
+        self.clients.clear()
+
+
 TROUBLES = {
     "kill -9 one": Killed,
     "stop one 1 s": Stopped,
     "stall one 50-500 ms": Stalled,
+    "crash one": Crashed,
     "kill -9 all": AllKilled,
     "stop all 0.5 s": AllStopped,
     "stall all 50-500 ms": AllStalled,
