@@ -101,6 +101,12 @@ static inline void epitaph_request(struct epitaph *epitaph, const char *head, si
 	epitaph->request_bytes = (uint32_t)len;
 }
 
+/* It was answered; the connection goes on. */
+static inline void epitaph_answered(struct epitaph *epitaph)
+{
+	epitaph->request_bytes = 0;
+}
+
 /* The client's turn is over. `owed`: its request is still under way. */
 static inline void epitaph_leave(struct epitaph *epitaph, bool owed)
 {

@@ -231,6 +231,7 @@ static enum step finish_exchange(struct http1 *http)
 
 	epitaph_phase(http->conn->engine->epitaph, PHASE_LOGGING);
 	access_log_exchange(&http->exchange);
+	epitaph_answered(http->conn->engine->epitaph);
 	http->conn->served++;
 	if (!http->keep && !done)
 		return start_linger(http);

@@ -17,10 +17,12 @@
 
 enum { SLOTS = 2, LONGEST = 5, MOST_WORKERS = SLOTS + LONGEST };
 
-enum event { SERVES_0, SERVES_1, DIES_0, DIES_1, DRAINER_DIES, PARTS, SHRINKS, GROWS, STOPS, EVENTS };
+/* FAILS: dies as soon as it served. */
+enum event { SERVES_0, SERVES_1, DIES_0, DIES_1, FAILS_0, DRAINER_DIES, PARTS, SHRINKS, GROWS, STOPS, EVENTS };
 
 static const char *const event_names[EVENTS] = {
-	"SERVES_0", "SERVES_1", "DIES_0", "DIES_1", "DRAINER_DIES", "PARTS", "SHRINKS", "GROWS", "STOPS",
+	"SERVES_0",     "SERVES_1", "DIES_0",  "DIES_1", "FAILS_0",
+	"DRAINER_DIES", "PARTS",    "SHRINKS", "GROWS",  "STOPS",
 };
 
 /* A worker as it hears of it. */
@@ -98,6 +100,7 @@ static void serves(unsigned slot)
 	child->pid = (pid_t)(1000 + play.count++);
 	child->column = board_claim(board, &master->owners);
 	child->state = CHILD_SERVING;
+	child->served_ns = master->loop.now_ns;
 	child->channel = (struct source){ .fd = ends[0], .handle = on_nothing };
 	child->exit.fd = -1;
 	list_push_back(&master->children, &child->link);
@@ -181,11 +184,19 @@ static bool can_happen(enum event event)
 		return !play.stopped && (unsigned)(event - SERVES_0) < master->slot_count;
 	if (event == DIES_0 || event == DIES_1)
 		return master->slots[event - DIES_0].serving != NULL;
+	if (event == FAILS_0)
+		return master->slots[0].serving != NULL;
 	if (event == DRAINER_DIES)
 		return oldest_drainer() != NULL;
 	if (event == PARTS)
 		return oldest_drainer() != NULL && oldest_drainer()->hands > 0 && !oldest_drainer()->parted;
 	return !play.stopped;
+}
+
+static void fails(struct puppet *puppet)
+{
+	master->slots[puppet->child->slot].failures++;
+	dies(puppet);
 }
 
 static void resize(unsigned count)
@@ -211,6 +222,8 @@ static void happens(enum event event)
 		serves(event - SERVES_0);
 	else if (event == DIES_0 || event == DIES_1)
 		dies(puppet_of(master->slots[event - DIES_0].serving));
+	else if (event == FAILS_0)
+		fails(puppet_of(master->slots[0].serving));
 	else if (event == DRAINER_DIES)
 		dies(oldest_drainer());
 	else if (event == PARTS)
@@ -272,6 +285,12 @@ static struct puppet *receiver_of(const struct puppet *puppet)
 	return serving != NULL ? puppet_of(serving) : NULL;
 }
 
+static bool is_fresh_in_a_failing_slot(const struct puppet *puppet)
+{
+	return master->slots[puppet->child->slot].failures > 0 &&
+	       master->loop.now_ns - puppet->child->served_ns < CLOCK_S;
+}
+
 static void check_one(const struct puppet *puppet)
 {
 	const struct puppet *receiver = receiver_of(puppet);
@@ -284,7 +303,12 @@ static void check_one(const struct puppet *puppet)
 	if (!drains)
 		return;
 	must(puppet->may_hand == !play.stopped, "it may hand over unless the service stops");
-	if (!play.stopped && receiver != NULL)
+	if (play.stopped || receiver == NULL)
+		return;
+	if (is_fresh_in_a_failing_slot(receiver))
+		must(puppet->hand_pid != (uint32_t)receiver->child->pid,
+		     "nothing is given to who may die like the one before");
+	else
 		must(puppet->hand_pid == (uint32_t)receiver->child->pid,
 		     "its newest receiver is who serves its slot");
 }
