@@ -10,6 +10,7 @@
 #include "route.h"
 
 #include "base/clock.h"
+#include "base/must.h"
 
 enum {
 	EXCHANGES_A_TURN = 16,
@@ -36,6 +37,7 @@ struct http1 *http1_new(struct conn *conn)
 {
 	struct http1 *http = slab_alloc(&conn->engine->states);
 
+	must(conn->state == NULL);
 	if (http == NULL) {
 		engine_count(conn->engine, COUNT_OUT_OF_MEMORY);
 		return NULL;

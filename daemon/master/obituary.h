@@ -32,7 +32,8 @@ void obituary_read(const struct epitaph *epitaph, bool waits, uint64_t now_ns, s
 /* The same of a child. */
 void obituary_of(const struct child *child, struct obituary *obituary);
 
-/* Adds what is known to `fields`, and the end; returns how many there are then. They point into `obituary`. */
+/* Adds what is known to `fields`, and the end; returns how many there are then. They point into
+ * `obituary`. */
 unsigned obituary_fields(const struct obituary *obituary, struct log_field *fields, unsigned count);
 
 /* A word that can be searched for, without spaces: KILL, not "Killed". */

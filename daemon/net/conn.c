@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/must.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,6 +144,7 @@ void conn_release(struct conn *conn)
 {
 	struct engine *engine = conn->engine;
 
+	must((conn->refused ? engine->refusing : engine->count) > 0 && conn->listener->conns > 0);
 	conn->closed = true;
 	engine->epitaph->known = 0;     /* whoever that was: better nobody than one that is gone */
 	timer_cancel(&conn->timer);

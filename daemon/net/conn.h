@@ -261,8 +261,8 @@ void conn_drain(struct conn *conn, bool close_idle);
 /* The end of conn_close, what the protocol and the transport have is given back. */
 void conn_release(struct conn *conn);
 
-/* What is done from here to conn_leave is done for this connection: it is in the epitaph if that is the end of
- * the process. */
+/* What is done from here to conn_leave is done for this connection: it is in the epitaph if that ends the
+ * process. */
 static inline void conn_enter(const struct conn *conn)
 {
 	epitaph_client(conn->engine->epitaph, &conn->client, conn->since_ns);

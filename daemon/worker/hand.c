@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "net/move.h"
 
 #include <errno.h>
@@ -231,6 +232,7 @@ static bool on_credit(struct worker *worker, const struct handover_message *mess
 
 static void settle_one(struct engine *engine, struct conn *conn, enum moving moving, bool declined)
 {
+	must(conn->frozen);
 	if (declined) {
 		engine_count(engine, COUNT_HAND_DECLINED);
 		conn->declined++;

@@ -52,6 +52,8 @@ CALL(bpf_map_update_elem)
 CALL(bpf_map__reuse_fd)
 CALL(bpf_object__open_skeleton)
 CALL(bpf_object__load_skeleton)
+CALL(sigaltstack)
+CALL(sigaction)
 
 HOOK(checker_start)             /* tells a checker from a worker */
 HOOK(candidate_start)           /* which counts as one */

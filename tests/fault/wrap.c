@@ -185,6 +185,9 @@ WRAP(ssize_t, recvmsg, -1, (int fd, struct msghdr *message, int flags), (fd, mes
 WRAP(ssize_t, send, -1, (int fd, const void *buffer, size_t len, int flags), (fd, buffer, len, flags))
 WRAP(ssize_t, sendfile, -1, (int out, int in, off_t *offset, size_t len), (out, in, offset, len))
 WRAP(int, poll, -1, (struct pollfd *fds, nfds_t count, int timeout), (fds, count, timeout))
+WRAP(int, sigaltstack, -1, (const stack_t *stack, stack_t *before), (stack, before))
+WRAP(int, sigaction, -1, (int number, const struct sigaction *action, struct sigaction *before),
+     (number, action, before))
 WRAP(int, mkdir, -1, (const char *path, mode_t mode), (path, mode))
 WRAP(int, setgroups, -1, (size_t count, const gid_t *groups), (count, groups))
 WRAP(int, cap_set_proc, -1, (cap_t caps), (caps))

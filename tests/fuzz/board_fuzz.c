@@ -1,5 +1,5 @@
-/* board_fuzz.c - the board as memory that a hostile worker writes: sums, claims and the status answer come
- * out of any bytes, and nothing outside of it is touched.
+/* board_fuzz.c - the board as memory that a hostile worker writes: sums, claims, epitaphs and the status answer
+ * come out of any bytes, and nothing outside of it is touched.
  *
  * Input: which column is a worker's, then bytes that fill the board again and again. */
 #include "fuzz.h"
@@ -32,6 +32,29 @@ static void check_counters(const json_t *counters)
 	FUZZ_CHECK(json_object_size(counters) == COUNTERS);
 	for (unsigned i = 0; i < COUNTERS; i++)
 		FUZZ_CHECK(json_is_integer(json_object_get(counters, counter_names[i])));
+}
+
+static void check_text(const char *text, size_t room)
+{
+	size_t len = strnlen(text, room);
+
+	FUZZ_CHECK(len < room);
+	for (size_t i = 0; i < len; i++)
+		FUZZ_CHECK(text[i] >= ' ' && text[i] <= '~');
+}
+
+static void check_epitaph(const struct epitaph *epitaph, bool waits)
+{
+	struct log_field fields[OBITUARY_FIELDS];
+	struct obituary obituary;
+
+	obituary_read(epitaph, waits, CLOCK_S, &obituary);
+	check_text(obituary.client, sizeof(obituary.client));
+	check_text(obituary.request, sizeof(obituary.request));
+	check_text(obituary.address, sizeof(obituary.address));
+	check_text(obituary.stack, sizeof(obituary.stack));
+	check_text(obituary.broken, sizeof(obituary.broken));
+	FUZZ_CHECK(obituary_fields(&obituary, fields, 0) < OBITUARY_FIELDS);
 }
 
 static void check_status(struct board *board, unsigned column)
@@ -67,6 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
 		board_sum(board, i);
 	check_status(board, column);
+	check_epitaph(&board->epitaph[column], false);
+	check_epitaph(&board->epitaph[column], true);
 	board_retire(board, &owners, column);
 	claimed = board_claim(board, &owners);
 	FUZZ_CHECK(claimed < BOARD_COLUMNS);

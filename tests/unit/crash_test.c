@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern const char __ehdr_start;         /* the linker's: where the program begins */
+extern const char __ehdr_start;         /* NOLINT(bugprone-reserved-identifier,cert-dcl*): the linker's */
 
 static struct epitaph *epitaph;
 static unsigned *called;                /* shared, too */
@@ -173,6 +173,22 @@ static void crash_elsewhere_with_a_will(void)
 	crash_in_a_thread();
 }
 
+/* Its own epitaph's memory is gone: each step that writes crashes, too. */
+static void crash_without_an_epitaph(void)
+{
+	int fd = memfd_create("epitaph", 0);
+	struct err err;
+	struct epitaph *gone;
+
+	if (fd < 0 || ftruncate(fd, sizeof(*gone)) < 0)
+		_exit(97);
+	gone = mmap(NULL, sizeof(*gone), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (gone == MAP_FAILED || !crash_catch(gone, &err) || ftruncate(fd, 0) < 0)
+		_exit(96);
+	will = count;
+	crash_with_a_will();
+}
+
 /* ---- tests ------------------------------------------------------------------------------------------- */
 
 START_TEST(a_crash_says_where_and_ends_as_it_would_have)
@@ -285,6 +301,16 @@ START_TEST(a_will_that_hangs_ends_with_its_time)
 }
 END_TEST
 
+START_TEST(steps_that_crash_do_not_keep_others_from_being_taken)
+{
+	int status = outcome(crash_without_an_epitaph);
+
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGSEGV);
+	ck_assert_uint_eq(*called, 1);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *crashes = tcase_create("crashes"), *wills = tcase_create("wills");
@@ -309,6 +335,7 @@ int main(void)
 	tcase_add_test(wills, a_will_that_crashes_too_changes_nothing);
 	tcase_add_test(wills, a_will_that_aborts_changes_nothing);
 	tcase_add_test(wills, a_will_that_hangs_ends_with_its_time);
+	tcase_add_test(wills, steps_that_crash_do_not_keep_others_from_being_taken);
 	suite_add_tcase(suite, wills);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
