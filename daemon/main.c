@@ -77,10 +77,12 @@ static bool check_system(struct generation *generation, struct problems *problem
 	return true;
 }
 
-static int run_worker(const struct master *master, int channel, const struct child *child)
+static int run_worker(const struct master *master, const struct worker_ends *ends, const struct child *child)
 {
 	struct worker_start start = {
-		.channel = channel,
+		.channel = ends->channel,
+		.will = ends->will,
+		.survive = ends->survive,
 		.slot = child->slot,
 		.board = master->board,
 		.hot = master->hot,

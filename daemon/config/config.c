@@ -481,6 +481,10 @@ static const struct setting rows[] = {
 	  .help = "what a reload does with the workers: adopt (they take over the new configuration in "
 		  "place, nothing is"
 		  " closed) or replace (fresh workers, to which the old ones hand over)" },
+	{ "survive", SETTING_BOOL, .def = "false", .when = REPLACE, AT(survive),
+	  .help = "idle connections survive also when their worker is killed (kill -9, or by the kernel for "
+		  "want of memory): a process beside each worker keeps them for it, which costs each "
+		  "request some 2 % of CPU. Another crash they survive in any case" },
 	{ "listen", SETTING_LIST, .required = true, .of = &listen_schema, AT(listen),
 	  .help = "addresses to listen on" },
 	{ "sites", SETTING_LIST, .required = true, .of = &site_schema, AT(sites), .help = "what is served" },

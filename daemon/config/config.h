@@ -85,6 +85,7 @@ struct config {
 	unsigned workers;               /* 0: auto */
 	unsigned accept;                /* enum accept_mode */
 	unsigned reload;                /* enum reload_mode */
+	bool survive;                   /* idle connections survive SIGKILL too */
 	struct items listen;            /* of struct listen_config */
 	struct items sites;             /* of struct site_config */
 	const char *mime_file;          /* NULL: none; its types are behind those of mime_types then */

@@ -15,7 +15,7 @@ enum {
 	CONNECTION_BYTES = 6 * 1024,
 	TASKS_PER_WORKER = 3,           /* its loop, its helper threads for logs and for requests */
 	MASTER_TASKS = 2,               /* and a checker */
-	FDS_PER_CHILD = 2,              /* of the master: pidfd, channel */
+	FDS_PER_CHILD = 4,              /* of the master: pidfd, channel, will, its keeper's pidfd */
 	SMALL_BACKLOG = 128,            /* no kernel has ever had a lower default of net.core.somaxconn */
 };
 

@@ -43,6 +43,7 @@ struct http1 *http1_new(struct conn *conn)
 		return NULL;
 	}
 	*http = (struct http1){ .conn = conn };
+	conn_works(conn);
 	conn->state = http;
 	return http;
 }
@@ -278,6 +279,7 @@ static void wait_idle(struct http1 *http)
 	struct conn *conn = http->conn;
 
 	http1_free(http);
+	conn_idles(conn);
 	if (timer_armed(&conn->timer))          /* no byte came: the deadline stands */
 		return;
 	conn->since_ns = conn->engine->loop->now_ns;

@@ -16,6 +16,7 @@
  *	HAND	h, an end: hand the connections over through it (see handover.h)
  *	TAKE	h, the other end: take over what comes through it
  *	COUNT	connections and generations	COUNTED	what it has of them
+ *	WILL	of a worker that crashed, take over what is in it (see will.h)
  *					PARTED	its pair with that receiver has ended
  *					UNHEARD	that receiver has been silent for long
  *
@@ -62,6 +63,7 @@ enum message_type {
 	MESSAGE_COUNTED,
 	MESSAGE_PARTED,
 	MESSAGE_UNHEARD,
+	MESSAGE_WILL,
 	MESSAGE_TYPES
 };
 

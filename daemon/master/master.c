@@ -114,6 +114,7 @@ static void free_dead(struct turn_end *hook)
 	     link = list_pop_front(&master->dead))
 		free(LIST_ENTRY(link, struct child, link));
 	rescue_sweep(&master->rescue);
+	wills_sweep(master);
 	control_sweep(master);
 }
 
@@ -156,6 +157,7 @@ void master_init(struct master *master, const struct master_setup *setup)
 	list_init(&master->listeners);
 	list_init(&master->inherited);
 	list_init(&master->strays);
+	list_init(&master->testaments);
 	list_init(&master->transition.askers);
 	list_init(&master->transition.later);
 	list_init(&master->transition.checks);
@@ -211,6 +213,7 @@ static void tear_down(struct master *master)
 	checker_forget(master);
 	candidate_forget(master);
 	strays_forget(master);
+	wills_forget(master);
 	sockets_close(master);
 	inherit_close(master);
 	slots_forget(master);

@@ -36,8 +36,16 @@
 /* How long handshakes that had begun may take to be completed when a socket is let go: a long round trip. */
 #define RELEASE_SETTLE_NS (250 * CLOCK_MS)
 
+struct json_t;
 struct master;
 struct child;
+
+/* What a forked worker has besides the memory. */
+struct worker_ends {
+	int channel;
+	int will;                       /* -1: none */
+	bool survive;                   /* the setting, of the generation that it was forked for */
+};
 
 /* What main.c wires in. */
 struct master_setup {
@@ -52,7 +60,8 @@ struct master_setup {
 	 * configuration. */
 	bool (*check_system)(struct generation *generation, struct problems *problems);
 	/* Runs a worker in the forked child; its result is the exit status. */
-	int (*run_worker)(const struct master *master, int channel, const struct child *child);
+	int (*run_worker)(const struct master *master, const struct worker_ends *ends,
+			  const struct child *child);
 };
 
 /* A configuration that passed the checker. */
@@ -115,6 +124,20 @@ struct child {
 	bool behind;                    /* it was not told the last COVER: it did not move */
 	bool counting;                  /* it was asked what it has in hand, and has not answered */
 	struct count_note counted;      /* what it said last */
+	struct testament *testament;    /* NULL: its idle connections do not survive a crash */
+};
+
+/* What becomes of a worker's idle connections if it crashes: see wills.c. */
+struct testament {
+	struct list link;               /* in master->testaments */
+	struct master *master;
+	unsigned slot;                  /* of the worker */
+	pid_t pid;
+	bool heard;                     /* the word of whether there is a keeper */
+	bool dead, crashed;             /* the worker */
+	struct source end;              /* -1: somebody has it, or nobody will */
+	pid_t keeper_pid;               /* 0: there is none, or it is gone */
+	struct source keeper;           /* its pidfd */
 };
 
 /* How a slot's worker died that nobody had told to. */
@@ -393,6 +416,7 @@ struct master {
 	struct binary binary;
 	struct candidate candidate;
 	struct list strays;             /* children that are nobody's: see strays.h */
+	struct list testaments;
 	struct control *control;
 	struct asker starter;           /* waits for the first generation to serve */
 	struct slot_set uncovered;      /* as it was last told to the workers */
@@ -601,6 +625,27 @@ void handover_unheard(const struct child *child, const struct hand_note *of);
 /* It is no more: nobody hands over to it. */
 void handover_forget(const struct child *gone);
 
+/* ---- wills.c ---- */
+/* Makes the child's testament; returns the end that is the worker's, and the caller's to close. -1, and it is
+ * said: there is none. */
+int wills_make(struct child *child);
+/* Watches it, when the child is forked or taken over. */
+bool wills_watch(struct child *child, struct err *err);
+/* The child is no more. `crashed`: and had connections. */
+void wills_child_died(struct child *child, bool crashed);
+/* To be called when somebody began to serve, or nobody will. */
+void wills_arrange(struct master *master);
+/* Is it a keeper that is waited for? */
+bool wills_know(const struct master *master, pid_t pid);
+/* Are there keepers still? */
+bool wills_left(const struct master *master);
+/* Frees what ended in this turn; all of it. */
+void wills_sweep(struct master *master);
+void wills_forget(struct master *master);
+/* For the next image: a new reference or NULL; and in that image. */
+struct json_t *wills_save(const struct child *child);
+bool wills_load(struct child *child, const struct json_t *json, struct err *err);
+
 /* ---- departure.c ---- */
 /* The child is told to drain, for the first time. */
 void departure_begin(struct child *child);
@@ -786,7 +831,6 @@ bool control_resume(struct master *master, struct err *err);
 void control_sweep(struct master *master);
 
 /* ---- generations.c ---- */
-struct json_t;
 /* Asks the workers what they have in hand; `asker` is answered when they have said it, or a second later. */
 void generations_ask(struct master *master, struct asker *asker);
 void generations_child_counted(struct child *child, const struct count_note *note);

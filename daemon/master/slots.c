@@ -234,6 +234,7 @@ void slots_publish(struct master *master)
 
 	rescue_seats(master);
 	slots_publish_seats(master);
+	wills_arrange(master);
 	for (unsigned i = 0; i < master->slot_count; i++)
 		if (master->slots[i].serving == NULL || master->slots[i].bad)
 			slot_set_add(&uncovered, i);

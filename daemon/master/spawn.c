@@ -40,11 +40,13 @@ static void ignore_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void run_child(struct master *master, const struct child *child, int end,
+static void run_child(struct master *master, const struct child *child, const struct worker_ends *its,
 		      const struct verdict *verdict)
 {
-	int channel = fcntl(end, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
-	int keep[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, channel };
+	int channel = fcntl(its->channel, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
+	int will = its->will < 0 ? -1 : fcntl(its->will, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	int keep[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, channel, will < 0 ? channel : will };
+	struct worker_ends ends = { channel, will, verdict->generation->config->survive };
 	const struct config_identity *who = &verdict->identity;
 	struct err err;
 
@@ -62,7 +64,7 @@ static void run_child(struct master *master, const struct child *child, int end,
 			  log_text("error", err.text));
 		_exit(1);
 	}
-	_exit(master->setup->run_worker(master, channel, child));
+	_exit(master->setup->run_worker(master, &ends, child));
 }
 
 /* ---- what a child says ------------------------------------------------------------------------------- */
@@ -294,6 +296,7 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 	log_exit(child, &info);
 	if (has_died(child, &info))
 		lose(child);
+	wills_child_died(child, has_died(child, &info) && child->served_ns != 0);
 	let_go(child);
 }
 
@@ -304,6 +307,7 @@ static void leave_behind(struct child *child)
 	log_event(LEVEL_ERROR, "worker_unkillable", log_number("slot", child->slot),
 		  log_number("pid", (uint64_t)child->pid));
 	lose(child);
+	wills_child_died(child, false);
 	let_go(child);
 }
 
@@ -458,7 +462,7 @@ bool spawn_watch(struct child *child, int channel, struct err *err)
 	if (loop_add(&master->loop, &child->exit, EPOLLIN) != 0 ||
 	    loop_add(&master->loop, &child->channel, EPOLLIN) != 0)
 		return err_set(err, "cannot watch worker %u", child->slot);
-	return true;
+	return wills_watch(child, err);
 }
 
 static struct child *new_child(struct master *master, unsigned slot, const struct verdict *verdict,
@@ -489,6 +493,7 @@ static void give_up(struct child *child)
 		kill(child->pid, SIGKILL);
 		waitpid(child->pid, NULL, 0);   /* killed a moment ago: it ends at once */
 	}
+	wills_child_died(child, false);
 	release(child);
 	free(child);
 }
@@ -497,15 +502,17 @@ static bool fork_child(struct child *child, const struct verdict *verdict, struc
 {
 	struct master *master = child->master;
 	int ends[2] = { -1, -1 };
-	int mine AUTO_CLOSE = -1, its AUTO_CLOSE = -1;
+	int mine AUTO_CLOSE = -1, its AUTO_CLOSE = -1, will AUTO_CLOSE = -1;
 
 	if (!channel_pair(ends, err))
 		return false;
 	mine = ends[0];
 	its = ends[1];
+	if (!child->trial)
+		will = wills_make(child);
 	child->pid = fork();
 	if (child->pid == 0)
-		run_child(master, child, its, verdict);
+		run_child(master, child, &(struct worker_ends){ .channel = its, .will = will }, verdict);
 	if (child->pid < 0)
 		return err_sys(err, errno, "fork");
 	master->board->column[child->column].pid = (uint32_t)child->pid;

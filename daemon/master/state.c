@@ -208,7 +208,8 @@ static json_t *save_child(const struct child *child)
 {
 	json_t *json = fields_save(child_rows, child);
 
-	if (json_object_set_new(json, "seat", json_string(seat_of(child))) == 0)
+	if (json_object_set_new(json, "seat", json_string(seat_of(child))) == 0 &&
+	    json_object_set_new(json, "will", wills_save(child)) == 0)
 		return json;
 	json_decref(json);
 	return NULL;
@@ -565,6 +566,7 @@ static bool load_child(struct master *master, const json_t *json, struct err *er
 	child->exit.fd = child->channel.fd = -1;
 	list_push_back(&master->children, &child->link);
 	return fields_load(child_rows, child, json, err) && check_child(child, &master->owners, err) &&
+	       wills_load(child, json_object_get(json, "will"), err) &&
 	       take_seat(child, json_string_value(json_object_get(json, "seat")), err);
 }
 

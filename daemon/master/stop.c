@@ -129,7 +129,7 @@ void master_check_end(struct master *master)
 		look_for_spent(master); /* the one that others waited for may just have died */
 		return;
 	}
-	if (strays_left(master))        /* they drain, too */
+	if (strays_left(master) || wills_left(master))  /* they drain, too; and keepers end */
 		return;
 	release_cancel(master);
 	sockets_close(master);

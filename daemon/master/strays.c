@@ -101,12 +101,15 @@ void strays_forget(struct master *master)
 
 /* ---- the beginning ----------------------------------------------------------------------------------- */
 
-static bool is_known(const struct master *master, pid_t pid)
+bool strays_know(const struct master *master, pid_t pid)
 {
 	FOR_EACH_CHILD(master, child)
 		if (child->pid == pid)
 			return true;
-	return pid == master->checker.pid || pid == master->candidate.pid;
+	FOR_EACH_STRAY(master, stray)
+	if (stray->pid == pid)
+		return true;
+	return pid == master->checker.pid || pid == master->candidate.pid || wills_know(master, pid);
 }
 
 /* A worker drains for so long when its channel has ended. */
@@ -154,7 +157,7 @@ void strays_find(struct master *master)
 		return;
 	}
 	while (getdelim(&word, &room, ' ', children) > 0)
-		if (str_to_u64(str_trim(str_of(word)), &pid) && !is_known(master, (pid_t)pid))
+		if (str_to_u64(str_trim(str_of(word)), &pid) && !strays_know(master, (pid_t)pid))
 			watch(master, (pid_t)pid);
 	free(word);
 	fclose(children);

@@ -7,11 +7,15 @@
 #define MASTER_STRAYS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct master;
 
 /* Looks for such children once: all that are not in master->children. After the children were restored. */
 void strays_find(struct master *master);
+
+/* Is the child somebody's: a worker, its keeper, a checker, a candidate, or a stray that was found? */
+bool strays_know(const struct master *master, pid_t pid);
 
 /* The service ends: they are told, it waits for them as for any worker, or kills them. */
 void strays_stop(struct master *master);

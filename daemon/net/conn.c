@@ -62,6 +62,8 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_OVERLOADED] = "overloaded",
 	[COUNT_KERNEL_DROPPED] = "kernel_dropped",
 	[COUNT_RESCUED] = "rescued",
+	[COUNT_SURVIVED] = "survived",
+	[COUNT_SURVIVED_NOT] = "survived_not",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */
@@ -147,6 +149,7 @@ void conn_release(struct conn *conn)
 	must((conn->refused ? engine->refusing : engine->count) > 0 && conn->listener->conns > 0);
 	conn->closed = true;
 	engine->epitaph->known = 0;     /* whoever that was: better nobody than one that is gone */
+	conn_works(conn);               /* the descriptor may be something else soon */
 	timer_cancel(&conn->timer);
 	loop_unready(&conn->ready);
 	loop_forget(&conn->source);     /* its only descriptor goes: so does the registration */
@@ -255,6 +258,7 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 	list_init(&engine->listeners);
 	list_init(&engine->access_logs);
 	engine->nowhere.rules = &listener_without_rules;
+	engine->nowhere.number = UINT32_MAX;
 	name_instance(engine);
 	loop_at_turn_end(loop, &engine->sweep);
 }
@@ -276,6 +280,7 @@ struct engine_listener *engine_listener_find(struct engine *engine, const char *
 	if (listener == NULL)
 		return NULL;
 	listener->rules = &listener_without_rules;
+	listener->number = UINT32_MAX;
 	snprintf(listener->address, sizeof(listener->address), "%s", address);
 	list_push_back(&engine->listeners, &listener->link);
 	return listener;
@@ -365,6 +370,41 @@ bool engine_refuse(struct engine *engine, int fd, const struct sockaddr_storage 
 	list_push_back(&engine->refused, &conn->link);
 	conn->protocol->open(conn);
 	conn_serve(conn);
+	return true;
+}
+
+/* As a client that was served before it has the time to be idle that such a one has, and all of it anew. */
+static struct conn *survivor(struct engine *engine, int fd, struct engine_listener *listener)
+{
+	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
+	socklen_t len = sizeof(peer);
+	struct conn *conn;
+	union peer who;
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) < 0) {      /* its client has gone */
+		fd_close(&fd);
+		return NULL;
+	}
+	who = peer_of(&peer);
+	conn = conn_new(engine, fd, &who, listener);
+	if (conn == NULL)
+		return NULL;
+	conn->protocol = engine->protocol;      /* a PROXY header was read, or none was wanted */
+	conn->served = 1;
+	list_push_back(&engine->conns, &conn->link);
+	conn->protocol->open(conn);
+	return conn;
+}
+
+bool engine_survive(struct engine *engine, int fd, struct engine_listener *listener)
+{
+	struct conn *conn = survivor(engine, fd, listener != NULL ? listener : &engine->nowhere);
+
+	engine_count(engine, conn != NULL ? COUNT_SURVIVED : COUNT_SURVIVED_NOT);
+	if (conn == NULL)
+		return false;
+	conn_idles(conn);
+	conn_after(conn, SERVED_WAIT);  /* registered, which reports what has come meanwhile */
 	return true;
 }
 

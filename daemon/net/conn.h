@@ -33,6 +33,7 @@ struct listener_rules {
 struct engine_listener {
 	struct list link;               /* in engine->listeners */
 	unsigned sockets, conns;        /* that have it: without any, it is freed */
+	uint32_t number;                /* not 0; the same in all workers, see conn_idles */
 	const struct listener_rules *rules;     /* never NULL */
 	struct generation *kept;        /* pinned: its address was removed, and its queue not emptied yet */
 	char address[ADDR_TEXT_BYTES];
@@ -45,8 +46,9 @@ struct conn {
 	bool broken;                    /* HUP or ERR was seen: the peer will not take anything any more */
 	bool closed;                    /* given up in this turn */
 	bool frozen;                    /* on its way to another worker: nothing happens to it here */
-	bool refused;                   /* there was no room for it: see engine_refuse */
-	bool reset; /* closing sends RST: nobody shall take half an answer for a whole one */
+	bool refused : 1;               /* there was no room for it: see engine_refuse */
+	bool reset : 1; /* closing sends RST: nobody shall take half an answer for a whole one */
+	bool proxied : 1;               /* `client` is what a PROXY header says */
 	uint8_t declined;               /* how often another worker would not take it over */
 	uint32_t served;                /* exchanges that were finished on it */
 	uint32_t promised_s;            /* how long the last answer said that it may be idle; 0: no word */
@@ -103,10 +105,12 @@ enum counter {
 	COUNT_HAND_DECLINED,            /* offered, and the other worker could not take it */
 	COUNT_TAKEN_OVER,               /* from another worker */
 	COUNT_REFUSED,                  /* told to come again later: limits.when_full */
-	COUNT_LOST_CRASHED,             /* by the master: what a worker had that died */
+	COUNT_LOST_CRASHED,             /* by the master: what a worker had that died; see COUNT_SURVIVED */
 	COUNT_OVERLOADED,               /* the backlog was cut: see worker/backlog.c */
 	COUNT_KERNEL_DROPPED,           /* by the master, of sockets that are gone: see kernel_dropped */
 	COUNT_RESCUED,                  /* accepted in place of a slot's worker that does not */
+	COUNT_SURVIVED,                 /* idle, of a worker that died, and served on by this one */
+	COUNT_SURVIVED_NOT,             /* the same, closed: no room here, or its client had gone */
 	COUNTERS
 };
 
@@ -142,6 +146,8 @@ struct engine {
 	bool close_idle;                /* and a connection that gets idle is closed */
 	uint64_t refused_told_ns;       /* when a connection without a good PROXY header was logged last */
 	bool out_of_service;            /* the service stops: a health check shall say so */
+	uint32_t *marks;                /* by descriptor, see conn_idles; NULL: nobody wants to know */
+	unsigned marks_room;            /* of marks; the others are not marked */
 	unsigned slot;
 	uint64_t instance;              /* random: no other engine has it */
 	uint64_t exchanges;             /* begun so far: with it, an exchange's own name */
@@ -190,6 +196,9 @@ bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage 
  * It is none of the engine's `count`. False when out of memory. */
 bool engine_refuse(struct engine *engine, int fd, const struct sockaddr_storage *peer,
 		   struct engine_listener *listener);
+/* Takes over `fd`, an idle connection whose worker has crashed, as one that became idle just now. False: it
+ * was closed, for its client has gone, or there is no memory. Counted either way. */
+bool engine_survive(struct engine *engine, int fd, struct engine_listener *listener);
 
 /* Every connection ends after what it has in hand; see protocol.drain. One that was accepted less than a
  * second ago, and has sent nothing, is not idle: its request may be on its way. */
@@ -271,6 +280,26 @@ static inline void conn_enter(const struct conn *conn)
 static inline void conn_leave(const struct conn *conn)
 {
 	epitaph_leave(conn->engine->epitaph, conn->state != NULL && !conn->closed && !conn->frozen);
+}
+
+/* The connection is idle, and nothing but its descriptor is needed to serve it on: if this worker crashes, it
+ * is served on by another one (ipc/will.h). For that, it is marked with its listener's number. Not one that a
+ * proxy has said something of. */
+static inline void conn_idles(const struct conn *conn)
+{
+	unsigned fd = (unsigned)conn->source.fd;
+
+	if (fd < conn->engine->marks_room && conn->transport->moves && !conn->proxied)
+		conn->engine->marks[fd] = conn->listener->number;
+}
+
+/* It is not any more: to be called before a byte is taken from it. */
+static inline void conn_works(const struct conn *conn)
+{
+	unsigned fd = (unsigned)conn->source.fd;
+
+	if (fd < conn->engine->marks_room)
+		conn->engine->marks[fd] = 0;
 }
 
 static inline void engine_count(struct engine *engine, enum counter counter)

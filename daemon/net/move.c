@@ -62,6 +62,7 @@ void move_freeze(struct conn *conn)
 	if (!timer_armed(&conn->timer))
 		conn->timer.due_ns = 0;
 	conn->frozen = true;
+	conn_works(conn);               /* somebody else may have it soon */
 	timer_cancel(&conn->timer);
 	loop_remove(engine->loop, &conn->source);
 	loop_unready(&conn->ready);
@@ -81,6 +82,8 @@ void move_thaw(struct conn *conn)
 		timer_arm(&engine->loop->timers, &conn->timer, conn->timer.due_ns);
 	list_remove(&conn->link);
 	list_push_back(leaves ? &engine->leaving : &engine->conns, &conn->link);
+	if (conn->state == NULL && conn->protocol == engine->protocol)
+		conn_idles(conn);
 	conn_wake(conn);
 	conn_watch(conn);
 	if (engine->draining && !leaves && !conn->closed)       /* it was not told yet */
@@ -140,6 +143,7 @@ static struct conn *make(struct engine *engine, const struct basis *it, const st
 	}
 	conn->protocol = protocol;
 	conn->client = it->client;
+	conn->proxied = memcmp(&it->client, &it->peer, sizeof(it->peer)) != 0;
 	conn->served = it->served;
 	conn->promised_s = it->promised_s;
 	if (it->since_ns < conn->since_ns)      /* the sender's turn may have begun after ours */

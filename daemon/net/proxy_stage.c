@@ -51,6 +51,7 @@ static enum served hand_over(struct conn *conn, const struct proxy_header *heade
 {
 	if (header->has_source)
 		conn->client = header->source;
+	conn->proxied = header->has_source;
 	conn->since_ns = conn->engine->loop->now_ns;
 	conn_timer(conn, 0);
 	conn->protocol = conn->engine->protocol;

@@ -55,7 +55,8 @@ void drain_check(struct worker *worker)
 		tell_spent(worker);
 		close_idle(worker);
 	}
-	if (worker->engine.count + worker->engine.refusing == 0 && list_empty(&worker->sockets))
+	if (worker->engine.count + worker->engine.refusing == 0 && list_empty(&worker->sockets) &&
+	    list_empty(&worker->heirs))
 		loop_stop(&worker->loop);
 }
 

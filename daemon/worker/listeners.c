@@ -53,6 +53,7 @@ bool listeners_hold(struct worker *worker, struct held_socket *held)
 	if (listener->sockets == 0 && worker->engine.generation != NULL)
 		set_rules(listener, listeners_find(worker->engine.generation, addr.text));
 	listener->sockets++;
+	listener->number = held->note.listener;
 	held->listener = listener;
 	return true;
 }

@@ -137,6 +137,14 @@ static void on_take(struct worker *worker, const struct message *message, struct
 		log_event(LEVEL_WARNING, "handover_impossible", log_text("error", no_descriptors));
 }
 
+static void on_will(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	if (fds->count == 1)
+		heir_begin(worker, &message->body.hand, fd_take(&fds->at[0]));
+	else
+		log_event(LEVEL_WARNING, "survival_impossible", log_text("error", no_descriptors));
+}
+
 static void on_count(struct worker *worker, const struct message *message, struct message_fds *fds)
 {
 	(void)fds;
@@ -150,6 +158,7 @@ static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct messa
 	[MESSAGE_COVER] = on_cover,     [MESSAGE_DRAIN] = on_drain, [MESSAGE_REOPEN] = adopt_reopen,
 	[MESSAGE_LEAVING] = on_leaving, [MESSAGE_RELEASE] = on_release, [MESSAGE_LOOK] = on_look,
 	[MESSAGE_HAND] = on_hand,       [MESSAGE_TAKE] = on_take,   [MESSAGE_COUNT] = on_count,
+	[MESSAGE_WILL] = on_will,
 };
 
 /* ---- the end of the channel -------------------------------------------------------------------------- */
@@ -276,6 +285,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	list_init(&worker->sockets);
 	list_init(&worker->released);
 	list_init(&worker->generations);
+	list_init(&worker->heirs);
 	if (!loop_open(&worker->loop, err))
 		return false;
 	worker->hot = start->hot;
@@ -301,6 +311,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	loop_at_turn_end(&worker->loop, &worker->sweep);
 	hand_init(worker);
 	take_init(worker);
+	keeper_begin(worker, start->will, start->survive);
 	worker->channel = (struct source){ .fd = start->channel, .handle = on_channel };
 	if (loop_add(&worker->loop, &worker->channel, EPOLLIN) != 0)
 		return err_set(err, "cannot watch the channel");
@@ -325,6 +336,7 @@ static void tear_down(struct worker *worker)
 	accept_sweep(&worker->sweep);
 	hand_close(worker);
 	take_end(worker);
+	heirs_end(worker);
 	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);
 	offload_close(&worker->offload, deadline_ns - LOG_FLUSH_NS / 2);        /* nobody waits for it now */
 	close_logs(worker, deadline_ns);

@@ -7,6 +7,7 @@
 #include "config/canonical.h"
 #include "ipc/board.h"
 #include "ipc/handover.h"
+#include "ipc/will.h"
 #include "net/conn.h"
 #include "net/hot.h"
 
@@ -16,6 +17,8 @@ typedef void (*access_log_opener)(struct engine *engine, const struct config *co
 /* What the master's fork leaves to a worker. */
 struct worker_start {
 	int channel;
+	int will;                       /* the writing end of its own; -1: none */
+	bool survive;                   /* with a keeper */
 	unsigned slot;
 	struct board *board;
 	struct hot *hot;
@@ -125,6 +128,7 @@ struct worker {
 	struct hot_line *line;          /* this worker's own */
 	const struct hot_seat *seat;    /* its slot's */
 	const struct hot *hot;          /* everybody's; NULL: it is alone */
+	struct list heirs;              /* wills that it takes what is in from, see heir.c */
 	struct timer look;              /* for the end of a drain, see drain.c */
 	uint64_t drain_began_ns;
 	uint64_t last_call_ns;          /* idle connections are closed then, whatever else there is */
@@ -260,6 +264,20 @@ void hand_stop(struct worker *worker);
 
 /* Gives up what is there; the process ends. */
 void hand_close(struct worker *worker);
+
+/* ---- keeper.c ---- */
+
+/* From now on what is idle survives a crash, by the will whose writing end is `fd` (-1: there is none); with
+ * `survive` a SIGKILL, too. After crash_catch. */
+void keeper_begin(struct worker *worker, int fd, bool survive);
+
+/* ---- heir.c ---- */
+
+/* Takes over the connections in the will `fd`, which is taken over itself. */
+void heir_begin(struct worker *worker, const struct hand_note *of, int fd);
+
+/* Gives up what is there; the process ends. */
+void heirs_end(struct worker *worker);
 
 /* ---- take.c ---- */
 

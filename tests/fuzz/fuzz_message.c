@@ -140,6 +140,7 @@ static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
 	[MESSAGE_FAILED] = small_text,     [MESSAGE_RELEASE] = small_release,
 	[MESSAGE_HAND] = small_hand,       [MESSAGE_TAKE] = small_hand,
 	[MESSAGE_PARTED] = small_hand,     [MESSAGE_UNHEARD] = small_hand,
+	[MESSAGE_WILL] = small_hand,
 };
 
 /* A bool that is neither is nothing that a master can send, and nobody's to check. */

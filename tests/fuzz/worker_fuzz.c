@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = { data, size };
 	struct worker *worker = calloc(1, sizeof(*worker));
-	struct worker_start start = { .protocol = &protocol_http1, .services = service_schemas };
+	struct worker_start start = { .will = -1, .protocol = &protocol_http1, .services = service_schemas };
 	unsigned open_before;
 	struct err err;
 	int ends[2];

@@ -97,6 +97,7 @@ static void set_up(void)
 	list_init(&worker.sockets);
 	list_init(&worker.released);
 	list_init(&worker.generations);
+	list_init(&worker.heirs);
 	ck_assert(loop_open(&worker.loop, &err));
 	engine_init(&worker.engine, &worker.loop, &protocol_silent, counters);
 	hand_init(&worker);

@@ -108,6 +108,7 @@ static const struct {
 	{ MESSAGE_TAKE, sizeof(struct hand_note) },
 	{ MESSAGE_PARTED, sizeof(struct hand_note) },
 	{ MESSAGE_UNHEARD, sizeof(struct hand_note) },
+	{ MESSAGE_WILL, sizeof(struct hand_note) },
 	{ MESSAGE_COUNTED, sizeof(struct count_note) },
 	{ MESSAGE_FAILED, 1 },
 	{ MESSAGE_FAILED, ERR_TEXT_BYTES },

@@ -108,14 +108,14 @@ static const struct {
 	  "LimitNOFILE=2036" },
 	/* 32 + 4 + 2 * 4 * 18 */
 	{ "limits = { connections = 10; };\n" LISTEN SITES,
-	  { .open_files = { true, 179 } },
+	  { .open_files = { true, 323 } },
 	  false,
 	  "preflight_master_files",
 	  FINDING_WARNING,
 	  "/etc/d.conf:2:10",
-	  "the master needs up to 180 open files (4 listening sockets, and 2 for each of up to 72 workers);"
-	  " RLIMIT_NOFILE allows 179",
-	  "LimitNOFILE=180" },
+	  "the master needs up to 324 open files (4 listening sockets, and 4 for each of up to 72 workers);"
+	  " RLIMIT_NOFILE allows 323",
+	  "LimitNOFILE=324" },
 	{ LISTEN SITES,
 	  { .somaxconn = { true, 4095 } },
 	  false,

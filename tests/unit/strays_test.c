@@ -41,6 +41,7 @@ static void set_up(void)
 	master = calloc(1, sizeof(*master));
 	list_init(&master->children);
 	list_init(&master->strays);
+	list_init(&master->testaments);
 	master->hot = &hot;
 	master->board = board_create(names, COUNTERS, COUNT_OPEN, NULL, &err);
 	ck_assert_ptr_nonnull(master->board);

@@ -1,0 +1,277 @@
+/* wills.c - who inherits the idle connections of a worker that crashed, and how its keeper is let go.
+ *
+ * A worker has a testament from its fork on: the unread end of what it, or its keeper, will write when it
+ * crashes (ipc/will.h). Only the first message is for us: whether there is a keeper, which we have to reap.
+ * When the worker has crashed, the end goes to the worker that follows in its slot, or if that one will not
+ * be there at once, to another one that serves; after any other end it is closed. Called by spawn.c, slots.c
+ * and state.c; what fails costs the idle connections of a worker that crashed, and nothing else. */
+#include "fields.h"
+#include "master.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "ipc/will.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+
+/* ---- the keeper -------------------------------------------------------------------------------------- */
+
+bool wills_know(const struct master *master, pid_t pid)
+{
+	for (struct list *link = master->testaments.next; link != &master->testaments; link = link->next)
+		if (LIST_ENTRY(link, struct testament, link)->keeper_pid == pid)
+			return true;
+	return false;
+}
+
+/* The image before would look for it: then it is a stray of whichever image goes on. */
+static void on_exit_of_keeper(struct source *source, uint32_t events)
+{
+	struct testament *testament = LIST_ENTRY(source, struct testament, keeper);
+	struct master *master = testament->master;
+	siginfo_t info;
+
+	(void)events;
+	spawn_reap(source->fd, guard_is_armed() ? WNOWAIT : 0, &info);
+	loop_remove(&master->loop, source);
+	fd_close(&source->fd);
+	testament->keeper_pid = 0;
+	if (!testament->dead)
+		log_event(LEVEL_WARNING, "keeper_gone", log_number("slot", testament->slot),
+			  log_number("pid", (uint64_t)testament->pid));
+	master_check_end(master);
+}
+
+/* A worker can say any number: only what nobody else waits for is waited for. */
+static void watch_keeper(struct testament *testament, pid_t pid)
+{
+	struct master *master = testament->master;
+
+	if (pid <= 0 || strays_know(master, pid))
+		return;
+	testament->keeper.fd = pidfd_open(pid, 0);
+	if (testament->keeper.fd < 0)
+		return;
+	testament->keeper_pid = pid;
+	if (loop_add(&master->loop, &testament->keeper, EPOLLIN) != 0)
+		fd_close(&testament->keeper.fd);
+}
+
+/* ---- the heir ---------------------------------------------------------------------------------------- */
+
+static bool inherits(const struct child *child)
+{
+	return child != NULL && child->state == CHILD_SERVING && child->testament != NULL;
+}
+
+/* Of those whose slots do not fail, the one that has the fewest connections. */
+static const struct child *find_sibling(const struct master *master)
+{
+	const struct hot_line *lines = master->hot->line;
+	const struct child *found = NULL;
+
+	FOR_EACH_CHILD(master, child) {
+		if (inherits(child) && !slot_is_failing(&master->slots[child->slot]) &&
+		    (found == NULL || lines[child->column].open < lines[found->column].open))
+			found = child;
+	}
+	return found;
+}
+
+/* NULL: nobody yet. */
+static const struct child *find_heir(const struct testament *testament)
+{
+	const struct master *master = testament->master;
+	const struct slot *slot = &master->slots[testament->slot];
+	const struct child *own = inherits(slot->serving) ? slot->serving : NULL, *heir = own;
+
+	if (own == NULL && (slot->next != NULL || timer_armed(&slot->respawn)) && slot->failures == 0)
+		return NULL;            /* it follows at once */
+	if (own == NULL || slot_is_failing(slot))
+		heir = find_sibling(master);
+	return heir != NULL ? heir : own;
+}
+
+static void send_end(struct testament *testament, const struct child *heir)
+{
+	struct message message = {
+		.type = MESSAGE_WILL,
+		.bytes = sizeof(struct hand_note),
+		.body.hand = { .slot = testament->slot, .pid = (uint32_t)testament->pid },
+	};
+	struct err err;
+
+	if (!channel_send(heir->channel.fd, &message, &testament->end.fd, 1, &err))
+		log_event(LEVEL_WARNING, "survival_impossible", log_number("slot", testament->slot),
+			  log_number("pid", (uint64_t)testament->pid), log_text("error", err.text));
+}
+
+static void arrange(struct testament *testament)
+{
+	bool lost = !testament->crashed || stop_is_draining(testament->master);
+	const struct child *heir;
+
+	if (!testament->dead || !testament->heard || testament->end.fd < 0)
+		return;
+	heir = lost ? NULL : find_heir(testament);
+	if (heir == NULL && !lost)
+		return;
+	if (heir != NULL)
+		send_end(testament, heir);
+	fd_close(&testament->end.fd);
+}
+
+void wills_arrange(struct master *master)
+{
+	for (struct list *link = master->testaments.next; link != &master->testaments; link = link->next)
+		arrange(LIST_ENTRY(link, struct testament, link));
+}
+
+/* ---- the testament ----------------------------------------------------------------------------------- */
+
+static void on_word(struct source *source, uint32_t events)
+{
+	struct testament *testament = LIST_ENTRY(source, struct testament, end);
+	struct will_word word = { 0 };
+
+	(void)events;
+	if (will_hear(source->fd, &word) == WILL_EMPTY)
+		return;
+	testament->heard = true;
+	loop_remove(&testament->master->loop, source);
+	watch_keeper(testament, (pid_t)word.keeper);
+	arrange(testament);
+}
+
+static struct testament *new_testament(struct child *child)
+{
+	struct testament *testament = calloc(1, sizeof(*testament));
+
+	if (testament == NULL)
+		return NULL;
+	testament->master = child->master;
+	testament->slot = child->slot;
+	testament->pid = child->pid;
+	testament->end = (struct source){ .fd = -1, .handle = on_word };
+	testament->keeper = (struct source){ .fd = -1, .handle = on_exit_of_keeper };
+	list_push_back(&child->master->testaments, &testament->link);
+	child->testament = testament;
+	return testament;
+}
+
+/* Without one: what it had is lost, and nothing waits for it. */
+static void give_up(struct child *child, const char *why)
+{
+	log_event(LEVEL_WARNING, "will_impossible", log_number("slot", child->slot), log_text("error", why));
+	wills_child_died(child, false);
+}
+
+int wills_make(struct child *child)
+{
+	int ends[2] = { -1, -1 };
+	struct testament *testament = new_testament(child);
+	struct err err = { "out of memory" };
+
+	if (testament == NULL || !will_pair(ends, &err)) {
+		give_up(child, err.text);
+		return -1;
+	}
+	testament->end.fd = ends[0];
+	return ends[1];
+}
+
+bool wills_watch(struct child *child, struct err *err)
+{
+	struct testament *testament = child->testament;
+	struct loop *loop = &child->master->loop;
+
+	if (testament == NULL)
+		return true;
+	testament->pid = child->pid;
+	if ((testament->keeper.fd >= 0 && loop_add(loop, &testament->keeper, EPOLLIN) != 0) ||
+	    (testament->end.fd >= 0 && !testament->heard && loop_add(loop, &testament->end, EPOLLIN) != 0))
+		return err_set(err, "cannot watch the will of worker %u", child->slot);
+	return true;
+}
+
+void wills_child_died(struct child *child, bool crashed)
+{
+	struct testament *testament = child->testament;
+
+	if (testament == NULL)
+		return;
+	child->testament = NULL;
+	testament->dead = true;
+	testament->crashed = crashed;
+	if (!testament->end.added)      /* heard, or never watched: nobody wrote a word */
+		testament->heard = true;
+	if (!crashed)                   /* else when it is known who follows in the slot */
+		arrange(testament);
+}
+
+bool wills_left(const struct master *master)
+{
+	for (struct list *link = master->testaments.next; link != &master->testaments; link = link->next)
+		if (LIST_ENTRY(link, struct testament, link)->keeper.fd >= 0)
+			return true;
+	return false;
+}
+
+static void release(struct testament *testament)
+{
+	struct loop *loop = &testament->master->loop;
+
+	loop_remove(loop, &testament->end);
+	loop_remove(loop, &testament->keeper);
+	fd_close(&testament->end.fd);
+	fd_close(&testament->keeper.fd);
+	list_remove(&testament->link);
+	free(testament);
+}
+
+void wills_sweep(struct master *master)
+{
+	for (struct list *link = master->testaments.next, *next; link != &master->testaments; link = next) {
+		struct testament *testament = LIST_ENTRY(link, struct testament, link);
+
+		next = link->next;
+		if (testament->dead && testament->end.fd < 0 && testament->keeper.fd < 0)
+			release(testament);
+	}
+}
+
+void wills_forget(struct master *master)
+{
+	struct list *all = &master->testaments;
+
+	for (struct list *link = list_pop_front(all); link != NULL; link = list_pop_front(all))
+		release(LIST_ENTRY(link, struct testament, link));
+}
+
+/* ---- an upgrade: those of workers that live go on ----------------------------------------------------- */
+
+static const struct field rows[] = {
+	FIELD(FIELD_FD, testament, end.fd),
+	FIELD(FIELD_BOOL, testament, heard),
+	FIELD(FIELD_FD, testament, keeper.fd),
+	FIELD(FIELD_NUMBER, testament, keeper_pid),
+	{ NULL, 0, 0, 0 },
+};
+
+struct json_t *wills_save(const struct child *child)
+{
+	return child->testament != NULL ? fields_save(rows, child->testament) : json_null();
+}
+
+bool wills_load(struct child *child, const struct json_t *json, struct err *err)
+{
+	if (json == NULL)
+		return err_set(err, "will is missing");
+	if (json_is_null(json))
+		return true;
+	if (new_testament(child) == NULL)
+		return err_set(err, "out of memory");
+	return fields_load(rows, child->testament, json, err);
+}
