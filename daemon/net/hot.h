@@ -1,5 +1,6 @@
-/* The hot lines: memory that the kernel, the master and all workers share, and that the steering program reads
- * whenever a connection begins. Where there is no such program it is the same memory, and rescue reads it.
+/* The hot lines: memory that the kernel, the master and all workers share, and that the steering program
+ * reads whenever a connection begins. Where there is no such program it is the same memory, and rescue reads
+ * it.
  *
  * A worker writes its own line, the master the seats, the program what it directed; all by plain stores, and
  * a seat's count by an atomic addition. The line is the worker's and not the slot's, because a slot has two
@@ -15,7 +16,7 @@
 enum {
 	HOT_VERSION = 1,
 	HOT_SLOTS = 1024,
-	HOT_LINES = 2048,               /* as many as the board has columns: the same number is the same worker's */
+	HOT_LINES = 2048,               /* as the board has columns: the same number is the same worker's */
 };
 
 /* 64 bytes, a line of the cache: no worker's stores disturb another. */
@@ -24,7 +25,7 @@ struct hot_line {
 	uint64_t turn_ns;               /* when it began to handle the last one */
 	uint64_t holding;               /* not 0: it accepts nothing, at its limit or out of descriptors */
 	uint64_t open;                  /* connections that it has */
-	uint64_t taken;                 /* its seat's `directed` when it last looked, and found its queues empty */
+	uint64_t taken;                 /* its seat's `directed` when its queues were empty last */
 	uint64_t accepted;              /* connections that it accepted, from whatever socket */
 	uint64_t unused[2];
 };
@@ -51,8 +52,8 @@ struct hot {
 
 _Static_assert(sizeof(struct hot_line) == 64 && sizeof(struct hot_seat) == 64, "a line of the cache each");
 
-/* Fresh hot lines in memory of their own, for when the kernel has none to give (see steering_memory); *fd gets
- * its descriptor. NULL with `err`. */
+/* Fresh hot lines in memory of their own, for when the kernel has none to give (see steering_memory); *fd
+ * gets its descriptor. NULL with `err`. */
 struct hot *hot_create(int *fd, struct err *err);
 
 /* Those behind `fd`: a memfd, or a map of the kernel. NULL with `err`. */

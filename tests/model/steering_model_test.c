@@ -37,6 +37,7 @@ static const struct kind {
 	{ "one open", { .open = 1 }, 1, 0, true, 1 },
 	{ "two directed", { .taken = 7 }, 1, 9, true, 2 },
 	{ "took more than there was", { .taken = 9 }, 1, 7, true, 0 },
+	{ "open beyond all bounds", { .open = UINT64_MAX }, 1, 1, true, UINT32_MAX },
 	{ "busy up to the limit", { .busy_since_ns = NOW_NS - STALL_NS }, 1, 0, true, 0 },
 	{ "busy in the future", { .busy_since_ns = NOW_NS + 1000, .open = 1 }, 1, 0, true, 1 },
 	{ "stalled", { .busy_since_ns = NOW_NS - STALL_NS - 1 }, 1, 0, false, 0 },
