@@ -2,10 +2,10 @@
  *
  * Where more connections come than a worker can take, its queue is full all the time, and everybody waits as
  * long as it is: longer than clients do, perhaps, and then each answer is for one that has given up. So a
- * socket whose queue was not empty for a while has its backlog cut to what is taken from it within
- * timeouts.queue. What comes beyond that is ignored by the kernel, at no cost to the worker, and tries again a
- * second later (SYN retransmission, tcp(7)). When the queue was found empty, the backlog is what is configured
- * again.
+ * socket whose queue was not empty for a while has its backlog cut to what is taken from it in
+ * timeouts.queue. What comes beyond that is ignored by the kernel, at no cost to the worker, and tries again
+ * a second later (SYN retransmission, tcp(7)). When the queue was found empty, the backlog is what is
+ * configured again.
  *
  * Called by accept.c, for sockets that are this worker's alone, and by adopt.c. A socket is as it was when
  * its worker has let it go, or another one begins to serve. That listen(2) fails changes nothing. */

@@ -7,27 +7,27 @@
 #include "worker.h"
 
 #include "base/clock.h"
+#include "net/steering_choice.h"
 
 enum { REFUSALS_A_PAUSE = 256 };        /* at about 10 us, a fortieth of a CPU */
 
 #define PAUSE_NS (100 * CLOCK_MS)
 
-static bool has_room(const struct hot *hot, const struct hot_seat *seat, uint64_t now_ns)
-{
-	const struct hot_line *line = &hot->line[seat->line % HOT_LINES];
-	uint64_t busy_ns = line->busy_since_ns;
-
-	return seat->good != 0 && line->holding == 0 && (busy_ns == 0 || busy_ns + hot->stall_ns >= now_ns);
-}
-
+/* They are where the steering program gives nobody to them either. */
 static bool others_are_full(const struct worker *worker)
 {
 	const struct hot *hot = worker->hot;
 	unsigned slots = hot != NULL && hot->slots < HOT_SLOTS ? hot->slots : 0;
+	struct steering_search search = { .now_ns = worker->loop.now_ns };
 
-	for (unsigned i = 0; i < slots; i++)
-		if (&hot->seat[i] != worker->seat && has_room(hot, &hot->seat[i], worker->loop.now_ns))
+	for (unsigned i = 0; i < slots; i++) {
+		const struct hot_seat *seat = &hot->seat[i];
+
+		search.stall_ns = hot->stall_ns;
+		if (seat != worker->seat &&
+		    steering_is_good(&search, seat, &hot->line[seat->line % HOT_LINES]))
 			return false;
+	}
 	return true;
 }
 

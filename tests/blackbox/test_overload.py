@@ -161,6 +161,22 @@ class Refusing(Overload):
         self.assertEqual(server.wait_exit(), 0)
 
 
+class SomeAreFull(Overload):
+    """Two workers: who comes to a full one is not refused while the other one has room."""
+
+    accept = "directed"
+
+    def test_only_when_all_are_full_somebody_is_refused(self):
+        server = self.start({"workers": 2}, limits={"when_full": "refuse"})
+        busy = self.begun(server, 2 * ROOM)
+        self.assertEqual(self.losses(server), {})
+        client = self.client(server)
+        client.send(client.head("/"))
+        self.assertEqual(client.response().status, 503)
+        self.assertEqual(self.losses(server), {"refused": 1})
+        self.finish(busy)
+
+
 class Dropped(Overload):
     def overflow(self, server):
         """More connections than the queue of a stopped worker takes: the numbers of those that wait, and were
@@ -237,7 +253,7 @@ class Crashed(Overload):
         self.assertEqual(self.losses(server), {})
 
 
-for base in (Refusing, Dropped, Crashed):
+for base in (Refusing, SomeAreFull, Dropped, Crashed):
     globals()[base.__name__ + "Shared"] = type(base.__name__ + "Shared", (base,),
                                                {"accept": "shared", "__module__": __name__})
 del base
