@@ -170,6 +170,23 @@ static void show_death(const json_t *slot)
 	putchar('\n');
 }
 
+/* Of a slot whose worker does not accept. */
+static void show_hang(const json_t *slot)
+{
+	if (json_is_true(json_object_get(slot, "bad")))
+		printf("slot %lld: its worker has not got on for %lld ms; the others accept in its place, "
+		       "%lld so far\n",
+		       number_of(slot, "slot"), number_of(slot, "bad_ms"), number_of(slot, "rescued"));
+}
+
+static void show_hangs(const json_t *slots)
+{
+	const json_t *slot;
+	size_t index;
+
+	json_array_foreach(slots, index, slot) show_hang(slot);
+}
+
 static void show_deaths(const json_t *slots)
 {
 	const json_t *slot;
@@ -213,6 +230,7 @@ static void show_status(const json_t *answer)
 		printf("a reload or a check is under way: %s\n", text_of(status, "phase"));
 	show_handover(json_object_get(status, "handover"));
 	show_deaths(json_object_get(status, "slots"));
+	show_hangs(json_object_get(status, "slots"));
 	show_workers(status);
 }
 

@@ -29,7 +29,7 @@ struct hang {
 	bool bad;                       /* others accept what comes to the slot */
 	bool hung;                      /* and not only because it is at a limit */
 	bool certain;                   /* it was stopped, or in one turn for long */
-	bool silent;                    /* it did not move since the last look, who knows why: ask it */
+	bool silent;                    /* it has not moved, and who knows why: ask it */
 	uint64_t began_ns;              /* of what is bad */
 	uint64_t moved_ns;              /* it seems to be good again since then; 0: it does not */
 	uint64_t stuck_ns;              /* it was seen not to move for so long */

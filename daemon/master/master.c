@@ -113,7 +113,7 @@ static void free_dead(struct turn_end *hook)
 	for (struct list *link = list_pop_front(&master->dead); link != NULL;
 	     link = list_pop_front(&master->dead))
 		free(LIST_ENTRY(link, struct child, link));
-	rescue_sweep(&master->rescue);
+	arrivals_sweep(master);
 	wills_sweep(master);
 	control_sweep(master);
 }
@@ -223,7 +223,7 @@ static void tear_down(struct master *master)
 	free(master->findings);
 	departure_forget(master);
 	free_dead(&master->sweep);
-	rescue_close(&master->rescue);
+	rescue_close(master);
 	fd_close(&master->signals.fd);
 	loop_close(&master->loop);
 	board_destroy(master->board);

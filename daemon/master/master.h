@@ -157,6 +157,8 @@ struct slot_rescue {
 	pid_t pid;                      /* of the worker that it is about; 0: none */
 	bool queued;                    /* at this look somebody waits at its sockets */
 	bool killed;                    /* it is ended because it hung for too long */
+	struct obituary *doing;         /* malloc'ed: what it was doing at doing_ns; NULL: nobody knows */
+	uint64_t doing_ns;
 	uint64_t rescued_before;        /* by all workers, when it became bad */
 };
 
@@ -204,7 +206,7 @@ struct listen_socket {
 	bool listening;
 	enum keeper keeper;
 	char *name;                     /* of KEEPER_UNIT: FileDescriptorName= */
-	struct rescue_watch *watch;     /* NULL: nobody looks whether somebody waits there */
+	struct arrival *watch;     /* NULL: nobody looks whether somebody waits there */
 };
 
 /* What is attached to the group that a listener's sockets are. */
@@ -289,9 +291,9 @@ struct release {
 	void (*done)(struct master *master);    /* NULL: none is under way */
 };
 
-/* Who accepts what a worker does not: see rescue.c. */
+/* Who accepts what a worker does not: see rescue.c; at which sockets somebody waits: arrivals.c. */
 struct rescue {
-	struct list watches, dropped;   /* dropped: freed at the turn's end */
+	struct list watches, dropped;   /* of struct arrival; dropped: freed at the turn's end */
 	unsigned count;                 /* of watches */
 	struct pollfd *polled;          /* room for all of them */
 	struct timer look;              /* armed while there is something to see */
@@ -599,10 +601,8 @@ void slots_publish_seats(struct master *master);
 void slots_catch_up(struct child *child);
 
 /* ---- rescue.c ---- */
-/* Watches all sockets that listen and are not watched yet. */
-void rescue_watch(struct master *master);
-/* The socket is about to be let go, or passed on. */
-void rescue_unwatch(struct master *master, struct listen_socket *socket);
+/* Somebody came, and until this moment nobody waited anywhere: begins to look, if it does not. */
+void rescue_begin(struct master *master);
 /* Looks now, and goes on looking if there is something to see. */
 void rescue_look(struct master *master);
 /* Who serves has changed: what was known of those that are gone is over. Called by slots_publish alone. */
@@ -612,9 +612,23 @@ uint64_t rescue_bad_ns(const struct slot *slot);
 uint64_t rescue_count(const struct slot *slot);
 /* Does the slot's worker hang, the others accept in its place, and is it ended some time? */
 bool rescue_handles(const struct slot *slot);
+void rescue_close(struct master *master);
+
+/* ---- arrivals.c ---- */
+/* Watches all sockets that listen and are not watched yet. */
+void arrivals_watch(struct master *master);
+/* The socket is about to be let go, or passed on. */
+void arrivals_unwatch(struct master *master, struct listen_socket *socket);
+/* Notes in each slot whether somebody waits there. True: somebody does at a socket that is everybody's. Those
+ * that are armed had nobody. */
+bool arrivals_poll(struct master *master);
+/* Arms those that nobody waits at. */
+void arrivals_arm(struct master *master);
+/* Are there any that say nothing by themselves? */
+bool arrivals_are_polled(const struct master *master);
 /* Frees what was let go in this turn; and at the end, everything. */
-void rescue_sweep(struct rescue *rescue);
-void rescue_close(struct rescue *rescue);
+void arrivals_sweep(struct master *master);
+void arrivals_close(struct master *master);
 
 /* ---- handover.c ---- */
 /* Connects those that leave with those that follow; to be called when somebody began to serve or to leave. */

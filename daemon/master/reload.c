@@ -301,7 +301,7 @@ static void commit(struct master *master)
 		(struct commit){ transition->number, master->loop.now_ns };
 	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
 	sockets_settle(master);
-	rescue_watch(master);
+	arrivals_watch(master);
 	logs_switch(master);
 	steer_apply(master);
 	slots_publish_seats(master);    /* first: the program gives nobody who retires a connection */

@@ -8,32 +8,19 @@
  *	    -> nobody waits, nothing is bad: sockets are armed again, and there is no timer
  *
  * When nothing comes the master sleeps. Under load sockets stay disarmed from look to look, so that it costs
- * the same for any number of connections. Called by reload.c, resume.c, sockets.c, slots.c, watch.c and by
- * its own events. Cannot fail: a socket that cannot be watched is not, and that is said. */
+ * the same for any number of connections. A worker that hangs while nobody comes is found when somebody does,
+ * or by the watchdog's tick. Called by arrivals.c, slots.c, watch.c and by its own timer; cannot fail. */
 #include "master.h"
 
 #include "base/log.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* A listening socket in the master's epoll. It stays where it is while it is registered, and until the turn
- * ends; listen_socket moves. */
-struct rescue_watch {
-	struct source source;
-	struct list link;               /* in rescue->watches or dropped */
-	struct master *master;
-	const struct listener *listener;
-	unsigned index;                 /* of its sockets */
-	bool armed;                     /* and nobody has come since */
-	bool waiting;                   /* somebody did at the last look */
-	bool shut;                      /* nobody comes any more, although it is always readable */
+enum {
+	/* more than one connection from one look to the next: they go on, instead of an event for each */
+	LIVELY = 2,
+	SAID = 5,                       /* fields of a line, before what the worker was doing */
 };
-
-/* More than one connection from one look to the next: they go on, instead of an event for each. */
-enum { LIVELY = 2 };
 
 /* ---- what is looked at ------------------------------------------------------------------------------- */
 
@@ -48,86 +35,9 @@ static bool is_on(const struct master *master)
 	return master->current.generation != NULL && !stop_is_draining(master);
 }
 
-static struct rescue_watch *watch_of(struct list *link)
-{
-	return LIST_ENTRY(link, struct rescue_watch, link);
-}
-
-/* An armed one has nobody, and says when somebody comes; one that workers were told to let go is nobody's. */
-static bool is_polled(const struct rescue_watch *watch)
-{
-	return !watch->armed && !watch->shut && (watch->listener->keep || !watch->master->release.told);
-}
-
-/* The slot whose worker accepts from it alone, or shall; NULL: it is everybody's. */
-static struct slot *owner_of(const struct rescue_watch *watch)
-{
-	struct slot *slot = &watch->master->slots[watch->index];
-
-	if (watch->listener->shared || watch->index >= watch->master->slot_count || slot->serving == NULL)
-		return NULL;
-	return slot;
-}
-
 static uint64_t look_at(const uint64_t *value)
 {
 	return __atomic_load_n(value, __ATOMIC_RELAXED);
-}
-
-/* ---- who waits --------------------------------------------------------------------------------------- */
-
-/* Of a bad slot the others accept too: the one who was woken for it may not come either. */
-static bool note_waiting(const struct rescue_watch *watch)
-{
-	struct slot *slot = owner_of(watch);
-
-	if (slot != NULL)
-		slot->rescue.queued = true;
-	return slot == NULL || slot->bad;
-}
-
-static void note_polled(struct rescue_watch *watch, short events, bool *common)
-{
-	watch->shut = (events & (POLLRDHUP | POLLHUP | POLLNVAL)) != 0;
-	watch->waiting = !watch->shut && (events & POLLIN) != 0;
-	if (watch->waiting && note_waiting(watch))
-		*common = true;
-}
-
-static unsigned fill_in(const struct master *master, struct pollfd *polled)
-{
-	const struct rescue *rescue = &master->rescue;
-	unsigned count = 0;
-
-	for (struct list *link = rescue->watches.next; link != &rescue->watches; link = link->next) {
-		const struct rescue_watch *watch = watch_of(link);
-
-		if (is_polled(watch))
-			polled[count++] =
-				(struct pollfd){ .fd = watch->source.fd, .events = POLLIN | POLLRDHUP };
-	}
-	return count;
-}
-
-/* Notes in each slot whether somebody waits there. True: somebody does at a socket that is everybody's. Those
- * that are armed had nobody. */
-static bool poll_all(struct master *master)
-{
-	struct rescue *rescue = &master->rescue;
-	unsigned count = fill_in(master, rescue->polled), next = 0;
-	bool common = false;
-
-	for (unsigned i = 0; i < master->slot_count; i++)
-		master->slots[i].rescue.queued = false;
-	if (count == 0 || poll(rescue->polled, count, 0) < 0)   /* ENOMEM: the next look comes */
-		return false;
-	for (struct list *link = rescue->watches.next; link != &rescue->watches; link = link->next) {
-		struct rescue_watch *watch = watch_of(link);
-
-		if (is_polled(watch))
-			note_polled(watch, rescue->polled[next++].revents, &common);
-	}
-	return common;
 }
 
 /* ---- slots ------------------------------------------------------------------------------------------- */
@@ -160,16 +70,45 @@ static bool is_worth_a_line(const struct slot *slot, uint64_t for_ns)
 	       (known->killed || for_ns >= CLOCK_S || (known->hang.certain && rescue_count(slot) > 0));
 }
 
+/* While it hangs: afterwards its epitaph is about something else. */
+static void note_doing(struct slot *slot)
+{
+	struct slot_rescue *known = &slot->rescue;
+
+	if (known->hang.hung && known->doing == NULL)
+		known->doing = malloc(sizeof(*known->doing));
+	else
+		return;
+	known->doing_ns = slot->master->loop.now_ns;
+	if (known->doing != NULL)
+		obituary_of(slot->serving, known->doing);
+}
+
+static void forget(struct slot *slot)
+{
+	free(slot->rescue.doing);
+	slot->rescue = (struct slot_rescue){ 0 };
+}
+
 static void say_over(const struct slot *slot, uint64_t end_ns, const char *how)
 {
-	const struct hang *hang = &slot->rescue.hang;
-	uint64_t for_ns = hang->began_ns < end_ns ? end_ns - hang->began_ns : 0;
+	const struct slot_rescue *known = &slot->rescue;
+	uint64_t for_ns = known->hang.began_ns < end_ns ? end_ns - known->hang.began_ns : 0;
+	struct log_field fields[SAID + OBITUARY_FIELDS] = {
+		log_number("slot", (uint64_t)(slot - slot->master->slots)),
+		log_number("pid", (uint64_t)known->pid),
+		log_number("for_ms", for_ns / CLOCK_MS),
+		log_number("rescued", rescue_count(slot)),
+		log_text("how", how),
+	};
 
 	if (!is_worth_a_line(slot, for_ns))
 		return;
-	log_event(LEVEL_WARNING, "hang_over", log_number("slot", (uint64_t)(slot - slot->master->slots)),
-		  log_number("pid", (uint64_t)slot->rescue.pid), log_number("for_ms", for_ns / CLOCK_MS),
-		  log_number("rescued", rescue_count(slot)), log_text("how", how));
+	if (known->doing != NULL) {
+		known->doing->request_ms += (end_ns - known->doing_ns) / CLOCK_MS;
+		obituary_fields(known->doing, fields, SAID);
+	}
+	log_fields(LEVEL_WARNING, "hang_over", fields);
 }
 
 static bool is_left(const struct slot *slot)
@@ -186,7 +125,7 @@ static void leave(struct slot *slot)
 			 known->killed             ? "killed"
 			 : slot->serving == NULL ? "its worker ended"
 						 : "replaced");
-	*known = (struct slot_rescue){ 0 };
+	forget(slot);
 	slot->bad = false;
 }
 
@@ -197,24 +136,21 @@ void rescue_seats(struct master *master)
 			leave(&master->slots[i]);
 }
 
-/* One that is being killed accepts nothing more. Whether one is stopped need not be asked while it moves. */
+/* One that is being killed accepts nothing more. */
 static struct hang_view view_of(const struct slot *slot)
 {
 	const struct child *child = slot->serving;
 	const struct hot_line *line = &child->master->hot->line[child->column];
-	const struct slot_rescue *known = &slot->rescue;
-	struct hang_view view = {
+
+	return (struct hang_view){
 		.now_ns = child->master->loop.now_ns,
-		.queued = known->queued,
+		.queued = slot->rescue.queued,
+		.stopped = child->state == CHILD_KILLED || watch_is_stopped(child),
 		.holding = look_at(&line->holding) != 0,
 		.busy_since_ns = look_at(&line->busy_since_ns),
 		.turn_ns = look_at(&line->turn_ns),
 		.accepted = look_at(&line->accepted),
 	};
-
-	view.stopped = child->state == CHILD_KILLED ||
-		       ((known->hang.bad || view.turn_ns == known->hang.turn_ns) && watch_is_stopped(child));
-	return view;
 }
 
 /* Nobody knows why it does not move: perhaps it has nothing to do. */
@@ -234,13 +170,14 @@ static void look_at_slot(struct slot *slot)
 	hang_look(&known->hang, &view, stall_of(slot->master));
 	if (!bad && known->hang.bad)
 		known->rescued_before = rescued_by_now(slot->master);
+	note_doing(slot);
 	ask(slot);
 	if (known->hang.moved_ns == view.now_ns)
 		slots_catch_up(slot->serving);
 	if (bad && !known->hang.bad) {
 		known->hang.bad = true;          /* for the count */
 		say_over(slot, known->hang.moved_ns, "it moves again");
-		known->hang = (struct hang){ 0 };
+		forget(slot);
 	}
 	slot->bad = known->hang.bad;
 }
@@ -315,42 +252,6 @@ static bool is_lively(struct master *master)
 	return accepted - before >= LIVELY;
 }
 
-static void say_unwatched(const struct rescue_watch *watch, int error)
-{
-	log_event(LEVEL_ERROR, "listener_not_rescued", log_text("address", watch->listener->addr.text),
-		  log_number("socket_slot", watch->index), log_text("error", strerror(error)));
-}
-
-/* EPOLL_CTL_MOD looks too: who came meanwhile is an event (epoll_ctl(2)). */
-static void arm(struct rescue_watch *watch)
-{
-	int error = loop_modify(&watch->master->loop, &watch->source, EPOLLIN | EPOLLONESHOT);
-
-	watch->armed = error == 0;
-	watch->shut = error != 0;
-	if (error != 0)
-		say_unwatched(watch, error);
-}
-
-/* Those that nobody waits at. */
-static void arm_all(struct rescue *rescue)
-{
-	for (struct list *link = rescue->watches.next; link != &rescue->watches; link = link->next) {
-		struct rescue_watch *watch = watch_of(link);
-
-		if (is_polled(watch) && !watch->waiting)
-			arm(watch);
-	}
-}
-
-static bool is_anything_polled(struct rescue *rescue)
-{
-	for (struct list *link = rescue->watches.next; link != &rescue->watches; link = link->next)
-		if (is_polled(watch_of(link)))
-			return true;
-	return false;
-}
-
 /* When a slot needs it; UINT64_MAX: none does. */
 static uint64_t next_of_slots(const struct master *master)
 {
@@ -363,6 +264,14 @@ static uint64_t next_of_slots(const struct master *master)
 			next_ns = slot_ns;
 	}
 	return next_ns;
+}
+
+static void on_look(struct timer *timer, uint64_t now_ns)
+{
+	struct rescue *rescue = LIST_ENTRY(timer, struct rescue, look);
+
+	(void)now_ns;
+	rescue_look(LIST_ENTRY(rescue, struct master, rescue));
 }
 
 /* At the usual pace, but sooner when somebody will have waited for too long by then. */
@@ -380,132 +289,45 @@ static void look_later(struct master *master)
 		next_ns = rescue->common.since_ns + stall_ns;
 	if (next_ns < least_ns)
 		next_ns = least_ns;
+	master->rescue.look.fire = on_look;
 	timer_arm(&master->loop.timers, &master->rescue.look, next_ns);
 }
 
-static void look(struct master *master)
+void rescue_look(struct master *master)
 {
 	struct rescue *rescue = &master->rescue;
 
 	timer_cancel(&rescue->look);
 	if (!is_on(master))
 		return;
-	rescue->common_waits = poll_all(master);
+	rescue->common_waits = arrivals_poll(master);
 	if (look_at_slots(master))
 		slots_publish(master);
 	if (hang_common_look(&rescue->common, rescue->common_waits, master->loop.now_ns, stall_of(master)))
 		spawn_tell_to_look(master, NULL);
 	kill_hung(master);
 	if (!is_lively(master))
-		arm_all(rescue);
-	if (is_anything_polled(rescue) || next_of_slots(master) != UINT64_MAX)
+		arrivals_arm(master);
+	if (arrivals_are_polled(master) || next_of_slots(master) != UINT64_MAX)
 		look_later(master);
 }
 
-static void on_look(struct timer *timer, uint64_t now_ns)
+void rescue_begin(struct master *master)
 {
-	struct rescue *rescue = LIST_ENTRY(timer, struct rescue, look);
-
-	(void)now_ns;
-	look(LIST_ENTRY(rescue, struct master, rescue));
-}
-
-void rescue_look(struct master *master)
-{
-	look(master);
-}
-
-/* Until this moment nobody waited anywhere. */
-static void begin_looks(struct master *master)
-{
+	if (!is_on(master) || timer_armed(&master->rescue.look))
+		return;
 	for (unsigned i = 0; i < master->slot_count; i++)
 		master->slots[i].rescue.queued = false;
-	look_at_slots(master);
+	if (look_at_slots(master))              /* it hung before anybody came */
+		slots_publish(master);
 	hang_common_look(&master->rescue.common, false, master->loop.now_ns, stall_of(master));
 	is_lively(master);
 	look_later(master);
 }
 
-static void on_arrival(struct source *source, uint32_t events)
+void rescue_close(struct master *master)
 {
-	struct rescue_watch *watch = LIST_ENTRY(source, struct rescue_watch, source);
-	struct master *master = watch->master;
-
-	(void)events;
-	watch->armed = watch->waiting = false;
-	if (is_on(master) && !timer_armed(&master->rescue.look))
-		begin_looks(master);
-}
-
-/* ---- which sockets ----------------------------------------------------------------------------------- */
-
-static bool make_room(struct rescue *rescue)
-{
-	struct pollfd *grown = reallocarray(rescue->polled, rescue->count + 1, sizeof(*grown));
-
-	if (grown == NULL)
-		return false;
-	rescue->polled = grown;
-	return true;
-}
-
-static void watch_one(struct master *master, struct listener *listener, unsigned index)
-{
-	struct rescue_watch *watch = calloc(1, sizeof(*watch)), unwatched = { .listener = listener };
-	int error = ENOMEM;
-
-	unwatched.index = index;
-	if (watch != NULL && make_room(&master->rescue)) {
-		*watch = unwatched;
-		watch->master = master;
-		watch->source = (struct source){ .fd = listener->sockets[index].fd, .handle = on_arrival };
-		error = loop_add(&master->loop, &watch->source, EPOLLIN | EPOLLONESHOT);
-	}
-	if (error != 0) {
-		say_unwatched(&unwatched, error);
-		free(watch);
-		return;
-	}
-	watch->armed = true;
-	list_push_back(&master->rescue.watches, &watch->link);
-	master->rescue.count++;
-	listener->sockets[index].watch = watch;
-}
-
-void rescue_watch(struct master *master)
-{
-	master->rescue.look.fire = on_look;
-	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
-		struct listener *listener = LIST_ENTRY(link, struct listener, link);
-
-		for (unsigned i = 0; i < listener->count; i++)
-			if (listener->sockets[i].listening && listener->sockets[i].watch == NULL)
-				watch_one(master, listener, i);
-	}
-}
-
-void rescue_unwatch(struct master *master, struct listen_socket *socket)
-{
-	struct rescue_watch *watch = socket->watch;
-
-	if (watch == NULL)
-		return;
-	socket->watch = NULL;
-	loop_remove(&master->loop, &watch->source);
-	list_remove(&watch->link);
-	list_push_back(&master->rescue.dropped, &watch->link);
-	master->rescue.count--;
-}
-
-void rescue_sweep(struct rescue *rescue)
-{
-	for (struct list *link = list_pop_front(&rescue->dropped); link != NULL;
-	     link = list_pop_front(&rescue->dropped))
-		free(watch_of(link));
-}
-
-void rescue_close(struct rescue *rescue)
-{
-	rescue_sweep(rescue);
-	free(rescue->polled);
+	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
+		forget(&master->slots[i]);
+	arrivals_close(master);
 }

@@ -81,7 +81,7 @@ bool resume_watch(struct master *master, struct err *err)
 	if (!watch_children(master, err) || !control_resume(master, err))
 		return false;
 	watch_slots(master);
-	rescue_watch(master);
+	arrivals_watch(master);
 	logs_switch(master);
 	return true;
 }

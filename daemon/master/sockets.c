@@ -61,7 +61,7 @@ static bool ends_with_us(const struct listen_socket *socket, bool removed)
 static void drop_socket(struct master *master, const struct listener *listener, struct listen_socket *socket,
 			enum drop why)
 {
-	rescue_unwatch(master, socket);
+	arrivals_unwatch(master, socket);
 	if (socket->keeper == KEEPER_UNIT && why != DROP_STOPPED) {
 		if (why == DROP_REMOVED)        /* what comes there waits, for whom? */
 			log_event(LEVEL_WARNING, "socket_unused", log_text("name", socket->name),
