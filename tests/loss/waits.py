@@ -48,7 +48,7 @@ import peers  # noqa: E402
 CLIENT = os.path.join(drover.BUILD, "tests", "bench", "waits")
 WORKERS = 4
 ROUNDS, RATE = 5, 800
-LEAD_SECONDS, SECONDS = 0.5, 3.0
+LEAD_SECONDS, SECONDS, TAIL_SECONDS = 0.5, 3.0, 1.0
 PATIENCE_MS = 10000
 KEPT, KEPT_RATE = 40, 400
 HALT_SECONDS, WORK_SECONDS = 0.2, 0.05
@@ -164,18 +164,18 @@ def owners(address, workers):
             with contextlib.suppress(OSError):
                 inode = re.match(r"socket:\[(\d+)\]", os.readlink(path))
                 mine[inode and inode.group(1)] = pid
-    found = {}
-    with open("/proc/net/tcp", encoding="ascii") as file:
-        for line in list(file)[1:]:
-            words = line.split()
-            if text_of(words[1]) == "%s:%d" % address and words[9] in mine:
-                found[text_of(words[2])] = mine[words[9]]
-    return found
+    with open("/proc/net/tcp", "rb") as file:   # with a line for all that have ended, too
+        lines = re.findall(rb"^ *\d+: %s (\w+:\w+) 01 (?:\S+ +){5}(\d+) " % in_hexadecimal(address), file.read(), re.M)
+    return {from_hexadecimal(source.decode()): mine[inode.decode()] for source, inode in lines if inode.decode() in mine}
 
 
-def text_of(hexadecimal):
-    """An address of /proc/net/tcp."""
-    host, port = hexadecimal.split(":")
+def in_hexadecimal(address):
+    """As in /proc/net/tcp."""
+    return b"%s:%04X" % (socket.inet_aton(address[0])[::-1].hex().upper().encode(), address[1])
+
+
+def from_hexadecimal(text):
+    host, port = text.split(":")
     return "%s:%d" % (socket.inet_ntoa(bytes.fromhex(host)[::-1]), int(port, 16))
 
 
@@ -307,7 +307,7 @@ class Round:
         workers = workers_of(server)
         victim = workers[number % len(workers)]
         with SITUATIONS[situation](server, victim) as begin:
-            kept = Load(server.address, KEPT_RATE, 2 * LEAD_SECONDS + SECONDS, "-k", str(KEPT))
+            kept = Load(server.address, KEPT_RATE, LEAD_SECONDS + SECONDS + TAIL_SECONDS, "-k", str(KEPT))
             rest(LEAD_SECONDS, kept)
             belong = owners(server.address, workers)
             begin()
