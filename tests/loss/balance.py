@@ -1,20 +1,21 @@
 #!/usr/bin/env python3
 """How 20,000 connections fall to four workers, in each accept mode.
 
-    balance.py [--connections N] [--mode NAME ...]
+    balance.py [--connections N] [--rate N] [--mode NAME ...] [--case NAME ...]
 
     one-shot    each is closed after its answer; counted is what each worker accepted
     held        all stay; counted is what each worker has open in the end
     uneven      some stay for seconds, most not at all: open in the end
     every 4th   every fourth stays, all others are closed at once: who is dealt out in turn falls to one worker
 
-Prints Markdown: connections of each worker, and how much less than the one with the most the one with the fewest has.
-The bar: `directed` keeps what is open within 10 %.  Exit status 1 when it is missed.
+Prints Markdown: connections of each worker, and how much less than the one with the most the one with the fewest has;
+and "N passed, N failed, N skipped" (one test is one case).  The bar: all are answered, and `directed`, where it can be
+in effect, keeps what is open within 10 %.  Exit status 1 when it is missed.  No part of `make check`: a worker that
+gets no CPU on a busy machine is given no connections, as it should be.
 """
 
 import argparse
 import concurrent.futures
-import contextlib
 import os
 import subprocess
 import sys
@@ -72,12 +73,12 @@ def spread_percent(counts):
     return 100.0 * (max(counts) - min(counts)) / max(counts) if max(counts) else 0.0
 
 
-def measure(server, case, connections):
+def measure(server, case, connections, rate):
     """(connections of each worker, how many were not answered)"""
     lifetimes, counter = CASES[case]
     before = counters(server.status(), "accepted")
     count = -(-connections // HELD_MAX) if case == "held" else 1
-    holders = [Holder(server.address, connections // count, RATE // count, lifetimes) for _ in range(count)]
+    holders = [Holder(server.address, connections // count, rate // count, lifetimes) for _ in range(count)]
     try:
         held, bad = (sum(each) for each in zip(*(holder.held.result() for holder in holders)))
         status = server.wait_status(lambda status: sum(counters(status, "open")) == held)
@@ -94,30 +95,36 @@ def counters(status, name):
     return [worker["counters"][name] for worker in sorted(status["workers"], key=lambda worker: worker["slot"])]
 
 
+def run(mode, options):
+    """A list for each case, of what is wrong."""
+    with drover.Drover({"accept": mode, "workers": waits.WORKERS}) as server:
+        clients.files(server.site)
+        name = peers.in_effect(mode, server.status())
+        for case in options.case:
+            counts, bad = measure(server, case, options.connections, options.rate)
+            print("| %s | %s | %s | %.1f %% |" % (name, case, " ".join(map(str, counts)), spread_percent(counts)), flush=True)
+            problems = ["%d were not answered" % bad] if bad else []
+            if name == "directed" and CASES[case][1] == "open" and spread_percent(counts) > BAR_PERCENT:
+                problems.append("more than %d %% apart" % BAR_PERCENT)
+            yield ["%s, %s: %s" % (name, case, problem) for problem in problems]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--mode", nargs="+", choices=peers.MODES, default=peers.MODES)
+    parser.add_argument("--rate", type=int, default=RATE)
+    parser.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES))
     options = parser.parse_args()
-    problems = []
+    waits.prefer()
     print("%d connections, %d workers\n\n| mode | connections are | of each worker | the fewest are fewer by |\n"
           "|---|---|---|---|" % (options.connections, waits.WORKERS), flush=True)
-    for mode in options.mode:
-        with drover.Drover({"accept": mode, "workers": waits.WORKERS}) as server:
-            clients.files(server.site)
-            name = peers.in_effect(mode, server.status())
-            for case in CASES:
-                counts, bad = measure(server, case, options.connections)
-                print("| %s | %s | %s | %.1f %% |" % (name, case, " ".join(map(str, counts)), spread_percent(counts)),
-                      flush=True)
-                if bad:
-                    problems.append("%s, %s: %d were not answered" % (name, case, bad))
-                if name == "directed" and CASES[case][1] == "open" and spread_percent(counts) > BAR_PERCENT:
-                    problems.append("%s, %s: more than %d %% apart" % (name, case, BAR_PERCENT))
-    print("".join("\n- MISSED: %s" % problem for problem in problems) or "\nAll bars are met.")
-    return 1 if problems else 0
+    found = [problems for mode in options.mode for problems in run(mode, options)]
+    print("".join("\n- MISSED: %s" % problem for problems in found for problem in problems))
+    failed = sum(bool(problems) for problems in found)
+    print("%d passed, %d failed, 0 skipped" % (len(found) - failed, failed))
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())
+    sys.exit(main())

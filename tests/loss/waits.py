@@ -166,7 +166,8 @@ def owners(address, workers):
                 mine[inode and inode.group(1)] = pid
     with open("/proc/net/tcp", "rb") as file:   # with a line for all that have ended, too
         lines = re.findall(rb"^ *\d+: %s (\w+:\w+) 01 (?:\S+ +){5}(\d+) " % in_hexadecimal(address), file.read(), re.M)
-    return {from_hexadecimal(source.decode()): mine[inode.decode()] for source, inode in lines if inode.decode() in mine}
+    return {from_hexadecimal(source.decode()): mine[inode.decode()]
+            for source, inode in lines if inode.decode() in mine}
 
 
 def in_hexadecimal(address):
