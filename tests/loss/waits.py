@@ -314,7 +314,7 @@ class Round:
             begin()
             began = time.monotonic()
             new = Load(server.address, rate, SECONDS)
-            rest(SECONDS, kept)
+            rest(SECONDS, new)
             ended = time.monotonic()
         self.new = within(new.waits(), began, ended)
         self.kept = [wait for wait in within(kept.waits(), began, ended)
