@@ -640,9 +640,9 @@ void handover_unheard(const struct child *child, const struct hand_note *of);
 void handover_forget(const struct child *gone);
 
 /* ---- wills.c ---- */
-/* Makes the child's testament; returns the end that is the worker's, and the caller's to close. -1, and it is
- * said: there is none. */
-int wills_make(struct child *child);
+/* Makes the child's testament; returns the end that is the worker's, and the caller's to close. -1 with
+ * `err`. */
+int wills_make(struct child *child, struct err *err);
 /* Watches it, when the child is forked or taken over. */
 bool wills_watch(struct child *child, struct err *err);
 /* The child is no more. `crashed`: and had connections. */

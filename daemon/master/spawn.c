@@ -508,8 +508,11 @@ static bool fork_child(struct child *child, const struct verdict *verdict, struc
 		return false;
 	mine = ends[0];
 	its = ends[1];
-	if (!child->trial)
-		will = wills_make(child);
+	if (!child->trial) {
+		will = wills_make(child, err);
+		if (will < 0)
+			return false;
+	}
 	child->pid = fork();
 	if (child->pid == 0)
 		run_child(master, child, &(struct worker_ends){ .channel = its, .will = will }, verdict);

@@ -161,23 +161,15 @@ static struct testament *new_testament(struct child *child)
 	return testament;
 }
 
-/* Without one: what it had is lost, and nothing waits for it. */
-static void give_up(struct child *child, const char *why)
+int wills_make(struct child *child, struct err *err)
 {
-	log_event(LEVEL_WARNING, "will_impossible", log_number("slot", child->slot), log_text("error", why));
-	wills_child_died(child, false);
-}
-
-int wills_make(struct child *child)
-{
-	int ends[2] = { -1, -1 };
+	int ends[2];
 	struct testament *testament = new_testament(child);
-	struct err err = { "out of memory" };
 
-	if (testament == NULL || !will_pair(ends, &err)) {
-		give_up(child, err.text);
+	if (testament == NULL)
+		return err_set(err, "out of memory"), -1;
+	if (!will_pair(ends, err))
 		return -1;
-	}
 	testament->end.fd = ends[0];
 	return ends[1];
 }

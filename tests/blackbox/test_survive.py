@@ -3,6 +3,7 @@ left of whoever died. A request in hand is closed and never tried again."""
 
 import contextlib
 import os
+import resource
 import signal
 import time
 import unittest
@@ -212,15 +213,32 @@ class Keeper(Survival):
         for client in clients:
             self.assertTrue(client.at_end())
 
+    def test_it_takes_no_signal_that_is_meant_for_others(self):
+        server = self.start({"workers": 1})
+        clients = self.idle(server, 20)
+        (worker,) = server.workers().values()
+        (keeper,) = set(server.children()) - {worker}
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGABRT, signal.SIGALRM):
+            os.kill(keeper, number)
+        self.crash(server)
+        self.still_open(clients)
+
     def test_one_that_is_killed_is_missed_and_reaped(self):
         server = self.start({"workers": 1})
         clients = self.idle(server, 20)
         (worker,) = server.workers().values()
         (keeper,) = set(server.children()) - {worker}
-        os.kill(keeper, signal.SIGTERM)         # it takes none that is meant for others
         os.kill(keeper, signal.SIGKILL)
         server.log.wait("keeper_gone", slot="0", pid=str(worker))
         self.assertEqual(server.children(), [worker])
+        self.still_open(clients)
+
+    @unittest.skipIf(os.geteuid() != 0, "nobody's limit is not root's")
+    def test_where_none_can_be_made_the_worker_serves_without(self):
+        server = self.start({"workers": 1}, preexec=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (0, 0)))
+        self.assertEqual(len(server.log.find("keeper_impossible")), 1)
+        clients = self.idle(server, 5)
+        self.crash(server, signal.SIGSEGV)
         self.still_open(clients)
 
     def test_it_is_a_setting_for_fresh_workers(self):

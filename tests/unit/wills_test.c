@@ -42,7 +42,7 @@ static void add_child(unsigned slot)
 	master->slots[slot].serving = child;
 	of[slot].child = child;
 	of[slot].channel = ends[1];
-	of[slot].will = wills_make(child);
+	of[slot].will = wills_make(child, &err);
 	ck_assert_int_ge(of[slot].will, 0);
 	ck_assert(wills_watch(child, &err));
 }
