@@ -144,7 +144,8 @@ static bool is_expected(const struct child *child)
 	return child->state == CHILD_DRAINING || child->state == CHILD_KILLED;
 }
 
-/* Whatever it had in hand is gone: also of one that nobody had told to leave, and that says that all is well. */
+/* Whatever it had in hand is gone: also of one that nobody had told to leave, and that says that all is
+ * well. */
 static bool has_died(const struct child *child, const siginfo_t *info)
 {
 	return !is_clean(info) || !is_expected(child);

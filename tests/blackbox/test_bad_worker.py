@@ -1,9 +1,12 @@
 """A worker that dies or does nothing: exactly what it had in hand is lost, and who accepts instead of it."""
 
 import collections
+import fcntl
 import os
 import signal
+import struct
 import sys
+import termios
 import unittest
 
 import drover
@@ -17,6 +20,7 @@ WORKERS = 4
 CONNECTIONS = 40
 WAITING = 60
 HELD = 2000
+BATCH = 40
 
 
 class Lab:
@@ -104,17 +108,60 @@ class Lab:
         for pid in before:
             self.assertEqual(self.server.log.wait("worker_exited", pid=pid).fields["lost"], "0")
 
+    # who accepts instead of one that does not
+
+    def test_nobody_waits_for_a_worker_that_is_stopped(self):
+        victim = self.server.workers()[1]
+        before = self.counters("accepted")
+        self.send([victim], signal.SIGSTOP)
+        asked = collections.Counter(self.ask(self.connect(number)) for number in range(CONNECTIONS))
+        after = self.counters("accepted")
+        self.assertNotIn(victim, asked)
+        self.assertEqual(after[victim], before[victim])
+        self.assertEqual({pid: after[pid] - before[pid] for pid in after if after[pid] != before[pid]}, dict(asked))
+        self.check_rescued(self.counters("rescued"), victim)
+        self.send([victim], signal.SIGCONT)
+        others = [pid for pid in before if pid != victim]
+        self.send(others, signal.SIGSTOP)       # now there is nobody else
+        self.assertEqual(self.ask(self.connect(0)), victim)
+        self.assertEqual(self.ask(self.connect(2)), victim)
+        self.send(others, signal.SIGCONT)
+
+    def test_nobody_waits_for_a_worker_that_stalls(self):
+        client = self.connect(2)
+        victim = self.ask(client)
+        client.send(client.head("/trouble?stall=20000"))        # longer than this test takes
+        self.wait_read(client)
+        asked = collections.Counter(self.ask(self.connect(number)) for number in range(CONNECTIONS))
+        self.assertNotIn(victim, asked)
+        self.assertTrue(client.is_quiet())
+
+    @staticmethod
+    def wait_read(client):
+        """Until the worker has taken what was sent over a unix socket."""
+        end = drover.deadline()
+        while struct.unpack("i", fcntl.ioctl(client.socket, termios.TIOCOUTQ, bytes(4)))[0]:
+            drover.left(end)
+            os.sched_yield()
+
+    def check_rescued(self, rescued, victim):
+        """How many of the others' were accepted from its sockets."""
+        self.assertEqual(rescued[victim], 0)
+        if self.mode == "reuseport":
+            self.assertGreater(sum(rescued.values()), 0)
+        elif self.mode == "directed":       # once it is known to be bad, nobody is sent to it
+            self.assertLessEqual(sum(rescued.values()), 3)
+
     # who accepts how many
 
     def test_connections_are_spread(self):
-        before = self.counters("accepted")
-        address = self.server.address
-        clients = [drover.socket.create_connection(address) for _ in range(HELD)]
+        clients = []
+        for number in range(BATCH, HELD + 1, BATCH):    # a worker that gets no CPU for a while can catch up
+            clients += [drover.socket.create_connection(self.server.address) for _ in range(BATCH)]
+            status = self.server.wait_status(lambda status, number=number: status["totals"]["accepted"] == number)
         for client in clients:
             self.addCleanup(client.close)
-        status = self.server.wait_status(lambda status: status["totals"]["accepted"] == HELD)
         spread = [worker["counters"]["accepted"] for worker in status["workers"]]
-        self.assertEqual(sum(before.values()), 0)
         if status["accept"]["effective"] == "directed":
             self.assertGreater(min(spread), 0.9 * max(spread), spread)
         elif status["accept"]["effective"] == "reuseport":

@@ -98,8 +98,11 @@ class Trouble(threading.Thread):
     def close(self):
         pass
 
+    def states(self):
+        return {worker["pid"]: worker["state"] for worker in self.server.status()["workers"]}
+
     def serving(self):
-        return [worker["pid"] for worker in self.server.status()["workers"] if worker["state"] == "serving"]
+        return [pid for pid, state in self.states().items() if state == "serving"]
 
     def any_of(self, pids):
         return [self.random.choice(pids)] if pids else []
@@ -163,14 +166,18 @@ class StoppedForLong(Trouble):
 
     def befall(self):
         pids = self.any_of(self.serving())
-        self.deaths += [(time.monotonic(), pid) for pid in pids]
-        self.stop(pids, self.wait_for_kill)
+        when = time.monotonic()
+        self.stop(pids, lambda victims: self.wait_for_kills(when, victims))
 
-    @staticmethod
-    def wait_for_kill(victims):
+    def wait_for_kills(self, when, victims):
+        """Of those that serve: one that was replaced meanwhile has the drain's time."""
+        end = drover.deadline(drover.DEADLINE / 2)
         for victim in victims:
-            if not victim.wait_end(drover.DEADLINE / 2):
-                raise AssertionError("worker %d, stopped, was not killed" % victim.pid)
+            while not victim.wait_end(0.05) and self.states().get(victim.pid) != "draining":
+                if time.monotonic() > end:
+                    raise AssertionError("worker %d, stopped, was not killed" % victim.pid)
+            if victim.wait_end(0):
+                self.deaths.append((when, victim.pid))
 
 
 class Stalled(Trouble):
@@ -263,6 +270,7 @@ class Crashed(Stalled):
 TROUBLES = {
     "kill -9 one": Killed,
     "stop one 1 s": Stopped,
+    "stop one until killed": StoppedForLong,
     "stall one 50-500 ms": Stalled,
     "crash one": Crashed,
     "kill -9 all": AllKilled,
