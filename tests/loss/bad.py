@@ -12,7 +12,8 @@ these, another one in each mode.
 
 Nobody may be refused, no answer may be wrong, and nothing may stall.  Where no worker dies, nothing at all may be
 lost, and no idle connection may close.  Of workers that die, what they had in hand is lost, and nothing more: at any
-moment no more connections have ended than those had open, by the daemon's own count, that had been killed by then.
+moment no more connections have ended than those had open, by the daemon's own count, that had been killed by then;
+and in the end none of those that the daemon says have survived.
 A reload that fails because all who were asked died, or because one is stopped and not killed yet, changes nothing,
 and is no loss either.
 Prints a Markdown table and "N passed, N failed, N skipped" (one test is one cell); exit status 1 when one failed.
@@ -64,19 +65,17 @@ ACTS = {
 class BadCell(Cell):
     program = drover.AIDED
     routes = (trouble.ROUTE,)
-    settings = {"workers": WORKERS,
-                "timeouts": {"drain": "%ds" % loss.DRAIN_SECONDS, "prepare": "1s",
-                             "hang_kill": "%dms" % (trouble.HANG_KILL_SECONDS * 1000)}}
 
     def __init__(self, name, act_name, mode, size):
         self.trouble_name, self.act_name = name, act_name
-        self.kills = trouble.TROUBLES[name].kills
-        if name != "stop one until killed":
-            self.settings = {**self.settings, "timeouts": {"drain": "%ds" % loss.DRAIN_SECONDS}}
+        kind = trouble.TROUBLES[name]
+        self.kills = kind.kills
+        self.settings = {"workers": WORKERS, **kind.settings,
+                         "timeouts": {"drain": "%ds" % loss.DRAIN_SECONDS, **kind.timeouts}}
         super().__init__(name, ACTS[act_name][0], mode, size)
         if self.kills:
             self.allowed, self.client_options = IN_HAND, {"reopen": 1}
-        self.in_hand = self.called_off = 0
+        self.in_hand = self.survived = self.called_off = 0
 
     def disturb(self, server):
         self.trouble = trouble.TROUBLES[self.trouble_name](server)
@@ -99,7 +98,7 @@ class BadCell(Cell):
         status = server.wait_status(lambda status: all(slot["pid"] for slot in status["slots"]))
         if not self.trouble.times:
             self.problems.append("nothing befell anybody")
-        if self.steps - self.called_off < 1:
+        if self.steps < 1:
             self.problems.append("the operator did nothing")
         if status["last_reload"]["failed"] - before["failed"] > self.called_off:
             self.problems.append("a reload failed")
@@ -119,7 +118,14 @@ class BadCell(Cell):
                           if event.level == "error" and pid not in killed]
         # the signal may have come to one that had just left
         had = [(when, int(exits[pid].fields.get("lost", 0))) for when, pid in self.trouble.deaths if pid in exits]
+        # and one that drained, and ended with status 0 before it was done, is one that cut what it still had
+        cuts = {int(event.fields["pid"]): int(event.fields["cut"]) for event in server.log.find("worker_drained")}
+        had += [(when, cuts.get(pid, 0)) for when, pid in self.trouble.deaths if pid not in exits]
         self.in_hand = sum(connections for _, connections in had)
+        self.survived = status["totals"]["survived"]
+        if len(self.endings) > self.in_hand - self.survived:
+            self.problems.append("%d connections ended: of %d in hand %d survived" % (
+                len(self.endings), self.in_hand, self.survived))
         self.problems += clients.surplus(self.endings, had)
 
     def check_stop(self, server, status):
@@ -138,7 +144,7 @@ class BadCell(Cell):
         """All but the last are sums."""
         lost = sum(self.counts[outcome] for outcome in LOSSES)
         return (self.trouble.times, self.steps, self.counts["requests"] - self.counts["refused"],
-                self.counts["refused"], self.in_hand, len(self.endings), lost,
+                self.counts["refused"], self.in_hand, self.survived, len(self.endings), lost,
                 sum(1 for ending in self.endings if ending[4]), self.slowest_ms)
 
     def row(self):
@@ -168,8 +174,8 @@ def cells(size, short):
 
 def table(some, width):
     """(passed, failed)"""
-    print("| while | and | mode | times | operator | requests | refused | in hand | connections ended | requests lost"
-          " | on new connections | slowest, ms |\n|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| while | and | mode | times | operator | requests | refused | in hand | survived | connections ended"
+          " | requests lost | on new connections | slowest, ms |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     done, passed, failed = [], 0, 0
     with concurrent.futures.ThreadPoolExecutor(width) as pool:
         for cell, good in zip(some, pool.map(lambda cell: cell.run(), some)):

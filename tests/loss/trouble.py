@@ -14,7 +14,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import drover  # noqa: E402  (the path comes first)
 
 ROUTE = {"match": "/trouble", "trouble": {}}
-HANG_KILL_SECONDS = 0.4         # what `stopped_for_long` wants to be set
 TRIES = 300                     # connections, until every worker has one
 
 
@@ -69,6 +68,7 @@ class Trouble(threading.Thread):
 
     pause_seconds = 0.3
     kills = False
+    settings, timeouts = {}, {}     # of the daemon
 
     def __init__(self, server, seed=None):
         super().__init__(daemon=True)
@@ -139,6 +139,12 @@ class Killed(Trouble):
         self.kill(self.any_of(self.serving()))
 
 
+class KilledAndKept(Killed):
+    """The same, and idle connections survive."""
+
+    settings = {"survive": True}
+
+
 class AllKilled(Trouble):
     kills = True
     pause_seconds = 1
@@ -163,6 +169,7 @@ class StoppedForLong(Trouble):
     """One for longer than timeouts.hang_kill: it is the daemon that kills it."""
 
     kills = True
+    timeouts = {"prepare": "1s", "hang_kill": "400ms"}
 
     def befall(self):
         pids = self.any_of(self.serving())
@@ -269,6 +276,7 @@ class Crashed(Stalled):
 
 TROUBLES = {
     "kill -9 one": Killed,
+    "kill -9 one, survive": KilledAndKept,
     "stop one 1 s": Stopped,
     "stop one until killed": StoppedForLong,
     "stall one 50-500 ms": Stalled,
