@@ -20,11 +20,16 @@ static uint64_t number(struct input *input, unsigned bytes)
 
 static void fill(struct hot *hot, struct str bytes)
 {
-	char *to = (char *)hot->seat;
 	size_t room = sizeof(*hot) - offsetof(struct hot, seat);
+	size_t len = bytes.len < room ? bytes.len : room;
+	char *to = (char *)hot->seat;
 
-	for (size_t at = 0; bytes.len > 0 && at < room; at++)
-		to[at] = bytes.at[at % bytes.len];
+	if (len > 0)
+		memcpy(to, bytes.at, len);
+	for (size_t more; len > 0 && len < room; len += more) {
+		more = len < room - len ? len : room - len;
+		memcpy(to + len, to, more);
+	}
 }
 
 /* As who reads hot.h understands it. */
