@@ -258,6 +258,8 @@ class Reuseport(Rescue):
         select.select([server.pidfd], [], [], 1)
         for pid, switches in self.switches(server).items():
             self.assertLess(switches - before[pid], 5, pid)    # the question itself is one
+        worker, = self.stop(server, 2)
+        self.answered(self.begin(server), but=[worker])         # and it is found again
 
     def switches(self, server):
         return {pid: int(drover.process_status(pid)["voluntary_ctxt_switches"])
