@@ -140,17 +140,6 @@ struct testament {
 	struct source keeper;           /* its pidfd */
 };
 
-/* How a slot's worker died that nobody had told to. */
-struct death {
-	struct timespec at;
-	int signal;                     /* 0: it ended by itself */
-	int status;                     /* then */
-	uint64_t lived_ms, lost;        /* connections that it had */
-	char client[ADDR_TEXT_BYTES];   /* as in struct obituary, and the rest */
-	char phase[16];
-	char request[OBITUARY_REQUEST_BYTES];
-};
-
 /* What rescue.c knows of a slot. */
 struct slot_rescue {
 	struct hang hang;

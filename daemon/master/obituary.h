@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "net/addr.h"
 
+#include <time.h>
+
 struct child;
 
 enum {
@@ -23,6 +25,17 @@ struct obituary {
 	uint32_t sender;                /* the process that sent the signal; 0: it was not sent */
 	char stack[EPITAPH_STACK_BYTES + 1];    /* "drover+0x1a2b ..."; "": not known */
 	char broken[EPITAPH_BROKEN_BYTES + 1];  /* the invariant; "": none */
+};
+
+/* How a slot's worker died that nobody had told to. */
+struct death {
+	struct timespec at;
+	int signal;                     /* 0: it ended by itself */
+	int status;                     /* then */
+	uint64_t lived_ms, lost;        /* connections that it had */
+	char client[ADDR_TEXT_BYTES];   /* as in struct obituary, and the rest */
+	char phase[16];
+	char request[OBITUARY_REQUEST_BYTES];
 };
 
 /* Reads what may be anything, and may change meanwhile. `waits`: its loop waits for events; then the client

@@ -1,5 +1,5 @@
-/* board_fuzz.c - the board as memory that a hostile worker writes: sums, claims, epitaphs and the status answer
- * come out of any bytes, and nothing outside of it is touched.
+/* board_fuzz.c - the board as memory that a hostile worker writes: sums, claims, epitaphs and the status
+ * answer come out of any bytes, and nothing outside of it is touched.
  *
  * Input: which column is a worker's, then bytes that fill the board again and again. */
 #include "fuzz.h"

@@ -18,7 +18,9 @@
 enum { SLOTS = 2, LONGEST = 5, MOST_WORKERS = SLOTS + LONGEST };
 
 /* FAILS: dies as soon as it served. */
-enum event { SERVES_0, SERVES_1, DIES_0, DIES_1, FAILS_0, DRAINER_DIES, PARTS, SHRINKS, GROWS, STOPS, EVENTS };
+enum event {
+	SERVES_0, SERVES_1, DIES_0, DIES_1, FAILS_0, DRAINER_DIES, PARTS, SHRINKS, GROWS, STOPS, EVENTS,
+};
 
 static const char *const event_names[EVENTS] = {
 	"SERVES_0",     "SERVES_1", "DIES_0",  "DIES_1", "FAILS_0",
