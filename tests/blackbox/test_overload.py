@@ -94,6 +94,21 @@ class Refusing(Overload):
         client.send(b"x" * 4000000)
         self.refused(client)
 
+    def test_clients_of_other_families(self):
+        server = self.start(limits={"when_full": "refuse", "retry_after": "7s"})
+        addresses = [drover.free_address(socket.AF_INET6), os.path.join(server.dir, "socket")]
+        server.configure({"listen": [{"address": drover.address_text(one)} for one in [server.address, *addresses]]})
+        self.assertEqual(server.reload()[0], 0)
+        busy = self.begun(server)
+        for address in addresses:
+            client = Client(address)
+            self.addCleanup(client.close)
+            client.send(client.head("/"))
+            self.refused(client)
+            client.close()
+        self.assertEqual(self.losses(server), {"refused": 2})
+        self.finish(busy)
+
     def test_a_client_that_says_nothing_is_told_too(self):
         server, _ = self.refusing()
         self.refused(self.client(server))
