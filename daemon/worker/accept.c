@@ -20,9 +20,14 @@
 
 enum {
 	ACCEPT_BATCH = 64,              /* connections per socket and turn */
+	ACCEPT_LEAST = 8,               /* of these, however long the turn lasts already */
 	ACCEPT_PAUSE_MS = 100,          /* after running out of descriptors, memory or idle connections */
 	ACCEPT_END_BATCH = 65536,       /* a bound on emptying a queue at the end */
 };
+
+/* A turn that lasts longer accepts no more: those that were accepted are served first, and a worker that is
+ * slow is not taken for one that hangs. */
+#define ACCEPT_TURN_NS (10 * CLOCK_MS)
 
 enum want { WANT_NOT, WANT_ALONE, WANT_EXCLUSIVE };
 
@@ -262,12 +267,19 @@ static enum accepted accept_one(struct worker *worker, struct held_socket *held,
 	return ACCEPTED;
 }
 
+/* The clock is looked at now and then: every connection that is accepted is served at once. */
+static bool is_late(const struct worker *worker, unsigned taken)
+{
+	return taken > 0 && taken % ACCEPT_LEAST == 0 &&
+	       clock_now_ns() - worker->loop.now_ns > ACCEPT_TURN_NS;
+}
+
 static enum accepted accept_batch(struct worker *worker, struct held_socket *held)
 {
 	enum accepted accepted = ACCEPTED;
 	unsigned taken;
 
-	for (taken = 0; taken < ACCEPT_BATCH && accepted == ACCEPTED; taken++) {
+	for (taken = 0; taken < ACCEPT_BATCH && accepted == ACCEPTED && !is_late(worker, taken); taken++) {
 		enum room room = room_for_another(worker, held);
 
 		accepted = room == ROOM_NONE ? ACCEPT_STOPPED : accept_one(worker, held, room);

@@ -395,6 +395,37 @@ START_TEST(accept_goes_on_when_connections_have_ended)
 }
 END_TEST
 
+/* Twelve come, and are reported once, in a turn that has lasted so long. */
+static void come_in_a_turn(uint64_t age_ns)
+{
+	struct held_socket *held;
+
+	config.connections = 100;
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	for (int i = 0; i < 12; i++)
+		connect_to(0);
+	held = LIST_ENTRY(worker.sockets.next, struct held_socket, link);
+	worker.loop.now_ns = clock_now_ns() - age_ns;
+	held->source.handle(&held->source, EPOLLIN);
+}
+
+START_TEST(a_turn_accepts_a_batch)
+{
+	come_in_a_turn(0);
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 12);
+}
+END_TEST
+
+START_TEST(a_turn_that_lasts_long_accepts_few)
+{
+	come_in_a_turn(20 * CLOCK_MS);
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 8);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 12);
+}
+END_TEST
+
 /* ---- refusing -------------------------- */
 
 /* Two connections are open, and `more` want to come. */
@@ -706,6 +737,8 @@ int main(void)
 	tcase_add_test(limits, at_the_limit_nothing_spins);
 	tcase_add_test(limits, the_board_says_that_nothing_is_accepted_at_the_limit);
 	tcase_add_test(limits, accept_goes_on_when_connections_have_ended);
+	tcase_add_test(limits, a_turn_accepts_a_batch);
+	tcase_add_test(limits, a_turn_that_lasts_long_accepts_few);
 	suite_add_tcase(suite, watching);
 	suite_add_tcase(suite, limits);
 	tcase_add_checked_fixture(refusing, set_up, tear_down);
