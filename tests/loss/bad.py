@@ -108,6 +108,7 @@ class BadCell(Cell):
 
     def check_deaths(self, server, status):
         """All that died were killed, and what ended is no more than they had."""
+        self.trouble.settle()
         self.endings += self.trouble.own_endings
         exits = {int(event.fields["pid"]): event for event in server.log.find("worker_exited")}
         counted = sum(int(event.fields.get("lost", 0)) for event in exits.values())
