@@ -32,6 +32,7 @@
 enum {
 	REQUESTS_MAX = 1000000,
 	EVENTS = 256,
+	BATCH = 16,                     /* requests that are begun before answers are looked at */
 	LIFETIMES_MAX = 16,
 	ANSWER_BYTES = 1000,            /* head and body */
 	SOURCES = 64,                   /* addresses: each has 28,000 ports */
@@ -330,8 +331,11 @@ static void run(void)
 	start_ns = now_ns(CLOCK_MONOTONIC);
 	last_ns = due_ns(options.requests) + options.patience_ns;
 	while (begun < options.requests || (waiting > 0 && now_ns(CLOCK_MONOTONIC) < last_ns)) {
-		while (begun < options.requests && due_ns(begun) <= now_ns(CLOCK_MONOTONIC))
+		for (unsigned i = 0; i < BATCH && begun < options.requests; i++) {
+			if (due_ns(begun) > now_ns(CLOCK_MONOTONIC))
+				break;
 			begin(begun++);
+		}
 		end_lifetimes();
 		wait_for_events(next_ns(last_ns));
 	}

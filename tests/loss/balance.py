@@ -28,7 +28,7 @@ import peers  # noqa: E402
 import waits  # noqa: E402
 
 CONNECTIONS = 20000
-RATE = 4000             # a second
+RATE = 2000             # a second
 HELD_MAX = 10000        # more than a process has descriptors for take another client
 BAR_PERCENT = 10
 FOREVER_MS = 3600000
