@@ -431,6 +431,10 @@ class DryShared(Dry):
     accept = "shared"
 
 
+class DryDirected(Dry):
+    accept = "directed"
+
+
 class Alone(Files):
     def start(self, **more):
         server = Drover(**more)

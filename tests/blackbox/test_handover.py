@@ -345,7 +345,9 @@ class Generations(Handover):
 
 
 for base in (Moves, WithoutRoom):
-    globals()[base.__name__ + "Shared"] = type(base.__name__ + "Shared", (base,), {"accept": "shared"})
+    for mode in ("shared", "directed"):
+        name = base.__name__ + mode.capitalize()
+        globals()[name] = type(name, (base,), {"accept": mode})
 
 if __name__ == "__main__":
     unittest.main()

@@ -909,9 +909,9 @@ class Listeners(Http):
 
 
 def in_every_mode(module, *bases):
-    """Makes Files into FilesReuseport and FilesShared, and so on."""
+    """Makes Files into FilesDirected, FilesReuseport and FilesShared, and so on."""
     for base in bases:
-        for mode in ("reuseport", "shared"):
+        for mode in ("directed", "reuseport", "shared"):
             name = base.__name__ + mode.capitalize()
             module[name] = type(name, (base, unittest.TestCase), {"accept": mode, "__module__": base.__module__})
 

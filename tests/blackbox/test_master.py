@@ -199,7 +199,7 @@ class Reload(Master):
         server = self.start()
         clients = self.idle(server, 10)
         before = server.workers()
-        for mode in ("shared", "reuseport", "shared", "reuseport"):
+        for mode in ("shared", "reuseport", "directed", "shared", "cpu", "reuseport"):
             server.configure({"accept": mode})
             self.reload(server)
             for _ in range(20):
@@ -967,8 +967,9 @@ class Stop(Master):
 
 
 for base in (Reload, Count, Replace, Workers, Limits, Stop):
-    globals()[base.__name__ + "Shared"] = type(base.__name__ + "Shared", (base,),
-                                               {"accept": "shared", "__module__": __name__})
+    for mode in ("shared", "directed"):
+        name = base.__name__ + mode.capitalize()
+        globals()[name] = type(name, (base,), {"accept": mode, "__module__": __name__})
 del base
 
 if __name__ == "__main__":

@@ -246,6 +246,9 @@ class NewImage(Case):
     def test_one_that_crashes_with_shared_sockets(self):
         self.roll_back("crashes-after-go", r"replace: the new binary crashed \(FPE\)", accept="shared")
 
+    def test_one_that_crashes_with_directed_sockets(self):
+        self.roll_back("crashes-after-go", r"replace: the new binary crashed \(FPE\)", accept="directed")
+
 
 class Meanwhile(Case):
     """What is asked for while the new binary tries is done by the old one."""

@@ -537,8 +537,9 @@ class Listeners(Base):
 
 
 for base in (Delay, Drain, Listeners):
-    globals()[base.__name__ + "Shared"] = type(base.__name__ + "Shared", (base,),
-                                               {"accept": "shared", "__module__": __name__})
+    for mode in ("shared", "directed"):
+        name = base.__name__ + mode.capitalize()
+        globals()[name] = type(name, (base,), {"accept": mode, "__module__": __name__})
 del base
 
 if __name__ == "__main__":

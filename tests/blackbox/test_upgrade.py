@@ -322,6 +322,10 @@ class UpgradeShared(Upgrade):
     accept = "shared"
 
 
+class UpgradeDirected(Upgrade):
+    accept = "directed"
+
+
 class Systemd(unittest.TestCase):
     def setUp(self):
         self.supervisor = Supervisor()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The HTTP suite: tables of rows, one file per class, against a daemon in each accept mode.
 
-    suite.py [--mode reuseport|shared] [--class NAME] [--row TEXT] [--list] [-v]
+    suite.py [--mode directed|reuseport|cpu|shared] [--class NAME] [--row TEXT] [--list] [-v]
 
 engine.py says how a row is written.  The last line is "N passed, N failed, 0 skipped"; exit status 1 when one
 failed.
@@ -19,7 +19,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "blackbox")]
 import engine  # noqa: E402
 import lab as labs  # noqa: E402
 
-MODES = ("reuseport", "shared")
+MODES = ("directed", "reuseport", "cpu", "shared")
 NO_CLASS = ("answer", "engine", "lab", "suite", "model", "requests")
 
 

@@ -280,7 +280,7 @@ def main(args):
     claims = Claims()
     print("| | | |\n|---|---|---|")
     site = make_site()
-    for mode in ("reuseport", "shared"):
+    for mode in ("directed", "reuseport", "shared"):
         for name in ACTS:
             mix(claims, site, mode, name, TIMED if args else SHORT, GONE_SECONDS if args else None)
     no_room(claims, "workers 2-1")
