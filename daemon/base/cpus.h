@@ -6,8 +6,8 @@
 
 enum { CPUS_MAX = 1024 };               /* of a cpu_set_t */
 
-/* The CPUs that the process may run on, in rising order; returns how many, at least 1. Those of the first call
- * count for good, and fork(2) passes them on. */
+/* The CPUs that the process may run on, in rising order; returns how many, at least 1. Those of the first
+ * call count for good, and fork(2) passes them on. */
 unsigned cpus_list(unsigned cpus[CPUS_MAX]);
 
 /* The calling thread runs on the CPU with that index in the list alone (beyond its end it begins anew). False

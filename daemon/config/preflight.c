@@ -150,10 +150,21 @@ static bool open_files(const struct config *config, const struct machine *machin
 	return true;
 }
 
+/* The master has one of each address whose sockets are steered. */
+static uint64_t socket_arrays(const struct config *config)
+{
+	uint64_t count = 0;
+
+	for (unsigned i = 0; i < config->listen.count; i++)
+		count += config->accept == ACCEPT_DIRECTED && !is_unix(config_listen(config, i));
+	return count;
+}
+
 static bool master_files(const struct config *config, const struct machine *machine, struct finding *finding)
 {
 	uint64_t children = workers_of(config, machine) * (2 + (uint64_t)config->max_draining);
-	uint64_t need = CONFIG_KEPT_FDS + listening_sockets(config, machine) + FDS_PER_CHILD * children;
+	uint64_t need = CONFIG_KEPT_FDS + listening_sockets(config, machine) + socket_arrays(config) +
+			FDS_PER_CHILD * children;
 
 	if (!machine->open_files.known || machine->open_files.value >= need)
 		return false;

@@ -13,6 +13,7 @@
 #include "obituary.h"
 #include "respawn.h"
 #include "state.h"
+#include "steer.h"
 #include "strays.h"
 #include "transition.h"
 #include "watch.h"
@@ -198,13 +199,6 @@ struct listen_socket {
 	struct arrival *watch;     /* NULL: nobody looks whether somebody waits there */
 };
 
-/* What is attached to the group that a listener's sockets are. */
-enum steered {
-	STEERED_NOT,                    /* nothing: the kernel's hash chooses */
-	STEERED_DIRECTED,
-	STEERED_CPU,
-};
-
 struct listener {
 	struct list link;
 	uint32_t id;
@@ -246,20 +240,6 @@ struct transition {
 	unsigned buried;                /* voters that died: off the list of children */
 	char notes[256];                /* what the caller should know although it went well */
 	char why_replaced[96];
-};
-
-/* Who chooses the slot of a new connection: see steer.c. */
-struct steer {
-	char impossible[ERR_TEXT_BYTES];        /* why no program can read the hot lines; "": one can */
-	char said[2 * ERR_TEXT_BYTES];  /* what was logged of the mode last */
-	struct timer again;             /* sockets are in another array still */
-	unsigned tries;
-};
-
-/* What came of `accept`. */
-struct accept_outcome {
-	const char *wanted, *effective; /* names of modes */
-	const char *why;                /* they differ; "": they do not */
 };
 
 /* Log files are being opened anew: the workers have the descriptors and have to say so. */
@@ -689,20 +669,6 @@ bool sockets_send(struct child *child, const struct verdict *verdict, struct err
 void sockets_note(struct master *master, const struct verdict *verdict, struct prepare_note *note);
 /* Closes all, and counts who waited there; what lives on in systemd keeps its path and its queue. */
 void sockets_close(struct master *master);
-
-/* ---- steer.c ---- */
-/* Fresh hot lines: such that a steering program can read them, if that can be had. False with `err`. */
-bool steer_open(struct master *master, struct err *err);
-/* Could a program be loaded here?  Without a master, for `drover -T`. False with `err`. */
-bool steer_try(struct err *err);
-/* Who chooses at each committed listener is what the committed configuration says, or the kernel's hash and a
- * line in the log. The slots' sockets are in the array then. After listen(2), and before a seat is good. */
-void steer_apply(struct master *master);
-/* Its sockets live on without us. */
-void steer_leave(struct listener *listener);
-struct accept_outcome steer_outcome(const struct master *master);
-/* The name of the mode that is effective at the listener. */
-const char *steer_mode(const struct listener *listener);
 
 /* ---- inherit.c: what systemd passes at the start ---- */
 /* Takes it over; the environment says no more of it then.  False with `err`: what the environment says is

@@ -32,6 +32,7 @@ bool steer_open(struct master *master, struct err *err)
 	if (master->hot != NULL)
 		return true;
 	fd_close(&master->hot_fd);
+	err_add(&why, "not to be had since the start");
 	snprintf(master->steer.impossible, sizeof(master->steer.impossible), "%s", why.text);
 	master->hot = hot_create(&master->hot_fd, err);
 	return master->hot != NULL;
@@ -221,7 +222,7 @@ struct accept_outcome steer_outcome(const struct master *master)
 		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
 		const char *mode = steer_mode(listener);
 
-		if (!listener->keep)
+		if (!listener->keep || listener->fresh)
 			continue;
 		if (strcmp(mode, outcome.wanted) == 0)
 			as_wanted = mode;

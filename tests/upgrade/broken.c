@@ -7,6 +7,7 @@
 #include "config/read.h"
 #include "ipc/channel.h"
 #include "master/master.h"
+#include "net/steering.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -128,6 +129,25 @@ bool __wrap_resume_watch(struct master *master, struct err *err)
 	if (is("crashes-when-it-watches"))
 		crash(SIGBUS);
 	return true;
+}
+
+/* It serves as well without: not broken, but a poorer one. */
+bool __real_steering_load(struct steering *steering, int hot_fd, int array, struct err *err);
+bool __wrap_steering_load(struct steering *steering, int hot_fd, int array, struct err *err);
+bool __wrap_steering_load(struct steering *steering, int hot_fd, int array, struct err *err)
+{
+	if (is("cannot-steer"))
+		return err_set(err, "this one has no program");
+	return __real_steering_load(steering, hot_fd, array, err);
+}
+
+bool __real_steering_seat(int array, unsigned slot, int socket_fd, struct err *err);
+bool __wrap_steering_seat(int array, unsigned slot, int socket_fd, struct err *err);
+bool __wrap_steering_seat(int array, unsigned slot, int socket_fd, struct err *err)
+{
+	if (is("cannot-steer"))
+		return err_set(err, "this one has no program");
+	return __real_steering_seat(array, slot, socket_fd, err);
 }
 
 /* All have voted; the next thing is GO. */
