@@ -121,23 +121,32 @@ class TheClient(unittest.TestCase):
             self.assertEqual(wait.outcome, OUTCOMES.get(way, way), way)
 
     def test_does_not_wait_for_ever(self):
-        found = self.ask(self.serve("good", "silent").server_address, 10, "-w", "300")
+        found = self.ask(self.serve("good", "silent").server_address, 10, "-w", "1000")
         self.assertEqual(collections.Counter(wait.outcome for wait in found), {"good": 5, "silent": 5})
-        self.assertGreaterEqual(min(wait.waited for wait in found if wait.outcome == "silent"), 0.3)
+        self.assertGreaterEqual(min(wait.waited for wait in found if wait.outcome == "silent"), 1.0)
 
     def test_is_refused_where_nobody_listens(self):
         self.assertEqual({wait.outcome for wait in self.ask(free_address(), 5)}, {"refused"})
 
-    def test_is_not_held_up_by_a_slow_server(self):
-        """An open loop: all are asked before the first has its answer."""
-        found = self.ask(self.serve("late").server_address, 20)
-        self.assertLess(max(wait.began for wait in found), min(wait.began + wait.waited for wait in found))
+    def test_is_not_held_up_by_a_server_that_is_silent(self):
+        """An open loop: who waits for one answer asks the others all the same."""
+        server = self.serve("silent")
+        self.assertEqual(len(self.ask(server.server_address, 40, "-w", "100")), 40)
+        self.assertEqual(server.begun, 40)
 
     def test_keeps_connections_when_told(self):
+        """Who still waits is not asked again; how often a good one does is the machine's affair."""
         server = self.serve("good", "silent")
-        found = self.ask(server.server_address, 20, "-k", "4", "-w", "100")
-        self.assertEqual(len({wait.source for wait in found}), 4)
-        self.assertEqual(collections.Counter(wait.outcome for wait in found), {"good": 10, "silent": 2, "busy": 8})
+        counts = collections.defaultdict(collections.Counter)
+        for wait in self.ask(server.server_address, 20, "-k", "4", "-w", "1000"):
+            counts[wait.source][wait.outcome] += 1
+        self.assertEqual(sorted(counts), sorted(server.done))
+        for source, each in counts.items():
+            self.assertEqual(sum(each.values()), 5)
+            if server.done[source] == "silent":
+                self.assertEqual(each, {"silent": 1, "busy": 4})
+            else:
+                self.assertEqual(set(each) - {"busy"}, {"good"})
 
     def test_keeps_each_for_its_lifetime(self):
         server = self.serve("good", "long", "good")
