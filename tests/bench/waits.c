@@ -328,13 +328,13 @@ static void run(void)
 {
 	uint64_t last_ns;
 
-	start_ns = now_ns(CLOCK_MONOTONIC);
-	last_ns = due_ns(options.requests) + options.patience_ns;
+	last_ns = start_ns = now_ns(CLOCK_MONOTONIC);
 	while (begun < options.requests || (waiting > 0 && now_ns(CLOCK_MONOTONIC) < last_ns)) {
 		for (unsigned i = 0; i < BATCH && begun < options.requests; i++) {
 			if (due_ns(begun) > now_ns(CLOCK_MONOTONIC))
 				break;
 			begin(begun++);
+			last_ns = now_ns(CLOCK_MONOTONIC) + options.patience_ns;
 		}
 		end_lifetimes();
 		wait_for_events(next_ns(last_ns));
