@@ -98,7 +98,7 @@ START_TEST(every_state_has_the_choice_that_is_specified)
 		states *= KINDS;
 	for (unsigned number = 0; number < states; number++) {
 		make_state(number);
-		for (unsigned i = 0; i < HASHES; i++)
+		for (unsigned i = 0; i < (slots < MOST ? HASHES : HASHES / 8); i++)
 			check_choice(next_hash());
 	}
 }
@@ -121,10 +121,9 @@ START_TEST(no_bad_slot_is_chosen_and_nobody_only_where_all_are_bad)
 		for (unsigned i = 0; i < HASHES; i++) {
 			unsigned chosen = steering_choose(&hot, next_hash(), NOW_NS);
 
-			if (chosen == STEERING_NOBODY)
-				ck_assert_uint_eq(how_many_can_serve(), 0);
-			else
-				ck_assert(chosen < slots && state[chosen]->can_serve);
+			if (chosen == STEERING_NOBODY ? how_many_can_serve() > 0
+						      : chosen >= slots || !state[chosen]->can_serve)
+				ck_abort_msg("slot %u is chosen in state %u", chosen, number);
 		}
 	}
 }
@@ -153,9 +152,9 @@ static void check_picks(uint32_t hash, unsigned count)
 {
 	unsigned first = steering_first_pick(hash, count), second = steering_second_pick(hash, count, first);
 
-	ck_assert_uint_lt(first, count);
-	ck_assert_uint_lt(second, count);
-	ck_assert(count == 1 || first != second);
+	/* a passing assertion of check's is a system call */
+	if (first >= count || second >= count || (count > 1 && first == second))
+		ck_abort_msg("%u and %u of %u", first, second, count);
 }
 
 START_TEST(two_different_slots_are_picked)
@@ -165,7 +164,7 @@ START_TEST(two_different_slots_are_picked)
 	for (unsigned count = 1; count <= HOT_SLOTS; count++) {
 		for (unsigned i = 0; i < sizeof(corners) / sizeof(corners[0]); i++)
 			check_picks(corners[i], count);
-		for (unsigned i = 0; i < 1000; i++)
+		for (unsigned i = 0; i < 200; i++)
 			check_picks(next_hash(), count);
 	}
 }
