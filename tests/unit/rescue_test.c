@@ -299,6 +299,8 @@ START_TEST(a_socket_that_is_shut_wakes_nobody)
 	shutdown(sockets[0].fd, SHUT_RD);
 	run_until(looks);
 	run_until(sleeps);
+	run_for(200);
+	ck_assert(sleeps());
 	ck_assert(!master->slots[0].bad);
 }
 END_TEST
