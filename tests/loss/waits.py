@@ -253,8 +253,14 @@ def stalling(server, victim):
             one.close()
 
 
+def who_answers(server):
+    """Whose turn it is: not every worker gets a connection when there is little to do, and no other can be held up."""
+    with drover.Client(server.address) as client:
+        return int(client.request("/trouble").body)
+
+
 def connections_of(server, victim):
-    """Every worker gets some of many connections; who is asked without a query says its pid."""
+    """Who is asked without a query says its pid."""
     end = drover.deadline()
     while drover.left(end):
         one = drover.Client(server.address)
@@ -306,7 +312,7 @@ class Round:
 
     def __init__(self, server, situation, number, rate):
         workers = workers_of(server)
-        victim = workers[number % len(workers)]
+        victim = who_answers(server) if situation == "stalling" else workers[number % len(workers)]
         with SITUATIONS[situation](server, victim) as begin:
             kept = Load(server.address, KEPT_RATE, LEAD_SECONDS + SECONDS + TAIL_SECONDS, "-k", str(KEPT))
             rest(LEAD_SECONDS, kept)
