@@ -3,6 +3,7 @@
  *
  * Called by rescue.c; by reload.c, resume.c and sockets.c where sockets come and go. Cannot fail: a socket
  * that cannot be watched is not, and that is said. */
+#include "arrivals.h"
 #include "master.h"
 
 #include "base/log.h"

@@ -4,6 +4,7 @@
  * descriptors. It fails by telling `done` why, in whatever words it was said; what it prints is bounded by
  * RLIMIT_FSIZE, and how long it takes by a deadline. */
 #include "master.h"
+#include "notify.h"
 
 #include "base/fd.h"
 #include "base/log.h"

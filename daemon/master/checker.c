@@ -3,6 +3,7 @@
  *
  * Called by reload.c. The child runs as the workers will, so that what it may not read they could not either.
  * Fails by calling `done` with problems. */
+#include "logs.h"
 #include "master.h"
 
 #include "base/clock.h"

@@ -2,6 +2,7 @@
  *
  * Every client has a bounded line in, a bounded answer out, and a deadline; there is a bounded number of
  * them. Called by reload.c at the start and by master.c at the end. */
+#include "control.h"
 #include "fields.h"
 #include "master.h"
 

@@ -4,7 +4,9 @@
  * gone. What a worker counted is on the board: numbers, nothing that is trusted. Called by spawn.c, notify.c
  * and generations.c; out of memory costs a line of the log.
  */
+#include "departure.h"
 #include "master.h"
+#include "notify.h"
 
 #include "base/log.h"
 

@@ -5,6 +5,7 @@
  * nobody fills a hung worker's channel. Called by control.c and spawn.c. Fails by leaving out what there is
  * no memory for.
  */
+#include "departure.h"
 #include "master.h"
 
 #include "base/log.h"

@@ -35,8 +35,8 @@ struct hang {
 	uint64_t stuck_ns;              /* it was seen not to move for so long */
 };
 
-/* One more look. A slot is bad from when its worker is stopped, is in one turn for `stall_ns`, or has accepted
- * nothing for as long although somebody waits; until it has moved again for a while. */
+/* One more look. A slot is bad from when its worker is stopped, is in one turn for `stall_ns`, or has
+ * accepted nothing for as long although somebody waits; until it has moved again for a while. */
 void hang_look(struct hang *hang, const struct hang_view *view, uint64_t stall_ns);
 
 /* Has it stood still for `limit_ns`? 0: never. Time counts only as far as it was looked at: neither a machine

@@ -6,6 +6,7 @@
  * again. A mistake that would serve something else than what is configured is an error; a socket too many is
  * a warning. */
 #include "master.h"
+#include "notify.h"
 
 #include "base/fd.h"
 #include "base/log.h"

@@ -2,6 +2,7 @@
  *
  * Called by reload.c, reopen.c, spawn.c, checker.c and master.c.  A log that cannot be opened fails the
  * reload or the reopening; the files of before go on. */
+#include "logs.h"
 #include "master.h"
 
 #include "base/fd.h"

@@ -2,7 +2,12 @@
  *
  * Called by main.c. The start is the first reload, from nothing; a failure there ends the process, later ones
  * never do. */
+#include "arrivals.h"
+#include "control.h"
+#include "departure.h"
+#include "logs.h"
 #include "master.h"
+#include "notify.h"
 
 #include "base/fd.h"
 #include "base/log.h"

@@ -4,7 +4,9 @@
  *
  * Called by master.c, reload.c, slots.c, sockets.c and watch.c. Without a supervisor every call does nothing;
  * a failure is ignored: there is nobody else to tell. */
+#include "departure.h"
 #include "master.h"
+#include "notify.h"
 
 #include "base/log.h"
 #include "base/str.h"

@@ -2,6 +2,8 @@
  * worker that is asked, a fresh one, or nobody.
  *
  * Called by reload.c, which calls the transition off when a step fails; a dry one is planned here too. */
+#include "control.h"
+#include "logs.h"
 #include "master.h"
 
 #include "config/diff.h"

@@ -9,7 +9,11 @@
  * with the new generation, whoever is late is replaced. The start of the service is the same transition, from
  * nothing; a dry one is the same up to the commit, and is called off there whatever the votes.
  */
+#include "arrivals.h"
+#include "departure.h"
+#include "logs.h"
 #include "master.h"
+#include "notify.h"
 
 #include "base/clock.h"
 #include "base/fd.h"

@@ -5,6 +5,7 @@
  * The master opens them, because it has the rights.  When one cannot be opened, all go on with what they
  * have. Lines that are on their way still go to the old file.  A reload opens the files too; so one that is
  * asked for during a reload waits for its end. */
+#include "logs.h"
 #include "master.h"
 
 #include "base/fd.h"

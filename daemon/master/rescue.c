@@ -10,6 +10,7 @@
  * When nothing comes the master sleeps. Under load sockets stay disarmed from look to look, so that it costs
  * the same for any number of connections. A worker that hangs while nobody comes is found when somebody does,
  * or by the watchdog's tick. Called by arrivals.c, slots.c, watch.c and by its own timer; cannot fail. */
+#include "arrivals.h"
 #include "master.h"
 
 #include "base/log.h"

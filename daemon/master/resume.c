@@ -3,6 +3,10 @@
  *
  * Called by master.c at the start; by main.c for a candidate, which only tries. Fails with `err`: then the
  * guard leads back, and if this is the way back the service ends. */
+#include "arrivals.h"
+#include "control.h"
+#include "departure.h"
+#include "logs.h"
 #include "master.h"
 
 #include "base/fd.h"

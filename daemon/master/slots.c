@@ -2,6 +2,7 @@
  *
  * Called by spawn.c and reload.c; cannot fail: what does not work now is tried again later. */
 #include "master.h"
+#include "notify.h"
 
 #include "base/clock.h"
 #include "base/log.h"

@@ -2,7 +2,9 @@
  * on, closed only when their address is not configured any more and every worker has emptied them.
  *
  * Called by reload.c and spawn.c. A step that fails leaves everything as it was. */
+#include "arrivals.h"
 #include "master.h"
+#include "notify.h"
 
 #include "base/fd.h"
 #include "base/log.h"

@@ -2,6 +2,8 @@
  *
  * Called by slots.c and reload.c. What happens to a child goes through the table in child.c, and nothing else
  * decides what is done about it. */
+#include "departure.h"
+#include "logs.h"
 #include "master.h"
 
 #include "base/clock.h"

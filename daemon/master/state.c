@@ -4,6 +4,7 @@
  * another build of drover: it is checked, and what does not fit is an error, never a guess. */
 #include "state.h"
 
+#include "control.h"
 #include "fields.h"
 #include "master.h"
 

@@ -33,7 +33,8 @@ struct state {
 int state_save(const struct master *master, bool pass, struct err *err);
 
 /* Reads what the image before wrote. False with `err` when this image does not understand it: another version
- * of the state itself, of the channel, of handover, of the board or of the hot lines, or one with other counters. */
+ * of the state itself, of the channel, of handover, of the board or of the hot lines, or one with other
+ * counters. */
 bool state_read(struct state *state, int fd, const struct master *master, struct err *err);
 
 /* Takes every descriptor, CLOEXEC; `may_go_back`: a duplicate, the originals stay for the way back until

@@ -1,4 +1,6 @@
 /* status.c - the state of everything, for droverctl.  Called by control.c; fails by returning NULL. */
+#include "control.h"
+#include "departure.h"
 #include "master.h"
 
 #include <jansson.h>

@@ -7,6 +7,7 @@
  * A second TERM, or INT, ends it at once from wherever it is. Called by master.c (signals), reload.c (a start
  * that failed) and spawn.c (what becomes of the workers); cannot fail. */
 #include "master.h"
+#include "notify.h"
 
 #include "base/log.h"
 

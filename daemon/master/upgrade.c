@@ -11,7 +11,9 @@
  * open transition and for a reopening, and those that come meanwhile wait for it.
  *
  * Called by master.c, control.c, reload.c and reopen.c. */
+#include "logs.h"
 #include "master.h"
+#include "notify.h"
 
 #include "base/fd.h"
 #include "base/log.h"

@@ -5,6 +5,7 @@
  * the service down. What the board says is only ever compared, never an index, a length or a time to wait
  * for. */
 #include "master.h"
+#include "notify.h"
 
 #include "base/log.h"
 #include "net/conn.h"

@@ -4,6 +4,7 @@
  * Input: which column is a worker's, then bytes that fill the board again and again. */
 #include "fuzz.h"
 
+#include "master/control.h"
 #include "master/master.h"
 #include "net/conn.h"
 

@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "ipc/control.h"
+#include "master/control.h"
 #include "master/master.h"
 #include "net/conn.h"
 

@@ -5,6 +5,7 @@
  * comes through them is what it decided. A history is played anew from its beginning for each of its ends. */
 #include "base/fd.h"
 #include "base/log.h"
+#include "master/departure.h"
 #include "master/master.h"
 
 #include <check.h>

@@ -2,6 +2,7 @@
  *
  * Each "binary" is a shell script of the test's own, or a file that is none. */
 #include "master/master.h"
+#include "master/notify.h"
 #include "unit/one_turn.h"
 
 #include "base/fd.h"

@@ -1,5 +1,6 @@
 /* departure_test.c - what became of connections, reckoned from what the workers counted on the board. */
 #include "base/log.h"
+#include "master/departure.h"
 #include "master/master.h"
 
 #include <check.h>

@@ -2,6 +2,7 @@
  *
  * A master with two slots, whose workers are children that do nothing, lines that the test writes, and a real
  * listening socket. */
+#include "master/arrivals.h"
 #include "master/master.h"
 
 #include "base/fd.h"

@@ -1,4 +1,5 @@
 /* state_test.c - what the master leaves to the next image, and what that makes of it. */
+#include "master/control.h"
 #include "master/fields.h"
 #include "master/master.h"
 #include "master/state.h"

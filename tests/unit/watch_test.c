@@ -3,6 +3,7 @@
  * A master with one slot, a child that does nothing, a real listening socket, and a notify socket that the
  * test reads. */
 #include "master/master.h"
+#include "master/notify.h"
 
 #include "base/fd.h"
 #include "net/conn.h"

@@ -1,0 +1,29 @@
+/* What came of it, for whoever asked for a reload, an upgrade or something else that takes a while. */
+#ifndef MASTER_ASKER_H
+#define MASTER_ASKER_H
+
+#include "base/list.h"
+
+#include <stdbool.h>
+
+/* What came of a transition. */
+struct outcome {
+	bool good;
+	bool wrong;                     /* not good, and the configuration itself is why */
+	const char *text;
+	const struct preflight *findings;       /* NULL: none */
+};
+
+/* Somebody who waits for a reload's outcome, or for what it would be. */
+struct asker {
+	struct list link;
+	void (*answer)(struct asker *asker, const struct outcome *outcome);
+	const char *path;               /* of a dry one: what to read; NULL: the daemon's own */
+};
+
+/* Whoever asks for something is told when the service stops. */
+extern const struct outcome outcome_stopping;
+/* Answers all of them; the list is empty then. */
+void askers_answer(struct list *askers, const struct outcome *outcome);
+
+#endif
