@@ -568,7 +568,8 @@ static const struct setting rows[] = {
 	  .help = "how long new connections shall wait at most when more come than a worker can take: its "
 		  "backlog is cut to what it takes in this time, until it has caught up; 0 leaves it alone" },
 	{ "timeouts.hang_kill", SETTING_DURATION, .def = "10s", .min = "0", .max = "1d", AT(hang_kill_ns),
-	  .help = "a worker that hangs for so long is killed, and another one takes its place; 0 is never" },
+	  .help = "a worker that hangs for so long is killed, and another one takes its place; off is "
+		  "never" },
 	{ "forwarded.from", SETTING_STRINGS, .check = check_network, AT(forwarded_from),
 	  .example = "[ \"127.0.0.0/8\", \"10.0.0.0/8\" ]",
 	  .help = "addresses and networks of the proxies whose word about their clients is taken; \"unix\""

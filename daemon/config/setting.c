@@ -47,7 +47,7 @@ bool setting_parse_size(const char *text, uint64_t *bytes)
 
 bool setting_parse_duration(const char *text, uint64_t *ns)
 {
-	return parse_units(durations, text, ns);
+	return parse_units(durations, strcmp(text, "off") == 0 ? "0" : text, ns);
 }
 
 static char *print_units(const struct unit *units, uint64_t value, struct arena *arena)

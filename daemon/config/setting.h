@@ -129,7 +129,8 @@ const struct setting *setting_find(const struct schema *schema, const char *grou
 /* True when rows live below a group of this name. */
 bool setting_is_group(const struct schema *schema, const char *name);
 
-/* Reads "64k" or "30s"; false when the text is neither digits nor digits and a unit, or overflows. */
+/* Reads "64k" or "30s"; false when the text is neither digits nor digits and a unit, or overflows. A duration
+ * may also be "off", which is zero. */
 bool setting_parse_size(const char *text, uint64_t *bytes);
 bool setting_parse_duration(const char *text, uint64_t *ns);
 

@@ -29,16 +29,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client.h"
+
 enum {
 	EVENTS = 256,
 	ANSWER_BYTES = 2048,            /* head and body */
-	SOURCES = 64,                   /* addresses: each has 28,000 ports */
 	SPARE_FDS = 16,
 	PHASES_MAX = 8,
 	TIMES_MAX = 1 << 20,
-	NS_PER_US = 1000,
-	NS_PER_MS = 1000000,
-	NS_PER_S = 1000000000,
 };
 
 /* A connection, and the request on it. In one list while it waits, in another while it is free. */
@@ -83,14 +81,6 @@ static size_t time_count;
 static char requests[2][512];           /* the connection ends, is kept */
 static unsigned long begun;
 static int epoll_fd;
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 /* ---- lists ---- */
 
@@ -213,18 +203,6 @@ static void ask(struct client *client)
 		client->asked = true;
 	else if (sent >= 0 || (errno != EAGAIN && errno != ENOTCONN))
 		fail(client, &counts.reset);
-}
-
-static void choose_source(int fd)
-{
-	static unsigned turn;
-	struct sockaddr_in source = { .sin_family = AF_INET };
-	int on = 1;
-
-	source.sin_addr.s_addr = htonl(0x7f000001 + ((turn++ % SOURCES) << 8));
-	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0)
-		err(1, "bind");
 }
 
 static void connect_client(struct client *client)
@@ -385,44 +363,34 @@ static void run(void)
 
 /* ---- the command line ---- */
 
-static unsigned number(const char *text, unsigned max)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	if (*text == '\0' || *end != '\0' || value > max)
-		errx(1, "\"%s\" is no number up to %u", text, max);
-	return (unsigned)value;
-}
-
 static bool set_option(int letter, char *value)
 {
 	switch (letter) {
 	case 'a':
 		return inet_pton(AF_INET, value, &options.server.sin_addr) == 1;
 	case 'p':
-		options.server.sin_port = htons((uint16_t)number(value, UINT16_MAX));
+		options.server.sin_port = htons((uint16_t)number(value, 0, UINT16_MAX));
 		return true;
 	case 'u':
 		options.target = value;
 		return true;
 	case 'b':
-		options.bytes = number(value, ANSWER_BYTES);
+		options.bytes = number(value, 0, ANSWER_BYTES);
 		return true;
 	case 'r':
-		phases[phase_count].rate = number(value, UINT32_MAX);
+		phases[phase_count].rate = number(value, 0, UINT32_MAX);
 		return true;
 	case 'c':
-		options.connections = number(value, UINT32_MAX);
+		options.connections = number(value, 0, UINT32_MAX);
 		return true;
 	case 'k':
-		options.kept_percent = number(value, 100);
+		options.kept_percent = number(value, 0, 100);
 		return true;
 	case 't':
-		phases[phase_count++].duration_ns = (uint64_t)number(value, UINT32_MAX) * NS_PER_MS;
+		phases[phase_count++].duration_ns = (uint64_t)number(value, 0, UINT32_MAX) * NS_PER_MS;
 		return true;
 	case 'w':
-		options.patience_ns = (uint64_t)number(value, UINT32_MAX) * NS_PER_MS;
+		options.patience_ns = (uint64_t)number(value, 0, UINT32_MAX) * NS_PER_MS;
 		return true;
 	default:
 		return false;

@@ -26,14 +26,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client.h"
+
 enum {
 	CONNECTIONS_MAX = 1024,
 	DEPTH_MAX = 64,
 	ORDER = 65536,                  /* requests before the sequence repeats */
 	BUFFER_BYTES = 65536,
 	CARRY_BYTES = 4096,             /* the longest head */
-	SOURCES = 64,                   /* addresses of one-shot connections: each has 28,000 ports */
-	NS_PER_MS = 1000000,
 };
 
 struct target {
@@ -71,14 +71,6 @@ static unsigned active;                 /* clients with a connection */
 static int epoll_fd;
 static struct client clients[CONNECTIONS_MAX];
 static char buffer[CARRY_BYTES + BUFFER_BYTES];
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 * NS_PER_MS + (uint64_t)now.tv_nsec;
-}
 
 /* ---- what is asked for ---- */
 
@@ -178,19 +170,6 @@ static void use_reno(int fd)
 	/* bbr, where it is the default, paces by timers and would be measured instead */
 	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, sizeof(name) - 1) < 0)
 		err(1, "reno");
-}
-
-/* One-shot connections leave their port in TIME_WAIT, so they take turns with their source. */
-static void choose_source(int fd)
-{
-	static unsigned turn;
-	struct sockaddr_in source = { .sin_family = AF_INET };
-	int on = 1;
-
-	source.sin_addr.s_addr = htonl(0x7f000001 + ((turn++ % SOURCES) << 8));
-	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0)
-		err(1, "bind");
 }
 
 static void open_client(struct client *client)
@@ -383,38 +362,28 @@ static void run(void)
 
 /* ---- the command line ---- */
 
-static unsigned number(const char *text, unsigned max)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	if (*text == '\0' || *end != '\0' || value == 0 || value > max)
-		errx(1, "\"%s\" is no number from 1 to %u", text, max);
-	return (unsigned)value;
-}
-
 static bool set_option(int letter, const char *value)
 {
 	switch (letter) {
 	case 'a':
 		return inet_pton(AF_INET, value, &options.server.sin_addr) == 1;
 	case 'p':
-		options.server.sin_port = htons((uint16_t)number(value, UINT16_MAX));
+		options.server.sin_port = htons((uint16_t)number(value, 1, UINT16_MAX));
 		return true;
 	case 'c':
-		options.connections = number(value, CONNECTIONS_MAX);
+		options.connections = number(value, 1, CONNECTIONS_MAX);
 		return true;
 	case 'n':
-		options.requests = number(value, UINT32_MAX);
+		options.requests = number(value, 1, UINT32_MAX);
 		return true;
 	case 't':
-		options.duration_ns = (uint64_t)number(value, UINT32_MAX) * NS_PER_MS;
+		options.duration_ns = (uint64_t)number(value, 1, UINT32_MAX) * NS_PER_MS;
 		return true;
 	case 'd':
-		options.depth = number(value, DEPTH_MAX);
+		options.depth = number(value, 1, DEPTH_MAX);
 		return true;
 	case 'w':
-		options.patience_ms = number(value, INT32_MAX);
+		options.patience_ms = number(value, 1, INT32_MAX);
 		return true;
 	case '1':
 		return options.one_shot = true;

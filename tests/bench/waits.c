@@ -29,16 +29,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client.h"
+
 enum {
 	REQUESTS_MAX = 1000000,
 	EVENTS = 256,
 	BATCH = 16,                     /* requests that are begun before answers are looked at */
 	LIFETIMES_MAX = 16,
 	ANSWER_BYTES = 1000,            /* head and body */
-	SOURCES = 64,                   /* addresses: each has 28,000 ports */
-	NS_PER_US = 1000,
-	NS_PER_MS = 1000000,
-	NS_PER_S = 1000000000,
 };
 
 /* A connection, and the request on it. */
@@ -77,14 +75,6 @@ static char request[1024];
 static size_t request_len;
 static int epoll_fd;
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 static uint64_t due_ns(unsigned number)
 {
 	return start_ns + (uint64_t)number * NS_PER_S / options.rate;
@@ -110,7 +100,7 @@ static void let_go(struct client *client)
 static void fail(struct client *client, const char *outcome)
 {
 	if (client->waiting) {
-		say(client, outcome, now_ns(CLOCK_MONOTONIC));
+		say(client, outcome, now_ns());
 		client->waiting = false;
 		waiting--;
 	}
@@ -126,7 +116,7 @@ static void keep(struct client *client)
 		let_go(client);
 		return;
 	}
-	client->ends_ns = now_ns(CLOCK_MONOTONIC) + lifetime->ns;
+	client->ends_ns = now_ns() + lifetime->ns;
 	client->next = NULL;
 	*lifetime->last = client;
 	lifetime->last = &client->next;
@@ -145,7 +135,7 @@ static void succeed(struct client *client, uint64_t ended_ns)
 /* Those whose time is over. */
 static void end_lifetimes(void)
 {
-	uint64_t now = now_ns(CLOCK_MONOTONIC);
+	uint64_t now = now_ns();
 
 	for (unsigned i = 0; i < lifetime_count; i++) {
 		struct lifetime *lifetime = &lifetimes[i];
@@ -185,7 +175,7 @@ static const char *judge(const struct client *client)
 /* When the kernel had what was just received, by CLOCK_MONOTONIC. */
 static uint64_t arrived_ns(struct msghdr *message)
 {
-	uint64_t now = now_ns(CLOCK_MONOTONIC), real = now_ns(CLOCK_REALTIME), stamp;
+	uint64_t now = now_ns(), real = clock_ns(CLOCK_REALTIME), stamp;
 	struct timespec when;
 
 	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL; part = CMSG_NXTHDR(message, part)) {
@@ -240,18 +230,6 @@ static void ask(struct client *client)
 		fail(client, errno == ECONNREFUSED ? "refused" : "reset");
 }
 
-static void choose_source(int fd)
-{
-	static unsigned turn;
-	struct sockaddr_in source = { .sin_family = AF_INET };
-	int on = 1;
-
-	source.sin_addr.s_addr = htonl(0x7f000001 + ((turn++ % SOURCES) << 8));
-	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0)
-		err(1, "bind");
-}
-
 static void connect_client(struct client *client)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = client };
@@ -263,7 +241,7 @@ static void connect_client(struct client *client)
 		err(1, "socket");
 	setsockopt(client->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
 	choose_source(client->fd);
-	client->began_ns = now_ns(CLOCK_MONOTONIC);
+	client->began_ns = now_ns();
 	if (connect(client->fd, (struct sockaddr *)&options.server, sizeof(options.server)) < 0 &&
 	    errno != EINPROGRESS && errno != ECONNREFUSED)
 		err(1, "connect");
@@ -287,7 +265,7 @@ static void begin(unsigned number)
 	if (client->fd < 0)
 		connect_client(client);
 	else
-		client->began_ns = now_ns(CLOCK_MONOTONIC);
+		client->began_ns = now_ns();
 	ask(client);
 }
 
@@ -316,7 +294,7 @@ static uint64_t next_ns(uint64_t last_ns)
 static void wait_for_events(uint64_t until_ns)
 {
 	struct epoll_event events[EVENTS];
-	uint64_t now = now_ns(CLOCK_MONOTONIC), rest = until_ns > now ? until_ns - now : 0;
+	uint64_t now = now_ns(), rest = until_ns > now ? until_ns - now : 0;
 	struct timespec patience = { (time_t)(rest / NS_PER_S), (long)(rest % NS_PER_S) };
 	int count = epoll_pwait2(epoll_fd, events, EVENTS, &patience, NULL);
 
@@ -328,13 +306,13 @@ static void run(void)
 {
 	uint64_t last_ns;
 
-	last_ns = start_ns = now_ns(CLOCK_MONOTONIC);
-	while (begun < options.requests || (waiting > 0 && now_ns(CLOCK_MONOTONIC) < last_ns)) {
+	last_ns = start_ns = now_ns();
+	while (begun < options.requests || (waiting > 0 && now_ns() < last_ns)) {
 		for (unsigned i = 0; i < BATCH && begun < options.requests; i++) {
-			if (due_ns(begun) > now_ns(CLOCK_MONOTONIC))
+			if (due_ns(begun) > now_ns())
 				break;
 			begin(begun++);
-			last_ns = now_ns(CLOCK_MONOTONIC) + options.patience_ns;
+			last_ns = now_ns() + options.patience_ns;
 		}
 		end_lifetimes();
 		wait_for_events(next_ns(last_ns));
@@ -360,16 +338,6 @@ static void hold(void)
 
 /* ---- the command line ---- */
 
-static unsigned number(const char *text, unsigned max)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	if (*text == '\0' || *end != '\0' || value > max)
-		errx(1, "\"%s\" is no number up to %u", text, max);
-	return (unsigned)value;
-}
-
 static void read_lifetimes(char *text)
 {
 	char *word;
@@ -377,7 +345,7 @@ static void read_lifetimes(char *text)
 	while ((word = strsep(&text, ",")) != NULL) {
 		if (lifetime_count == LIFETIMES_MAX)
 			errx(1, "more than %d lifetimes", LIFETIMES_MAX);
-		lifetimes[lifetime_count++].ns = (uint64_t)number(word, UINT32_MAX) * NS_PER_MS;
+		lifetimes[lifetime_count++].ns = (uint64_t)number(word, 0, UINT32_MAX) * NS_PER_MS;
 	}
 }
 
@@ -387,28 +355,28 @@ static bool set_option(int letter, char *value)
 	case 'a':
 		return inet_pton(AF_INET, value, &options.server.sin_addr) == 1;
 	case 'p':
-		options.server.sin_port = htons((uint16_t)number(value, UINT16_MAX));
+		options.server.sin_port = htons((uint16_t)number(value, 0, UINT16_MAX));
 		return true;
 	case 'u':
 		options.target = value;
 		return true;
 	case 'b':
-		options.bytes = number(value, ANSWER_BYTES);
+		options.bytes = number(value, 0, ANSWER_BYTES);
 		return true;
 	case 'r':
-		options.rate = number(value, UINT32_MAX);
+		options.rate = number(value, 0, UINT32_MAX);
 		return true;
 	case 'n':
-		options.requests = number(value, REQUESTS_MAX);
+		options.requests = number(value, 0, REQUESTS_MAX);
 		return true;
 	case 'k':
-		options.connections = number(value, REQUESTS_MAX);
+		options.connections = number(value, 0, REQUESTS_MAX);
 		return true;
 	case 'l':
 		read_lifetimes(value);
 		return true;
 	case 'w':
-		options.patience_ns = (uint64_t)number(value, UINT32_MAX) * NS_PER_MS;
+		options.patience_ns = (uint64_t)number(value, 0, UINT32_MAX) * NS_PER_MS;
 		return true;
 	case 'x':
 		return options.hold = true;

@@ -117,6 +117,9 @@ static const struct {
 } durations[] = {
 	{ "0", true, 0 },
 	{ "0s", true, 0 },
+	{ "off", true, 0 },
+	{ "off ", false, 0 },
+	{ "offs", false, 0 },
 	{ "1ms", true, 1000000 },
 	{ "30s", true, 30000000000 },
 	{ "2m", true, 120000000000 },
