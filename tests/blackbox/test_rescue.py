@@ -281,6 +281,9 @@ class Cpu(Reuseport):
 class Directed(Reuseport):
     accept = "directed"
 
+    def rescued(self, server):
+        """Who is known to be bad before anybody was sent there is given nothing."""
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -12,6 +12,7 @@ import socket
 import time
 
 SECONDS = 20  # for what should take milliseconds, on a machine that is busy
+IP_BIND_ADDRESS_NO_PORT = 24    # ip(7): the port is chosen by connect, and so may be in use with another server
 
 TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
@@ -108,6 +109,7 @@ class Connection:
         self.reset = False
         try:
             if source is not None:
+                self.socket.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
                 self.socket.bind((source, 0))
             self.socket.connect(address)
             if family != socket.AF_UNIX:
