@@ -218,7 +218,7 @@ static void show_status(const json_t *answer)
 	       text_of(accept, "effective"),
 	       json_is_true(json_object_get(status, "stopping")) ? ", stopping" : "");
 	if (text_of(accept, "why")[0] != '\0')
-		printf("not accept %s: %s\n", text_of(accept, "wanted"), text_of(accept, "why"));
+		printf("accept %s is not in effect: %s\n", text_of(accept, "wanted"), text_of(accept, "why"));
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
 		show_listener(listener);
 	show_losses(json_object_get(status, "totals"));

@@ -342,7 +342,7 @@ class Fallback(Steering):
                          {"wanted": "directed", "effective": "reuseport", "why": accept["why"]})
         self.connect(server, 40)
         self.assertTrue(all(self.accepted(server).values()))
-        self.assertRegex(server.ctl("status").stdout, r"accept reuseport\nnot accept directed: .*CAP_BPF")
+        self.assertRegex(server.ctl("status").stdout, r"accept reuseport\naccept directed is not in effect: .*CAP_BPF")
         self.reload(server)
         self.reload(server, {"accept": "reuseport"})
         self.assertEqual(len(server.log.find("accept_mode")), 1)
