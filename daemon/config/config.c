@@ -565,8 +565,11 @@ static const struct setting rows[] = {
 	  .help = "a worker that has been busy with one batch of events for so long, or has left connections "
 		  "waiting, is given no new ones, and the others accept what waits for it" },
 	{ "timeouts.queue", SETTING_DURATION, .def = "250ms", .min = "0", .max = "1m", AT(queue_ns),
-	  .help = "how long new connections shall wait at most when more come than a worker can take: its "
-		  "backlog is cut to what it takes in this time, until it has caught up; 0 leaves it alone" },
+	  .help = "how long new connections shall wait at most when more come than a worker can take for "
+		  "longer "
+		  "than a second: its backlog is cut to what it takes in this time, until it has caught up; "
+		  "0 "
+		  "leaves it alone" },
 	{ "timeouts.hang_kill", SETTING_DURATION, .def = "10s", .min = "0", .max = "1d", AT(hang_kill_ns),
 	  .help = "a worker that hangs for so long is killed, and another one takes its place; off is "
 		  "never" },

@@ -173,7 +173,7 @@ static void set_full(struct worker *worker, bool full)
 	apply_all(worker);
 }
 
-enum room { ROOM, ROOM_TO_REFUSE, ROOM_NONE };
+enum room { ROOM, ROOM_TO_REFUSE, ROOM_NONE, ROOM_UNASKED };
 
 /* At the limit of connections an idle one makes room; when there is none, who waits is refused where that is
  * wanted, or accept goes on when some connection has ended or become idle. */
@@ -182,7 +182,7 @@ static enum room room_for_another(struct worker *worker, const struct held_socke
 	if (worker->engine.count < most_connections(worker))
 		return ROOM;
 	if (!is_waiting(held))
-		return ROOM_NONE;
+		return ROOM_UNASKED;
 	if (!worker->limit_told)
 		log_event(LEVEL_WARNING, "connection_limit", log_number("connections", worker->engine.count));
 	worker->limit_told = true;
@@ -274,19 +274,25 @@ static bool is_late(const struct worker *worker, unsigned taken)
 	       clock_now_ns() - worker->loop.now_ns > ACCEPT_TURN_NS;
 }
 
+static enum accepted accept_next(struct worker *worker, struct held_socket *held)
+{
+	enum room room = room_for_another(worker, held);
+
+	if (room == ROOM_UNASKED)
+		return ACCEPT_AGAIN;
+	return room == ROOM_NONE ? ACCEPT_STOPPED : accept_one(worker, held, room);
+}
+
 static enum accepted accept_batch(struct worker *worker, struct held_socket *held)
 {
 	enum accepted accepted = ACCEPTED;
 	unsigned taken;
 
-	for (taken = 0; taken < ACCEPT_BATCH && accepted == ACCEPTED && !is_late(worker, taken); taken++) {
-		enum room room = room_for_another(worker, held);
-
-		accepted = room == ROOM_NONE ? ACCEPT_STOPPED : accept_one(worker, held, room);
-	}
+	for (taken = 0; taken < ACCEPT_BATCH && accepted == ACCEPTED && !is_late(worker, taken); taken++)
+		accepted = accept_next(worker, held);
 	worker->refusals.waited = false;
 	if (!held->exclusive)
-		backlog_look(worker, held, taken, accepted == ACCEPTED);
+		backlog_look(worker, held, taken, accepted == ACCEPTED && is_waiting(held));
 	return accepted;
 }
 

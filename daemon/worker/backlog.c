@@ -2,10 +2,10 @@
  *
  * Where more connections come than a worker can take, its queue is full all the time, and everybody waits as
  * long as it is: longer than clients do, perhaps, and then each answer is for one that has given up. So a
- * socket whose queue was not empty for a while has its backlog cut to what is taken from it in
+ * socket whose queue was not empty for a second has its backlog cut to what is taken from it in
  * timeouts.queue. What comes beyond that is ignored by the kernel, at no cost to the worker, and tries again
- * a second later (SYN retransmission, tcp(7)). When the queue was found empty, the backlog is what is
- * configured again.
+ * a second later (SYN retransmission, tcp(7)): who comes in a burst that is over sooner would wait longer for
+ * that than for its turn. When the queue was found empty, the backlog is what is configured again.
  *
  * Called by accept.c, for sockets that are this worker's alone, and by adopt.c. A socket is as it was when
  * its worker has let it go, or another one begins to serve. That listen(2) fails changes nothing. */
@@ -18,7 +18,8 @@
 
 enum { LEAST = 64 };                    /* one batch: below that, a turn would find too few */
 
-/* So long a queue is not empty before it counts as one that is never. */
+/* So long a queue is not empty before its backlog is cut, and before that is looked at again. */
+#define PATIENCE_NS CLOCK_S
 #define WINDOW_NS (100 * CLOCK_MS)
 #define TELL_AGAIN_NS (10 * CLOCK_S)
 
@@ -92,7 +93,7 @@ void backlog_look(struct worker *worker, struct held_socket *held, unsigned take
 		return;
 	}
 	queue->taken += taken;
-	if (now_ns - queue->behind_since_ns < WINDOW_NS)
+	if (now_ns - queue->behind_since_ns < (queue->narrowed > 0 ? WINDOW_NS : PATIENCE_NS))
 		return;
 	judge(worker, held, now_ns - queue->behind_since_ns);
 	queue->behind_since_ns = now_ns;

@@ -30,7 +30,7 @@ struct worker_start {
 
 /* Of a socket that is this worker's alone (backlog.c). */
 struct queue {
-	uint64_t behind_since_ns;       /* it has not been found empty since; 0: it was */
+	uint64_t behind_since_ns;       /* it was judged, or found not empty first; 0: it was empty last */
 	unsigned taken;                 /* connections since then */
 	unsigned narrowed;              /* the backlog, while it is less than what is configured; else 0 */
 };

@@ -8,9 +8,9 @@ Overload: one worker on one CPU, of which its cgroup's quota leaves it PERCENT (
 (tests/bench/flood.c).  The peak is the median second of 64 clients that ask again as soon as they have an answer;
 then FACTOR (3) times as many requests as that are due each second, for N (60) seconds, and half as many as the peak
 right behind.  Every client gives up after MS (1000).  Once each has a connection of its own, once every other uses
-one that is kept.  The bars: on average as many answers in time as at the peak, less 10 %, and in no
-second fewer than half; the master's and the worker's memory grow by no more than 8 MiB; from the first second behind
-the overload on, everybody who comes is answered.
+one that is kept.  The bars: on average as many answers in time as at the peak, less 10 %, and in no second fewer than
+half, once the queue of the first one is worked off (FACTOR seconds); the master's and the worker's memory grow by no
+more than 8 MiB; from the first second behind the overload on, everybody who comes is answered.
 
 The quota takes the server's CPU and leaves the clients theirs, so that they are the ones who set the pace; without it
 three times as much as one CPU can serve would need more than three for the clients.  What the kernel does for a packet
@@ -25,6 +25,7 @@ be counted.  Prints Markdown; exit status 1 when a bar is missed.
 
 import argparse
 import contextlib
+import math
 import os
 import statistics
 import subprocess
@@ -183,7 +184,8 @@ def report(options, kept, peak, seconds, grown, totals, claims):
     what = "%d %% kept: " % kept
     claims.claim(statistics.mean(good) >= LEAST_SHARE * peak, what + "as many answers as at the peak, less 10 %",
                  "%d of %d a second" % (statistics.mean(good), peak))
-    claims.claim(good[0] >= peak / 2, what + "never fewer than half of it in a second", "%d at least" % good[0])
+    least = min(one.good for one in during[math.ceil(options.factor):])
+    claims.claim(least >= peak / 2, what + "then never fewer than half of it in a second", "%d at least" % least)
     claims.claim(max(grown) <= GROWTH_KB, what + "memory is bounded", "%d KiB more" % max(grown))
     claims.claim(calm[0].good >= calm[0].due * LEAST_SHARE and calm[1].good >= calm[1].due * LEAST_SHARE,
                  what + "in the first second after it everybody is answered", "%d of %d" % (calm[0].good, calm[0].due))

@@ -365,6 +365,35 @@ START_TEST(at_the_limit_nothing_spins)
 }
 END_TEST
 
+START_TEST(at_the_limit_a_queue_that_was_emptied_counts_as_empty)
+{
+	doing = DOING_IDLE;
+	fill_up(2 * CLOCK_S);
+	connect_to(0);
+	seat.directed = 3;
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 3);
+	ck_assert_uint_eq(line.taken, 3);
+}
+END_TEST
+
+/* A queue that a whole batch emptied may be found as full again much later. */
+START_TEST(a_batch_that_empties_the_queue_leaves_nobody_behind)
+{
+	config.connections = 200;
+	listen(sockets[0], 100);
+	worker.loop.now_ns = clock_now_ns();
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	for (int i = 0; i < 64; i++)
+		connect_to(0);
+	accept_all();
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 64);
+	ck_assert_uint_eq(LIST_ENTRY(worker.sockets.next, struct held_socket, link)->queue.behind_since_ns,
+			  0);
+}
+END_TEST
+
 START_TEST(the_board_says_that_nothing_is_accepted_at_the_limit)
 {
 	hold(0, GENERATION);
@@ -735,6 +764,8 @@ int main(void)
 	tcase_add_test(limits, at_the_limit_it_is_looked_for_idle_connections_again);
 	tcase_add_test(limits, out_of_descriptors_an_idle_connection_makes_room);
 	tcase_add_test(limits, at_the_limit_nothing_spins);
+	tcase_add_test(limits, at_the_limit_a_queue_that_was_emptied_counts_as_empty);
+	tcase_add_test(limits, a_batch_that_empties_the_queue_leaves_nobody_behind);
 	tcase_add_test(limits, the_board_says_that_nothing_is_accepted_at_the_limit);
 	tcase_add_test(limits, accept_goes_on_when_connections_have_ended);
 	tcase_add_test(limits, a_turn_accepts_a_batch);
