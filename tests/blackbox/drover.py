@@ -4,6 +4,7 @@ Everything waits for an event or a state with a deadline; nothing sleeps.
 """
 
 import collections
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -444,6 +445,17 @@ def wait_stopped(pid, seconds=DEADLINE):
     while process_state(pid) not in ("T", ""):
         left(end)
         os.sched_yield()
+
+
+def stop(pid):
+    os.kill(pid, signal.SIGSTOP)
+    wait_stopped(pid)
+
+
+def go_on(pid):
+    """It may have been killed meanwhile."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
 class Response(collections.namedtuple("Response", "version status reason headers body")):

@@ -229,8 +229,7 @@ class Dry(Master):
         server = self.start({"timeouts": {"prepare": "20s"}})
         before = server.generation()
         worker = server.workers()[0]
-        os.kill(worker, signal.SIGSTOP)
-        drover.wait_stopped(worker)
+        drover.stop(worker)
         server.hup()
         server.wait_status(lambda status: status["phase"] == "preparing")
         answers = []
@@ -252,8 +251,7 @@ class Dry(Master):
         server = self.start({"timeouts": {"prepare": "20s"}})
         before = server.generation()
         worker = server.workers()[0]
-        os.kill(worker, signal.SIGSTOP)
-        drover.wait_stopped(worker)
+        drover.stop(worker)
         answers = []
         asker = threading.Thread(target=lambda: answers.append(self.ask(server)))
         asker.start()
@@ -310,8 +308,7 @@ class Dry(Master):
     def test_a_worker_that_dies_meanwhile_is_respawned_at_once(self):
         server = self.start({"timeouts": {"prepare": "20s"}})
         first, second = server.workers()[0], server.workers()[1]
-        os.kill(first, signal.SIGSTOP)
-        drover.wait_stopped(first)
+        drover.stop(first)
         asker = threading.Thread(target=self.ask, args=[server])
         asker.start()
         server.wait_status(lambda status: status["phase"] == "preparing")
@@ -359,14 +356,8 @@ class Dry(Master):
                 if all((pid, "starting") in [(worker["pid"], worker["state"]) for worker in server.status()["workers"]]
                        for _ in range(5)):
                     return pid
-                self.go_on(pid)
+                drover.go_on(pid)
         return 0
-
-    def go_on(self, pid):
-        try:
-            os.kill(pid, signal.SIGCONT)
-        except ProcessLookupError:
-            pass
 
     def is_seated(self, status, slot, old):
         return status["slots"][slot]["pid"] not in (0, old)
@@ -394,7 +385,7 @@ class Dry(Master):
 
     def stop(self, pid):
         os.kill(pid, signal.SIGSTOP)
-        self.addCleanup(self.go_on, pid)
+        self.addCleanup(drover.go_on, pid)
         drover.wait_stopped(pid)
 
     def test_who_asks_and_leaves_disturbs_nobody(self):
@@ -415,8 +406,7 @@ class Dry(Master):
     def test_a_stop_during_a_check_is_no_failure(self):
         server = self.start({"timeouts": {"prepare": "20s", "drain": "1s"}})
         worker = server.workers()[0]
-        os.kill(worker, signal.SIGSTOP)
-        drover.wait_stopped(worker)
+        drover.stop(worker)
         asker = threading.Thread(target=self.ask, args=[server])
         asker.start()
         server.wait_status(lambda status: status["phase"] == "preparing")

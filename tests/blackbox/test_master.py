@@ -213,7 +213,7 @@ class Reload(Master):
         before = server.generation()
         worker = server.workers()[0]
         os.kill(worker, signal.SIGSTOP)
-        self.addCleanup(self.go_on, worker)
+        self.addCleanup(drover.go_on, worker)
         drover.wait_stopped(worker)
         server.hup()
         server.wait_status(lambda status: status["phase"] == "preparing")
@@ -229,12 +229,6 @@ class Reload(Master):
         self.assertEqual(status["generation"], before + 2)
         for client in self.idle(server, 8):
             self.assertEqual(client.request("/").body, b"<p>other\n")
-
-    def go_on(self, pid):
-        try:
-            os.kill(pid, signal.SIGCONT)
-        except ProcessLookupError:
-            pass
 
     def test_callers_at_the_same_time_all_get_an_answer(self):
         server = self.start()
@@ -394,7 +388,7 @@ class Reload(Master):
         server = self.start({"timeouts": {"prepare": "500ms"}})
         workers = server.workers()
         os.kill(workers[1], signal.SIGSTOP)
-        self.addCleanup(self.go_on, workers[1])
+        self.addCleanup(drover.go_on, workers[1])
         drover.wait_stopped(workers[1])
         self.refuse(server, "(?i)slot 1", "READY")
         os.kill(workers[1], signal.SIGCONT)
@@ -407,8 +401,7 @@ class Reload(Master):
     def test_a_worker_that_dies_before_it_is_ready_has_no_vote(self):
         server = self.start({"timeouts": {"prepare": "20s"}})
         worker = server.workers()[0]
-        os.kill(worker, signal.SIGSTOP)
-        drover.wait_stopped(worker)
+        drover.stop(worker)
         server.configure({"sites": self.other_site(server)})
         server.hup()
         server.wait_status(lambda status: status["phase"] == "preparing")
@@ -889,22 +882,19 @@ class Stop(Master):
     def test_int_with_a_stopped_worker(self):
         server = self.start()
         worker = server.workers()[0]
-        os.kill(worker, signal.SIGSTOP)
-        drover.wait_stopped(worker)
+        drover.stop(worker)
         self.assertEqual(server.stop(signal.SIGINT), 0)
 
     def test_term_with_a_stopped_worker(self):
         server = self.start({"timeouts": {"drain": "100ms"}})
         worker = server.workers()[0]
-        os.kill(worker, signal.SIGSTOP)
-        drover.wait_stopped(worker)
+        drover.stop(worker)
         self.assertEqual(server.stop(signal.SIGTERM), 0)
 
     def test_term_during_a_reload(self):
         server = self.start({"timeouts": {"prepare": "1m", "drain": "100ms"}})
         worker = server.workers()[0]
-        os.kill(worker, signal.SIGSTOP)
-        drover.wait_stopped(worker)
+        drover.stop(worker)
         caller = subprocess.Popen([drover.CTL, "--socket", server.control, "reload"], stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True)
         server.wait_status(lambda status: status["phase"] == "preparing")

@@ -32,15 +32,8 @@ class Supervised(unittest.TestCase):
 
     def stop_worker(self, pid):
         os.kill(pid, signal.SIGSTOP)
-        self.addCleanup(self.go_on, pid)
+        self.addCleanup(drover.go_on, pid)
         drover.wait_stopped(pid)
-
-    @staticmethod
-    def go_on(pid):
-        try:
-            os.kill(pid, signal.SIGCONT)
-        except ProcessLookupError:
-            pass
 
 
 class States(Supervised):
@@ -181,7 +174,7 @@ class Time(Supervised):
         server.wait_status(lambda status: status["phase"] == "preparing")
         before = len(self.supervisor.values("EXTEND_TIMEOUT_USEC"))
         self.supervisor.wait(lambda: len(self.supervisor.values("EXTEND_TIMEOUT_USEC")) >= before + 1)
-        self.go_on(worker)
+        drover.go_on(worker)
         server.log.wait("reload_done")
 
 
@@ -221,7 +214,7 @@ class Watchdog(Supervised):
         event = self.withheld(server)
         self.assertEqual((event.fields["slot"], event.fields["pid"]), ("1", str(worker)))
         self.assertIn("stopped", event.fields["why"])
-        self.go_on(worker)
+        drover.go_on(worker)
         self.wait_pings(3)
 
     def test_a_stopped_worker_that_will_be_killed_does_not(self):

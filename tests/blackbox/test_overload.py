@@ -2,7 +2,6 @@
 """What happens at each limit, and that the counters say so by exact numbers: waiting, shedding, refusing, and what
 the kernel drops."""
 
-import contextlib
 import os
 import select
 import signal
@@ -197,9 +196,8 @@ class Dropped(Overload):
         """More connections than the queue of a stopped worker takes: the numbers of those that wait, and were
         dropped."""
         worker = server.workers()[0]
-        os.kill(worker, signal.SIGSTOP)
-        drover.wait_stopped(worker)
-        self.addCleanup(self.go_on, worker)
+        drover.stop(worker)
+        self.addCleanup(drover.go_on, worker)
         for _ in range(9):
             one = socket.socket()
             self.addCleanup(one.close)
@@ -207,10 +205,6 @@ class Dropped(Overload):
             one.connect_ex(server.address)
         status = server.wait_status(lambda status: status["listeners"][0]["dropped"] > 0)
         return status["listeners"][0]["waiting"], status["listeners"][0]["dropped"]
-
-    def go_on(self, worker):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGCONT)
 
     def listening(self, backlog=2):
         server = self.start({"timeouts": {"hang_kill": "0"}})

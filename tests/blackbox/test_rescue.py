@@ -37,17 +37,10 @@ class Rescue(unittest.TestCase):
         pids = [server.workers()[slot] for slot in slots]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-            self.addCleanup(self.go_on, pid)
+            self.addCleanup(drover.go_on, pid)
         for pid in pids:
             drover.wait_stopped(pid)
         return pids
-
-    @staticmethod
-    def go_on(pid):
-        try:
-            os.kill(pid, signal.SIGCONT)
-        except ProcessLookupError:
-            pass
 
     def slot(self, server, index=1, status=None):
         return (status or server.status())["slots"][index]
@@ -110,7 +103,7 @@ class Reuseport(Rescue):
         self.answered(self.begin(server), but=[worker])
         self.rescued(server)
         self.assertEqual(server.log.find("hang_over"), [])
-        self.go_on(worker)
+        drover.go_on(worker)
         self.wait_bad(server, 1, bad=False)
         self.assertEqual(server.workers()[1], worker)
 
@@ -138,7 +131,7 @@ class Reuseport(Rescue):
         self.answered(self.begin(server), but=workers)
         self.wait_bad(server, 1, 2)
         for worker in workers:
-            self.go_on(worker)
+            drover.go_on(worker)
         self.wait_bad(server, 1, 2, bad=False)
         self.answered(self.begin(server))
 
@@ -147,7 +140,7 @@ class Reuseport(Rescue):
         workers = self.stop(server, *range(WORKERS))
         clients = self.begin(server)
         self.wait_bad(server, *range(WORKERS))
-        self.go_on(workers[0])
+        drover.go_on(workers[0])
         self.answered(clients, but=workers[1:])
         self.rescued(server)
 
@@ -195,7 +188,7 @@ class Reuseport(Rescue):
         self.answered(self.begin(server), but=[worker])
         server.wait_status(lambda status: status["slots"][1]["bad_ms"] > 1500)
         self.assertEqual(server.workers()[1], worker)
-        self.go_on(worker)
+        drover.go_on(worker)
         self.assertGreaterEqual(int(server.log.wait("hang_over").fields["for_ms"]), 1500)
         self.wait_bad(server, 1, bad=False)
 
@@ -206,7 +199,7 @@ class Reuseport(Rescue):
         server.configure({"workers": 2})
         self.assertIn("slot 1", server.reload()[1])
         self.answered(self.begin(server), but=[worker])
-        self.go_on(worker)
+        drover.go_on(worker)
         self.wait_bad(server, 1, bad=False)
         self.assertEqual(server.reload()[0], 0)
         self.answered(self.begin(server))
@@ -221,7 +214,7 @@ class Reuseport(Rescue):
             server.address = address
             worker, = self.stop(server, 1)
             self.answered(self.begin(server, 50), but=[worker])
-            self.go_on(worker)
+            drover.go_on(worker)
             self.wait_bad(server, 1, bad=False)
 
     def test_after_an_upgrade(self):
@@ -244,7 +237,7 @@ class Reuseport(Rescue):
                 one.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 self.assertIn(b" 200 ", one.recv(1000))
         for worker in workers:
-            self.go_on(worker)
+            drover.go_on(worker)
         self.wait_bad(server, 0, 1, 2, bad=False)
 
     def test_when_nothing_comes_nothing_is_done(self):
@@ -252,7 +245,7 @@ class Reuseport(Rescue):
         server = self.start()
         worker, = self.stop(server, 1)
         self.answered(self.begin(server), but=[worker])
-        self.go_on(worker)
+        drover.go_on(worker)
         server.wait_status(lambda status: not status["looking"])
         before = self.switches(server)
         select.select([server.pidfd], [], [], 1)

@@ -1,7 +1,6 @@
 """Idle connections of a worker that crashes are served on by another one: each gets its own answers, and nothing is
 left of whoever died. A request in hand is closed and never tried again."""
 
-import contextlib
 import os
 import resource
 import signal
@@ -77,13 +76,11 @@ class Kept(Survival):
         server = self.start({"workers": 1})
         clients = self.crowd(server, 20)
         pid = server.workers()[0]
-        os.kill(pid, signal.SIGSTOP)
-        drover.wait_stopped(pid)
+        drover.stop(pid)
         for client in clients:
             client.send(client.head("/"))
         os.kill(pid, self.signals[0])
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        drover.go_on(pid)
         for client in clients:
             self.assertEqual(client.response().body, PAGE)
 
@@ -184,8 +181,7 @@ class InHand(Survival):
         server = self.start({"workers": 1})
         clients = self.idle(server, 20)
         pid = server.workers()[0]
-        os.kill(pid, signal.SIGSTOP)
-        drover.wait_stopped(pid)
+        drover.stop(pid)
         bad = clients.pop()
         bad.send(bad.head("/trouble?crash=segv"))       # nobody has read it when the first worker dies
         os.kill(pid, signal.SIGSEGV)
