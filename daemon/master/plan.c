@@ -47,19 +47,26 @@ static bool ask(struct child *child, struct err *err)
 	       errno == ECONNRESET || err_add(err, "slot %u", child->slot);
 }
 
+/* One that is being killed has no vote, and keeps the deadline of that. */
+static bool has_nobody(const struct slot *slot)
+{
+	return slot->serving == NULL || slot->serving->state == CHILD_KILLED;
+}
+
 /* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks
  * nobody; but another binary has to show in every slot that it can serve); those above the new count are
  * retired when all others have adopted. A dry one overtakes nobody: its fresh ones take no seat. */
 static bool plan_slot(struct master *master, unsigned slot, struct err *err)
 {
 	const struct transition *transition = &master->transition;
-	struct child *serving = master->slots[slot].serving;
+	bool nobody = has_nobody(&master->slots[slot]);
 
-	if (serving == NULL && slot < master->slot_count && !upgrade_is_open(master))
+	if (nobody && slot < master->slot_count && !upgrade_is_open(master))
 		return true;
 	if (!transition->dry)
 		overtake(master, slot);
-	return serving != NULL && !transition->replaces ? ask(serving, err) : call_fresh(master, slot, err);
+	return nobody || transition->replaces ? call_fresh(master, slot, err)
+					      : ask(master->slots[slot].serving, err);
 }
 
 static bool plan_slots(struct master *master, struct err *err)

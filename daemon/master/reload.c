@@ -84,6 +84,7 @@ static void finish(struct master *master, const struct outcome *outcome)
 		snprintf(master->failure, sizeof(master->failure), "%s", outcome->text);
 		master_stop(master, true);
 	}
+	rescue_look(master);            /* who hung meanwhile is ended before the next one asks it, too */
 	reload_continue(master);
 }
 

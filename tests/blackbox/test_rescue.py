@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import unittest
 
 import drover
@@ -257,6 +258,43 @@ class Reuseport(Rescue):
     def switches(self, server):
         return {pid: int(drover.process_status(pid)["voluntary_ctxt_switches"])
                 for pid in [server.pid, *server.workers().values()]}
+
+
+class Reloads(Rescue):
+    def test_who_hangs_is_ended_between_two(self):
+        """However often somebody asks: one of two is always under way."""
+        server = self.start({"timeouts": {"hang_kill": "300ms", "prepare": "1s"}})
+        worker, = self.stop(server, 1)
+        self.answered(self.begin(server), but=[worker])
+        self.wait_bad(server, 1)
+        asking = True
+
+        def ask():
+            while asking:
+                server.reload()
+
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            server.log.wait("worker_killed", pid=str(worker))
+        finally:
+            asking = False
+            for thread in threads:
+                thread.join()
+        server.wait_status(lambda status: server.workers(status).get(1) not in (None, worker))
+        self.assertEqual(server.reload()[0], 0)
+
+    def test_who_is_being_ended_is_not_asked(self):
+        server = self.start(SHORT)
+        worker, = self.stop(server, 1)
+        self.answered(self.begin(server), but=[worker])
+        server.log.wait("worker_killed", pid=str(worker), signal="ABRT")
+        status, text = server.reload()
+        self.assertEqual(status, 0)
+        self.assertNotIn("died meanwhile", text)
+        server.wait_status(lambda status: server.workers(status).get(1) not in (None, worker))
+        server.log.wait("worker_started", slot="1", generation="2")
 
 
 class Shared(Reuseport):
