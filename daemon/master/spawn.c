@@ -160,9 +160,12 @@ static uint64_t lived_ms(const struct child *child)
 	return now_ns > child->started_ns ? (now_ns - child->started_ns) / CLOCK_MS : 0;
 }
 
+/* It may have written any number. */
 static uint64_t still_open(const struct child *child)
 {
-	return child->master->board->column[child->column].counters[COUNT_OPEN];
+	uint64_t open = child->master->board->column[child->column].counters[COUNT_OPEN];
+
+	return open < MOST_CONNECTIONS ? open : MOST_CONNECTIONS;
 }
 
 static const char *how_of(const siginfo_t *info)
@@ -276,15 +279,14 @@ static void let_go(struct child *child)
 	master_check_end(master);
 }
 
-/* What it had in hand has gone with it. It may have written any number. */
-static void lose(struct child *child)
+/* What it had in hand has gone with it. */
+static void lose(const struct child *child)
 {
 	struct master *master = child->master;
-	uint64_t had = master->board->column[child->column].counters[COUNT_OPEN];
+	uint64_t had = still_open(child);
 
-	master->board->column[BOARD_RETIRED].counters[COUNT_LOST_CRASHED] +=
-		had < MOST_CONNECTIONS ? had : MOST_CONNECTIONS;
-	stop_child_lost(child);
+	master->board->column[BOARD_RETIRED].counters[COUNT_LOST_CRASHED] += had;
+	stop_lost(master, had);
 }
 
 static void on_exit_of_child(struct source *source, uint32_t events)

@@ -82,11 +82,10 @@ static void say_end(struct master *master)
 		master->exit_status = 3;
 }
 
-void stop_child_lost(const struct child *child)
+void stop_lost(struct master *master, uint64_t connections)
 {
-	if (stop_is_draining(child->master) && !child->master->stop.at_once)
-		child->master->stop.killed +=
-			child->master->board->column[child->column].counters[COUNT_OPEN];
+	if (stop_is_draining(master) && !master->stop.at_once)
+		master->stop.killed += connections;
 }
 
 /* ---- the drain --------------------------------------------------------------------------------------- */

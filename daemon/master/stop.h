@@ -31,6 +31,6 @@ void master_check_end(struct master *master);
 void stop_tell(struct child *child);
 void stop_child_spent(struct child *child);
 /* A worker was killed, or crashed: while the service stops nobody follows, and what it had in hand is cut. */
-void stop_child_lost(const struct child *child);
+void stop_lost(struct master *master, uint64_t connections);
 
 #endif
