@@ -233,6 +233,7 @@ static void end_at_once(struct master *master)
 	master->stop.at_once = true;
 	spawn_kill_all(master);
 	strays_kill(master);
+	wills_kill(master);
 	candidate_kill(master);
 	release_cancel(master);
 	sockets_close(master);

@@ -13,6 +13,7 @@
 #include "ipc/will.h"
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
 
@@ -44,7 +45,14 @@ static void on_exit_of_keeper(struct source *source, uint32_t events)
 	master_check_end(master);
 }
 
-/* A worker can say any number: only what nobody else waits for is waited for. */
+/* A worker can say any number: only a child that nobody else waits for is waited for. */
+static bool is_child(int pidfd)
+{
+	siginfo_t info;
+
+	return waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 static void watch_keeper(struct testament *testament, pid_t pid)
 {
 	struct master *master = testament->master;
@@ -52,11 +60,11 @@ static void watch_keeper(struct testament *testament, pid_t pid)
 	if (pid <= 0 || strays_know(master, pid))
 		return;
 	testament->keeper.fd = pidfd_open(pid, 0);
-	if (testament->keeper.fd < 0)
-		return;
-	testament->keeper_pid = pid;
-	if (loop_add(&master->loop, &testament->keeper, EPOLLIN) != 0)
+	if (testament->keeper.fd < 0 || !is_child(testament->keeper.fd) ||
+	    loop_add(&master->loop, &testament->keeper, EPOLLIN) != 0)
 		fd_close(&testament->keeper.fd);
+	else
+		testament->keeper_pid = pid;
 }
 
 /* ---- the heir ---------------------------------------------------------------------------------------- */
@@ -209,6 +217,12 @@ bool wills_left(const struct master *master)
 		if (LIST_ENTRY(link, struct testament, link)->keeper.fd >= 0)
 			return true;
 	return false;
+}
+
+void wills_kill(struct master *master)
+{
+	for (struct list *link = master->testaments.next; link != &master->testaments; link = link->next)
+		pidfd_send_signal(LIST_ENTRY(link, struct testament, link)->keeper.fd, SIGKILL, NULL, 0);
 }
 
 static void release(struct testament *testament)

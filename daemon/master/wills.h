@@ -38,6 +38,8 @@ void wills_arrange(struct master *master);
 bool wills_know(const struct master *master, pid_t pid);
 /* Are there keepers still? */
 bool wills_left(const struct master *master);
+/* Ends them: the service stops at once. */
+void wills_kill(struct master *master);
 /* Frees what ended in this turn; all of it. */
 void wills_sweep(struct master *master);
 void wills_forget(struct master *master);

@@ -270,6 +270,32 @@ START_TEST(nobody_else_is_taken_for_a_keeper)
 }
 END_TEST
 
+/* The stop would wait for it. */
+START_TEST(nor_is_one_that_is_no_child)
+{
+	fd_close(&of[0].will);
+	die(0, false);
+	add_child(0);
+	say(0, (uint32_t)getppid());
+	ck_assert(!wills_know(master, getppid()));
+	ck_assert(!wills_left(master));
+}
+END_TEST
+
+START_TEST(at_once_is_at_once_for_keepers_too)
+{
+	pid_t pid = fork_keeper();
+
+	fd_close(&of[0].will);
+	die(0, false);
+	add_child(0);
+	say(0, (uint32_t)pid);
+	wills_kill(master);
+	one_turn(&master->loop);
+	ck_assert(!wills_left(master));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("wills");
@@ -289,6 +315,8 @@ int main(void)
 	tcase_add_test(all, a_keeper_is_known_until_it_ends_and_reaped);
 	tcase_add_test(all, the_heir_waits_for_the_word);
 	tcase_add_test(all, nobody_else_is_taken_for_a_keeper);
+	tcase_add_test(all, nor_is_one_that_is_no_child);
+	tcase_add_test(all, at_once_is_at_once_for_keepers_too);
 	suite_add_tcase(suite, all);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
