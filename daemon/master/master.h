@@ -278,8 +278,6 @@ void slot_respawn(struct slot *slot, const struct child *dead);
 void slot_renew(struct slot *slot);
 /* Its last workers died young, and the one that serves may do so, too. */
 bool slot_is_failing(const struct slot *slot);
-/* Nobody serves any more: no slot waits for long. */
-void slots_hasten(struct master *master);
 /* Frees what is known of deaths. */
 void slots_forget(struct master *master);
 /* Arms what was armed in the image before. */
@@ -293,6 +291,8 @@ void slots_retire_old(struct master *master);
 /* Who may be given connections, for the steering program; and tells the workers, when that has changed, from
  * whose sockets they accept too: of slots that have nobody, or one that is bad. */
 void slots_publish(struct master *master);
+/* It tells them the next time, whatever they were told. */
+void slots_tell_again(struct master *master);
 /* The first half of it, for when somebody is about to leave, or nobody knows who served before. */
 void slots_publish_seats(struct master *master);
 

@@ -51,6 +51,7 @@ bool resume_take(struct master *master, struct err *err)
 		return false;
 	from = json_string_value(json_object_get(state->json, "drover"));
 	snprintf(master->upgrade.from, sizeof(master->upgrade.from), "%s", from != NULL ? from : "?");
+	slots_tell_again(master);       /* one that failed may have told them something else */
 	return take_text(master, err) && take_board(master, err);
 }
 

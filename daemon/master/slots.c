@@ -84,7 +84,7 @@ void slot_respawn(struct slot *slot, const struct child *dead)
 
 void slot_renew(struct slot *slot)
 {
-	if (slot->failures > 0)
+	if (slot_is_failing(slot))
 		slot_respawn(slot, NULL);
 	else if (needs_worker(slot))
 		respawn_after(slot, 0);
@@ -93,20 +93,6 @@ void slot_renew(struct slot *slot)
 bool slot_is_failing(const struct slot *slot)
 {
 	return slot->failures > 0 && (slot->serving == NULL || served_ms(slot->serving) < RESPAWN_TRUSTED_MS);
-}
-
-void slots_hasten(struct master *master)
-{
-	if (somebody_serves(master))
-		return;
-	for (unsigned i = 0; i < master->slot_count; i++) {
-		struct slot *slot = &master->slots[i];
-		uint64_t longest_ms = respawn_longest_ms(slot->came);
-
-		if (timer_armed(&slot->respawn) &&
-		    slot->respawn.due_ns > master->loop.now_ns + longest_ms * CLOCK_MS)
-			respawn_after(slot, longest_ms);
-	}
 }
 
 void slots_forget(struct master *master)
@@ -129,10 +115,9 @@ static void tell_cover(struct child *child)
 	struct message message = { .type = MESSAGE_COVER, .bytes = sizeof(struct slot_set) };
 	struct err err;
 
-	child->behind = false;
 	message.body.cover = child->master->uncovered;
-	if (!channel_send(child->channel.fd, &message, NULL, 0, &err) && errno != EPIPE &&
-	    errno != ECONNRESET)
+	child->behind = !channel_send(child->channel.fd, &message, NULL, 0, &err);
+	if (child->behind && errno != EPIPE && errno != ECONNRESET)
 		log_event(LEVEL_WARNING, "worker_unreachable", log_number("slot", child->slot),
 			  log_text("error", err.text));
 }
@@ -229,12 +214,33 @@ static void tell_all(struct master *master, const struct slot_set *before)
 	}
 }
 
+void slots_tell_again(struct master *master)
+{
+	memset(&master->uncovered, 0xff, sizeof(master->uncovered));
+}
+
+/* Nobody serves any more: no slot waits for long. */
+static void hasten(struct master *master)
+{
+	if (somebody_serves(master))
+		return;
+	for (unsigned i = 0; i < master->slot_count; i++) {
+		struct slot *slot = &master->slots[i];
+		uint64_t longest_ms = respawn_longest_ms(slot->came);
+
+		if (timer_armed(&slot->respawn) &&
+		    slot->respawn.due_ns > master->loop.now_ns + longest_ms * CLOCK_MS)
+			respawn_after(slot, longest_ms);
+	}
+}
+
 void slots_publish(struct master *master)
 {
 	struct slot_set uncovered = { 0 }, before = master->uncovered;
 
 	rescue_seats(master);
 	slots_publish_seats(master);
+	hasten(master);
 	wills_arrange(master);
 	for (unsigned i = 0; i < master->slot_count; i++)
 		if (master->slots[i].serving == NULL || master->slots[i].bad)

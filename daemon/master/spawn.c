@@ -269,7 +269,6 @@ static void let_go(struct child *child)
 	/* first: a transition that ends by this death looks for slots that have nobody coming */
 	if (step.action != ACT_FORGET && !child->trial)
 		slot_respawn(slot, child);
-	slots_hasten(master);
 	reload_child_died(child);
 	reopen_child_gone(child);
 	release_child_died(child);

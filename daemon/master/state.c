@@ -76,6 +76,7 @@ static const struct field verdict_rows[] = {
 static const struct field slot_rows[] = {
 	FIELD(FIELD_BOOL, slot, replace),
 	FIELD(FIELD_NUMBER, slot, failures),
+	FIELD(FIELD_BOOL, slot, came),
 	FIELD(FIELD_TIMER, slot, respawn),
 	{ NULL, 0, 0, 0 },
 };

@@ -265,7 +265,7 @@ static void come_back(struct master *master, const struct guard_plan *plan)
 
 	fd_close(&state_fd);
 	steer_apply(master);
-	slots_publish_seats(master);
+	slots_publish(master);
 	seat_all(master);
 	no_way_back(master);
 	snprintf(text, sizeof(text), "failed at %s; drover " DROVER_VERSION " serves on", plan->failure);
@@ -305,6 +305,7 @@ void upgrade_go_on(struct master *master)
 		come_back(master, plan);
 		return;
 	}
+	slots_publish(master);
 	guard_step("replace", replace_seconds(master));
 	upgrade->replaced.answer = on_replaced;
 	if (copy_current(master, &same, &err))

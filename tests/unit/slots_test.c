@@ -2,6 +2,8 @@
  * process. */
 #include "master/master.h"
 
+#include "base/fd.h"
+
 #include <check.h>
 #include <stdlib.h>
 
@@ -13,6 +15,23 @@ static struct config config = { .stall_ns = CLOCK_MS };
 static struct generation generation = { .number = 1, .pins = 1, .config = &config };
 static struct master_setup setup = { .counter_names = counter_names, .counters = COUNTERS };
 static struct child children[SLOTS];
+static int ends[SLOTS];                 /* the workers' ends of their channels */
+
+static void set_child(unsigned slot)
+{
+	struct err err;
+	int pair[2];
+
+	ck_assert(channel_pair(pair, &err));
+	ends[slot] = pair[1];
+	children[slot] = (struct child){
+		.master = master,
+		.slot = slot,
+		.state = CHILD_SERVING,
+		.served_ns = master->loop.now_ns,
+		.channel.fd = pair[0],
+	};
+}
 
 static void set_stage(void)
 {
@@ -25,15 +44,17 @@ static void set_stage(void)
 	master->current.generation = &generation;
 	master->slot_count = SLOTS;
 	for (unsigned i = 0; i < SLOTS; i++)
-		children[i] = (struct child){
-			.master = master, .slot = i, .state = CHILD_SERVING, .served_ns = master->loop.now_ns
-		};
+		set_child(i);
 }
 
 static void clear_stage(void)
 {
 	for (unsigned i = 0; i < SLOTS; i++)
 		timer_cancel(&master->slots[i].respawn);
+	for (unsigned i = 0; i < SLOTS; i++) {
+		fd_close(&children[i].channel.fd);
+		fd_close(&ends[i]);
+	}
 	slots_forget(master);
 	loop_close(&master->loop);
 	free(master);
@@ -49,7 +70,7 @@ static void dies(unsigned slot)
 {
 	master->slots[slot].serving = NULL;
 	slot_respawn(&master->slots[slot], &children[slot]);
-	slots_hasten(master);
+	slots_publish(master);
 }
 
 static uint64_t waits_ms(unsigned slot)
@@ -125,6 +146,19 @@ START_TEST(one_that_is_bad_does_not_count_as_serving)
 }
 END_TEST
 
+START_TEST(nor_one_that_becomes_bad)
+{
+	sits(0);
+	sits(1);
+	master->slots[0].failures = 8;
+	dies(0);
+	ck_assert_uint_eq(waits_ms(0), 25600);
+	master->slots[1].bad = true;
+	slots_publish(master);
+	ck_assert_uint_eq(waits_ms(0), 100);
+}
+END_TEST
+
 START_TEST(a_slot_fails_until_its_worker_has_served_for_a_second)
 {
 	sits(0);
@@ -148,6 +182,63 @@ START_TEST(a_replacement_is_no_failure)
 }
 END_TEST
 
+START_TEST(nor_does_it_wait_when_the_slot_failed_long_ago)
+{
+	sits(0);
+	master->slots[0].replace = true;
+	master->slots[0].failures = 3;
+	seconds_pass(1);
+	slot_renew(&master->slots[0]);
+	ck_assert_uint_eq(waits_ms(0), 0);
+}
+END_TEST
+
+/* How many COVERs the worker was sent; the last one's content. */
+static unsigned covers(unsigned slot, struct slot_set *cover)
+{
+	static struct message message;
+	struct message_fds fds;
+	unsigned count = 0;
+
+	for (; channel_receive(ends[slot], &message, &fds) == CHANNEL_MESSAGE; count++)
+		*cover = message.body.cover;
+	return count;
+}
+
+START_TEST(workers_are_told_who_serves_nowhere_once)
+{
+	struct slot_set cover = { 0 };
+
+	sits(0);
+	slots_publish(master);
+	slots_publish(master);
+	ck_assert_uint_eq(covers(0, &cover), 1);
+	ck_assert(!slot_set_has(&cover, 0) && slot_set_has(&cover, 1) && slot_set_has(&cover, 2));
+	slots_tell_again(master);
+	slots_publish(master);
+	ck_assert_uint_eq(covers(0, &cover), 1);
+	ck_assert(!slot_set_has(&cover, 0) && slot_set_has(&cover, 1) && slot_set_has(&cover, 2));
+}
+END_TEST
+
+START_TEST(who_could_not_be_told_is_told_later)
+{
+	struct slot_set cover;
+	int end = ends[0];
+
+	sits(0);
+	ends[0] = children[0].channel.fd;
+	children[0].channel.fd = -1;
+	slots_publish(master);
+	children[0].channel.fd = ends[0];
+	ends[0] = end;
+	ck_assert_uint_eq(covers(0, &cover), 0);
+	slots_catch_up(&children[0]);
+	slots_catch_up(&children[0]);
+	ck_assert_uint_eq(covers(0, &cover), 1);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *waits = tcase_create("waits");
@@ -161,8 +252,12 @@ int main(void)
 	tcase_add_test(waits, when_the_last_one_dies_nobody_waits_for_long);
 	tcase_add_test(waits, nor_one_that_could_not_be_started);
 	tcase_add_test(waits, one_that_is_bad_does_not_count_as_serving);
+	tcase_add_test(waits, nor_one_that_becomes_bad);
 	tcase_add_test(waits, a_slot_fails_until_its_worker_has_served_for_a_second);
 	tcase_add_test(waits, a_replacement_is_no_failure);
+	tcase_add_test(waits, nor_does_it_wait_when_the_slot_failed_long_ago);
+	tcase_add_test(waits, workers_are_told_who_serves_nowhere_once);
+	tcase_add_test(waits, who_could_not_be_told_is_told_later);
 	suite_add_tcase(suite, waits);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -136,6 +136,7 @@ static void add_children(void)
 	draining->deadline.fire = nothing;
 	timer_arm(&master->loop.timers, &draining->deadline, UINT64_C(1) << 50);
 	master->slots[2].failures = 5;
+	master->slots[2].came = true;
 	master->slots[2].replace = true;
 	master->slots[2].respawn.fire = nothing;
 	timer_arm(&master->loop.timers, &master->slots[2].respawn, UINT64_C(1) << 51);
@@ -351,6 +352,7 @@ START_TEST(a_slot_keeps_its_back_off)
 {
 	load();
 	ck_assert_uint_eq(next->slots[2].failures, 5);
+	ck_assert(next->slots[2].came);
 	ck_assert(next->slots[2].replace);
 	ck_assert_uint_eq(next->slots[2].respawn.due_ns, UINT64_C(1) << 51);
 	ck_assert_uint_eq(next->slots[0].respawn.due_ns, 0);
