@@ -74,14 +74,20 @@ static bool inherits(const struct child *child)
 	return child != NULL && child->state == CHILD_SERVING && child->testament != NULL;
 }
 
-/* Of those whose slots do not fail, the one that has the fewest connections. */
+/* Does it do at all what it is told? What it inherits would wait for it. */
+static bool is_well(const struct slot *slot)
+{
+	return !slot_is_failing(slot) && !slot->bad;
+}
+
+/* Of those who are well, the one that has the fewest connections. */
 static const struct child *find_sibling(const struct master *master)
 {
 	const struct hot_line *lines = master->hot->line;
 	const struct child *found = NULL;
 
 	FOR_EACH_CHILD(master, child) {
-		if (inherits(child) && !slot_is_failing(&master->slots[child->slot]) &&
+		if (inherits(child) && is_well(&master->slots[child->slot]) &&
 		    (found == NULL || lines[child->column].open < lines[found->column].open))
 			found = child;
 	}
@@ -97,7 +103,7 @@ static const struct child *find_heir(const struct testament *testament)
 
 	if (own == NULL && (slot->next != NULL || timer_armed(&slot->respawn)) && slot->failures == 0)
 		return NULL;            /* it follows at once */
-	if (own == NULL || slot_is_failing(slot))
+	if (own == NULL || !is_well(slot))
 		heir = find_sibling(master);
 	return heir != NULL ? heir : own;
 }

@@ -170,6 +170,24 @@ START_TEST(a_slot_that_fails_inherits_only_where_there_is_no_other)
 }
 END_TEST
 
+START_TEST(who_hangs_inherits_only_where_there_is_no_other)
+{
+	hot.line[2].open = 7;
+	master->slots[0].bad = master->slots[2].bad = true;
+	die(0, true);
+	fd_close(&of[0].will);
+	add_child(0);
+	wills_arrange(master);
+	ck_assert(inherits(1, 0) && !inherits(0, 0) && !inherits(2, 0));
+	die(1, true);
+	fd_close(&of[1].will);
+	add_child(1);
+	master->slots[1].bad = true;
+	wills_arrange(master);
+	ck_assert(inherits(1, 1));
+}
+END_TEST
+
 START_TEST(one_that_knows_of_no_wills_inherits_nothing)
 {
 	wills_child_died(of[1].child, false);   /* as if the image before had forked it */
@@ -308,6 +326,7 @@ int main(void)
 	tcase_add_test(all, it_is_given_once);
 	tcase_add_test(all, who_has_to_wait_for_a_successor_has_the_sibling_with_the_fewest);
 	tcase_add_test(all, a_slot_that_fails_inherits_only_where_there_is_no_other);
+	tcase_add_test(all, who_hangs_inherits_only_where_there_is_no_other);
 	tcase_add_test(all, one_that_knows_of_no_wills_inherits_nothing);
 	tcase_add_test(all, after_an_orderly_end_there_is_no_heir);
 	tcase_add_test(all, when_the_service_stops_there_is_no_heir);
