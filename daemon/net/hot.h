@@ -34,7 +34,8 @@ struct hot_seat {
 	uint32_t line;                  /* of the worker that serves */
 	uint32_t good;                  /* 0: give it no new connection */
 	uint64_t directed;              /* connections that the program chose it for */
-	uint64_t unused[6];
+	uint64_t directed_ns;           /* when the last of them began */
+	uint64_t unused[5];
 };
 
 struct hot {

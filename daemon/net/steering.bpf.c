@@ -38,14 +38,17 @@ static inline void *steering_at(void *hot, uint32_t number)
 SEC("sk_reuseport")
 int steer(struct sk_reuseport_md *packet)
 {
-	uint32_t slot = steering_choose(0, packet->hash, bpf_ktime_get_ns());
+	uint64_t now_ns = bpf_ktime_get_ns();
+	uint32_t slot = steering_choose(0, packet->hash, now_ns);
 	struct hot_seat *seat;
 
 	if (slot >= HOT_SLOTS || bpf_sk_select_reuseport(packet, &sockets, &slot, 0) != 0)
 		return SK_PASS;
 	seat = steering_at(0, STEERING_SEATS_AT + slot);
-	if (seat)
-		__sync_fetch_and_add(&seat->directed, 1);
+	if (!seat)
+		return SK_PASS;
+	__sync_fetch_and_add(&seat->directed, 1);
+	seat->directed_ns = now_ns;
 	return SK_PASS;
 }
 

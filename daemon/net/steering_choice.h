@@ -20,6 +20,7 @@ enum {
 	STEERING_NOBODY = HOT_SLOTS,    /* no slot is good: let the kernel's hash choose */
 	STEERING_MOST_LOAD = 1 << 29,   /* more than any worker has */
 	STEERING_BAD = INT32_MAX,       /* more than any two loads */
+	STEERING_ON_ITS_WAY_NS = 1000000000,    /* nobody waits longer for the rest of a handshake */
 	/* odd, its bits well mixed (2^32 divided by the golden ratio): the second pick does not follow from
 	 * the first, although there is one hash for both */
 	STEERING_SPREAD = 0x9e3779b1U,
@@ -61,10 +62,10 @@ static inline void *steering_at(void *hot, uint32_t number)
 	} while (0)
 #endif
 
-/* A time in the future is one that this CPU's clock has not seen yet. */
-static inline bool steering_is_stalled(uint64_t busy_since_ns, uint64_t now_ns, uint64_t stall_ns)
+/* 0 is never; a time in the future is one that this CPU's clock has not seen yet. */
+static inline bool steering_is_longer(uint64_t since_ns, uint64_t now_ns, uint64_t limit_ns)
 {
-	return busy_since_ns != 0 && busy_since_ns < now_ns && now_ns - busy_since_ns > stall_ns;
+	return since_ns != 0 && since_ns < now_ns && now_ns - since_ns > limit_ns;
 }
 
 static inline bool steering_is_good(const struct steering_search *search, const struct hot_seat *seat,
@@ -73,7 +74,7 @@ static inline bool steering_is_good(const struct steering_search *search, const 
 	uint64_t busy_since_ns = *(const volatile uint64_t *)&line->busy_since_ns;
 
 	return seat->good != 0 && line->holding == 0 &&
-	       !steering_is_stalled(busy_since_ns, search->now_ns, search->stall_ns);
+	       !steering_is_longer(busy_since_ns, search->now_ns, search->stall_ns);
 }
 
 static inline uint64_t steering_cut(uint64_t load)
@@ -81,14 +82,19 @@ static inline uint64_t steering_cut(uint64_t load)
 	return load < STEERING_MOST_LOAD ? load : STEERING_MOST_LOAD;
 }
 
-/* The connections that it has, and those directed to it since its queues were seen empty; the latter is a
- * hint: what began and never got so far is forgiven with the next empty queue. */
-static inline uint64_t steering_load_of(const struct hot_seat *seat, const struct hot_line *line)
+/* Those directed to it since its queues were seen empty. What never got so far, or was rescued, is forgiven
+ * with the next empty queue, or when nobody was directed to it for a while: others with less to do would get
+ * all, and it not even the one with which it looks. */
+static inline uint64_t steering_on_their_way(const struct steering_search *search,
+					     const struct hot_seat *seat, const struct hot_line *line)
 {
 	uint64_t directed = *(const volatile uint64_t *)&seat->directed;
 	uint64_t taken = *(const volatile uint64_t *)&line->taken;
+	uint64_t last_ns = *(const volatile uint64_t *)&seat->directed_ns;
 
-	return steering_cut(line->open) + steering_cut(directed > taken ? directed - taken : 0);
+	if (directed <= taken || steering_is_longer(last_ns, search->now_ns, STEERING_ON_ITS_WAY_NS))
+		return 0;
+	return directed - taken;
 }
 
 /* The less the better; STEERING_BAD: none for this one. */
@@ -104,7 +110,7 @@ static inline uint64_t steering_weigh(const struct steering_search *search, uint
 	line = steering_at(search->hot, STEERING_LINES_AT + number);
 	if (!line || !steering_is_good(search, seat, line))
 		return STEERING_BAD;
-	return steering_load_of(seat, line);
+	return steering_cut(line->open) + steering_cut(steering_on_their_way(search, seat, line));
 }
 
 /* One step round the ring, the `number`-th from the first pick's neighbour. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 5, HASHES = 64, NOW_NS = 1000000000, STALL_NS = 50000000 };
+enum { MOST = 5, HASHES = 64, NOW_NS = 2000000000, STALL_NS = 50000000 };
 
 static struct hot hot;
 
@@ -29,20 +29,21 @@ static const struct kind {
 	const char *name;
 	struct hot_line line;
 	uint32_t good;
-	uint64_t directed;
+	uint64_t directed, directed_ns;
 	bool can_serve;
 	unsigned load;
 } kinds[] = {
-	{ "idle", { 0 }, 1, 0, true, 0 },
-	{ "one open", { .open = 1 }, 1, 0, true, 1 },
-	{ "two directed", { .taken = 7 }, 1, 9, true, 2 },
-	{ "took more than there was", { .taken = 9 }, 1, 7, true, 0 },
-	{ "open beyond all bounds", { .open = UINT64_MAX }, 1, 1, true, UINT32_MAX },
-	{ "busy up to the limit", { .busy_since_ns = NOW_NS - STALL_NS }, 1, 0, true, 0 },
-	{ "busy in the future", { .busy_since_ns = NOW_NS + 1000, .open = 1 }, 1, 0, true, 1 },
-	{ "stalled", { .busy_since_ns = NOW_NS - STALL_NS - 1 }, 1, 0, false, 0 },
-	{ "holds", { .holding = 1 }, 1, 0, false, 0 },
-	{ "marked", { 0 }, 0, 0, false, 0 },
+	{ "idle", { 0 }, 1, 0, 0, true, 0 },
+	{ "one open", { .open = 1 }, 1, 0, 0, true, 1 },
+	{ "two directed", { .taken = 7 }, 1, 9, NOW_NS - STEERING_ON_ITS_WAY_NS, true, 2 },
+	{ "two directed long ago", { .taken = 7 }, 1, 9, NOW_NS - STEERING_ON_ITS_WAY_NS - 1, true, 0 },
+	{ "took more than there was", { .taken = 9 }, 1, 7, NOW_NS, true, 0 },
+	{ "open beyond all bounds", { .open = UINT64_MAX }, 1, 1, NOW_NS, true, UINT32_MAX },
+	{ "busy up to the limit", { .busy_since_ns = NOW_NS - STALL_NS }, 1, 0, 0, true, 0 },
+	{ "busy in the future", { .busy_since_ns = NOW_NS + 1000, .open = 1 }, 1, 0, 0, true, 1 },
+	{ "stalled", { .busy_since_ns = NOW_NS - STALL_NS - 1 }, 1, 0, 0, false, 0 },
+	{ "holds", { .holding = 1 }, 1, 0, 0, false, 0 },
+	{ "marked", { 0 }, 0, 0, 0, false, 0 },
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -58,7 +59,8 @@ static void make_state(unsigned number)
 		state[i] = &kinds[number % KINDS];
 		hot.seat[i] = (struct hot_seat){ .line = 1000 - i,
 						 .good = state[i]->good,
-						 .directed = state[i]->directed };
+						 .directed = state[i]->directed,
+						 .directed_ns = state[i]->directed_ns };
 		hot.line[1000 - i] = state[i]->line;
 	}
 }

@@ -207,9 +207,12 @@ static void tear_down(void)
 
 START_TEST(one_that_is_good_gets_all)
 {
+	uint64_t before_ns = clock_now_ns();
+
 	steer(families[_i % 2], 4, 0);
 	good_are(1U << _i / 2);
 	count(MANY);
+	ck_assert_uint_ge(hot->seat[_i / 2].directed_ns, before_ns);
 	ck_assert_uint_eq(got[_i / 2], MANY);
 	ck_assert_uint_eq(hot_directed(&hot->seat[_i / 2]), MANY);
 	tear_down();
@@ -300,6 +303,17 @@ START_TEST(who_has_more_to_accept_gets_none)
 	hot->seat[1].directed = 2 * MANY;
 	line(1)->taken = MANY;
 	one_gets_none();
+}
+END_TEST
+
+START_TEST(what_was_directed_long_ago_keeps_nobody_away)
+{
+	four();
+	hot->seat[1].directed = 2 * MANY;
+	hot->seat[1].directed_ns = clock_now_ns() - 2 * CLOCK_S;
+	count(MANY);
+	ck_assert_uint_eq(got[1], 1);   /* which makes it news again */
+	tear_down();
 }
 END_TEST
 
@@ -738,6 +752,7 @@ int main(void)
 	tcase_add_test(choice, who_is_busy_since_the_future_gets_its_share);
 	tcase_add_test(choice, who_has_more_connections_gets_none);
 	tcase_add_test(choice, who_has_more_to_accept_gets_none);
+	tcase_add_test(choice, what_was_directed_long_ago_keeps_nobody_away);
 	tcase_add_test(choice, who_has_accepted_all_gets_its_share);
 	tcase_add_test(choice, loads_beyond_all_bounds_do_not_wrap);
 	tcase_add_test(choice, who_says_that_it_took_more_than_there_was_gains_nothing);
