@@ -20,7 +20,8 @@ ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon 
 # The program of `accept = "directed"` is built where clang, bpftool and libbpf are there; STEERING=no leaves it out.
 STEERING   ?= yes
 BPF_CLANG  ?= clang
-BPFTOOL    := $(shell PATH="$$PATH:/usr/sbin:/sbin"; command -v bpftool)
+# one that runs: where each kernel has its own, the one in PATH is a script that may refuse
+BPFTOOL    := $(shell PATH="$$PATH:/usr/sbin:/sbin"; bpftool version >/dev/null 2>&1 && command -v bpftool)
 LIBBPF_IS   = printf '\#include <bpf/libbpf.h>\n\#if LIBBPF_MAJOR_VERSION < 1\n\#error old\n\#endif\n' | \
 	      $(CC) -fsyntax-only -x c - 2>/dev/null && echo yes
 ifneq ($(STEERING),yes)
