@@ -196,6 +196,7 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	log_role("master");
 	binary_find(&master->binary, err);      /* else the candidate of an upgrade is not found */
 	privilege_open_files(0);
+	privilege_lower_bpf();          /* execve(2) has put it into effect */
 	if (resumes ? !resume_take(master, err) : !take_nothing_over(master, err))
 		return false;
 	if (!loop_open(&master->loop, err))

@@ -256,9 +256,14 @@ class Directed(Steering):
             self.assertEqual(drover.bpf_fds(pid), [])
 
     def test_the_capability_is_in_effect_for_moments(self):
-        server = self.start()
-        self.assertEqual(int(drover.process_status(server.pid)["CapEff"], 16) >> CAP_BPF & 1, 0)
-        self.assertEqual(int(drover.process_status(server.pid)["CapPrm"], 16) >> CAP_BPF & 1, 1)
+        """In every image, and also where nothing is steered."""
+        for mode in ("directed", "reuseport"):
+            server = self.start({"accept": mode})
+            for _ in range(2):
+                status = drover.process_status(server.pid)
+                self.assertEqual(int(status["CapEff"], 16) >> CAP_BPF & 1, 0)
+                self.assertEqual(int(status["CapPrm"], 16) >> CAP_BPF & 1, 1)
+                self.assertEqual(server.ctl("upgrade").returncode, 0, server.log.text())
 
     def test_upgrades_keep_it(self):
         server = self.start()
