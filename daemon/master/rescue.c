@@ -36,11 +36,6 @@ static bool is_on(const struct master *master)
 	return master->current.generation != NULL && !stop_is_draining(master);
 }
 
-static uint64_t look_at(const uint64_t *value)
-{
-	return __atomic_load_n(value, __ATOMIC_RELAXED);
-}
-
 /* ---- slots ------------------------------------------------------------------------------------------- */
 
 /* Of all workers: when two slots are bad at once, each has the sum. */
@@ -147,10 +142,10 @@ static struct hang_view view_of(const struct slot *slot)
 		.now_ns = child->master->loop.now_ns,
 		.queued = slot->rescue.queued,
 		.stopped = child->state == CHILD_KILLED || watch_is_stopped(child),
-		.holding = look_at(&line->holding) != 0,
-		.busy_since_ns = look_at(&line->busy_since_ns),
-		.turn_ns = look_at(&line->turn_ns),
-		.accepted = look_at(&line->accepted),
+		.holding = hot_read(&line->holding) != 0,
+		.busy_since_ns = hot_read(&line->busy_since_ns),
+		.turn_ns = hot_read(&line->turn_ns),
+		.accepted = hot_read(&line->accepted),
 	};
 }
 
@@ -241,7 +236,7 @@ static uint64_t accepted_by_all(const struct master *master)
 
 	for (unsigned i = 0; i < master->slot_count; i++)
 		if (master->slots[i].serving != NULL)
-			sum += look_at(&master->hot->line[master->slots[i].serving->column].accepted);
+			sum += hot_read(&master->hot->line[master->slots[i].serving->column].accepted);
 	return sum;
 }
 

@@ -19,7 +19,7 @@ struct slot;
 struct slot_rescue {
 	struct hang hang;
 	pid_t pid;                      /* of the worker that it is about; 0: none */
-	bool queued;                    /* at this look somebody waits at its sockets */
+	bool queued;                    /* at the last look somebody waited at its sockets */
 	bool killed;                    /* it is ended because it hung for too long */
 	struct obituary *doing;         /* malloc'ed: what it was doing at doing_ns; NULL: nobody knows */
 	uint64_t doing_ns;

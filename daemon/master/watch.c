@@ -8,11 +8,7 @@
 #include "notify.h"
 
 #include "base/log.h"
-#include "net/conn.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 /* Looks in a watchdog's period: a look that comes late, or finds something for a moment, costs nothing. */
@@ -45,58 +41,12 @@ static const struct hot_line *line_of(const struct child *child)
 	return &child->master->hot->line[child->column];
 }
 
-/* Read once: its owner may change it between two looks. */
-static uint64_t look_at(const uint64_t *value)
-{
-	return __atomic_load_n(value, __ATOMIC_RELAXED);
-}
-
-/* tcpi_unacked of a listening socket is the length of its accept queue; unix sockets do not tell. */
-static bool has_queue(const struct listen_socket *socket)
-{
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
-
-	return socket->listening && getsockopt(socket->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-	       info.tcpi_state == TCP_LISTEN && info.tcpi_unacked > 0;
-}
-
-/* Is the socket one that its slot's worker accepts from alone? */
-static bool is_own(const struct master *master, const struct listener *listener, unsigned socket)
-{
-	return !listener->shared && socket < master->slot_count && master->slots[socket].serving != NULL;
-}
-
-static bool own_queue(const struct master *master, unsigned slot)
-{
-	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
-		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
-
-		if (slot < listener->count && is_own(master, listener, slot) &&
-		    has_queue(&listener->sockets[slot]))
-			return true;
-	}
-	return false;
-}
-
-static bool common_queue(const struct master *master)
-{
-	for (struct list *link = master->listeners.next; link != &master->listeners; link = link->next) {
-		const struct listener *listener = LIST_ENTRY(link, struct listener, link);
-
-		for (unsigned i = 0; i < listener->count; i++)
-			if (!is_own(master, listener, i) && has_queue(&listener->sockets[i]))
-				return true;
-	}
-	return false;
-}
-
 static bool has_accepted(const struct slot *slot)
 {
 	const struct child *child = slot->serving;
 
 	return slot->watched.pid != child->pid ||
-	       slot->watched.accepted != look_at(&line_of(child)->accepted);
+	       slot->watched.accepted != hot_read(&line_of(child)->accepted);
 }
 
 static bool nobody_accepted(const struct master *master)
@@ -117,7 +67,7 @@ bool watch_is_stopped(const struct child *child)
 
 static uint64_t busy_ns(const struct child *child)
 {
-	uint64_t since_ns = look_at(&line_of(child)->busy_since_ns);
+	uint64_t since_ns = hot_read(&line_of(child)->busy_since_ns);
 	uint64_t now_ns = child->master->loop.now_ns;
 
 	return since_ns != 0 && since_ns < now_ns ? now_ns - since_ns : 0;
@@ -138,13 +88,13 @@ static struct watch_view view_of(struct slot *slot, bool queued)
 		.queued_before = slot->watched.pid == child->pid && slot->watched.queued,
 		.accepted = has_accepted(slot),
 		.handled = rescue_handles(slot),
-		.holding = look_at(&line_of(child)->holding) != 0,
+		.holding = hot_read(&line_of(child)->holding) != 0,
 	};
 
 	slot->watched = (struct watched){
 		.pid = child->pid,
 		.queued = queued,
-		.accepted = look_at(&line_of(child)->accepted),
+		.accepted = hot_read(&line_of(child)->accepted),
 	};
 	return view;
 }
@@ -168,14 +118,14 @@ static bool makes_progress(struct slot *slot, unsigned index, bool queued)
 static bool all_make_progress(struct master *master)
 {
 	bool look = master->transition.phase == PHASE_IDLE;
-	bool common = look && common_queue(master) && nobody_accepted(master);
+	bool common = look && master->rescue.common_waits && nobody_accepted(master);
 	bool good = true;
 
 	for (unsigned i = 0; i < master->slot_count; i++) {
 		struct slot *slot = &master->slots[i];
 
 		if (slot->serving != NULL && slot->serving->state == CHILD_SERVING &&
-		    !makes_progress(slot, i, common || (look && own_queue(master, i))))
+		    !makes_progress(slot, i, common || (look && slot->rescue.queued)))
 			good = false;
 	}
 	return good;

@@ -62,10 +62,16 @@ struct hot *hot_map(int fd, struct err *err);
 
 void hot_unmap(struct hot *hot);
 
-/* How many connections the program has directed to the seat; it goes on meanwhile. */
+/* Once: whose it is may change it meanwhile. */
+static inline uint64_t hot_read(const uint64_t *value)
+{
+	return __atomic_load_n(value, __ATOMIC_RELAXED);
+}
+
+/* How many connections the program has directed to the seat. */
 static inline uint64_t hot_directed(const struct hot_seat *seat)
 {
-	return __atomic_load_n(&seat->directed, __ATOMIC_RELAXED);
+	return hot_read(&seat->directed);
 }
 
 #endif

@@ -2,6 +2,7 @@
  *
  * A master with one slot, a child that does nothing, a real listening socket, and a notify socket that the
  * test reads. */
+#include "master/arrivals.h"
 #include "master/master.h"
 #include "master/notify.h"
 
@@ -95,6 +96,8 @@ static struct listen_socket listening;
 static struct hot_line *line;
 static int notified;
 static struct timer end;
+static struct config config = { .stall_ns = CLOCK_S };
+static struct generation generation = { .number = 1, .pins = 1, .config = &config };
 
 static void open_notify_socket(void)
 {
@@ -112,7 +115,7 @@ static void open_notify_socket(void)
 
 static void start_child(void)
 {
-	child = (struct child){ .master = master, .state = CHILD_SERVING };
+	child = (struct child){ .master = master, .state = CHILD_SERVING, .channel.fd = -1 };
 	child.pid = fork();
 	if (child.pid == 0)
 		for (;;)
@@ -130,13 +133,15 @@ static void open_listener(void)
 					    .listening = true };
 	ck_assert_int_eq(bind(listening.fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	ck_assert_int_eq(listen(listening.fd, 16), 0);
-	listener = (struct listener){ .count = 1, .sockets = &listening };
+	listener = (struct listener){ .count = 1, .sockets = &listening, .keep = true };
 	list_push_back(&master->listeners, &listener.link);
+	arrivals_watch(master);
 }
 
 static void set_up(void)
 {
 	static const char *const names[COUNTERS];
+	static const struct master_setup setup = { .counter_names = names, .counters = COUNTERS };
 	char period[32];
 	struct err err;
 
@@ -145,13 +150,13 @@ static void set_up(void)
 	unsetenv("WATCHDOG_PID");
 	open_notify_socket();
 	master = calloc(1, sizeof(*master));
-	list_init(&master->listeners);
+	master_init(master, &setup);
 	master->board = board_create(names, COUNTERS, COUNT_OPEN, NULL, &err);
 	master->hot = hot_create(&master->hot_fd, &err);
 	ck_assert_ptr_nonnull(master->hot);
 	ck_assert(loop_open(&master->loop, &err));
 	master->slot_count = 1;
-	master->slots[0].master = master;
+	master->current.generation = &generation;
 	master->slots[0].serving = &child;
 	start_child();
 	open_listener();
@@ -159,6 +164,8 @@ static void set_up(void)
 
 static void tear_down(void)
 {
+	arrivals_unwatch(master, &listening);
+	rescue_close(master);
 	kill(child.pid, SIGKILL);
 	waitpid(child.pid, NULL, 0);
 	fd_close(&child.exit.fd);
