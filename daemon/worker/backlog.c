@@ -21,6 +21,8 @@ enum { LEAST = 64 };                    /* one batch: below that, a turn would f
 /* So long a queue is not empty before its backlog is cut, and before that is looked at again. */
 #define PATIENCE_NS CLOCK_S
 #define WINDOW_NS (100 * CLOCK_MS)
+/* A window that took longer is none: the worker was stopped, and others took what came, or nobody did. */
+#define LOST_NS (2 * CLOCK_S)
 #define TELL_AGAIN_NS (10 * CLOCK_S)
 
 static unsigned configured(const struct held_socket *held)
@@ -80,22 +82,22 @@ static void judge(struct worker *worker, struct held_socket *held, uint64_t wind
 void backlog_look(struct worker *worker, struct held_socket *held, unsigned taken, bool behind)
 {
 	struct queue *queue = &held->queue;
-	uint64_t now_ns = worker->loop.now_ns;
+	uint64_t now_ns = worker->loop.now_ns, window_ns = now_ns - queue->behind_since_ns;
 
 	if (!behind) {
 		queue->behind_since_ns = 0;
 		backlog_forget(held);
 		return;
 	}
-	if (queue->behind_since_ns == 0) {
+	if (queue->behind_since_ns == 0 || window_ns > LOST_NS) {
 		queue->behind_since_ns = now_ns;
 		queue->taken = 0;
 		return;
 	}
 	queue->taken += taken;
-	if (now_ns - queue->behind_since_ns < (queue->narrowed > 0 ? WINDOW_NS : PATIENCE_NS))
+	if (window_ns < (queue->narrowed > 0 ? WINDOW_NS : PATIENCE_NS))
 		return;
-	judge(worker, held, now_ns - queue->behind_since_ns);
+	judge(worker, held, window_ns);
 	queue->behind_since_ns = now_ns;
 	queue->taken = 0;
 }

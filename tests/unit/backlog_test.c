@@ -108,6 +108,17 @@ START_TEST(a_queue_that_is_full_for_less_than_a_second_stays)
 }
 END_TEST
 
+START_TEST(a_time_in_which_the_worker_was_stopped_does_not_count)
+{
+	be_behind(50, 20);
+	worker.loop.now_ns += 5 * CLOCK_S;
+	be_behind(99, 20);
+	ck_assert_uint_eq(backlog(), CONFIGURED);
+	be_behind(2, 20);
+	ck_assert_uint_eq(backlog(), 500);
+}
+END_TEST
+
 START_TEST(it_is_cut_to_no_less_than_a_batch)
 {
 	be_behind(101, 1);
@@ -196,6 +207,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_add_test(tcase, a_queue_that_is_never_empty_is_cut_to_what_is_taken_in_its_time);
 	tcase_add_test(tcase, a_queue_that_is_full_for_less_than_a_second_stays);
+	tcase_add_test(tcase, a_time_in_which_the_worker_was_stopped_does_not_count);
 	tcase_add_test(tcase, it_is_cut_to_no_less_than_a_batch);
 	tcase_add_test(tcase, it_follows_what_is_taken);
 	tcase_add_test(tcase, it_is_never_more_than_configured);
