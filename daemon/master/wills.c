@@ -3,8 +3,8 @@
  * A worker has a testament from its fork on: the unread end of what it, or its keeper, will write when it
  * crashes (ipc/will.h). Only the first message is for us: whether there is a keeper, which we have to reap.
  * When the worker has crashed, the end goes to the worker that follows in its slot, or if that one will not
- * be there at once, to another one that serves; after any other end it is closed. Called by spawn.c, slots.c
- * and state.c; what fails costs the idle connections of a worker that crashed, and nothing else. */
+ * be there at once, to another one that serves, and to the next one if that dies before it has read all; after
+ * any other end it is closed. Called by spawn.c, slots.c and state.c; what fails costs the idle connections of a worker that crashed, and nothing else. */
 #include "fields.h"
 #include "master.h"
 
@@ -16,6 +16,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
+
+enum { LOOK_MS = 100 };
 
 /* ---- the keeper -------------------------------------------------------------------------------------- */
 
@@ -117,11 +120,32 @@ static void send_end(struct testament *testament, const struct child *heir)
 	};
 	struct err err;
 
-	if (!channel_send(heir->channel.fd, &message, &testament->end.fd, 1, &err))
+	if (channel_send(heir->channel.fd, &message, &testament->end.fd, 1, &err))
+		testament->heir = heir->pid;
+	else
 		log_event(LEVEL_WARNING, "survival_impossible", log_number("slot", testament->slot),
 			  log_number("pid", (uint64_t)testament->pid), log_text("error", err.text));
 }
 
+static bool has_heir(const struct testament *testament)
+{
+	FOR_EACH_CHILD(testament->master, child) {
+		if (child->pid == testament->heir)
+			return true;
+	}
+	return false;
+}
+
+/* Nobody writes any more, and nothing is left: the end of the file. */
+static bool is_read(const struct testament *testament)
+{
+	char byte;
+
+	return recv(testament->end.fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* Who crashes a worker comes back at once, and the heir may crash before it has read all: then the next one
+ * goes on. */
 static void arrange(struct testament *testament)
 {
 	bool lost = !testament->crashed || stop_is_draining(testament->master);
@@ -129,12 +153,24 @@ static void arrange(struct testament *testament)
 
 	if (!testament->dead || !testament->heard || testament->end.fd < 0)
 		return;
-	heir = lost ? NULL : find_heir(testament);
-	if (heir == NULL && !lost)
+	if (lost || (testament->heir != 0 && is_read(testament))) {
+		fd_close(&testament->end.fd);
 		return;
-	if (heir != NULL)
+	}
+	if (!has_heir(testament)) {
+		testament->heir = 0;
+		heir = find_heir(testament);
+		if (heir == NULL)
+			return;
 		send_end(testament, heir);
-	fd_close(&testament->end.fd);
+	}
+	loop_timer(&testament->master->loop, &testament->look, LOOK_MS * CLOCK_MS);
+}
+
+static void on_look(struct timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	arrange(LIST_ENTRY(timer, struct testament, look));
 }
 
 void wills_arrange(struct master *master)
@@ -170,6 +206,7 @@ static struct testament *new_testament(struct child *child)
 	testament->pid = child->pid;
 	testament->end = (struct source){ .fd = -1, .handle = on_word };
 	testament->keeper = (struct source){ .fd = -1, .handle = on_exit_of_keeper };
+	testament->look.fire = on_look;
 	list_push_back(&child->master->testaments, &testament->link);
 	child->testament = testament;
 	return testament;
@@ -235,6 +272,7 @@ static void release(struct testament *testament)
 {
 	struct loop *loop = &testament->master->loop;
 
+	timer_cancel(&testament->look);
 	loop_remove(loop, &testament->end);
 	loop_remove(loop, &testament->keeper);
 	fd_close(&testament->end.fd);

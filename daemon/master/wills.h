@@ -20,7 +20,9 @@ struct testament {
 	pid_t pid;
 	bool heard;                     /* the word of whether there is a keeper */
 	bool dead, crashed;             /* the worker */
-	struct source end;              /* -1: somebody has it, or nobody will */
+	struct source end;              /* -1: somebody has read it all, or nobody will */
+	pid_t heir;                     /* it reads; 0: nobody yet */
+	struct timer look;              /* has it read all? */
 	pid_t keeper_pid;               /* 0: there is none, or it is gone */
 	struct source keeper;           /* its pidfd */
 };

@@ -147,6 +147,19 @@ START_TEST(it_is_given_once)
 }
 END_TEST
 
+START_TEST(when_the_heir_dies_before_it_has_read_all_the_next_goes_on)
+{
+	hot.line[2].open = 7;
+	die(0, true);
+	master->slots[0].failures = 1;
+	wills_arrange(master);
+	ck_assert(inherits(2, 0));
+	die(2, true);
+	wills_arrange(master);
+	ck_assert(inherits(1, 0));
+}
+END_TEST
+
 START_TEST(who_has_to_wait_for_a_successor_has_the_sibling_with_the_fewest)
 {
 	hot.line[2].open = 7;
@@ -225,6 +238,10 @@ START_TEST(what_has_ended_is_forgotten)
 	wills_sweep(master);
 	die(1, true);
 	master->slots[1].failures = 1;
+	wills_arrange(master);
+	wills_sweep(master);
+	ck_assert_ptr_ne(master->testaments.next, master->testaments.prev);
+	fd_close(&of[1].will);          /* nobody writes, and there is nothing to read */
 	wills_arrange(master);
 	wills_sweep(master);
 	ck_assert_ptr_eq(master->testaments.next, master->testaments.prev);
@@ -324,6 +341,7 @@ int main(void)
 	tcase_add_checked_fixture(all, set_up, tear_down);
 	tcase_add_test(all, who_follows_in_the_slot_inherits_when_it_serves);
 	tcase_add_test(all, it_is_given_once);
+	tcase_add_test(all, when_the_heir_dies_before_it_has_read_all_the_next_goes_on);
 	tcase_add_test(all, who_has_to_wait_for_a_successor_has_the_sibling_with_the_fewest);
 	tcase_add_test(all, a_slot_that_fails_inherits_only_where_there_is_no_other);
 	tcase_add_test(all, who_hangs_inherits_only_where_there_is_no_other);
