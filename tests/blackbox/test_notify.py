@@ -58,6 +58,7 @@ class States(Supervised):
     def test_a_start_that_fails_is_never_ready(self):
         server = self.start({"nonsense": 1}, wait=False)
         self.assertEqual(server.wait_exit(), 2)
+        self.supervisor.wait(lambda: len(self.supervisor.values("STATUS")) == 2)
         self.assertNotIn("READY", self.supervisor.states())
         self.assertRegex(self.supervisor.values("STATUS")[-1], "failed at check: .*nonsense")
 
