@@ -312,8 +312,6 @@ void rescue_begin(struct master *master)
 {
 	if (!is_on(master) || timer_armed(&master->rescue.look))
 		return;
-	for (unsigned i = 0; i < master->slot_count; i++)
-		master->slots[i].rescue.queued = false;
 	if (look_at_slots(master))              /* it hung before anybody came */
 		slots_publish(master);
 	hang_common_look(&master->rescue.common, false, master->loop.now_ns, stall_of(master));

@@ -40,6 +40,11 @@ static void look_whether(struct turn_end *hook)
 		loop_stop(&master->loop);
 }
 
+static void nothing(struct timer *timer, uint64_t now_ns)
+{
+	(void)timer, (void)now_ns;
+}
+
 static void start_child(unsigned slot)
 {
 	struct child *child = &children[slot];
@@ -47,6 +52,7 @@ static void start_child(unsigned slot)
 	struct err err;
 
 	*child = (struct child){ .master = master, .state = CHILD_SERVING, .slot = slot };
+	child->deadline.fire = nothing;
 	child->pid = fork();
 	if (child->pid == 0)
 		for (;;)
@@ -129,12 +135,18 @@ static void connect_to(unsigned slot)
 	/* left open: the queue keeps it; the process ends with the test */
 }
 
-static void accept_from(unsigned slot)
+/* In its place. */
+static void accept_for(unsigned slot)
 {
 	int fd = accept4(sockets[slot].fd, NULL, NULL, SOCK_CLOEXEC);
 
 	ck_assert_int_ge(fd, 0);
 	fd_close(&fd);
+}
+
+static void accept_from(unsigned slot)
+{
+	accept_for(slot);
 	lines[slot]->accepted++;
 	lines[slot]->turn_ns++;
 }
@@ -158,6 +170,8 @@ static void run_for(uint64_t ms)
 
 static void run_until(bool (*condition)(void))
 {
+	if (condition())
+		return;
 	awaited = condition;
 	run_for(10000);
 	timer_cancel(&end);
@@ -178,6 +192,26 @@ static bool sleeps(void)
 static bool first_is_bad(void)
 {
 	return master->slots[0].bad;
+}
+
+static bool first_is_good(void)
+{
+	return !first_is_bad();
+}
+
+static bool first_moves(void)
+{
+	return master->slots[0].rescue.hang.moved_ns != 0;
+}
+
+static bool nobody_waits(void)
+{
+	return !master->slots[0].rescue.queued;
+}
+
+static bool looks_on_after_three(void)
+{
+	return master->rescue.accepted == 3 && looks();
 }
 
 static bool first_is_asked(void)
@@ -282,6 +316,8 @@ START_TEST(who_does_not_move_is_asked_and_then_ended)
 	ck_assert_uint_ge(sent_to(0, MESSAGE_LOOK, NULL), 1);
 	ck_assert_int_eq(children[0].state, CHILD_SERVING);
 	run_until(first_is_killed);
+	run_for(300);                   /* SIGABRT has a second */
+	ck_assert_uint_eq(children[0].kills, 0);
 }
 END_TEST
 
@@ -292,6 +328,47 @@ START_TEST(while_a_transition_is_open_nobody_is_ended)
 	run_until(first_is_bad);
 	run_for(900);
 	ck_assert_int_eq(children[0].state, CHILD_SERVING);
+}
+END_TEST
+
+/* Nobody waits any more, and still it has to be seen; and told what it was not told meanwhile. */
+START_TEST(who_moves_again_is_good_again)
+{
+	config.hang_kill_ns = 0;
+	connect_to(0);
+	run_until(first_is_bad);
+	accept_for(0);
+	sent_to(0, MESSAGE_COVER, NULL);
+	children[0].behind = true;
+	run_until(nobody_waits);
+	lines[0]->turn_ns++;
+	run_until(first_moves);
+	ck_assert(master->slots[0].bad);        /* for a while still, but it can help others */
+	ck_assert_uint_ge(sent_to(0, MESSAGE_COVER, NULL), 1);
+	run_until(first_is_good);
+	run_until(sleeps);
+}
+END_TEST
+
+START_TEST(under_load_looks_go_on_instead_of_events)
+{
+	for (unsigned i = 0; i < 3; i++)
+		connect_to(0);
+	run_until(looks);
+	for (unsigned i = 0; i < 3; i++)
+		accept_from(0);
+	run_until(looks_on_after_three);
+	run_until(sleeps);
+}
+END_TEST
+
+START_TEST(when_the_service_ends_nobody_is_looked_at)
+{
+	master->stop.draining = true;
+	connect_to(0);
+	run_for(200);
+	ck_assert(sleeps());
+	ck_assert(!master->slots[0].bad);
 }
 END_TEST
 
@@ -330,6 +407,7 @@ START_TEST(another_worker_in_the_seat_is_good)
 	master->slots[0].serving = &children[1];
 	slots_publish(master);
 	ck_assert(!master->slots[0].bad);
+	ck_assert(!master->slots[0].rescue.hang.bad);
 	ck_assert_uint_eq(master->hot->seat[0].good, 1);
 	master->slots[0].serving = &children[0];
 }
@@ -349,6 +427,9 @@ int main(void)
 	tcase_add_test(tests, everybody_that_is_good_looks_at_what_is_everybodys);
 	tcase_add_test(tests, who_does_not_move_is_asked_and_then_ended);
 	tcase_add_test(tests, while_a_transition_is_open_nobody_is_ended);
+	tcase_add_test(tests, who_moves_again_is_good_again);
+	tcase_add_test(tests, under_load_looks_go_on_instead_of_events);
+	tcase_add_test(tests, when_the_service_ends_nobody_is_looked_at);
 	tcase_add_test(tests, a_socket_that_is_shut_wakes_nobody);
 	tcase_add_test(tests, what_cannot_be_watched_is_not);
 	tcase_add_test(tests, another_worker_in_the_seat_is_good);

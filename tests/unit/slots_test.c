@@ -221,9 +221,41 @@ START_TEST(workers_are_told_who_serves_nowhere_once)
 }
 END_TEST
 
+/* Its channel must not be filled while it does not read. */
+START_TEST(who_is_bad_is_told_when_it_moves)
+{
+	struct slot_set cover = { 0 };
+
+	sits(0);
+	sits(1);
+	master->slots[0].bad = true;
+	slots_publish(master);
+	ck_assert_uint_eq(covers(0, &cover) + covers(1, &cover), 2);
+	sits(2);
+	slots_publish(master);
+	ck_assert_uint_eq(covers(0, &cover), 0);
+	ck_assert_uint_eq(covers(1, &cover), 1);
+	slots_catch_up(&children[0]);
+	ck_assert_uint_eq(covers(0, &cover), 1);
+	ck_assert(slot_set_has(&cover, 0) && !slot_set_has(&cover, 2));
+}
+END_TEST
+
+START_TEST(the_program_chooses_among_the_slots_that_there_are)
+{
+	sits(0);
+	slots_publish(master);
+	ck_assert_uint_eq(hot.slots, SLOTS);
+	master->slot_count = 1;
+	slots_publish(master);
+	ck_assert_uint_eq(hot.slots, 1);
+	ck_assert_uint_eq(hot.stall_ns, config.stall_ns);
+}
+END_TEST
+
 START_TEST(who_could_not_be_told_is_told_later)
 {
-	struct slot_set cover;
+	struct slot_set cover = { 0 };
 	int end = ends[0];
 
 	sits(0);
@@ -257,6 +289,8 @@ int main(void)
 	tcase_add_test(waits, a_replacement_is_no_failure);
 	tcase_add_test(waits, nor_does_it_wait_when_the_slot_failed_long_ago);
 	tcase_add_test(waits, workers_are_told_who_serves_nowhere_once);
+	tcase_add_test(waits, who_is_bad_is_told_when_it_moves);
+	tcase_add_test(waits, the_program_chooses_among_the_slots_that_there_are);
 	tcase_add_test(waits, who_could_not_be_told_is_told_later);
 	suite_add_tcase(suite, waits);
 	runner = srunner_create(suite);
