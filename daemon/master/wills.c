@@ -3,8 +3,9 @@
  * A worker has a testament from its fork on: the unread end of what it, or its keeper, will write when it
  * crashes (ipc/will.h). Only the first message is for us: whether there is a keeper, which we have to reap.
  * When the worker has crashed, the end goes to the worker that follows in its slot, or if that one will not
- * be there at once, to another one that serves, and to the next one if that dies before it has read all; after
- * any other end it is closed. Called by spawn.c, slots.c and state.c; what fails costs the idle connections of a worker that crashed, and nothing else. */
+ * be there at once, to another one that serves, and to the next one if that dies before it has read all;
+ * after any other end it is closed. Called by spawn.c, slots.c and state.c; what fails costs the idle
+ * connections of a worker that crashed, and nothing else. */
 #include "fields.h"
 #include "master.h"
 
