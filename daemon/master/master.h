@@ -264,6 +264,9 @@ static inline bool spawn_reap(int pidfd, int more, siginfo_t *info)
 	return waitid(P_PIDFD, (id_t)pidfd, info, WEXITED | WNOHANG | more) == 0 && info->si_pid != 0;
 }
 
+/* The worker with that column of the board was killed or crashed: counts what it had in hand, and lost. */
+void spawn_lose(struct master *master, unsigned column);
+
 /* Has all workers that have room look at the sockets that are everybody's; `full` (may be NULL) has none. */
 void spawn_tell_to_look(const struct master *master, const struct child *full);
 

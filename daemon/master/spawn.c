@@ -160,10 +160,10 @@ static uint64_t lived_ms(const struct child *child)
 	return now_ns > child->started_ns ? (now_ns - child->started_ns) / CLOCK_MS : 0;
 }
 
-/* It may have written any number. */
-static uint64_t still_open(const struct child *child)
+/* Who has the column may have written any number. */
+static uint64_t still_open(const struct master *master, unsigned column)
 {
-	uint64_t open = child->master->board->column[child->column].counters[COUNT_OPEN];
+	uint64_t open = master->board->column[column].counters[COUNT_OPEN];
 
 	return open < MOST_CONNECTIONS ? open : MOST_CONNECTIONS;
 }
@@ -187,7 +187,7 @@ static void say_exit(const struct child *child, const siginfo_t *info, enum log_
 	};
 
 	if (has_died(child, info)) {
-		fields[7] = log_number("lost", still_open(child));
+		fields[7] = log_number("lost", still_open(child->master, child->column));
 		obituary_fields(obituary, fields, 8);
 	}
 	log_fields(level, "worker_exited", fields);
@@ -207,7 +207,7 @@ static void remember(const struct child *child, const siginfo_t *info, const str
 		.signal = killed ? info->si_status : 0,
 		.status = killed ? 0 : info->si_status,
 		.lived_ms = lived_ms(child),
-		.lost = still_open(child),
+		.lost = still_open(child->master, child->column),
 	};
 	clock_gettime(CLOCK_REALTIME, &slot->death->at);
 	snprintf(slot->death->phase, sizeof(slot->death->phase), "%s", obituary->phase);
@@ -278,11 +278,9 @@ static void let_go(struct child *child)
 	master_check_end(master);
 }
 
-/* What it had in hand has gone with it. */
-static void lose(const struct child *child)
+void spawn_lose(struct master *master, unsigned column)
 {
-	struct master *master = child->master;
-	uint64_t had = still_open(child);
+	uint64_t had = still_open(master, column);
 
 	master->board->column[BOARD_RETIRED].counters[COUNT_LOST_CRASHED] += had;
 	stop_lost(master, had);
@@ -299,7 +297,7 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 		return;
 	log_exit(child, &info);
 	if (has_died(child, &info))
-		lose(child);
+		spawn_lose(child->master, child->column);
 	wills_child_died(child, has_died(child, &info) && child->served_ns != 0);
 	let_go(child);
 }
@@ -310,7 +308,7 @@ static void leave_behind(struct child *child)
 {
 	log_event(LEVEL_ERROR, "worker_unkillable", log_number("slot", child->slot),
 		  log_number("pid", (uint64_t)child->pid));
-	lose(child);
+	spawn_lose(child->master, child->column);
 	wills_child_died(child, false);
 	let_go(child);
 }

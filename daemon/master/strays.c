@@ -61,6 +61,8 @@ static void on_exit_of_stray(struct source *source, uint32_t events)
 	log_event(LEVEL_INFO, "stray_ended", log_number("pid", (uint64_t)stray->pid),
 		  log_text("how", info.si_code == CLD_EXITED ? "exit" : "signal"),
 		  log_number("status", (uint64_t)info.si_status));
+	if (info.si_code != CLD_EXITED && stray->column != 0)
+		spawn_lose(master, stray->column);
 	release(stray);
 	master_check_end(master);
 }

@@ -135,9 +135,11 @@ START_TEST(what_one_counts_stays_counted_and_its_column_is_nobody_elses)
 	next = board_claim(master->board, &master->owners);
 	ck_assert_uint_eq(next, 2);
 	column->counters[COUNT_REQUESTS] = 7;
+	column->counters[COUNT_OPEN] = 3;
 	strays_kill(master);
 	wait_until_none_is_left();
 	ck_assert_uint_eq(board_sum(master->board, COUNT_REQUESTS), 7);
+	ck_assert_uint_eq(board_sum(master->board, COUNT_LOST_CRASHED), 3);
 	ck_assert_uint_eq(board_claim(master->board, &master->owners), 1);
 }
 END_TEST
