@@ -83,7 +83,7 @@ static void watch_slots(struct master *master)
 
 bool resume_watch(struct master *master, struct err *err)
 {
-	if (!watch_children(master, err) || !control_resume(master, err))
+	if (!watch_children(master, err) || !wills_resume(master, err) || !control_resume(master, err))
 		return false;
 	watch_slots(master);
 	arrivals_watch(master);

@@ -243,6 +243,7 @@ static bool save_lists(json_t *state, const struct master *master)
 	good = json_object_set_new(state, "inherited", inherited) == 0 && good;
 	good = json_object_set_new(state, "children", children) == 0 && good;
 	good = json_object_set_new(state, "commits", commits) == 0 && good;
+	good = json_object_set_new(state, "wills", wills_save_dead(master)) == 0 && good;
 	return json_object_set_new(state, "slots", slots) == 0 && good;
 }
 
@@ -607,6 +608,7 @@ bool state_load(struct master *master, const struct state *state, struct err *er
 		    load_list(master, state, "listeners", load_listener, err) &&
 		    load_list(master, state, "inherited", load_inherited, err) &&
 		    load_list(master, state, "children", load_child, err) &&
+		    load_list(master, state, "wills", wills_load_dead, err) &&
 		    control_load(master, json_object_get(state->json, "control"), err);
 
 	return good || err_add(err, "state");

@@ -196,48 +196,58 @@ static void on_word(struct source *source, uint32_t events)
 	arrange(testament);
 }
 
-static struct testament *new_testament(struct child *child)
+static struct testament *new_testament(struct master *master)
 {
 	struct testament *testament = calloc(1, sizeof(*testament));
 
 	if (testament == NULL)
 		return NULL;
-	testament->master = child->master;
-	testament->slot = child->slot;
-	testament->pid = child->pid;
+	testament->master = master;
 	testament->end = (struct source){ .fd = -1, .handle = on_word };
 	testament->keeper = (struct source){ .fd = -1, .handle = on_exit_of_keeper };
 	testament->look.fire = on_look;
-	list_push_back(&child->master->testaments, &testament->link);
-	child->testament = testament;
+	list_push_back(&master->testaments, &testament->link);
 	return testament;
+}
+
+static bool new_testament_of(struct child *child)
+{
+	child->testament = new_testament(child->master);
+	if (child->testament == NULL)
+		return false;
+	child->testament->slot = child->slot;
+	child->testament->pid = child->pid;
+	return true;
 }
 
 int wills_make(struct child *child, struct err *err)
 {
 	int ends[2];
-	struct testament *testament = new_testament(child);
 
-	if (testament == NULL)
+	if (!new_testament_of(child))
 		return err_set(err, "out of memory"), -1;
 	if (!will_pair(ends, err))
 		return -1;
-	testament->end.fd = ends[0];
+	child->testament->end.fd = ends[0];
 	return ends[1];
+}
+
+static bool watch(struct testament *testament, struct err *err)
+{
+	struct loop *loop = &testament->master->loop;
+
+	if ((testament->keeper.fd >= 0 && loop_add(loop, &testament->keeper, EPOLLIN) != 0) ||
+	    (testament->end.fd >= 0 && !testament->heard && loop_add(loop, &testament->end, EPOLLIN) != 0))
+		return err_set(err, "cannot watch the will of worker %u", testament->slot);
+	return true;
 }
 
 bool wills_watch(struct child *child, struct err *err)
 {
-	struct testament *testament = child->testament;
-	struct loop *loop = &child->master->loop;
-
-	if (testament == NULL)
+	if (child->testament == NULL)
 		return true;
-	testament->pid = child->pid;
-	if ((testament->keeper.fd >= 0 && loop_add(loop, &testament->keeper, EPOLLIN) != 0) ||
-	    (testament->end.fd >= 0 && !testament->heard && loop_add(loop, &testament->end, EPOLLIN) != 0))
-		return err_set(err, "cannot watch the will of worker %u", child->slot);
-	return true;
+	child->testament->pid = child->pid;
+	return watch(child->testament, err);
 }
 
 void wills_child_died(struct child *child, bool crashed)
@@ -301,15 +311,25 @@ void wills_forget(struct master *master)
 		release(LIST_ENTRY(link, struct testament, link));
 }
 
-/* ---- an upgrade: those of workers that live go on ----------------------------------------------------- */
+/* ---- an upgrade -------------------------------------------------------------------------------------- */
 
 static const struct field rows[] = {
+	FIELD(FIELD_NUMBER, testament, slot),
+	FIELD(FIELD_NUMBER, testament, pid),
+	FIELD(FIELD_BOOL, testament, crashed),
+	FIELD(FIELD_NUMBER, testament, heir),
 	FIELD(FIELD_FD, testament, end.fd),
 	FIELD(FIELD_BOOL, testament, heard),
 	FIELD(FIELD_FD, testament, keeper.fd),
 	FIELD(FIELD_NUMBER, testament, keeper_pid),
 	{ NULL, 0, 0, 0 },
 };
+
+static bool load(struct testament *testament, const struct json_t *json, struct err *err)
+{
+	return fields_load(rows, testament, json, err) &&
+	       (testament->slot < CONFIG_MAX_WORKERS || err_set(err, "no slot %u", testament->slot));
+}
 
 struct json_t *wills_save(const struct child *child)
 {
@@ -322,7 +342,44 @@ bool wills_load(struct child *child, const struct json_t *json, struct err *err)
 		return err_set(err, "will is missing");
 	if (json_is_null(json))
 		return true;
-	if (new_testament(child) == NULL)
+	if (!new_testament_of(child))
 		return err_set(err, "out of memory");
-	return fields_load(rows, child->testament, json, err);
+	return load(child->testament, json, err);
+}
+
+struct json_t *wills_save_dead(const struct master *master)
+{
+	json_t *array = json_array();
+
+	for (const struct list *link = master->testaments.next; link != &master->testaments;
+	     link = link->next) {
+		const struct testament *testament = LIST_ENTRY(link, struct testament, link);
+
+		if (testament->dead && json_array_append_new(array, fields_save(rows, testament)) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
+bool wills_load_dead(struct master *master, const struct json_t *json, struct err *err)
+{
+	struct testament *testament = new_testament(master);
+
+	if (testament == NULL)
+		return err_set(err, "out of memory");
+	testament->dead = true;
+	return load(testament, json, err);
+}
+
+bool wills_resume(struct master *master, struct err *err)
+{
+	for (struct list *link = master->testaments.next; link != &master->testaments; link = link->next) {
+		struct testament *testament = LIST_ENTRY(link, struct testament, link);
+
+		if (testament->dead && !watch(testament, err))
+			return false;
+	}
+	return true;
 }

@@ -48,5 +48,9 @@ void wills_forget(struct master *master);
 /* For the next image: a new reference or NULL; and in that image. */
 struct json_t *wills_save(const struct child *child);
 bool wills_load(struct child *child, const struct json_t *json, struct err *err);
+/* The same of workers that are no more; in that image one by one, and watched when all are there. */
+struct json_t *wills_save_dead(const struct master *master);
+bool wills_load_dead(struct master *master, const struct json_t *json, struct err *err);
+bool wills_resume(struct master *master, struct err *err);
 
 #endif

@@ -111,6 +111,20 @@ class Kept(Survival):
         server.log.wait("respawn_delayed", slot="0")
         self.still_open(clients)
 
+    def test_an_upgrade_takes_along_what_nobody_has_inherited_yet(self):
+        server = self.start({"workers": 1}, own=True)
+        clients = self.idle(server, 20)
+        for failures in range(4):       # each time its slot waits for longer
+            pid = server.workers()[0]
+            os.kill(pid, self.signals[0])
+            server.log.wait("worker_exited", pid=str(pid))
+            if failures < 3:
+                server.wait_status(lambda status: server.workers(status).get(0, pid) != pid)
+                self.still_open(clients)
+        self.assertEqual(server.ctl("upgrade").returncode, 0)
+        self.still_open(clients)
+        server.wait_status(lambda _: len(server.children()) == 1 + self.survive)
+
     def test_a_replacement_and_a_stop_leave_no_keeper(self):
         server = self.start()
         clients = self.idle(server, 20)

@@ -576,8 +576,8 @@ START_TEST(a_member_that_is_missing_is_named)
 END_TEST
 
 static const char *const sections[] = {
-	"master", "current", "generation", "slots", "children", "listeners", "inherited", "commits",
-	"control",
+	"master",    "current",   "generation", "slots",   "children",
+	"listeners", "inherited", "commits",    "control", "wills",
 };
 
 START_TEST(a_section_that_is_missing_is_an_error)
