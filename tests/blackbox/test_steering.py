@@ -314,7 +314,9 @@ class Directed(Steering):
         self.assertEqual(server.status()["accept"]["effective"], "reuseport")
         self.assertEqual(server.log.wait("accept_mode", effective="reuseport").fields["why"], "this one has no program")
         self.assertEqual(len(server.log.find("listener_not_steered")), 1)
+        before = hot.directed(3)
         self.connect(server, 40)
+        self.assertEqual(hot.directed(3), before)       # it is detached
         server.install(drover.DROVER)
         self.assertEqual(server.ctl("upgrade").returncode, 0, server.log.text())
         self.assert_mode(server, "directed")
