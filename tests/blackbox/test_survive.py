@@ -182,6 +182,7 @@ class InHand(Survival):
                 bad = clients.pop()
                 bad.send(bad.head("/trouble?crash=" + how) + bad.head("/"))
                 self.assertTrue(self.is_closed(bad))
+                server.log.wait("worker_exited")
                 self.still_open(clients)
                 self.assertEqual(len(server.log.find("worker_exited")), 1)
 
