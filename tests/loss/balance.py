@@ -97,7 +97,8 @@ def counters(status, name):
 
 def run(mode, options):
     """A list for each case, of what is wrong."""
-    with drover.Drover({"accept": mode, "workers": waits.WORKERS}) as server:
+    settings = {"accept": mode, "workers": waits.WORKERS, "limits": {"connections": options.connections}}
+    with drover.Drover(settings) as server:     # in `shared`, one worker may have nearly all
         clients.files(server.site)
         name = peers.in_effect(mode, server.status())
         for case in options.case:
