@@ -226,16 +226,27 @@ bool inherit_has(const struct master *master, const struct addr *addr)
 	return false;
 }
 
+/* A unit's are passed in the order of its file. */
+static unsigned place_of(const struct inherited *one)
+{
+	return one->keeper == KEEPER_STORE ? notify_stored_place(one->name) : 0;
+}
+
+/* In the order in which they listened: the kernel counts them so (steering_attach_cpu). */
 struct inherited *inherit_claim(struct master *master, const struct addr *addr)
 {
+	struct inherited *found = NULL;
+
 	FOR_EACH_INHERITED(master, one)
 	{
 		if (one->flaw != NULL || strcmp(one->addr.text, addr->text) != 0)
 			continue;
-		list_remove(&one->link);
-		return one;
+		if (found == NULL || place_of(one) < place_of(found))
+			found = one;
 	}
-	return NULL;
+	if (found != NULL)
+		list_remove(&found->link);
+	return found;
 }
 
 void inherit_explain(const struct master *master, const struct addr *addr, struct err *err)
@@ -246,8 +257,7 @@ void inherit_explain(const struct master *master, const struct addr *addr, struc
 				one->addr.text, one->name);
 }
 
-/* Why a stored one cannot be served on; NULL: it can. The name that it has in the store stands for all of its
- * address: so it goes only with its address. */
+/* Why a stored one cannot be served on; NULL: it can. */
 static const char *why_stale(const struct inherited *one, const struct config *config)
 {
 	const struct listen_config *entry = entry_at(config, one->addr.text);
@@ -266,7 +276,7 @@ static void let_go(struct master *master, struct inherited *one, const char *why
 {
 	log_event(LEVEL_WARNING, "stored_socket_dropped", log_text("name", one->name), log_text("why", why));
 	shutdown(one->fd, SHUT_RDWR);
-	notify_forget(master, one->name, 1);
+	notify_forget(master, one->name);
 	list_remove(&one->link);
 	inherit_free(one);
 }

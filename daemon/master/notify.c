@@ -210,8 +210,9 @@ void notify_alive(void)
 
 /* ---- the FD store ------------------------------------------------------------------------------------ */
 
-/* One name per address, printable and without ":" (sd_pid_notify_with_fds(3)); false: too long. */
-static bool store_name(const struct addr *addr, char name[NOTIFY_NAME_BYTES])
+/* By address and place: the order in which they come back is systemd's. Printable and without ":"
+ * (sd_pid_notify_with_fds(3)); false: too long. */
+static bool store_name(const struct addr *addr, unsigned place, char name[NOTIFY_NAME_BYTES])
 {
 	size_t len = sizeof(NOTIFY_STORED) - 1;
 
@@ -223,31 +224,40 @@ static bool store_name(const struct addr *addr, char name[NOTIFY_NAME_BYTES])
 			return false;
 		len += (size_t)snprintf(name + len, 4, plain ? "%c" : "%%%02X", (unsigned char)*c);
 	}
-	return true;
+	return snprintf(name + len, NOTIFY_NAME_BYTES - len, "/%u", place) < (int)(NOTIFY_NAME_BYTES - len);
 }
 
-/* At most CHANNEL_MAX_FDS of those that nobody else holds yet, from `*next` on. */
-static unsigned collect(const struct listener *listener, unsigned *next, int fds[CHANNEL_MAX_FDS])
+unsigned notify_stored_place(const char *name)
 {
-	unsigned count = 0;
+	const char *digits = strrchr(name, '/') + 1;    /* the prefix ends with one */
+	char *end;
+	unsigned long place = strtoul(digits, &end, 10);
 
-	for (; *next < listener->count && count < CHANNEL_MAX_FDS; (*next)++)
-		if (listener->sockets[*next].keeper == KEEPER_NONE)
-			fds[count++] = listener->sockets[*next].fd;
-	return count;
+	return *end == '\0' && place < HOT_SLOTS ? (unsigned)place : 0;
 }
 
-static bool send_all(const struct listener *listener, const char *name)
+static bool store_one(const struct listener *listener, unsigned place)
 {
-	char text[NOTIFY_NAME_BYTES + 64];
-	int fds[CHANNEL_MAX_FDS];
-	unsigned next = 0;
+	char name[NOTIFY_NAME_BYTES], text[NOTIFY_NAME_BYTES + 64];
 
+	if (!store_name(&listener->addr, place, name))
+		return false;
 	/* FDPOLL=0: else systemd would drop a socket that reports HUP for a moment */
 	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-	for (unsigned n = collect(listener, &next, fds); n > 0; n = collect(listener, &next, fds))
-		if (sd_pid_notify_with_fds(0, 0, text, fds, n) <= 0)
+	return sd_pid_notify_with_fds(0, 0, text, &listener->sockets[place].fd, 1) > 0;
+}
+
+/* Those that nobody else holds yet. */
+static bool store_all(struct master *master, struct listener *listener)
+{
+	for (unsigned i = 0; i < listener->count; i++) {
+		if (listener->sockets[i].keeper != KEEPER_NONE)
+			continue;
+		if (!store_one(listener, i))
 			return false;
+		listener->sockets[i].keeper = KEEPER_STORE;
+		master->store_used++;
+	}
 	return true;
 }
 
@@ -263,36 +273,33 @@ static unsigned count_kept_by(const struct listener *listener, enum keeper keepe
 void notify_store(struct master *master, struct listener *listener)
 {
 	unsigned count = count_kept_by(listener, KEEPER_NONE);
-	char name[NOTIFY_NAME_BYTES];
 
 	if (count == 0 || master->store_max == 0)
 		return;
-	if (master->store_used + count > master->store_max || !store_name(&listener->addr, name) ||
-	    !send_all(listener, name)) {
+	if (master->store_used + count > master->store_max || !store_all(master, listener))
 		log_event(LEVEL_WARNING, "not_stored", log_text("address", listener->addr.text),
 			  log_number("sockets", count), log_number("stored", master->store_used),
 			  log_number("most", master->store_max));
-		return;
-	}
-	master->store_used += count;
-	for (unsigned i = 0; i < listener->count; i++)
-		if (listener->sockets[i].keeper == KEEPER_NONE)
-			listener->sockets[i].keeper = KEEPER_STORE;
 }
 
-void notify_forget(struct master *master, const char *name, unsigned count)
+void notify_forget(struct master *master, const char *name)
 {
 	sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	master->store_used -= count < master->store_used ? count : master->store_used;
+	master->store_used -= master->store_used > 0;
 }
 
 void notify_forget_listener(struct master *master, const struct listener *listener)
 {
-	unsigned count = count_kept_by(listener, KEEPER_STORE);
 	char name[NOTIFY_NAME_BYTES];
 
-	if (count > 0 && store_name(&listener->addr, name))
-		notify_forget(master, name, count);
+	for (unsigned i = 0; i < listener->count; i++) {
+		const struct listen_socket *one = &listener->sockets[i];
+
+		if (one->keeper == KEEPER_STORE && one->name != NULL)
+			notify_forget(master, one->name);       /* of an earlier process */
+		else if (one->keeper == KEEPER_STORE && store_name(&listener->addr, i, name))
+			notify_forget(master, name);
+	}
 }
 
 void notify_stopped(const char *text)

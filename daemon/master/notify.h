@@ -27,10 +27,12 @@ void notify_status(const struct master *master);
 /* The period of the watchdog; 0: there is none. */
 uint64_t notify_watchdog_ns(void);
 void notify_alive(void);
-/* Has systemd keep the listener's sockets that nobody else holds; all or none of them. */
+/* Has systemd keep the listener's sockets that nobody else holds; none of them, if not all fit. */
 void notify_store(struct master *master, struct listener *listener);
-/* Has it forget `count` sockets, all that it keeps under a name or of a listener. */
-void notify_forget(struct master *master, const char *name, unsigned count);
+/* The place among its address's that a socket has which is stored under this name. */
+unsigned notify_stored_place(const char *name);
+/* Has it forget the one that it keeps under the name, or all of a listener. */
+void notify_forget(struct master *master, const char *name);
 void notify_forget_listener(struct master *master, const struct listener *listener);
 
 #endif

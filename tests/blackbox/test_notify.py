@@ -300,7 +300,23 @@ class Store(Supervised):
         server.configure({"workers": 4})
         self.assertEqual(server.reload()[0], 0)
         self.supervisor.wait(lambda: len(self.supervisor.stored()) == 4)
-        self.assertEqual(self.supervisor.values("FDPOLL"), ["0", "0"])
+        self.assertEqual(self.supervisor.values("FDPOLL"), ["0"] * 4)
+
+    def test_they_come_back_to_their_places(self):
+        """The program of accept = "cpu" counts on it."""
+        server = self.start_stored({"accept": "cpu"})
+        self.supervisor.wait(lambda: len(self.supervisor.stored()) == 2)
+        server.kill(signal.SIGKILL)
+        server.wait_exit()
+        after = self.next(server)
+        cpus = sorted(os.sched_getaffinity(0))
+        self.addCleanup(os.sched_setaffinity, 0, cpus)
+        number = 1 % len(cpus)
+        os.sched_setaffinity(0, [cpus[number]])
+        for _ in range(20):
+            self.assertEqual(after.get().status, 200)
+        got = [worker["slot"] for worker in after.status()["workers"] if worker["counters"]["accepted"]]
+        self.assertTrue(number in got and (len(got) == 1 or len(cpus) == 1), got)
 
     def test_without_a_store_nothing_is_sent(self):
         self.start_ready()

@@ -845,6 +845,40 @@ class Steering(Activation):
         self.assertNotIn("worker_not_bound", self.journal())
         self.assertEqual(self.get().status, 200)
 
+    def test_bound_to_cpus_after_a_restart(self):
+        """The store gives them back in another order than that in which the program counts them."""
+        self.configure("one", 'accept = "cpu";\n')
+        self.start()
+        for workers in (2, 3, 4):
+            self.configure("one", 'accept = "cpu";\n', workers=workers)
+            self.reload()
+            self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
+            self.each_cpu_has_its_workers()
+
+    def test_bound_to_cpus_at_the_sockets_of_a_unit(self):
+        self.activate(4, 4)
+        self.configure("one", 'accept = "cpu";\n', workers=4, entry='name = "http";')
+        self.start()
+        for _ in range(2):
+            self.each_cpu_has_its_workers()
+            self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
+
+    def each_cpu_has_its_workers(self):
+        cpus = sorted(os.sched_getaffinity(0))
+        self.addCleanup(os.sched_setaffinity, 0, cpus)
+        for number, cpu in enumerate(cpus):
+            before = self.accepted()
+            os.sched_setaffinity(0, [cpu])
+            for _ in range(20):
+                self.assertEqual(self.get().status, 200)
+            os.sched_setaffinity(0, cpus)
+            got = [slot for slot, count in self.accepted().items() if count > before[slot]]
+            self.assertEqual({slot % len(cpus) for slot in got}, {number}, got)
+
+    def accepted(self):
+        return {worker["slot"]: worker["counters"]["accepted"] for worker in self.status()["workers"]
+                if worker["state"] == "serving"}
+
     def test_without_the_capability(self):
         self.drop_in("Service", *["%s=\n%s=CAP_NET_BIND_SERVICE" % (name, name)
                                   for name in ("AmbientCapabilities", "CapabilityBoundingSet")])
