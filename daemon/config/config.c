@@ -572,7 +572,8 @@ static const struct setting rows[] = {
 		  "leaves it alone" },
 	{ "timeouts.hang_kill", SETTING_DURATION, .def = "10s", .min = "0", .max = "1d", AT(hang_kill_ns),
 	  .help = "a worker that hangs for so long is killed, and another one takes its place; off is "
-		  "never" },
+		  "never. A hang is noticed when somebody begins a connection, to any of the workers, or by "
+		  "the look for systemd's watchdog; not while only clients of before wait" },
 	{ "forwarded.from", SETTING_STRINGS, .check = check_network, AT(forwarded_from),
 	  .example = "[ \"127.0.0.0/8\", \"10.0.0.0/8\" ]",
 	  .help = "addresses and networks of the proxies whose word about their clients is taken; \"unix\""
