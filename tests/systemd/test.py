@@ -4,6 +4,7 @@
 Needs root and control groups.  Arguments are parts of the names of tests, such as Activation or load; none: all.
 """
 
+import concurrent.futures
 import os
 import re
 import subprocess
@@ -13,6 +14,29 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 LAB_SECONDS = 600
+SIDE_BY_SIDE = 2
+TOTALS = re.compile(r"^(\d+) passed, (\d+) failed, 0 skipped$", re.M)
+
+
+def classes():
+    """One lab for each class of tests; they mostly wait."""
+    with open(os.path.join(HERE, "inside.py"), encoding="utf-8") as file:
+        return [[name + "."] for name in re.findall(r"^class (\w+)\(", file.read(), re.M)]
+
+
+def run(stage, words):
+    """(passed, failed)"""
+    lab = subprocess.run([os.path.join(HERE, "lab"), "run", "--checkout", TOP, "--layer", stage,
+                          "--timeout", str(LAB_SECONDS), "--", "/usr/bin/env", "python3",
+                          "/src/tests/systemd/inside.py", *words],
+                         cwd=TOP, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LAB_SECONDS + 60)
+    totals = TOTALS.search(lab.stdout)
+    print(TOTALS.sub("", lab.stdout).rstrip("\n"), flush=True)
+    if totals is None or (lab.returncode and totals[2] == "0"):
+        print("the lab of %s ended with status %d" % (" ".join(words), lab.returncode))
+        return int(totals[1]) if totals else 0, 1
+    return int(totals[1]), int(totals[2])
 
 
 def main():
@@ -24,15 +48,10 @@ def main():
         if made.returncode != 0:
             print("make install failed:\n%s\n0 passed, 1 failed, 0 skipped" % made.stdout)
             return 1
-        lab = subprocess.run([os.path.join(HERE, "lab"), "run", "--checkout", TOP, "--layer", stage,
-                              "--timeout", str(LAB_SECONDS), "--", "/usr/bin/env", "python3",
-                              "/src/tests/systemd/inside.py", *sys.argv[1:]],
-                             cwd=TOP, text=True, errors="replace", stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LAB_SECONDS + 60)
-    print(lab.stdout.rstrip("\n"))
-    if not re.search(r"^\d+ passed, \d+ failed, \d+ skipped$", lab.stdout, re.M):
-        print("the lab ended with status %d\n0 passed, 1 failed, 0 skipped" % lab.returncode)
-    return 1 if lab.returncode else 0
+        with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            counts = list(pool.map(lambda part: run(stage, part), [sys.argv[1:]] if sys.argv[1:] else classes()))
+    print("%d passed, %d failed, 0 skipped" % tuple(map(sum, zip(*counts))))
+    return 1 if sum(failed for _, failed in counts) else 0
 
 
 if __name__ == "__main__":
