@@ -14,6 +14,7 @@
 #define child_go fuzz_child_go
 #define child_unreachable fuzz_child_unreachable
 #define spawn_tell_to_look fuzz_spawn_tell_to_look
+#define spawn_lose fuzz_spawn_lose
 #include "master/spawn.c"
 #undef spawn_child
 #undef spawn_ask
@@ -22,6 +23,7 @@
 #undef child_happens
 #undef child_go
 #undef spawn_tell_to_look
+#undef spawn_lose
 
 #include "config/canonical.h"
 #include "fuzz_message.h"
