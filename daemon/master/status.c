@@ -113,10 +113,11 @@ static json_t *totals_json(const struct master *master)
 	json_t *totals = json_object();
 
 	for (unsigned i = 0; i < master->setup->counters; i++) {
-		uint64_t live = i == COUNT_KERNEL_DROPPED ? sockets_dropped(master) : 0;
+		uint64_t sum = board_sum(master->board, i);
 
-		json_object_set_new(totals, master->setup->counter_names[i],
-				    json_integer((json_int_t)(board_sum(master->board, i) + live)));
+		if (i == COUNT_KERNEL_DROPPED)
+			sum += sockets_dropped(master);
+		json_object_set_new(totals, master->setup->counter_names[i], json_integer((json_int_t)sum));
 	}
 	return totals;
 }
