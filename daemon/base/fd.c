@@ -117,6 +117,13 @@ char *fd_read_all(int fd, size_t limit, size_t *len, struct err *err)
 	return text;
 }
 
+int fd_memory(const char *name, size_t bytes)
+{
+	int fd AUTO_CLOSE = memfd_create(name, MFD_CLOEXEC);
+
+	return fd < 0 || ftruncate(fd, (off_t)bytes) < 0 ? -1 : fd_take(&fd);
+}
+
 int fd_sealed(const char *name, const char *bytes, size_t len, struct err *err)
 {
 	int fd AUTO_CLOSE = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -50,6 +50,9 @@ bool fd_write_all(int fd, const void *bytes, size_t len);
  * frees.  NULL on failure (`err` says why), also when the file is longer than `limit`. */
 char *fd_read_all(int fd, size_t limit, size_t *len, struct err *err);
 
+/* A memfd of so many zero bytes, for processes to share; -1 with errno. */
+int fd_memory(const char *name, size_t bytes);
+
 /* A memfd with this content, sealed against every change (memfd_create(2), F_ADD_SEALS); -1 on failure. */
 int fd_sealed(const char *name, const char *bytes, size_t len, struct err *err);
 

@@ -29,10 +29,10 @@ static void name_counters(struct board *board, const char *const *names, unsigne
 struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, int *fd,
 			   struct err *err)
 {
-	int memory AUTO_CLOSE = memfd_create("drover-board", MFD_CLOEXEC);
+	int memory AUTO_CLOSE = fd_memory("drover-board", sizeof(struct board));
 	struct board *board;
 
-	if (memory < 0 || ftruncate(memory, sizeof(*board)) < 0)
+	if (memory < 0)
 		return err_sys(err, errno, "memory for the board"), NULL;
 	board = map(memory, err);
 	if (board == NULL)

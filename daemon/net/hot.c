@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 struct hot *hot_map(int fd, struct err *err)
 {
@@ -18,10 +17,10 @@ struct hot *hot_map(int fd, struct err *err)
 
 struct hot *hot_create(int *fd, struct err *err)
 {
-	int memory AUTO_CLOSE = memfd_create("drover-hot", MFD_CLOEXEC);
+	int memory AUTO_CLOSE = fd_memory("drover-hot", sizeof(struct hot));
 	struct hot *hot;
 
-	if (memory < 0 || ftruncate(memory, sizeof(*hot)) < 0)
+	if (memory < 0)
 		return err_sys(err, errno, "memory for the hot lines"), NULL;
 	hot = hot_map(memory, err);
 	if (hot == NULL)
