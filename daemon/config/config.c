@@ -524,6 +524,9 @@ static const struct setting rows[] = {
 	  .example = "\"500ms\"",
 	  .help = "log only requests that took at least so long, from the first byte of the head to the last "
 		  "of the answer; 0 is all. Those answered with 500 or more are always logged" },
+	{ "log.query", SETTING_BOOL, .def = "true", AT(log_query), .example = "false",
+	  .help = "log lines have the query of a request's target; false puts \"?-\" in its place, for a "
+		  "query may hold secrets" },
 	{ "log.syslog_socket", SETTING_PATH, .def = "/dev/log", AT(syslog_socket), .check = check_socket,
 	  .help = "the datagram socket that syslog means" },
 	{ "log.journal_socket", SETTING_PATH, .def = "/run/systemd/journal/socket", AT(journal_socket),
@@ -619,6 +622,69 @@ static const struct setting rows[] = {
 		  "reload is refused" },
 	{ "limits.max_draining", SETTING_INTEGER, .def = "16", .min = "1", .max = "1024", AT(max_draining),
 	  .help = "the most draining workers of one slot; a reload that would make more is refused" },
+	{ "clients.connections", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
+	  AT(quotas[QUOTA_ADDRESS].connections), .example = "100",
+	  .help = "the most connections that one address may have open, over all workers; one more gets 429."
+		  " An IPv6 address counts with its neighbours of clients.ipv6_prefix; 0 is without a limit" },
+	{ "clients.requests", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
+	  AT(quotas[QUOTA_ADDRESS].requests), .example = "50",
+	  .help = "the most requests a second of one address, over all workers; those beyond get 429 with "
+		  "Retry-After; 0 is without a limit" },
+	{ "clients.burst", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
+	  AT(quotas[QUOTA_ADDRESS].burst), .example = "100",
+	  .help = "how many requests an address that was silent may make at once; 0 is those of a second" },
+	{ "clients.bandwidth", SETTING_SIZE, .def = "0", .min = "0", .max = "100g",
+	  AT(quotas[QUOTA_ADDRESS].bandwidth), .example = "\"10m\"",
+	  .help = "the most bytes a second that one address is sent, over all workers, after the first "
+		  "second's; answers "
+		  "under way are sent more slowly; 0 is without a limit" },
+	{ "clients.network_connections", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
+	  AT(quotas[QUOTA_NETWORK].connections), .example = "1000",
+	  .help = "as clients.connections, of all addresses of one network together: clients.network_ipv4 and"
+		  " clients.network_ipv6 say how large that is" },
+	{ "clients.network_requests", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
+	  AT(quotas[QUOTA_NETWORK].requests), .example = "500",
+	  .help = "as clients.requests, of one network" },
+	{ "clients.network_burst", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
+	  AT(quotas[QUOTA_NETWORK].burst), .example = "1000", .help = "as clients.burst, of one network" },
+	{ "clients.network_bandwidth", SETTING_SIZE, .def = "0", .min = "0", .max = "100g",
+	  AT(quotas[QUOTA_NETWORK].bandwidth), .example = "\"100m\"",
+	  .help = "as clients.bandwidth, of one network" },
+	{ "clients.ipv6_prefix", SETTING_INTEGER, .def = "64", .min = "32", .max = "128", AT(ipv6_prefix),
+	  .example = "56", .help = "the bits of an IPv6 address that tell one client from another" },
+	{ "clients.network_ipv4", SETTING_INTEGER, .def = "24", .min = "8", .max = "32", AT(network_ipv4),
+	  .example = "16", .help = "the bits of an IPv4 address that its network has" },
+	{ "clients.network_ipv6", SETTING_INTEGER, .def = "48", .min = "16", .max = "128", AT(network_ipv6),
+	  .example = "32", .help = "the bits of an IPv6 address that its network has" },
+	{ "clients.exempt", SETTING_STRINGS, .check = check_network, AT(quota_exempt),
+	  .example = "[ \"127.0.0.0/8\", \"unix\" ]",
+	  .help = "addresses and networks without these limits; \"unix\" stands for clients of unix sockets,"
+		  " which have none in any case" },
+	{ "clients.dry_run", SETTING_BOOL, .def = "false", AT(quota_dry_run), .example = "true",
+	  .help = "these limits are counted and logged, and nobody is refused or slowed down" },
+	{ "sandbox.landlock", SETTING_BOOL, .def = "true", .when = REPLACE, AT(landlock), .example = "false",
+	  .help = "workers can read what they serve and nothing else of the file system, can neither listen "
+		  "nor "
+		  "connect, and can signal nobody (landlock(7))" },
+	{ "sandbox.seccomp", SETTING_BOOL, .def = "true", .when = REPLACE, AT(seccomp), .example = "false",
+	  .help = "workers can make the system calls that they need and no other: another one fails, is "
+		  "counted "
+		  "and logged, and one that runs a program, traces, mounts or loads one into the kernel ends "
+		  "the worker (seccomp(2))" },
+	{ "sandbox.sealed_code", SETTING_BOOL, .def = "true", .when = REPLACE, AT(sealed_code),
+	  .example = "false",
+	  .help = "no memory of a worker that was writable becomes executable (PR_SET_MDWE)" },
+	{ "sandbox.core_dumps", SETTING_BOOL, .def = "false", .when = REPLACE, AT(core_dumps),
+	  .example = "true",
+	  .help = "a worker that crashes may leave a core dump, which has in it what clients sent; and "
+		  "processes of the same user may look into it through /proc" },
+	{ "sandbox.read", SETTING_STRINGS, .check = check_path, AT(sandbox_read),
+	  .example = "[ \"/srv\" ]",
+	  .help = "directories below which workers may read, with sandbox.landlock. What is not below one of "
+		  "them is "
+		  "derived: the directory that a root is in, so that the root may be swapped. A reload that "
+		  "needs more than "
+		  "the workers have replaces them" },
 };
 
 const struct schema config_schema = {

@@ -8,6 +8,7 @@
 
 #include "base/log_writer.h"
 #include "net/listener.h"
+#include "net/quota.h"
 
 #include <stdint.h>
 
@@ -81,6 +82,14 @@ struct mime_config {
 	const char *type;
 };
 
+/* What one address, or one network, may take (net/quota.h); 0: as much as it likes. */
+struct quota_config {
+	unsigned connections;           /* open at a time */
+	unsigned requests;              /* a second */
+	unsigned burst;                 /* requests at once; 0: those of a second */
+	uint64_t bandwidth;             /* bytes a second */
+};
+
 struct config {
 	unsigned workers;               /* 0: auto */
 	unsigned accept;                /* enum accept_mode */
@@ -109,6 +118,13 @@ struct config {
 	unsigned headers, connections, open_files, max_generations, max_draining;
 	unsigned when_full;             /* enum when_full */
 	uint64_t retry_after_ns, queue_ns;
+	struct quota_config quotas[QUOTA_SCOPES];
+	unsigned ipv6_prefix, network_ipv4, network_ipv6;       /* bits */
+	struct strings quota_exempt;    /* CIDRs and "unix" */
+	bool quota_dry_run;
+	bool log_query;                 /* log lines have what follows the "?" of a target */
+	bool landlock, seccomp, sealed_code, core_dumps;        /* of workers: see sandbox.* */
+	struct strings sandbox_read;    /* directories; see sandbox_derive */
 };
 
 extern const struct schema config_schema;

@@ -64,6 +64,11 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_RESCUED] = "rescued",
 	[COUNT_SURVIVED] = "survived",
 	[COUNT_SURVIVED_NOT] = "survived_not",
+	[COUNT_SYSCALLS_DENIED] = "syscalls_denied",
+	[COUNT_LIMITED_CONNECTIONS] = "limited_connections",
+	[COUNT_LIMITED_REQUESTS] = "limited_requests",
+	[COUNT_LIMITED_BANDWIDTH] = "limited_bandwidth",
+	[COUNT_CLIENTS_UNTRACKED] = "clients_untracked",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */

@@ -111,6 +111,11 @@ enum counter {
 	COUNT_RESCUED,                  /* accepted in place of a slot's worker that does not */
 	COUNT_SURVIVED,                 /* idle, of a worker that died, and served on by this one */
 	COUNT_SURVIVED_NOT,             /* the same, closed: no room here, or its client had gone */
+	COUNT_SYSCALLS_DENIED,          /* that are not on the worker's list: sandbox.seccomp */
+	COUNT_LIMITED_CONNECTIONS,      /* clients.*: told 429 at the beginning (or would be: dry_run) */
+	COUNT_LIMITED_REQUESTS,         /* told 429 */
+	COUNT_LIMITED_BANDWIDTH,        /* answers that had to wait, each time */
+	COUNT_CLIENTS_UNTRACKED,        /* without a limit, because the table was full */
 	COUNTERS
 };
 

@@ -1,0 +1,17 @@
+/* Landlock (landlock(7)): what of the file system, and of other processes, this process can reach, for good. */
+#ifndef BASE_LANDLOCK_H
+#define BASE_LANDLOCK_H
+
+#include "err.h"
+
+/* The kernel's version of it, 1 or more; 0: it has none, or it is switched off, and `err` says which. */
+unsigned landlock_version(struct err *err);
+
+/* Confines the process to reading files and directories below the `count` paths; one that is not there (any
+ * more) is left out. Everything else that this kernel's version knows is refused: writing, making, removing,
+ * renaming, running, device controls, binding and connecting TCP (4), abstract unix sockets and signals
+ * beyond itself (6).  Descriptors that are open already stay what they are.  PR_SET_NO_NEW_PRIVS must be set.
+ * Bound to this process and the children it makes. False with `err`: nothing was confined. */
+bool landlock_confine(const char *const *paths, unsigned count, struct err *err);
+
+#endif
