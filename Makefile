@@ -107,8 +107,9 @@ help:
 	@echo "make loss-timed    how long old workers stay, how long answers take meanwhile, up to 100,000 connections;"
 	@echo "              how long new ones wait while a worker is stopped or stalls, beside nginx and haproxy;"
 	@echo "              how 20,000 fall to four workers in each accept mode; three times the load that one can take"
-	@echo "make soak     1,000 reloads, 1,000 replacements and 200 upgrades with 10,000 idle connections, then 10,000"
-	@echo "              slow clients beside normal ones: nothing may grow, nobody may notice"
+	@echo "make soak     30 minutes of everything at once (SOAK=\"--minutes 300\": longer, that alone), then 1,000 reloads,"
+	@echo "              1,000 replacements and 200 upgrades with 10,000 idle connections, then 10,000 slow clients:"
+	@echo "              nothing may grow, nobody may notice"
 	@echo "make clients  real clients: curl, wget, aria2, zsync, Chromium (tests/tools/deps clients)"
 	@echo "make differential  the same requests to drover and to nginx, and why they differ"
 	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
@@ -263,9 +264,11 @@ loss-timed: all $(LOSS_CLIENT) $(BENCH_PROGRAMS) $(AIDED)
 	tests/loss/balance.py
 	tests/loss/overload.py $(OVERLOAD)
 
-soak: all
-	tests/loss/reloads.py
-	tests/loss/slow.py
+# SOAK="--minutes 300 --seed 7" and the like; tests/loss/soak.py --help
+soak: all $(LOSS_CLIENT) $(AIDED)
+	tests/loss/soak.py $(SOAK)
+	$(if $(SOAK),,tests/loss/reloads.py)
+	$(if $(SOAK),,tests/loss/slow.py)
 
 # what they need is not in `make deps`: tests/tools/deps clients
 clients: all

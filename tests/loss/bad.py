@@ -67,18 +67,17 @@ class BadCell(Cell):
     routes = (trouble.ROUTE,)
 
     def __init__(self, name, act_name, mode, size):
-        self.trouble_name, self.act_name = name, act_name
-        kind = trouble.TROUBLES[name]
-        self.kills = kind.kills
-        self.settings = {"workers": WORKERS, **kind.settings,
-                         "timeouts": {"drain": "%ds" % loss.DRAIN_SECONDS, **kind.timeouts}}
+        self.act_name, self.make_trouble = act_name, trouble.TROUBLES[name]
+        self.kills = self.make_trouble.kills
+        self.settings = {"workers": WORKERS, **self.make_trouble.settings,
+                         "timeouts": {"drain": "%ds" % loss.DRAIN_SECONDS, **self.make_trouble.timeouts}}
         super().__init__(name, ACTS[act_name][0], mode, size)
         if self.kills:
             self.allowed, self.client_options = IN_HAND, {"reopen": 1}
         self.in_hand = self.survived = self.called_off = 0
 
     def disturb(self, server):
-        self.trouble = trouble.TROUBLES[self.trouble_name](server)
+        self.trouble = self.make_trouble(server)
         self.trouble.start()
         try:
             super().disturb(server)

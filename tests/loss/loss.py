@@ -99,7 +99,10 @@ class Cell:
     passed = ()
     settings = {"timeouts": {"drain": "%ds" % DRAIN_SECONDS}}
     program = drover.DROVER
-    routes = ()                 # besides the files
+    files = {}                  # settings of the files' route
+    routes = ()                 # besides it
+    mix = MIX
+    interval = INTERVAL
     client_options = {}
 
     def __init__(self, name, act, mode, size):
@@ -144,14 +147,17 @@ class Cell:
         server.both_sites = []
         for name in ("one", "two"):
             root = os.path.join(server.dir, name)
-            clients.files(root)
-            server.both_sites.append([{"routes": [{"match": "/", "files": {"root": root}}, *self.routes]}])
+            self.fill(root)
+            server.both_sites.append([{"routes": [{"match": "/", "files": {"root": root, **self.files}}, *self.routes]}])
         reload(server, 1)
+
+    def fill(self, root):
+        clients.files(root)
 
     def start_clients(self, server):
         self.clients = {}
         for name, share in SHARE.items():
-            kinds = {kind: count * share // max(SHARE.values()) for kind, count in MIX.items()}
+            kinds = {kind: count * share // max(SHARE.values()) for kind, count in self.mix.items()}
             options = {"rate": self.size["rate"] * share // sum(SHARE.values()), "download_rate": DOWNLOAD_RATE,
                        "lifetime": LIFETIME, **self.client_options}
             if self.size["requests"]:
@@ -170,10 +176,10 @@ class Cell:
     def disturb(self, server):
         end = time.monotonic() + self.size["seconds"]
         due = time.monotonic()
-        while time.monotonic() < end:
+        while time.monotonic() < end and self.steps < self.size.get("steps", self.steps + 1):
             self.operate(server)
             self.steps += 1
-            due = max(due + INTERVAL, time.monotonic())
+            due = max(due + self.interval, time.monotonic())
             if pause(self.clients.values(), min(due, end) - time.monotonic()):
                 break
 

@@ -281,7 +281,7 @@ class Crashed(Trouble):
         died = [int(event.fields["pid"]) for event in self.server.log.events
                 if (event.name == "worker_exited" and "/trouble?crash=" in event.fields.get("request", ""))
                 or (event.name == "worker_drained" and event.fields["cut"] != "0")]
-        self.deaths = list(zip(self.crashed, dict.fromkeys(died)))      # there may be both lines
+        self.deaths += zip(self.crashed, dict.fromkeys(died))      # there may be both lines
 
 
 TROUBLES = {
