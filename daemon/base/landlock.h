@@ -14,4 +14,8 @@ unsigned landlock_version(struct err *err);
  * Bound to this process and the children it makes. False with `err`: nothing was confined. */
 bool landlock_confine(const char *const *paths, unsigned count, struct err *err);
 
+/* True when `path` cannot be opened for reading although its permissions allow that: this process is confined,
+ * and not to something that `path` is below. */
+bool landlock_refuses(const char *path);
+
 #endif
