@@ -429,6 +429,7 @@ void config_check(const struct config *config, struct problems *problems)
 		if (config_listen(config, i) != NULL && config_listen(config, i)->address != NULL)
 			check_one_listen(config_listen(config, i), problems);
 	check_sites(config, problems);
+	check_clients(config, problems);
 	/* a user that is wrong is there all the same */
 	if (setting_origin_of(&config_schema, config, "user") == NULL && config->group != NULL)
 		problems_add(problems, "%s: group without user", origin_of(&config_schema, config, "group"));

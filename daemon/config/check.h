@@ -8,6 +8,9 @@
  * breaks. Pure: asks the system nothing. */
 void config_check(const struct config *config, struct problems *problems);
 
+/* The part of it that is about clients.*: limits that say nothing, or not what is meant. */
+void check_clients(const struct config *config, struct problems *problems);
+
 /* Looks the names in listen.owner and listen.group up (getpwnam(3), which may block: in the checker and for
  * `-t` only). With an arena they are replaced by their numbers, so that the canonical text has only these.
  * False: a problem was added for each that is unknown. */

@@ -17,6 +17,7 @@ enum {
 	MASTER_TASKS = 2,               /* and a checker */
 	FDS_PER_CHILD = 4,              /* of the master: pidfd, channel, will, its keeper's pidfd */
 	SMALL_BACKLOG = 128,            /* no kernel has ever had a lower default of net.core.somaxconn */
+	OF_A_BROWSER = 6,               /* connections to a host that speaks HTTP/1.1 */
 };
 
 const char *const finding_severity_names[FINDING_SEVERITIES] = { "info", "warning", "error" };
@@ -380,6 +381,57 @@ static bool steering(const struct config *config, const struct machine *machine,
 	return true;
 }
 
+static bool is_exempt(const struct config *config, const char *network)
+{
+	struct cidr inner, outer;
+	struct err err;
+
+	if (!cidr_parse(network, &inner, &err)) /* "unix" */
+		return true;
+	for (unsigned i = 0; i < config->quota_exempt.count; i++)
+		if (cidr_parse(config->quota_exempt.at[i], &outer, &err) && cidr_covers(&outer, &inner))
+			return true;
+	return false;
+}
+
+/* A connection is counted by who opened it, before a request says for whom. */
+static bool limited_proxy(const struct config *config, const struct machine *machine, struct finding *finding)
+{
+	const struct strings *from = &config->forwarded_from;
+	bool of_one = config->quotas[QUOTA_ADDRESS].connections > 0;
+	unsigned i = 0;
+
+	(void)machine;
+	while (i < from->count && is_exempt(config, from->at[i]))
+		i++;
+	if ((!of_one && config->quotas[QUOTA_NETWORK].connections == 0) || i == from->count)
+		return false;
+	put_place(finding,
+		  place_of(config, of_one ? "clients.connections" : "clients.network_connections"));
+	say(finding,
+	    "%s counts the connections of the proxies too, and %s, which is in forwarded.from, is not in"
+	    " clients.exempt",
+	    of_one ? "clients.connections" : "clients.network_connections", from->at[i]);
+	advise(finding, "name it in clients.exempt; the clients behind it are then limited all the same");
+	return true;
+}
+
+static bool few_connections(const struct config *config, const struct machine *machine,
+			    struct finding *finding)
+{
+	unsigned connections = config->quotas[QUOTA_ADDRESS].connections;
+
+	(void)machine;
+	if (connections == 0 || connections >= OF_A_BROWSER)
+		return false;
+	put_place(finding, place_of(config, "clients.connections"));
+	say(finding,
+	    "clients.connections = %u, and a browser opens %d; several people may share an address besides",
+	    connections, OF_A_BROWSER);
+	advise(finding, "set clients.connections = 50 or more, or try it with clients.dry_run = true");
+	return true;
+}
+
 static const struct rule {
 	const char *id;
 	bool (*look)(const struct config *config, const struct machine *machine, struct finding *finding);
@@ -396,6 +448,8 @@ static const struct rule {
 	{ "preflight_processes", processes },
 	{ "preflight_cpus", cpus },
 	{ "preflight_steering", steering },
+	{ "preflight_limited_proxy", limited_proxy },
+	{ "preflight_few_connections", few_connections },
 };
 
 void preflight_judge(const struct config *config, const struct machine *machine, struct preflight *preflight)

@@ -178,6 +178,12 @@ static bool same_bits(const uint8_t *a, const uint8_t *b, unsigned bits)
 	return rest == 0 || ((a[bits / 8] ^ b[bits / 8]) >> (8 - rest)) == 0;
 }
 
+bool cidr_covers(const struct cidr *outer, const struct cidr *inner)
+{
+	return outer->family == inner->family && outer->bits <= inner->bits &&
+	       same_bits(outer->bytes, inner->bytes, outer->bits);
+}
+
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr_storage *peer)
 {
 	const struct sockaddr_in *v4 = (const void *)peer;

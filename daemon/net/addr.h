@@ -58,6 +58,9 @@ bool addr_overlap(const struct addr *a, const struct addr *b);
 /* Reads "10.0.0.0/8", "::1" and the like; bits behind the prefix must be zero. */
 bool cidr_parse(const char *text, struct cidr *cidr, struct err *err);
 
+/* True when all of `inner` is in `outer`. */
+bool cidr_covers(const struct cidr *outer, const struct cidr *inner);
+
 /* True when the peer is in the network; an IPv4 peer of an IPv6 socket (::ffff:a.b.c.d) counts as IPv4. */
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr_storage *peer);
 

@@ -102,6 +102,7 @@ class Pages(unittest.TestCase):
     BARE = ('listen = ( { address = "127.0.0.1:8080"; } );\n'
             'sites = ( { routes = ( { match = "/"; respond = { }; } ); } );\n')
     BESIDE = {"group": 'user = "nobody";\n'}
+    WITHIN = {"clients.burst": "requests = 50; ", "clients.network_burst": "network_requests = 500; "}  # its group
 
     def check(self, path, text):
         with open(path, "w", encoding="utf-8") as file:
@@ -145,6 +146,7 @@ class Pages(unittest.TestCase):
                 with self.subTest(name):
                     self.assertIsNotNone(example, "no example")
                     line = example.group(1).replace("\\(dq", '"').replace("\\e", "\\")
+                    line = line.replace("{ ", "{ " + self.WITHIN.get(name, ""), 1)
                     text = self.BARE + self.BESIDE.get(name, "") + line + "\n"
                     result = self.check(os.path.join(directory, "drover.conf"), text)
                     if name in ("user", "group") and os.geteuid() != 0:

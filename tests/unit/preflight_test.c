@@ -201,6 +201,34 @@ static const struct {
 	  "/etc/d.conf:1:11",
 	  "workers = 5, but drover may use 4 CPUs",
 	  "workers = \"auto\"" },
+	{ "clients = { connections = 5; };\n" LISTEN SITES,
+	  { .cpus = 0 },
+	  false,
+	  "preflight_few_connections",
+	  FINDING_WARNING,
+	  "/etc/d.conf:1:27",
+	  "clients.connections = 5, and a browser opens 6",
+	  "set clients.connections = 50 or more" },
+	/* the first one is exempt, with its neighbours */
+	{ "forwarded = { from = [ \"10.1.0.0/16\", \"unix\", \"::1\" ]; };\n"
+	  "clients = { connections = 6; exempt = [ \"unix\", \"10.0.0.0/8\", \"::1:0/112\" ]; };\n" LISTEN SITES,
+	  { .cpus = 0 },
+	  false,
+	  "preflight_limited_proxy",
+	  FINDING_WARNING,
+	  "/etc/d.conf:2:27",
+	  "clients.connections counts the connections of the proxies too, and ::1, which is in forwarded.from,"
+	  " is not in clients.exempt",
+	  "name it in clients.exempt" },
+	{ "forwarded = { from = [ \"10.0.0.0/8\" ]; };\n"
+	  "clients = { network_connections = 6; exempt = [ \"10.0.0.0/9\" ]; };\n" LISTEN SITES,
+	  { .cpus = 0 },
+	  false,
+	  "preflight_limited_proxy",
+	  FINDING_WARNING,
+	  "/etc/d.conf:2:35",
+	  "clients.network_connections counts",
+	  "name it in clients.exempt" },
 };
 
 static void take(struct figure *figure, struct figure wanted, bool hidden)
@@ -302,6 +330,15 @@ START_TEST(a_mode_that_needs_nothing_is_no_finding)
 
 	machine.may_steer = machine.can_steer = false;
 	judge("accept = \"cpu\";\n" LISTEN SITES, &machine);
+	ck_assert_uint_eq(found.count, 0);
+}
+END_TEST
+
+START_TEST(proxies_are_limited_by_nothing_but_connections)
+{
+	judge("forwarded = { from = [ \"10.0.0.0/8\" ]; };\n"
+	      "clients = { requests = 6; bandwidth = \"1m\"; };\n" LISTEN SITES,
+	      &roomy);
 	ck_assert_uint_eq(found.count, 0);
 }
 END_TEST
@@ -408,6 +445,7 @@ int main(void)
 	tcase_add_test(tests, a_roomy_machine_gives_nothing_to_say);
 	tcase_add_loop_test(tests, what_is_too_little_is_found_with_numbers_and_a_remedy, 0, count);
 	tcase_add_loop_test(tests, what_is_just_enough_is_no_finding, 0, count);
+	tcase_add_test(tests, proxies_are_limited_by_nothing_but_connections);
 	tcase_add_test(tests, a_unix_socket_and_a_shared_listener_are_one_socket);
 	tcase_add_test(tests, a_unix_socket_needs_no_capability);
 	tcase_add_test(tests, what_is_hidden_does_not_matter_where_little_is_asked_for);

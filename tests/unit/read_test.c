@@ -260,6 +260,28 @@ static const char *const wrong[][2] = {
 	{ "control = \"\\n\\x1b[31m\\x7f\";\n" LISTEN SITES,
 	  AT "1:11: control: \"??[31m?\" is no absolute path\n" },
 	{ "group = \"www\";\n" LISTEN SITES, AT "1:9: group without user\n" },
+	{ "clients = { burst = 5; network_burst = 6; };\n" LISTEN SITES,
+	  AT "1:21: clients.burst without clients.requests limits nothing\n" AT
+	     "1:40: clients.network_burst without clients.network_requests limits nothing\n" },
+	{ "clients = { bandwidth = \"1023\"; network_bandwidth = \"1000\"; };\n" LISTEN SITES,
+	  AT "1:25: clients.bandwidth is less than 1k a second; 0 is without a limit\n" AT
+	     "1:53: clients.network_bandwidth is less than 1k a second; 0 is without a limit\n" AT
+	     "1:53: clients.network_bandwidth is less than what one address may take: clients.bandwidth, at " AT
+	     "1:25\n" },
+	{ "clients = { connections = 9; network_connections = 8; requests = 2; network_requests = 1;\n"
+	  "burst = 4; network_burst = 3; };\n" LISTEN SITES,
+	  AT "1:52: clients.network_connections is less than what one address may take: clients.connections,"
+	     " at " AT "1:27\n" AT
+	     "1:88: clients.network_requests is less than what one address may take: clients.requests, at " AT
+	     "1:66\n" AT
+	     "2:28: clients.network_burst is less than what one address may take: clients.burst, at " AT
+	     "2:9\n" },
+	{ "clients = { network_requests = 1; ipv6_prefix = 47; };\n" LISTEN SITES,
+	  AT "1:49: clients.network_ipv6 = 48 is a part of one client: clients.ipv6_prefix = 47\n" },
+	{ "clients = { network_bandwidth = \"1k\"; network_ipv6 = 65; };\n" LISTEN SITES,
+	  AT "1:54: clients.network_ipv6 = 65 is a part of one client: clients.ipv6_prefix = 64\n" },
+	{ "clients = { exempt = [ \"10.0.0.0/8\", \"10.0.0.1/8\" ]; };\n" LISTEN SITES,
+	  AT "1:22: clients.exempt: \"10.0.0.1/8\": bits behind the prefix are set\n" },
 	{ "listen = ( { address = \"*:80\"; mode = \"0660\"; } );\n" SITES,
 	  AT "1:39: mode is for a unix socket, and *:80 is none\n" },
 	{ "listen = ( { address = \"*:80\"; owner = \"0\"; group = \"0\"; } );\n" SITES,
@@ -284,6 +306,24 @@ static const char *const wrong[][2] = {
 	  "3:24: address: \"nowhere\": no port from 1 to 65535; allowed are 127.0.0.1:80, [::1]:80, *:80 and"
 	  " unix:/path\n" },
 };
+
+/* One less of each would be wrong, see above. */
+START_TEST(limits_of_clients_that_just_agree_are_right)
+{
+	const struct config *config =
+		good("clients = { connections = 9; network_connections = 9; requests = 2; network_requests = 2;\n"
+		     "burst = 4; network_burst = 4; bandwidth = \"1k\"; network_bandwidth = \"1024\";\n"
+		     "ipv6_prefix = 56; network_ipv6 = 56; exempt = [ \"unix\", \"::1\" ]; };\n" LISTEN SITES);
+
+	ck_assert_uint_eq(config->quotas[QUOTA_NETWORK].bandwidth, 1024);
+}
+END_TEST
+
+START_TEST(a_network_that_nobody_limits_may_have_any_prefix)
+{
+	good("clients = { requests = 9; ipv6_prefix = 32; };\n" LISTEN SITES);
+}
+END_TEST
 
 START_TEST(what_is_wrong_is_reported_with_its_place)
 {
@@ -472,6 +512,8 @@ int main(void)
 	tcase_add_test(tests, a_written_value_knows_its_place_and_a_default_none);
 	tcase_add_test(tests, a_relative_path_is_put_behind_the_files_directory);
 	tcase_add_test(tests, lists_keep_their_order);
+	tcase_add_test(tests, limits_of_clients_that_just_agree_are_right);
+	tcase_add_test(tests, a_network_that_nobody_limits_may_have_any_prefix);
 	tcase_add_loop_test(tests, what_is_wrong_is_reported_with_its_place, 0,
 			    sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_test(tests, permissions_are_octal);
