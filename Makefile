@@ -69,10 +69,10 @@ TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURC
 BROKEN         := $(BUILD)/tests/upgrade/broken
 wraps_of        = $(shell grep -o '__wrap_[a-z_]*' $(1) | sort -u | sed 's/__wrap_/-Wl,--wrap=/')
 BROKEN_WRAPS   := $(call wraps_of,tests/upgrade/broken.c)
-# a drover with a service that stalls, burns, crashes and leaks on request
+# a drover with services that stall, burn, crash and leak on request, and that try to get out of their worker
 AIDED          := $(BUILD)/tests/aids/drover
 AIDED_OBJECTS   = $(patsubst %/service/registry.o,$(BUILD)/tests/aids/registry.o,$(DROVER_OBJECTS)) \
-		  $(BUILD)/tests/aids/trouble.o
+		  $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/aids/registry.c,$(wildcard tests/aids/*.c)))
 UPGRADE_MODEL_WRAPS := $(call wraps_of,tests/model/upgrade_model_test.c)
 
 FUZZ_SUPPORT   := $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/fuzz_message.o

@@ -1,7 +1,8 @@
 /* registry.c - in place of service/registry.c in the test build (tests/aids/drover): every service, and
- * `trouble`. */
+ * `trouble` and `escape`. */
 #include "service/registry.h"
 
+#include "aids/escape.h"
 #include "aids/trouble.h"
 #include "service/files.h"
 #include "service/health.h"
@@ -15,9 +16,10 @@ const struct service *const services[] = { &service_files,
 					   &service_status,
 					   &service_health,
 					   &service_trouble,
+					   &service_escape,
 					   NULL };
 
 const struct schema *const service_schemas[] = {
-	&files_schema, &redirect_schema, &respond_schema, &status_schema, &health_schema, &trouble_schema,
-	NULL
+	&files_schema,  &redirect_schema, &respond_schema, &status_schema,
+	&health_schema, &trouble_schema,  &escape_schema,  NULL
 };

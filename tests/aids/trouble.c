@@ -12,6 +12,7 @@
  * with 500, a query that it does not understand with 400. */
 #include "aids/trouble.h"
 
+#include "aids/answer.h"
 #include "base/clock.h"
 #include "http/exchange.h"
 
@@ -202,29 +203,13 @@ static bool act(struct str query, unsigned *status)
 static enum answer trouble_start(struct exchange *exchange, const void *settings)
 {
 	unsigned status = 0;
-	char *text;
 
 	(void)settings;
 	if (!act(span_str(exchange->request.query, exchange->head), &status)) {
 		exchange_error(exchange, status);
 		return ANSWERED;
 	}
-	text = arena_printf(&exchange->arena, "%d\n", (int)getpid());
-	if (text == NULL) {
-		exchange_error(exchange, 500);
-		return ANSWERED;
-	}
-	exchange->response = (struct response){
-		.status = 200,
-		.content_type = str_of("text/plain; charset=utf-8"),
-		.extra = str_of("Cache-Control: no-store\r\n"),
-		.body = BODY_MEMORY,
-		.memory = str_of(text),
-		.length_known = true,
-		.length = strlen(text),
-		.file_fd = -1,
-	};
-	return ANSWERED;
+	return answer_text(exchange, arena_printf(&exchange->arena, "%d\n", (int)getpid()));
 }
 
 const struct service service_trouble = { .name = "trouble",
