@@ -311,8 +311,8 @@ mutants:
 # ---- installation: staged below DESTDIR; a configuration that is there already is left alone ----
 
 PLACES    := -e '1d' -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g'
-ONE_UNIT  := -e 's|@NAME@|drover|' -e 's|@CONFIG@|drover|' -e 's|@OF_INSTANCE@||'
-INSTANCES := -e 's|@NAME@|drover-%i|' -e 's|@CONFIG@|%i|' -e 's|@OF_INSTANCE@| (%i)|'
+ONE_UNIT  := -e 's|@NAME@|drover|g' -e 's|@CONFIG@|drover|' -e 's|@OF_INSTANCE@||'
+INSTANCES := -e 's|@NAME@|drover-%i|g' -e 's|@CONFIG@|%i|' -e 's|@OF_INSTANCE@| (%i)|'
 UNITS     := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SITE      := $(PREFIX)/share/drover/site
 DOCUMENTS := $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE)

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 
 /* In the order of enum beneath_policy. */
 static const char *const policies[] = { "deny", "inside", "all", NULL };
@@ -162,9 +163,25 @@ static enum answer files_start(struct exchange *exchange, const void *settings)
 
 /* ---- before it is served ------------------------------------------------------------------------------ */
 
+/* A unit's ProtectHome= makes it look as if it were not there, or closed to everybody. */
+static bool may_be_hidden(const char *path, int error)
+{
+	static const char *const homes[] = { "/home/", "/root/", "/run/user/" };
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof(homes) / sizeof(homes[0]); i++)
+		found |= strncmp(path, homes[i], strlen(homes[i])) == 0;
+	return found && (error == ENOENT || error == EACCES) && getenv("INVOCATION_ID") != NULL;
+}
+
 /* Root who reads "permission denied" wants to know whose. */
 static bool cannot_open(const char *setting, const char *path, int error, struct err *err)
 {
+	if (may_be_hidden(path, error))         /* INVOCATION_ID: it is a unit of systemd (systemd.exec(5)) */
+		return err_set(err,
+			       "%s %s: %s (the unit may hide it: ProtectHome=; drover(8) says how to serve from"
+			       " a home)",
+			       setting, path, strerror(error));
 	if (error != EACCES)
 		return err_sys(err, error, "%s %s", setting, path);
 	return err_set(err,
