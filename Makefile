@@ -89,7 +89,7 @@ TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out $(IN_KERNEL),$(wil
 
 .PHONY: FORCE figures all deps run check install clean asan lint format help mutants loss unit unit-programs
 .PHONY: bench fuzz fuzz-programs tidy
-.PHONY: fault fault-build soak clients differential loss-compare loss-timed
+.PHONY: attacks fault fault-build soak clients differential loss-compare loss-timed
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -110,6 +110,7 @@ help:
 	@echo "make soak     30 minutes of everything at once (SOAK=\"--minutes 300\": longer, that alone), then 1,000 reloads,"
 	@echo "              1,000 replacements and 200 upgrades with 10,000 idle connections, then 10,000 slow clients:"
 	@echo "              nothing may grow, nobody may notice"
+	@echo "make attacks  what normal clients notice of each attack, about 8 minutes (ATTACKS=\"--only ranges\": some)"
 	@echo "make clients  real clients: curl, wget, aria2, zsync, Chromium (tests/tools/deps clients)"
 	@echo "make differential  the same requests to drover and to nginx, and why they differ"
 	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
@@ -269,6 +270,10 @@ soak: all $(LOSS_CLIENT) $(AIDED)
 	tests/loss/soak.py $(SOAK)
 	$(if $(SOAK),,tests/loss/reloads.py)
 	$(if $(SOAK),,tests/loss/slow.py)
+
+# ATTACKS="--only ranges --seconds 20" and the like; tests/attacks/attacks.py --help
+attacks: all $(BENCH_PROGRAMS)
+	tests/attacks/attacks.py $(ATTACKS)
 
 # what they need is not in `make deps`: tests/tools/deps clients
 clients: all
