@@ -89,7 +89,7 @@ TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out $(IN_KERNEL),$(wil
 
 .PHONY: FORCE figures all deps run check install clean asan lint format help mutants loss unit unit-programs
 .PHONY: bench fuzz fuzz-programs tidy
-.PHONY: attacks fault fault-build soak clients differential loss-compare loss-timed
+.PHONY: analyze attacks fault fault-build soak clients differential loss-compare loss-timed
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -117,6 +117,7 @@ help:
 	@echo "make bench    server CPU per request, beside other servers and a floor; about 5 minutes, wants root"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
 	@echo "make lint     include direction, sizes; gcc, clang, clang-tidy, shellcheck, mandoc without a warning"
+	@echo "make analyze  gcc -fanalyzer and cppcheck; what is wrong of it has its reason in tests/tools/analyze.known"
 	@echo "make format   clang-format the sources that differ from the house style"
 	@echo "make install  DESTDIR=... PREFIX=... (default /usr)"
 	@echo "make clean"
@@ -302,7 +303,11 @@ tidy: $(TIDIED) $(MAN_PAGES)
 
 LINT := $(MAKE) -s -j$(shell nproc) WERROR=-Werror
 
-lint:
+# the steering program's skeleton is built first: a source includes it
+analyze: $(if $(NO_STEERING),,$(BUILD)/daemon/net/steering.skel.h)
+	tests/tools/analyze -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon -Itests $(STEERING_FLAGS)
+
+lint: analyze
 	tests/tools/lint
 	$(QUIET)$(LINT) BUILD=build/lint-gcc CC=gcc all unit-programs fuzz-programs >/dev/null
 	$(QUIET)$(LINT) BUILD=build/lint-clang CC=clang all unit-programs fuzz-programs tidy >/dev/null
