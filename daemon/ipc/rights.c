@@ -8,6 +8,10 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83        /* since Linux 6.16 */
+#endif
+
 union control {
 	struct cmsghdr align;
 	char bytes[CMSG_SPACE(sizeof(int) * RIGHTS_MOST)];
@@ -32,6 +36,15 @@ ssize_t rights_send(int fd, const void *bytes, size_t len, const int *fds, unsig
 	return sendmsg(fd, &header, MSG_NOSIGNAL);
 }
 
+/* close(2) of a connection whose sender asked for that waits until its client has read all: whoever sends us
+ * one must not hold us up by it. */
+static void do_not_linger(int fd)
+{
+	struct linger never = { 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &never, sizeof(never));
+}
+
 static void take(struct msghdr *header, int *fds, unsigned *count)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
@@ -39,6 +52,8 @@ static void take(struct msghdr *header, int *fds, unsigned *count)
 			continue;
 		*count = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 		memcpy(fds, CMSG_DATA(c), *count * sizeof(int));
+		for (unsigned i = 0; i < *count; i++)
+			do_not_linger(fds[i]);
 	}
 }
 
@@ -57,6 +72,13 @@ ssize_t rights_receive(int fd, void *bytes, size_t room, int *fds, unsigned *cou
 	if (len >= 0)
 		take(&header, fds, count);
 	return len;
+}
+
+void rights_refuse(int fd)
+{
+	int no = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
 }
 
 bool rights_short_of_memory(int error)

@@ -1,10 +1,11 @@
 /* will.c - a worker's last will: written into a socket by who dies, or by its keeper; read by who lives on.
  *
- * Called by worker/keeper.c (writes), master/wills.c (the word) and worker/heir.c (reads). What is read was
- * written by a process that had lost its mind: it is checked. What cannot be sent is closed by the kernel. */
+ * Called by worker/keeper.c (writes), master/wills.c (hears the word, burns) and worker/heir.c (reads). What is
+ * read was written by a process that had lost its mind: it is checked. What cannot be sent is closed by the kernel. */
 #include "will.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -136,4 +137,16 @@ enum will_result will_receive(int fd, struct bequest *bequest, int *fds, unsigne
 	for (unsigned i = 0; i < *count; i++)
 		close(fds[i]);
 	return WILL_END;
+}
+
+void will_burn(int *fd)
+{
+	int fds[RIGHTS_MOST], flags;
+	struct bequest bequest;
+	unsigned count;
+
+	while (*fd >= 0 && rights_receive(*fd, &bequest, sizeof(bequest), fds, &count, &flags) > 0)
+		for (unsigned i = 0; i < count; i++)
+			close(fds[i]);
+	fd_close(fd);
 }

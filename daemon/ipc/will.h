@@ -40,6 +40,10 @@ struct bequest {
 	uint32_t marks[RIGHTS_MOST];
 };
 
+/* Closes the reading end, and first what is in it: one by one, for the kernel would do so with the patience
+ * that the dead has asked for (SO_LINGER). */
+void will_burn(int *fd);
+
 /* A pair, CLOEXEC and non-blocking: [0] is the master's, [1] the worker's. */
 bool will_pair(int ends[2], struct err *err);
 

@@ -5,6 +5,7 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct config;
 struct json_t;
@@ -21,6 +22,12 @@ bool control_load(struct master *master, const struct json_t *json, struct err *
 bool control_resume(struct master *master, struct err *err);
 /* Frees the clients that went in this turn. */
 void control_sweep(struct master *master);
+
+/* What workers count is anything at all where one of them has lost its mind; JSON's integers have a sign. */
+static inline long long status_number(uint64_t count)
+{
+	return count < INT64_MAX ? (long long)count : INT64_MAX;
+}
 
 /* The state of everything as a JSON object, a new reference; NULL when out of memory. */
 struct json_t *status_json(const struct master *master);

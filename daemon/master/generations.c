@@ -5,6 +5,7 @@
  * nobody fills a hung worker's channel. Called by control.c and spawn.c. Fails by leaving out what there is
  * no memory for.
  */
+#include "control.h"
 #include "departure.h"
 #include "master.h"
 
@@ -143,7 +144,7 @@ static json_t *child_json(const struct child *child)
 	return json_pack("{s:i, s:i, s:s, s:I, s:b, s:o, s:I, s:I, s:I, s:s}", "slot", (int)child->slot,
 			 "pid", (int)child->pid, "state", child_state_names[child->state], "age_ms",
 			 (json_int_t)between_ms(child->started_ns, now_ns), "answers", (int)!child->counting,
-			 "connections", connections_json(child), "handed", (json_int_t)parting.moved,
+			 "connections", connections_json(child), "handed", status_number(parting.moved),
 			 "drains_ms",
 			 (json_int_t)(child->left_ns != 0 ? between_ms(child->left_ns, now_ns) : 0),
 			 "deadline_ms", (json_int_t)deadline_ms(child), "why", why);
@@ -242,7 +243,7 @@ static json_t *row_json(const struct master *master, const struct row *row)
 	describe_row(row, is_current, why, sizeof(why));
 	return json_pack("{s:I, s:b, s:o, s:I, s:s, s:o}", "generation", (json_int_t)row->number, "current",
 			 (int)is_current, "age_ms", age_json(master, row->number), "requests",
-			 (json_int_t)row->pins, "why", why, "workers", workers_json(master, row->number));
+			 status_number(row->pins), "why", why, "workers", workers_json(master, row->number));
 }
 
 struct json_t *generations_json(const struct master *master)

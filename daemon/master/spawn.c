@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/privilege.h"
+#include "ipc/rights.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,10 +161,11 @@ static uint64_t lived_ms(const struct child *child)
 	return now_ns > child->started_ns ? (now_ns - child->started_ns) / CLOCK_MS : 0;
 }
 
-/* Who has the column may have written any number. */
+/* Who has the column may have written any number, and anybody may write another one meanwhile. */
 static uint64_t still_open(const struct master *master, unsigned column)
 {
-	uint64_t open = master->board->column[column].counters[COUNT_OPEN];
+	uint64_t open =
+		__atomic_load_n(&master->board->column[column].counters[COUNT_OPEN], __ATOMIC_RELAXED);
 
 	return open < MOST_CONNECTIONS ? open : MOST_CONNECTIONS;
 }
@@ -509,6 +511,7 @@ static bool fork_child(struct child *child, const struct verdict *verdict, struc
 	if (!channel_pair(ends, err))
 		return false;
 	mine = ends[0];
+	rights_refuse(mine);            /* no message of a worker has any */
 	its = ends[1];
 	if (!child->trial) {
 		will = wills_make(child, err);

@@ -24,7 +24,7 @@ static json_t *child_json(const struct child *child)
 
 	for (unsigned i = 0; i < master->setup->counters; i++)
 		json_object_set_new(counters, master->setup->counter_names[i],
-				    json_integer((json_int_t)column->counters[i]));
+				    json_integer(status_number(column->counters[i])));
 	return json_pack(
 		"{s:i, s:i, s:s, s:I, s:I, s:o}", "slot", (int)child->slot, "pid", (int)child->pid, "state",
 		child_state_names[child->state], "generation", (json_int_t)child->generation, "age_ms",
@@ -50,7 +50,7 @@ static void set_text(json_t *object, const char *key, const char *text)
 static json_t *death_json(const struct death *death)
 {
 	json_t *object = json_pack("{s:I, s:I, s:I, s:s}", "at", (json_int_t)death->at.tv_sec, "lived_ms",
-				   (json_int_t)death->lived_ms, "lost", (json_int_t)death->lost, "phase",
+				   (json_int_t)death->lived_ms, "lost", status_number(death->lost), "phase",
 				   death->phase);
 
 	if (death->signal != 0)
@@ -68,7 +68,7 @@ static json_t *slot_json(const struct slot *slot, unsigned index)
 				   slot->serving != NULL ? (int)slot->serving->pid : 0, "failures",
 				   slot_is_failing(slot) ? (int)slot->failures : 0, "bad", (int)slot->bad,
 				   "bad_ms", (json_int_t)(rescue_bad_ns(slot) / CLOCK_MS), "rescued",
-				   (json_int_t)rescue_count(slot));
+				   status_number(rescue_count(slot)));
 
 	if (slot->death != NULL)
 		json_object_set_new(object, "last_death", death_json(slot->death));
@@ -117,7 +117,8 @@ static json_t *totals_json(const struct master *master)
 
 		if (i == COUNT_KERNEL_DROPPED)
 			sum += sockets_dropped(master);
-		json_object_set_new(totals, master->setup->counter_names[i], json_integer((json_int_t)sum));
+		json_object_set_new(totals, master->setup->counter_names[i],
+				    json_integer(status_number(sum)));
 	}
 	return totals;
 }
@@ -135,12 +136,12 @@ static json_t *handover_json(const struct master *master)
 	unsigned workers;
 	struct parting sum = departure_sum(master, &workers);
 	json_t *object = json_pack("{s:i, s:I, s:I, s:I, s:I}", "workers", (int)workers, "connections",
-				   (json_int_t)sum.connections, "handed", (json_int_t)sum.moved, "finished",
-				   (json_int_t)sum.finished, "cut", (json_int_t)sum.cut);
+				   status_number(sum.connections), "handed", status_number(sum.moved),
+				   "finished", status_number(sum.finished), "cut", status_number(sum.cut));
 
 	for (unsigned kind = 0; kind < PARTING_KINDS; kind++)
 		json_object_set_new(object, master->setup->counter_names[COUNT_HANDED_IDLE + kind],
-				    json_integer((json_int_t)sum.handed[kind]));
+				    json_integer(status_number(sum.handed[kind])));
 	return object;
 }
 

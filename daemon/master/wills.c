@@ -155,7 +155,7 @@ static void arrange(struct testament *testament)
 	if (!testament->dead || !testament->heard || testament->end.fd < 0)
 		return;
 	if (lost || (testament->heir != 0 && is_read(testament))) {
-		fd_close(&testament->end.fd);
+		will_burn(&testament->end.fd);
 		return;
 	}
 	if (!has_heir(testament)) {
@@ -286,7 +286,7 @@ static void release(struct testament *testament)
 	timer_cancel(&testament->look);
 	loop_remove(loop, &testament->end);
 	loop_remove(loop, &testament->keeper);
-	fd_close(&testament->end.fd);
+	will_burn(&testament->end.fd);
 	fd_close(&testament->keeper.fd);
 	list_remove(&testament->link);
 	free(testament);

@@ -15,6 +15,7 @@
 #include "net/move.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,8 @@ static struct conn *take_one(struct worker *worker)
 	struct record record;
 
 	if (!handover_next(&worker->incoming, &record, &fd, &file_fd) || fd < 0 || accept_spare(worker) == 0)
+		return NULL;
+	if (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)        /* the sender may have lost its mind */
 		return NULL;
 	return move_read(&worker->engine, &record, fd_take(&fd), fd_take(&file_fd));
 }

@@ -1,8 +1,9 @@
 /* registry.c - in place of service/registry.c in the test build (tests/aids/drover): every service, and
- * `trouble` and `escape`. */
+ * `trouble`, `escape` and `hostile`. */
 #include "service/registry.h"
 
 #include "aids/escape.h"
+#include "aids/hostile.h"
 #include "aids/trouble.h"
 #include "service/files.h"
 #include "service/health.h"
@@ -17,9 +18,10 @@ const struct service *const services[] = { &service_files,
 					   &service_health,
 					   &service_trouble,
 					   &service_escape,
+					   &service_hostile,
 					   NULL };
 
 const struct schema *const service_schemas[] = {
 	&files_schema,  &redirect_schema, &respond_schema, &status_schema,
-	&health_schema, &trouble_schema,  &escape_schema,  NULL
+	&health_schema, &trouble_schema,  &escape_schema,  &hostile_schema, NULL
 };

@@ -6,6 +6,7 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -173,6 +174,40 @@ START_TEST(what_is_not_understood_is_the_end_and_closed)
 }
 END_TEST
 
+/* One whose client reads nothing, and that is to be closed with patience. */
+static void bequeath_lingering(int listening)
+{
+	struct linger linger = { 1, 3600 };
+	struct sockaddr_in addr;
+	socklen_t len = sizeof(addr);
+	int client = socket(AF_INET, SOCK_STREAM, 0), served;
+	char bytes[4096] = { 0 };
+
+	bequest = (struct bequest){ 1, { 1 } };
+	ck_assert_int_eq(getsockname(listening, (struct sockaddr *)&addr, &len), 0);
+	ck_assert_int_eq(connect(client, (struct sockaddr *)&addr, len), 0);
+	served = accept4(listening, NULL, NULL, SOCK_NONBLOCK);
+	while (send(served, bytes, sizeof(bytes), MSG_NOSIGNAL) > 0)
+		;
+	ck_assert_int_eq(setsockopt(served, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	ck_assert_int_gt(rights_send(ends[1], &bequest, 2 * sizeof(uint32_t), &served, 1), 0);
+	close(served);
+}
+
+START_TEST(a_will_that_nobody_inherits_is_closed_without_patience)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listening = socket(AF_INET, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(bind(listening, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	ck_assert_int_eq(listen(listening, 8), 0);
+	bequeath_lingering(listening);
+	bequeath_lingering(listening);
+	will_burn(&ends[0]);            /* check ends who waits for an hour */
+	ck_assert_int_eq(ends[0], -1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("will");
@@ -191,6 +226,7 @@ int main(void)
 	tcase_add_test(all, a_word_that_is_said_twice_is_no_bequest);
 	tcase_add_loop_test(all, what_is_not_understood_is_the_end_and_closed, 0,
 			    sizeof(nonsense) / sizeof(nonsense[0]));
+	tcase_add_test(all, a_will_that_nobody_inherits_is_closed_without_patience);
 	suite_add_tcase(suite, all);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
