@@ -8,6 +8,7 @@
 #include "config/check.h"
 #include "config/preflight.h"
 #include "config/probe.h"
+#include "config/sandbox.h"
 #include "http/access_log.h"
 #include "http/http1.h"
 #include "http/route.h"
@@ -178,17 +179,22 @@ static const int check_statuses[] = {
 	[CHECK_WRONG] = STATUS_WRONG,
 };
 
-/* What the workers' user may not read is a mistake too; takes on that user for good. */
+/* What the workers' user may not read is a mistake too; takes on that user for good. `found` may be NULL. */
 static bool check_as_worker(const struct config_input *input, struct generation *generation,
-			    struct config_identity *identity, struct problems *problems)
+			    struct config_identity *identity, struct preflight *found,
+			    struct problems *problems)
 {
 	struct err err;
 
 	if (!config_owners(generation->config, NULL, problems) ||
 	    !config_identity(generation->config, identity, problems))
 		return false;
-	if (privilege_drop(identity->change, identity->uid, identity->gid, &err))
-		return check_system(generation, problems);
+	if (privilege_drop(identity->change, identity->uid, identity->gid, &err)) {
+		if (!check_system(generation, problems))
+			return false;
+		if (sandbox_derive(generation, found, &err))
+			return true;
+	}
 	problems_add(problems, "%s: %s", input->path, err.text);
 	return false;
 }
@@ -203,17 +209,12 @@ static const char *const trial_words[] = {
 };
 
 /* One that is an error says why an address cannot be bound: where none is tried, nobody knows. */
-static void show_findings(const struct config *config, enum trial trial)
+static void show_findings(const struct preflight *found, enum trial trial)
 {
-	struct machine machine;
-	struct preflight found;
-
-	machine_look(&machine);
-	preflight_judge(config, &machine, &found);
-	for (unsigned i = 0; i < found.count; i++)
-		if (found.at[i].severity != FINDING_ERROR || trial == TRY_ALL)
-			check_line(stderr, found.at[i].place, finding_severity_names[found.at[i].severity],
-				   found.at[i].text, found.at[i].remedy, found.at[i].id);
+	for (unsigned i = 0; i < found->count; i++)
+		if (found->at[i].severity != FINDING_ERROR || trial == TRY_ALL)
+			check_line(stderr, found->at[i].place, finding_severity_names[found->at[i].severity],
+				   found->at[i].text, found->at[i].remedy, found->at[i].id);
 }
 
 /* First what needs the rights that the rest gives up. */
@@ -221,15 +222,21 @@ static int check_alone(const struct config_input *input, struct generation *gene
 		       struct problems *problems)
 {
 	struct config_identity identity;
-	bool good;
+	struct preflight found, more = { 0 };
+	struct machine machine;
+	bool good, can_serve;
 
-	show_findings(generation->config, trial);
+	machine_look(&machine);
+	preflight_judge(generation->config, &machine, &found);
+	show_findings(&found, trial);
 	if (trial >= TRY_LOGS)
 		probe_logs(generation->config, problems);
 	if (trial >= TRY_ALL)
 		probe_addresses(generation->config, problems);
 	good = problems->count == 0;
-	if (!check_as_worker(input, generation, &identity, problems))
+	can_serve = check_as_worker(input, generation, &identity, &more, problems);
+	show_findings(&more, trial);
+	if (!can_serve)
 		return STATUS_WRONG;
 	return good ? STATUS_GOOD : STATUS_FAILED;
 }
@@ -287,8 +294,9 @@ static int look_and_print(const struct config_input *input, struct generation *g
 			  struct problems *problems)
 {
 	here->steers = generation->config->accept != ACCEPT_DIRECTED || steer_try(&here->why_not);
-	return check_as_worker(input, generation, &here->identity, problems) ? print(generation, here)
-									     : STATUS_WRONG;
+	return check_as_worker(input, generation, &here->identity, NULL, problems)
+		       ? print(generation, here)
+		       : STATUS_WRONG;
 }
 
 static int check(const struct config_input *input, const struct options *options)

@@ -369,7 +369,7 @@ static const struct setting error_page_rows[] = {
 	  .help = "the errors that the page is for, from 400 to 599; one of a kind (\"5xx\") when no other "
 		  "page "
 		  "names it" },
-	{ "file", SETTING_PATH, .required = true, .example = "\"/srv/errors/404.html\"",
+	{ "file", SETTING_PATH, .required = true, .opened = true, .example = "\"/srv/errors/404.html\"",
 	  .offset = offsetof(struct error_page_config, file),
 	  .help = "the file that is sent as the error's body; opened at each error" },
 };
@@ -396,7 +396,7 @@ static const struct setting route_rows[] = {
 	{ "deny", SETTING_STRINGS, .check = check_cidr, .example = "[ \"192.0.2.0/24\" ]",
 	  .offset = offsetof(struct route_config, deny),
 	  .help = "addresses and networks that get 403, also if allow has them" },
-	{ "auth.file", SETTING_PATH, .choices = auth_words, .example = "\"/etc/drover/users\"",
+	{ "auth.file", SETTING_PATH, .opened = true, .choices = auth_words, .example = "\"/etc/drover/users\"",
 	  .offset = offsetof(struct route_config, auth_file),
 	  .help = "who may use the route: a file of lines user:hash, the hash as crypt(3) makes it; others "
 		  "get "
@@ -427,7 +427,7 @@ static const struct setting site_rows[] = {
 	{ "hosts", SETTING_STRINGS, .check = check_host, .example = "[ \"example.org\", \"*.example.org\" ]",
 	  .offset = offsetof(struct site_config, hosts),
 	  .help = "host names that the site answers to, exact before wildcard; absent: the default site" },
-	{ "auth.file", SETTING_PATH, .choices = auth_words, .example = "\"/etc/drover/users\"",
+	{ "auth.file", SETTING_PATH, .opened = true, .choices = auth_words, .example = "\"/etc/drover/users\"",
 	  .offset = offsetof(struct site_config, auth_file),
 	  .help = "the same for all routes of the site that say nothing else; absent: everybody may use "
 		  "them" },

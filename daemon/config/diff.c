@@ -2,6 +2,8 @@
  * reload. */
 #include "diff.h"
 
+#include "sandbox.h"
+
 #include "net/addr.h"
 
 #include <stdio.h>
@@ -59,6 +61,17 @@ static void compare_listen(const struct config *old, const struct config *new, s
 	}
 }
 
+/* Nothing that confines a process can be widened. A list that is absent is of a drover that confined nobody. */
+static void compare_sandbox(const struct config *old, const struct config *new, struct config_diff *diff)
+{
+	if (!new->landlock || new->sandbox_read.at == NULL || diff->replace)
+		return;
+	diff->replace = old->sandbox_read.at == NULL ||
+			sandbox_beyond(&old->sandbox_read, &new->sandbox_read) != NULL;
+	if (diff->replace)
+		snprintf(diff->why, sizeof(diff->why), "sandbox.read");
+}
+
 struct config_diff config_compare(const struct config *old, const struct config *new)
 {
 	struct config_diff diff = { 0 };
@@ -66,5 +79,6 @@ struct config_diff config_compare(const struct config *old, const struct config 
 	for (unsigned i = 0; i < config_schema.count; i++)
 		compare_row(&config_schema.settings[i], old, new, &diff);
 	compare_listen(old, new, &diff);
+	compare_sandbox(old, new, &diff);
 	return diff;
 }

@@ -8,7 +8,7 @@
 #include "config.h"
 #include "machine.h"
 
-enum { PREFLIGHT_MAX = 16 };
+enum { PREFLIGHT_MAX = 24 };
 
 enum finding_severity { FINDING_INFO, FINDING_WARNING, FINDING_ERROR, FINDING_SEVERITIES };
 

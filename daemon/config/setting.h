@@ -56,6 +56,7 @@ struct setting {
 	enum setting_type type;
 	enum setting_when when;
 	bool required;
+	bool opened;                    /* a path that workers open as they serve: sandbox_derive */
 	const char *instead;            /* of a required row: what may stand in its place, never both */
 	/* As it would be written, of strings the words of one line; NULL: absent unless set. */
 	const char *def;

@@ -35,6 +35,7 @@ static const struct {
 	[MESSAGE_COUNTED] = { sizeof(struct count_note), 1, sizeof(struct count_note) },
 	[MESSAGE_RELEASE] = { sizeof(struct release_note), 1, sizeof(struct release_note) },
 	[MESSAGE_FAILED] = { 1, ERR_TEXT_BYTES, 1 },
+	[MESSAGE_CONFINED] = { 1, ERR_TEXT_BYTES, 1 },
 };
 
 void channel_drop(struct message_fds *fds)
@@ -112,7 +113,7 @@ enum channel_result channel_receive(int fd, struct message *message, struct mess
 	/* no free descriptors here: the message counts, without them */
 	if ((flags & MSG_CTRUNC) != 0)
 		channel_drop(fds);
-	if (message->type == MESSAGE_FAILED)
+	if (message->type == MESSAGE_FAILED || message->type == MESSAGE_CONFINED)
 		message->body.text[message->bytes - 1] = '\0';
 	return CHANNEL_MESSAGE;
 }

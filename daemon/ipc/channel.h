@@ -19,6 +19,7 @@
  *	WILL	of a worker that crashed, take over what is in it (see will.h)
  *					PARTED	its pair with that receiver has ended
  *					UNHEARD	that receiver has been silent for long
+ *					CONFINED g, why: FAILED, and a fresh worker would not
  *
  * Only these change what a worker does; the channel's end makes it drain and leave. */
 #ifndef IPC_CHANNEL_H
@@ -64,6 +65,7 @@ enum message_type {
 	MESSAGE_PARTED,
 	MESSAGE_UNHEARD,
 	MESSAGE_WILL,
+	MESSAGE_CONFINED,
 	MESSAGE_TYPES
 };
 

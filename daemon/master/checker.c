@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/privilege.h"
 #include "config/canonical.h"
+#include "config/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -92,6 +93,8 @@ static bool check(const struct master *master, struct checker_result *result, in
 		return problems_add(problems, "%s: %s", input->path, err.text), false;
 	if (!setup->check_system(generation, problems))
 		return false;
+	if (!sandbox_derive(generation, &result->findings, &err))
+		return problems_add(problems, "%s: %s", input->path, err.text), false;
 	if (!write_text(generation, fd))
 		return problems_add(problems, "%s: the canonical text could not be written", input->path),
 		       false;

@@ -132,6 +132,7 @@ struct transition {
 	char dry_path[CONTROL_LINE_BYTES];
 	bool again;                     /* somebody asked meanwhile */
 	bool again_replace;
+	bool confined;                  /* begun anew as a replacement: workers do not reach what they have to */
 	bool replaces;                  /* the plan has fresh workers for serving slots */
 	unsigned buried;                /* voters that died: off the list of children */
 	char notes[256];                /* what the caller should know although it went well */
@@ -310,6 +311,8 @@ void reload_ask(struct master *master, struct asker *asker, bool replace);
 void reload_check(struct master *master, struct asker *asker);
 void reload_child_ready(struct child *child, uint64_t generation);
 void reload_child_failed(struct child *child, uint64_t generation, const char *why);
+/* The same, and a fresh worker would not: the reload becomes a replacement. */
+void reload_child_confined(struct child *child, uint64_t generation, const char *why);
 void reload_child_adopted(struct child *child, uint64_t generation);
 void reload_child_died(struct child *child);
 /* It retires although it was asked: its successor took its seat meanwhile. */
@@ -338,6 +341,9 @@ const char *plan_carry_out(struct master *master, struct err *err);
 /* May those whose slot gets another worker, or has none any more, leave?  False with `err`: in some slot too
  * many drain already (limits.max_draining). */
 bool plan_has_room(const struct master *master, const struct verdict *next, bool replaces, struct err *err);
+
+/* The open transition is a replacement, because workers are confined to what has another name by now. */
+void plan_say_confined(struct transition *transition);
 
 /* ---- dry.c ---- */
 /* "would adopt it in place (2 workers) ...": what the open transition, all of whose voters are ready, would

@@ -129,6 +129,13 @@ bool plan_has_room(const struct master *master, const struct verdict *next, bool
 
 /* ---- all of it --------------------------------------------------------------------------------------- */
 
+void plan_say_confined(struct transition *transition)
+{
+	transition->replaces = true;
+	snprintf(transition->why_replaced, sizeof(transition->why_replaced),
+		 "a directory of sandbox.read is another one than it was");
+}
+
 static bool must_replace(struct master *master, const struct verdict *next, const struct config_diff *diff)
 {
 	struct transition *transition = &master->transition;
@@ -137,12 +144,15 @@ static bool must_replace(struct master *master, const struct verdict *next, cons
 			  next->identity.gid != master->current.identity.gid;
 
 	snprintf(transition->why_replaced, sizeof(transition->why_replaced), "reload = \"replace\"");
-	if (diff->replace || other_user) {
+	if (diff->replace || other_user)
 		snprintf(transition->why_replaced, sizeof(transition->why_replaced), "%s changed",
 			 diff->replace ? diff->why : "user");
+	if (transition->confined)
+		plan_say_confined(transition);
+	if (diff->replace || other_user || transition->confined)
 		snprintf(transition->notes, sizeof(transition->notes), "workers are replaced because %s",
 			 transition->why_replaced);
-	}
+	transition->confined = false;
 	return diff->replace || other_user || transition->replace ||
 	       next->generation->config->reload == RELOAD_REPLACE;
 }

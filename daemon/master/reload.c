@@ -69,15 +69,17 @@ static void finish(struct master *master, const struct outcome *outcome)
 {
 	struct transition *transition = &master->transition;
 	bool dry = transition->dry;
+	bool again = outcome->text == NULL;     /* nobody is told: it begins anew */
 
 	transition->phase = PHASE_IDLE;
 	transition->dry = false;
 	departure_check(master);
 	FOR_EACH_CHILD(master, child)
 		child->vote = VOTE_NONE;
-	if (!dry)
+	if (!dry && !again)
 		record(master, outcome);
-	if (!dry && !master_is_stopping(master) && !master_was_start(master) && !upgrade_is_open(master))
+	if (!dry && !again && !master_is_stopping(master) && !master_was_start(master) &&
+	    !upgrade_is_open(master))
 		notify_ready(master);
 	askers_answer(&transition->askers, outcome);
 	if (!outcome->good && master_was_start(master) && !master_is_stopping(master)) {
@@ -125,7 +127,7 @@ static void back_out(struct master *master, struct outcome *outcome)
 
 static void call_off(struct master *master, const char *step, const char *why)
 {
-	const struct transition *transition = &master->transition;
+	struct transition *transition = &master->transition;
 	char text[PROBLEMS_MAX_BYTES + 64];     /* every line that the checker had to say */
 	struct outcome outcome = { .wrong = transition->wrong, .text = text };
 
@@ -134,6 +136,7 @@ static void call_off(struct master *master, const char *step, const char *why)
 		log_event(LEVEL_INFO, "check_done", log_text("verdict", text));
 	else if (!master_was_start(master))     /* a failed start is said to whoever typed it, by master.c */
 		log_event(LEVEL_ERROR, "reload_failed", log_text("step", step), log_text("error", why));
+	transition->confined = false;
 	back_out(master, &outcome);
 }
 
@@ -370,6 +373,32 @@ void reload_child_failed(struct child *child, uint64_t generation, const char *w
 	slot_respawn(&child->master->slots[child->slot], NULL);
 }
 
+/* What the workers' sandbox was made for is gone, though it has the same name: only fresh ones can serve that. */
+static void begin_anew(struct master *master)
+{
+	struct transition *transition = &master->transition;
+
+	list_move_all(&transition->later, &transition->askers);
+	transition->again = true;
+	transition->again_replace = true;
+	transition->confined = true;
+	back_out(master, &(struct outcome){ .good = true });
+}
+
+void reload_child_confined(struct child *child, uint64_t generation, const char *why)
+{
+	struct transition *transition = &child->master->transition;
+
+	if (!is_voter(child, generation) || child->state != CHILD_SERVING) {
+		reload_child_failed(child, generation, why);
+	} else if (transition->dry) {
+		plan_say_confined(transition);
+		reload_child_ready(child, generation);
+	} else {
+		begin_anew(child->master);
+	}
+}
+
 void reload_child_adopted(struct child *child, uint64_t generation)
 {
 	if (generation != child->asked || child->state != CHILD_SERVING)
@@ -525,6 +554,7 @@ static void start_dry(struct master *master)
 	}
 	transition->dry = true;
 	transition->replace = false;
+	transition->confined = false;
 	begin(master, DRY_NUMBERS | ++master->dry_numbers, path != NULL ? &input : &master->setup->input);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "base/privilege.h"
 #include "ipc/rights.h"
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <time.h>
 
 enum {
 	KILL_AGAIN_MS = 1000,
@@ -43,6 +45,17 @@ static void ignore_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* A kernel without Landlock is no reason not to serve: the master says so. A list that is absent is in the text
+ * of a drover that knew none, which an upgrade serves on. */
+static bool confine(const struct config *config, struct err *err)
+{
+	const struct strings *paths = &config->sandbox_read;
+
+	tzset();                        /* its file is out of reach from here on */
+	return !config->landlock || paths->at == NULL || landlock_version(err) == 0 ||
+	       landlock_confine(paths->at, paths->count, err);
+}
+
 static void run_child(struct master *master, const struct child *child, const struct worker_ends *its,
 		      const struct verdict *verdict)
 {
@@ -62,7 +75,8 @@ static void run_child(struct master *master, const struct child *child, const st
 	}
 	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
 	privilege_open_files(verdict->generation->config->open_files);
-	if (!privilege_drop(who->change, who->uid, who->gid, &err)) {
+	if (!privilege_drop(who->change, who->uid, who->gid, &err) ||
+	    !confine(verdict->generation->config, &err)) {
 		log_event(LEVEL_ERROR, "worker_failed", log_number("slot", child->slot),
 			  log_text("error", err.text));
 		_exit(1);
@@ -89,6 +103,8 @@ static void on_message(struct child *child, const struct message *message)
 		reload_child_ready(child, message->generation);
 	else if (message->type == MESSAGE_FAILED)
 		reload_child_failed(child, message->generation, message->body.text);
+	else if (message->type == MESSAGE_CONFINED)
+		reload_child_confined(child, message->generation, message->body.text);
 	else if (message->type == MESSAGE_ADOPTED)
 		reload_child_adopted(child, message->generation);
 	else if (message->type == MESSAGE_REOPENED)

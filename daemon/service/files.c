@@ -58,12 +58,12 @@ static bool check_suffix(const char *text, struct err *err)
 }
 
 static const struct setting rows[] = {
-	{ "root", SETTING_PATH, .required = true, .instead = "alias", .example = "\"/srv/www\"",
+	{ "root", SETTING_PATH, .required = true, .opened = true, .instead = "alias", .example = "\"/srv/www\"",
 	  AT(root),
 	  .help = "the directory whose files are served: what the request's path has behind the route's match"
 		  " (or, if that is exact, its last name) is looked for in it; looked up anew for each"
 		  " request" },
-	{ "alias", SETTING_PATH, .example = "\"/usr/share/icons/drover.ico\"",
+	{ "alias", SETTING_PATH, .opened = true, .example = "\"/usr/share/icons/drover.ico\"",
 	  AT(alias),
 	  .help = "what stands for the route's match: a directory, as with root, or a single file, which"
 		  " answers for the match itself" },
@@ -85,7 +85,8 @@ static const struct setting rows[] = {
 	  .example = "\"deny\"",
 	  .help = "which symlinks below the root are followed: none (deny), those that lead to something"
 		  " below the root, by whatever way (inside), or all. Others get 403. Those in the path of"
-		  " the root itself always are" },
+		  " the root itself always are. With sandbox.landlock, what they lead to has to be below"
+		  " sandbox.read" },
 	{ "dotfiles", SETTING_BOOL, .def = "false", AT(dotfiles),
 	  .help = "serve what has a name that begins with a dot; otherwise it is 404, but for .well-known at"
 		  " the top" },

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/fd.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "config/listeners.h"
 
@@ -40,9 +41,9 @@ static void tell(struct worker *worker, enum message_type type, uint64_t generat
 		log_event(LEVEL_WARNING, "channel_failed", log_text("error", err.text));
 }
 
-void adopt_refuse(struct worker *worker, uint64_t generation, const char *why)
+static void refuse(struct worker *worker, enum message_type type, uint64_t generation, const char *why)
 {
-	struct message message = { .type = MESSAGE_FAILED, .generation = generation };
+	struct message message = { .type = type, .generation = generation };
 	struct err err;
 
 	message.bytes = (uint32_t)snprintf(message.body.text, sizeof(message.body.text), "%s", why) + 1;
@@ -51,6 +52,11 @@ void adopt_refuse(struct worker *worker, uint64_t generation, const char *why)
 	channel_send(worker->channel.fd, &message, NULL, 0, &err);
 	accept_abort(worker, generation);
 	forget(worker);
+}
+
+void adopt_refuse(struct worker *worker, uint64_t generation, const char *why)
+{
+	refuse(worker, MESSAGE_FAILED, generation, why);
 }
 
 void adopt_config(struct worker *worker, uint64_t generation, int memfd)
@@ -126,6 +132,18 @@ void adopt_prepare(struct worker *worker, const struct message *message)
 		loop_ready(&worker->loop, &worker->step);
 }
 
+/* A rule of the sandbox is for what had the name when this worker was made, whatever has it now: then it serves on
+ * by what it has, and a fresh one has to take over. */
+static bool is_confined(const struct config *config, struct err *err)
+{
+	for (unsigned i = 0; config->landlock && i < config->sandbox_read.count; i++)
+		if (landlock_refuses(config->sandbox_read.at[i]))
+			return !err_set(err,
+					"%s is another directory than it was when this worker was confined to it:"
+					" droverctl reload --replace", config->sandbox_read.at[i]);
+	return false;
+}
+
 /* One step; true when the generation is complete. */
 static bool build(struct worker *worker, bool *done, struct err *err)
 {
@@ -154,6 +172,8 @@ void adopt_step(struct ready *ready)
 	epitaph_phase(worker->engine.epitaph, PHASE_ADOPTING);
 	if (!build(worker, &done, &err)) {
 		adopt_refuse(worker, generation, err.text);
+	} else if (done && is_confined(worker->next.generation->config, &err)) {
+		refuse(worker, MESSAGE_CONFINED, generation, err.text);
 	} else if (!done) {
 		loop_ready(&worker->loop, &worker->step);
 	} else {

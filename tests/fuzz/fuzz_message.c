@@ -137,6 +137,7 @@ static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
 	[MESSAGE_LOGS] = small_logs,       [MESSAGE_REOPEN] = small_logs,
 	[MESSAGE_SOCKETS] = small_sockets, [MESSAGE_PREPARE] = small_prepare,
 	[MESSAGE_COVER] = small_cover,     [MESSAGE_DRAIN] = small_drain,
+	[MESSAGE_CONFINED] = small_text,
 	[MESSAGE_FAILED] = small_text,     [MESSAGE_RELEASE] = small_release,
 	[MESSAGE_HAND] = small_hand,       [MESSAGE_TAKE] = small_hand,
 	[MESSAGE_PARTED] = small_hand,     [MESSAGE_UNHEARD] = small_hand,

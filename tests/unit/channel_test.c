@@ -112,7 +112,14 @@ static const struct {
 	{ MESSAGE_COUNTED, sizeof(struct count_note) },
 	{ MESSAGE_FAILED, 1 },
 	{ MESSAGE_FAILED, ERR_TEXT_BYTES },
+	{ MESSAGE_CONFINED, 1 },
+	{ MESSAGE_CONFINED, ERR_TEXT_BYTES },
 };
+
+static bool has_text(enum message_type type)
+{
+	return type == MESSAGE_FAILED || type == MESSAGE_CONFINED;
+}
 
 START_TEST(a_message_with_a_body_arrives_whole)
 {
@@ -121,7 +128,7 @@ START_TEST(a_message_with_a_body_arrives_whole)
 	memset(&sent.body, 0x5a, sizeof(sent.body));
 	sent.type = bodied[_i].type;
 	sent.bytes = (uint32_t)bodied[_i].bytes;
-	if (sent.type == MESSAGE_FAILED)
+	if (has_text(sent.type))
 		sent.body.text[sent.bytes - 1] = '\0';
 	ck_assert(channel_send(ends[0], &sent, NULL, 0, &err));
 	ck_assert_int_eq(receive(), CHANNEL_MESSAGE);
@@ -147,7 +154,7 @@ START_TEST(a_body_that_is_a_byte_longer_counts_as_the_end)
 {
 	sent.type = bodied[_i].type;
 	sent.bytes = (uint32_t)bodied[_i].bytes + 1;
-	if (sent.type == MESSAGE_FAILED && bodied[_i].bytes == 1)
+	if (has_text(sent.type) && bodied[_i].bytes == 1)
 		sent.bytes = ERR_TEXT_BYTES + 1;
 	send_raw(BODY_AT + sent.bytes, 0);
 	ck_assert_int_eq(receive(), CHANNEL_END);
@@ -158,7 +165,7 @@ START_TEST(a_body_that_is_a_byte_shorter_counts_as_the_end)
 {
 	sent.type = bodied[_i].type;
 	sent.bytes = (uint32_t)bodied[_i].bytes - 1;
-	if (sent.type == MESSAGE_FAILED)
+	if (has_text(sent.type))
 		sent.bytes = 0;
 	send_raw(BODY_AT + sent.bytes, 0);
 	ck_assert_int_eq(receive(), CHANNEL_END);

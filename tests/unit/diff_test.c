@@ -5,6 +5,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct schema kettle_schema = { "kettle", NULL, 0, 1, NULL };
 static const struct schema *const services[] = { &kettle_schema, NULL };
@@ -150,6 +151,42 @@ START_TEST(addresses_come_and_go_and_move_without_a_restart)
 }
 END_TEST
 
+#define READ(list) "sandbox = { read = " list "; };"
+
+/* The lists are as they were derived: below what there was is adopted, all else takes fresh workers. */
+static const struct {
+	const char *old, *new;
+	bool replace;
+} lists[] = {
+	{ READ("[ \"/srv\" ]"), READ("[ \"/srv\" ]"), false },
+	{ READ("[ \"/srv\", \"/var\" ]"), READ("[ \"/var\" ]"), false },
+	{ READ("[ \"/srv\" ]"), READ("[ \"/srv/www\" ]"), false },
+	{ READ("[ \"/\" ]"), READ("[ \"/srv\" ]"), false },
+	{ READ("[ \"/srv\" ]"), READ("[ ]"), false },
+	{ READ("[ \"/srv\" ]"), READ("[ \"/srv2\" ]"), true },
+	{ READ("[ \"/srv/www\" ]"), READ("[ \"/srv\" ]"), true },
+	{ READ("[ \"/srv\" ]"), READ("[ \"/srv\", \"/var\" ]"), true },
+	{ READ("[ ]"), READ("[ \"/srv\" ]"), true },
+	{ "", READ("[ ]"), true },      /* nobody was confined */
+	{ READ("[ \"/srv\" ]"), "sandbox = { landlock = false; read = [ \"/var\" ]; };", true },
+	{ "sandbox = { landlock = false; read = [ \"/srv\" ]; };",
+	  "sandbox = { landlock = false; read = [ \"/var\" ]; };", false },
+};
+
+START_TEST(more_to_read_needs_fresh_workers_and_less_does_not)
+{
+	char old[512], new[512];
+	struct config_diff diff;
+
+	snprintf(old, sizeof(old), "%s" LISTEN SITES, lists[_i].old);
+	snprintf(new, sizeof(new), "%s" LISTEN SITES, lists[_i].new);
+	diff = diff_of(old, new);
+	ck_assert_int_eq(diff.replace, lists[_i].replace);
+	if (diff.replace)
+		ck_assert_str_eq(diff.why, strstr(new, "landlock") != NULL ? "sandbox.landlock" : "sandbox.read");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("diff");
@@ -172,6 +209,8 @@ int main(void)
 			    sizeof(bound) / sizeof(bound[0]));
 	tcase_add_test(tests, another_v6only_of_another_address_is_live);
 	tcase_add_test(tests, addresses_come_and_go_and_move_without_a_restart);
+	tcase_add_loop_test(tests, more_to_read_needs_fresh_workers_and_less_does_not, 0,
+			    sizeof(lists) / sizeof(lists[0]));
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
