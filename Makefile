@@ -100,7 +100,8 @@ help:
 	@echo "make unit     the unit and model tests alone"
 	@echo "make asan     the unit, model and black-box tests under ASan and UBSan"
 	@echo "make fault    fail every call of every kind once, at start, in traffic, in reloads, at stop; signals too"
-	@echo "make fuzz     look for inputs that break what must hold; SECONDS=60 for each target, TARGET=name: one"
+	@echo "make fuzz     look for inputs that break what must hold; SECONDS=60 for each target, TARGET=name: one;"
+	@echo "              HOURS=8: all share the processors for so long; FUZZ=--coverage: what the inputs reach"
 	@echo "make loss     the full loss tables: the operator at work (LOSS=\"--requests 50000 upgrade\": other numbers,"
 	@echo "              some cells), workers in trouble (BAD=\"--requests 9000 kill\")"
 	@echo "make loss-compare  the same clients while other servers are operated (tests/tools/deps peers)"
@@ -240,7 +241,8 @@ fuzz-programs: $(FUZZ_PROGRAMS)
 
 # SECONDS is the shell's word too: it counts only when it is given on the command line
 fuzz:
-	tests/tools/fuzz $(if $(filter command line,$(origin SECONDS)),--seconds=$(SECONDS)) $(TARGET)
+	tests/tools/fuzz $(if $(filter command line,$(origin SECONDS)),--seconds=$(SECONDS)) \
+		$(if $(HOURS),--hours=$(HOURS)) $(FUZZ) $(TARGET)
 
 figures: all
 	tests/bench/figures.py

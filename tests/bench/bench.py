@@ -2,7 +2,7 @@
 """What a request costs: server CPU per request of drover, of other web servers, and of a floor.
 
     bench.py [--seconds S] [--rounds N] [--scenario NAME ...] [--server NAME ...] [--cpus 1|2] [--before DROVER]
-             [--accept MODE ...] [--whole]
+             [--accept MODE ...] [--whole] [--layers]
 
 The figure is the scheduler's run time of all of a server's tasks (/proc/PID/task/*/schedstat, in nanoseconds) over
 the requests that load.c counted as answered whole and right.  All servers run at once and idle; in each round each
@@ -13,6 +13,9 @@ greatest.  Client and server take turns on one CPU, and then have one each.
 --accept: the same drover in other accept modes, too; what the kernel's program of "directed" takes is said besides,
 by the kernel's own count. It runs when a packet comes in, which on loopback is charged to whom sent it: --whole
 adds the client's CPU.
+
+--layers: only drover, with all layers of its sandbox and limits for clients that nobody reaches, with none of them,
+and with each alone left out, and what each of them costs.
 
 Before it is measured, every server must give the right bytes.  Peers that are not installed are left out, with a line.
 Prints Markdown; nothing here passes or fails, but a wrong answer ends it.
@@ -382,6 +385,7 @@ access-log: {{ path: "{log}", format: '%h %l %u %t "%r" %s %b' }}
 
 class Drover(Server):
     program, name, mode = DROVER, "drover", "reuseport"
+    more = {}           # settings
 
     @classmethod
     def version(cls):
@@ -395,6 +399,7 @@ class Drover(Server):
             "control": "off",
             "listen": [{"address": "%s:%d" % self.address, "defer_accept": True}],
             "sites": [{"routes": [{"match": "/", "files": {"root": self.site}}]}],
+            **self.more,
         }
         if self.scenario.log:
             settings["log"] = {"access": self.log}
@@ -409,6 +414,32 @@ class Before(Drover):
 
 def in_mode(mode):
     return type("Drover" + mode.title(), (Drover,), {"name": "drover, " + mode, "mode": mode})
+
+
+LIMITS = {"connections": 1000000, "requests": 1000000, "bandwidth": "100g"}
+LAYERS = {
+    "landlock": ("sandbox", {"landlock": True}, {"landlock": False}),
+    "seccomp": ("sandbox", {"seccomp": True}, {"seccomp": False}),
+    "sealed_code": ("sandbox", {"sealed_code": True}, {"sealed_code": False}),
+    "no core_dumps": ("sandbox", {"core_dumps": False}, {"core_dumps": True}),
+    "clients.*": ("clients", {**LIMITS, **{"network_" + name: value for name, value in LIMITS.items()}}, {}),
+}
+LAYERED = ("1k", "one-shot", "many")    # scenarios
+
+
+def with_layers(name, layers):
+    """A drover that has these layers, and no others."""
+    more = {}
+    for layer, (group, on, off) in LAYERS.items():
+        more.setdefault(group, {}).update(on if layer in layers else off)
+    return type("Layered", (Drover,), {"name": name, "more": more})
+
+
+def all_layered():
+    yield with_layers("none", ())
+    yield with_layers("all", LAYERS)
+    for left_out in LAYERS:
+        yield with_layers("without " + left_out, [layer for layer in LAYERS if layer != left_out])
 
 
 SERVERS = [Floor, Nginx, Lighttpd, H2o, Drover]
@@ -566,6 +597,8 @@ def run_scenario(scenario, classes, modes, options):
             figures[mode] = rounds_of(servers, options.rounds, int(options.seconds * 1000), client_cpu, server_cpu)
         remarks = []
         for server in servers:
+            if server.name in ("all", "none"):
+                remarks.append("%s layers: seccomp mode %s" % (server.name, layers_in_effect(server)))
             if server.name == "drover":
                 calls = system_calls(server)
             if isinstance(server, Drover) and server.mode == "directed":
@@ -576,6 +609,35 @@ def run_scenario(scenario, classes, modes, options):
         for server in servers:
             server.stop()
         shutil.rmtree(top)
+
+
+def layers_in_effect(server):
+    """What the kernel says of a worker; it says nothing of Landlock."""
+    with open("/proc/%d/status" % server.workers()[0], encoding="ascii", errors="replace") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)["Seccomp"]
+
+
+def quartiles(values):
+    low, middle, high = statistics.quantiles(values, n=4)
+    return "%.3f (%.3f-%.3f)" % (middle, low, high)
+
+
+def bench_layers(options, modes):
+    """What all layers cost, and what each does: all of them to all but that one."""
+    for name in options.scenario or LAYERED:
+        figures, _, remarks = run_scenario(SCENARIOS[name], list(all_layered()), modes, options)
+        for mode, found in figures.items():
+            print("\n%s: %s (medians of %d rounds of %.1f s, and quartiles)\n" % (
+                SCENARIOS[name].title, mode, options.rounds, options.seconds))
+            print("| | us per request | ratio |\n|---|---|---|")
+            print("| no layer | %.2f | |" % statistics.median(found["none"]))
+            print("| all layers, to none | %.2f | %s |" % (
+                statistics.median(found["all"]), quartiles(ratios(found, "all", "none"))))
+            for layer in LAYERS:
+                print("| all layers, to all without %s | %.2f | %s |" % (
+                    layer, statistics.median(found["without " + layer]),
+                    quartiles(ratios(found, "all", "without " + layer))), flush=True)
+        print("".join("\n- %s." % remark for remark in remarks))
 
 
 def machine():
@@ -599,6 +661,7 @@ def parse_options():
     parser.add_argument("--before", metavar="DROVER", help="another build of drover to compare with")
     parser.add_argument("--accept", action="append", choices=("directed", "cpu", "shared"), default=[],
                         help="drover in this accept mode, too")
+    parser.add_argument("--layers", action="store_true", help="what each layer of the sandbox costs")
     parser.add_argument("--whole", action="store_true", help="the client's CPU, too")
     return parser.parse_args()
 
@@ -629,7 +692,12 @@ def choose_servers(options):
 def main():
     options = parse_options()
     private = private_network()
-    classes, modes = list(choose_servers(options)), choose_modes(options)
+    modes = choose_modes(options)
+    if options.layers:
+        print("Machine: %s%s." % (machine(), "" if private else ", not in a network of its own"))
+        bench_layers(options, modes)
+        return 0
+    classes = list(choose_servers(options))
     names = [cls.name for cls in classes]
     results, remarks = {}, []
     print("Machine: %s%s." % (machine(), "" if private else ", not in a network of its own"))
