@@ -30,6 +30,9 @@ static inline uint64_t now_ns(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+/* Where all connections shall come from; 0: from many. */
+static in_addr_t only_source;
+
 /* Connections that were used once leave their port in TIME_WAIT, so they take turns with their source. */
 static inline void choose_source(int fd)
 {
@@ -37,7 +40,8 @@ static inline void choose_source(int fd)
 	struct sockaddr_in source = { .sin_family = AF_INET };
 	int on = 1;
 
-	source.sin_addr.s_addr = htonl(0x7f000001 + ((turn++ % SOURCES) << 8));
+	source.sin_addr.s_addr =
+		only_source != 0 ? only_source : htonl(0x7f000001 + ((turn++ % SOURCES) << 8));
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0)
 		err(1, "bind");

@@ -1,14 +1,14 @@
 /* flood.c - the client of overload.py: an open loop of clients that give up, or a closed one of clients that
  * do not, and what became of them, second by second.
  *
- *     flood -a ADDRESS -p PORT -u TARGET -b BYTES -w MILLISECONDS [-k PERCENT]
+ *     flood -a ADDRESS -p PORT -u TARGET -b BYTES -w MILLISECONDS [-k PERCENT] [-s ADDRESS]
  *           (-r RATE -t MILLISECONDS [-r RATE -t MILLISECONDS]... | -c CONNECTIONS -t MILLISECONDS)
  *
  * -r: RATE requests a second are due for that time, whatever the server does, and then those of the next -r.
  * -c: so many clients ask again as soon as they have an answer. -k: this percentage of the requests goes over
  * connections that are kept, each over one that is free just then, or a new one; every other has a connection
- * of its own ("Connection: close"). Who has no answer -w after the request was due closes its connection, and
- * does not come again. Each answer must have status 200 and BYTES of body; a 503 counts as refused.
+ * of its own ("Connection: close"). -s: all of them come from there; else from many addresses. Who has no answer -w after the request was due closes its connection, and
+ * does not come again. Each answer must have status 200 and BYTES of body; a 503 or 429 counts as refused.
  *
  * Prints a line a second, when it is over, and one for what is left after the last request's time: "DUE GOOD
  * REFUSED SILENT RESET BUSY P50 P99 MAX", of those that ended in it, the times of the good ones in
@@ -166,7 +166,8 @@ static unsigned judge(const struct client *client)
 	status = (unsigned)strtoul(client->answer + sizeof("HTTP/1.1"), NULL, 10);
 	if (client->got < head + body && body != SIZE_MAX)
 		return 0;
-	if (client->got != head + body || (status != 503 && (status != 200 || body != options.bytes)))
+	if (client->got != head + body ||
+	    (status != 503 && status != 429 && (status != 200 || body != options.bytes)))
 		errx(1, "a wrong answer: %.*s", (int)client->got, client->answer);
 	return status;
 }
@@ -377,6 +378,8 @@ static bool set_option(int letter, char *value)
 	case 'b':
 		options.bytes = number(value, 0, ANSWER_BYTES);
 		return true;
+	case 's':
+		return inet_pton(AF_INET, value, &only_source) == 1;
 	case 'r':
 		phases[phase_count].rate = number(value, 0, UINT32_MAX);
 		return true;
@@ -433,7 +436,7 @@ int main(int argc, char **argv)
 	int letter;
 
 	options.server.sin_family = AF_INET;
-	while ((letter = getopt(argc, argv, "a:p:u:b:r:c:k:t:w:")) >= 0) {
+	while ((letter = getopt(argc, argv, "a:p:u:b:r:c:k:s:t:w:")) >= 0) {
 		if (phase_count == PHASES_MAX || !set_option(letter, optarg))
 			errx(1, "-%c: cannot be", letter);
 	}

@@ -1,0 +1,205 @@
+"""What is served is swapped while it is asked for: links that lead out for what lies inside, and files in the middle of
+being sent.
+
+A process swaps two names as fast as it can (renameat2(2), RENAME_EXCHANGE); the requests are counted, not timed.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import threading
+import unittest
+
+import drover
+from drover import Closed, Drover, libc
+from test_files import without_openat2
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+SECRET, GOOD = b"secret\n" * 100, b"good\n" * 100
+REQUESTS = 800          # of each name and way
+BATCH = 40              # pipelined: so that the swaps meet many opens
+LARGE = 2 << 20
+SENT = 15               # of each way
+
+
+def exchange(one, other):
+    if libc.renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) != 0:
+        raise OSError(ctypes.get_errno(), "renameat2")
+
+
+@contextlib.contextmanager
+def swapping(pairs):
+    """Until it is left, a process exchanges the paths of each pair, again and again."""
+    tester = os.getpid()
+    encoded = [(one.encode(), other.encode()) for one, other in pairs]
+    child = os.fork()
+    if child == 0:
+        try:
+            libc.prctl(drover.PR_SET_PDEATHSIG, signal.SIGKILL)
+            while os.getppid() == tester:
+                for one, other in encoded:
+                    exchange(one, other)
+        finally:
+            os._exit(1)
+    try:
+        yield
+        if os.waitpid(child, os.WNOHANG)[0]:
+            child = 0
+            raise AssertionError("the swapper ended")
+    finally:
+        if child:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+class Swapped:
+    """Never a byte from outside of the root, whatever is swapped when."""
+
+    policy = "inside"
+    preexec = None
+
+    def setUp(self):
+        self.server = Drover({"workers": 2}, preexec=self.preexec)
+        self.addCleanup(self.server.close)
+        self.outside = os.path.join(self.server.dir, "outside")
+        os.makedirs(os.path.join(self.outside, "d"))
+        for name in ("file", "d/file"):
+            self.put(os.path.join(self.outside, name), SECRET)
+        for name in ("file", "spare", "d/file", "deep/er/file", "deep/file"):
+            self.put(self.server.write(name, GOOD), GOOD)
+        self.server.configure({"sites": [{"routes": [
+            {"match": "/", "files": {"root": self.server.site, "symlinks": self.policy}}]}]})
+        self.assertEqual(self.server.reload()[0], 0)
+
+    @staticmethod
+    def put(path, content):
+        with open(path, "wb") as file:
+            file.write(content)
+        os.chmod(path, 0o644)
+
+    def link(self, target, name):
+        path = self.server.path(name)
+        os.symlink(target, path)
+        return path
+
+    def ask(self, target, pairs, bodies=(GOOD,)):
+        """Of what was answered how often; each body is one of those, or an error's."""
+        seen = {}
+        with swapping(pairs):
+            for _ in range(REQUESTS // BATCH):
+                with self.server.client() as client:
+                    client.send(client.head(target) * BATCH)
+                    for _ in range(BATCH):
+                        answer = client.response()
+                        seen[answer.status] = seen.get(answer.status, 0) + 1
+                        self.assertNotIn(b"secret", answer.body)
+                        self.assertIn(answer.status, (200, 301, 403, 404, 503))
+                        if answer.status == 200:
+                            self.assertIn(answer.body, bodies)
+        self.assertGreater(seen.get(200, 0), 0, seen)
+        self.assertGreater(sum(seen.values()) - seen.get(200, 0), 0, "the other one was never met: %s" % seen)
+
+    def test_a_file_for_a_link(self):
+        path = self.server.path("file")
+        self.ask("/file", [(path, self.link("../outside/file", "x"))])
+
+    def test_a_directory_for_a_link(self):
+        path = self.server.path("d")
+        self.ask("/d/file", [(path, self.link(os.path.join(self.outside, "d"), "x"))])
+
+    def test_a_directory_above_for_a_link(self):
+        path = self.server.path("deep")
+        os.makedirs(os.path.join(self.outside, "deep/er"))
+        self.put(os.path.join(self.outside, "deep/er/file"), SECRET)
+        self.ask("/deep/er/file", [(path, self.link("../outside/deep", "x"))])
+
+
+class Followed(Swapped):
+    def test_a_link_for_a_link(self):
+        path = self.link("spare", "l")
+        self.ask("/l", [(path, self.link("../outside/file", "x"))])
+
+    def test_a_link_whose_way_back_is_moved(self):
+        """deep/er/l leads back to the root's file; from a directory less deep the same link leads out."""
+        self.link("../../file", "deep/er/l")
+        self.put(os.path.join(self.server.dir, "file"), SECRET)
+        shallow = self.server.path("shallow")
+        os.makedirs(shallow)
+        self.ask("/deep/er/l", [(self.server.path("deep/er"), shallow)])
+
+
+class Inside(Followed, unittest.TestCase):
+    pass
+
+
+class InsideWithoutOpenat2(Followed, unittest.TestCase):
+    preexec = staticmethod(without_openat2)
+
+
+class Deny(Swapped, unittest.TestCase):
+    policy = "deny"
+
+
+class Sent(unittest.TestCase):
+    """A file that changes while it is sent: an answer that is whole is of one version, any other one is cut."""
+
+    def setUp(self):
+        self.server = Drover({"workers": 1})
+        self.addCleanup(self.server.close)
+
+    def versions(self, change, requests=SENT):
+        """What came: (whole, cut); each whole body is of a single letter."""
+        path = self.server.write("large", b"a" * LARGE)
+        over = threading.Event()
+
+        def run():
+            turn = 0
+            while not over.is_set():
+                turn += 1
+                change(path, turn)
+        changer = threading.Thread(target=run)
+        changer.start()
+        whole = cut = 0
+        try:
+            for _ in range(requests):
+                try:
+                    with self.server.client() as client:
+                        answer = client.request("/large", close=True)
+                except (Closed, ConnectionError):
+                    cut += 1
+                    continue
+                self.assertEqual(answer.status, 200)
+                self.assertLessEqual(len(set(answer.body)), 1, "two versions in one answer")
+                self.assertEqual(str(len(answer.body)), answer.header("content-length"))
+                whole += 1
+        finally:
+            over.set()
+            changer.join()
+        return whole, cut
+
+    def test_it_is_replaced_by_a_rename(self):
+        def change(path, turn):
+            with open(path + ".new", "wb") as file:
+                file.write(b"abcd"[turn % 4:turn % 4 + 1] * (LARGE - turn % 3))
+            os.chmod(path + ".new", 0o644)
+            os.rename(path + ".new", path)
+        whole, cut = self.versions(change)
+        self.assertEqual((whole, cut), (SENT, 0))
+
+    def test_it_is_cut_and_written_anew(self):
+        def change(path, turn):
+            os.truncate(path, (turn % 2) * LARGE)
+        whole, cut = self.versions(change)
+        self.assertEqual(whole + cut, SENT)
+
+    def test_something_is_appended_all_the_time(self):
+        """What is there when the answer begins is what it has."""
+        def change(path, turn):
+            if turn < 2000:
+                with open(path, "ab") as file:
+                    file.write(b"a" * 100)
+        whole, cut = self.versions(change)
+        self.assertEqual(whole + cut, SENT)
+        with self.server.client() as client:
+            self.assertEqual(client.request("/large").status, 200)
