@@ -87,6 +87,7 @@ static int run_worker(const struct master *master, const struct worker_ends *end
 		.slot = child->slot,
 		.board = master->board,
 		.hot = master->hot,
+		.quota = master->quota,
 		.column = child->column,
 		.protocol = master->setup->protocol,
 		.services = master->setup->services,

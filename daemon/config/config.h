@@ -151,10 +151,16 @@ const char *config_origin(const struct config *config, const char *name);
 /* A number for `setting` that two processes agree on (log.error or log.access: is it the same target?). */
 uint64_t config_log_id(const char *setting);
 
+static inline bool config_limits_connections(const struct config *config)
+{
+	return config->quotas[QUOTA_ADDRESS].connections > 0 || config->quotas[QUOTA_NETWORK].connections > 0;
+}
+
 /* Descriptors of a worker that no connection gets; its listening sockets are not among them. */
 static inline unsigned config_kept_files(const struct config *config)
 {
-	return CONFIG_KEPT_FDS + (config->when_full == FULL_REFUSE ? CONFIG_REFUSALS : 0U);
+	return CONFIG_KEPT_FDS + (config->when_full == FULL_REFUSE ? CONFIG_REFUSALS : 0U) +
+	       (config_limits_connections(config) ? QUOTA_REFUSALS : 0U);
 }
 
 static inline struct listen_config *config_listen(const struct config *config, unsigned index)

@@ -23,6 +23,7 @@ struct generation {
 	void *routes;                   /* what the protocol built from the sites; in the arena */
 	struct listener_rules *listeners;       /* of config->listen, in its order; see listeners.h */
 	struct networks forwarded_from;
+	struct quota_rules quota;       /* what clients may take; made with the listeners */
 };
 
 /* An empty generation with one pin; NULL when out of memory. */

@@ -2,14 +2,15 @@
  * false when memory is out: what was written was checked when it was read. */
 #include "listeners.h"
 
+#include "clients.h"
+
 #include "base/str.h"
 #include "net/conn.h"
 
 #include <string.h>
 
-/* "unix" and networks. */
-static bool make_networks(const struct strings *texts, struct arena *arena, struct networks *networks,
-			  struct err *err)
+bool listeners_networks(const struct strings *texts, struct arena *arena, struct networks *networks,
+			struct err *err)
 {
 	struct cidr *at = arena_alloc(arena, (texts->count + 1) * sizeof(*at));
 
@@ -44,7 +45,7 @@ static bool make_rules(struct generation *generation, unsigned index, struct err
 		.proxy = config->proxy_protocol,
 		.proxy_ns = generation->config->proxy_ns,
 	};
-	if (!make_networks(&config->proxy_from, &generation->arena, &rules->proxy_from, err))
+	if (!listeners_networks(&config->proxy_from, &generation->arena, &rules->proxy_from, err))
 		return false;
 	return rules->address != NULL || err_set(err, "out of memory");
 }
@@ -61,9 +62,10 @@ bool listeners_prepare(struct generation *generation, struct err *err)
 	for (unsigned i = 0; i < count; i++)
 		if (!make_rules(generation, i, err))
 			return err_add(err, "listen");
-	return make_networks(&generation->config->forwarded_from, &generation->arena,
-			     &generation->forwarded_from, err) ||
-	       err_add(err, "forwarded.from");
+	if (!listeners_networks(&generation->config->forwarded_from, &generation->arena,
+				&generation->forwarded_from, err))
+		return err_add(err, "forwarded.from");
+	return clients_prepare(generation, err) || err_add(err, "clients");
 }
 
 const struct listener_rules *listeners_find(const struct generation *generation, const char *address)

@@ -1,4 +1,5 @@
-/* refusal.c - the protocol of those that a full server refuses: 503 with Retry-After, and the end.
+/* refusal.c - the protocol of those that a full server refuses, and of those whose client has as many
+ * connections as it may: 503 or 429 with Retry-After, and the end.
  *
  * Called by the engine through protocol_http1.refusal. Reads into the stack and keeps nothing but the
  * connection, whose `served` says that it was answered. The answer follows the first bytes, whatever they
@@ -40,12 +41,13 @@ static enum served answer(struct conn *conn)
 	size_t sent = 0;
 
 	part.iov_len = (size_t)snprintf(text, sizeof(text),
-					"HTTP/1.1 503 Service Unavailable\r\n"
+					"HTTP/1.1 %s\r\n"
 					"Server: drover\r\n"
 					"Date: %s\r\n"
 					"Content-Length: 0\r\n"
 					"Retry-After: %u\r\n"
 					"Connection: close\r\n\r\n",
+					conn->limited ? "429 Too Many Requests" : "503 Service Unavailable",
 					wall_clock(engine->loop)->date, after_s);
 	/* the buffer of a new socket takes it whole */
 	if (conn->transport->writev(conn, &part, 1, false, &sent) != IO_OK || sent != part.iov_len)

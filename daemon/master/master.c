@@ -197,7 +197,8 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	binary_find(&master->binary, err);      /* else the candidate of an upgrade is not found */
 	privilege_open_files(0);
 	privilege_lower_bpf();          /* execve(2) has put it into effect */
-	if (resumes ? !resume_take(master, err) : !take_nothing_over(master, err))
+	master->quota = quota_create(err);
+	if (master->quota == NULL || (resumes ? !resume_take(master, err) : !take_nothing_over(master, err)))
 		return false;
 	if (!loop_open(&master->loop, err))
 		return false;
@@ -235,6 +236,7 @@ static void tear_down(struct master *master)
 	board_destroy(master->board);
 	fd_close(&master->board_fd);
 	hot_unmap(master->hot);
+	quota_destroy(master->quota);
 	fd_close(&master->hot_fd);
 	free(master);
 }

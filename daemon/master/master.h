@@ -38,6 +38,7 @@
 #include "ipc/control.h"
 #include "net/conn.h"
 #include "net/hot.h"
+#include "net/quota.h"
 #include "net/listener.h"
 
 #include <sys/types.h>
@@ -147,6 +148,7 @@ struct master {
 	struct source signals;
 	struct board *board;
 	struct hot *hot;
+	struct quota *quota;            /* what clients take: this image's workers share it */
 	int board_fd, hot_fd;           /* their memory, for the next image */
 	struct board_owners owners;     /* of its columns */
 	struct steer steer;

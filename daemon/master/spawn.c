@@ -314,8 +314,10 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 	if (!spawn_reap(source->fd, keep, &info))
 		return;
 	log_exit(child, &info);
-	if (has_died(child, &info))
+	if (has_died(child, &info)) {
 		spawn_lose(child->master, child->column);
+		quota_recount(child->master->quota);
+	}
 	wills_child_died(child, has_died(child, &info) && child->served_ns != 0);
 	let_go(child);
 }
@@ -327,6 +329,7 @@ static void leave_behind(struct child *child)
 	log_event(LEVEL_ERROR, "worker_unkillable", log_number("slot", child->slot),
 		  log_number("pid", (uint64_t)child->pid));
 	spawn_lose(child->master, child->column);
+	quota_recount(child->master->quota);
 	wills_child_died(child, false);
 	let_go(child);
 }

@@ -4,6 +4,7 @@
  * about, and is counted. */
 #include "conn.h"
 
+#include "clients.h"
 #include "move.h"
 #include "proxy.h"
 
@@ -153,6 +154,7 @@ void conn_release(struct conn *conn)
 
 	must((conn->refused ? engine->refusing : engine->count) > 0 && conn->listener->conns > 0);
 	conn->closed = true;
+	clients_leave(conn);
 	engine->epitaph->known = 0;     /* whoever that was: better nobody than one that is gone */
 	conn_works(conn);               /* the descriptor may be something else soon */
 	timer_cancel(&conn->timer);
@@ -223,8 +225,10 @@ void conn_serve(struct conn *conn)
 static void sweep(struct turn_end *hook)
 {
 	struct engine *engine = LIST_ENTRY(hook, struct engine, sweep);
-	struct list *link = list_pop_front(&engine->closed);
+	struct list *link;
 
+	clients_look(engine);
+	link = list_pop_front(&engine->closed);
 	if (link == NULL)
 		return;
 	for (; link != NULL; link = list_pop_front(&engine->closed))
@@ -252,6 +256,7 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 		.counters = counters,
 		.sweep.run = sweep,
 		.epitaph = &epitaph_nowhere,
+		.quota_rules = &clients_without_rules,
 	};
 	slab_init(&engine->slab, sizeof(struct conn));
 	slab_init(&engine->states, protocol->state_bytes);
@@ -352,10 +357,31 @@ bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage 
 		return false;
 	conn->readable = conn->writable = true;
 	list_push_back(&engine->conns, &conn->link);
+	if (conn->protocol == engine->protocol && !clients_admit(conn)) {
+		if (clients_refuse(conn) == SERVED_CLOSE)
+			conn_release(conn);
+		else
+			conn_serve(conn);
+		return true;
+	}
 	engine_count(engine, COUNT_ACCEPTED);
 	conn->protocol->open(conn);
 	conn_serve(conn);
 	return true;
+}
+
+void conn_refuse(struct conn *conn)
+{
+	struct engine *engine = conn->engine;
+
+	engine->count--;
+	engine->counters[COUNT_OPEN]--;
+	engine->refusing++;
+	conn->refused = true;
+	conn->protocol = engine->protocol->refusal;
+	list_remove(&conn->link);
+	list_push_back(&engine->refused, &conn->link);
+	conn->protocol->open(conn);
 }
 
 bool engine_refuse(struct engine *engine, int fd, const struct sockaddr_storage *peer,
@@ -366,14 +392,10 @@ bool engine_refuse(struct engine *engine, int fd, const struct sockaddr_storage 
 
 	if (conn == NULL)
 		return false;
-	engine->count--;
-	engine->counters[COUNT_OPEN]--;
-	engine->refusing++;
 	engine_count(engine, COUNT_REFUSED);
-	conn->refused = conn->readable = conn->writable = true;
-	conn->protocol = engine->protocol->refusal;
-	list_push_back(&engine->refused, &conn->link);
-	conn->protocol->open(conn);
+	conn->readable = conn->writable = true;
+	list_push_back(&engine->conns, &conn->link);
+	conn_refuse(conn);
 	conn_serve(conn);
 	return true;
 }
@@ -397,6 +419,7 @@ static struct conn *survivor(struct engine *engine, int fd, struct engine_listen
 	conn->protocol = engine->protocol;      /* a PROXY header was read, or none was wanted */
 	conn->served = 1;
 	list_push_back(&engine->conns, &conn->link);
+	clients_keep(conn);
 	conn->protocol->open(conn);
 	return conn;
 }

@@ -10,6 +10,7 @@
 
 #include "addr.h"
 #include "protocol.h"
+#include "quota.h"
 #include "transport.h"
 
 #include "base/epitaph.h"
@@ -45,11 +46,13 @@ struct conn {
 	bool ended;                     /* EPOLLRDHUP, HUP or ERR was seen: read on to the end */
 	bool broken;                    /* HUP or ERR was seen: the peer will not take anything any more */
 	bool closed;                    /* given up in this turn */
-	bool frozen;                    /* on its way to another worker: nothing happens to it here */
+	bool frozen : 1;                /* on its way to another worker: nothing happens to it here */
 	bool refused : 1;               /* there was no room for it: see engine_refuse */
+	bool limited : 1;               /* refused, because its client has as many as it may (clients.h) */
 	bool reset : 1; /* closing sends RST: nobody shall take half an answer for a whole one */
 	bool proxied : 1;               /* `client` is what a PROXY header says */
 	uint8_t declined;               /* how often another worker would not take it over */
+	uint8_t counted_epoch;          /* of counted_at: see struct quota_places */
 	uint32_t served;                /* exchanges that were finished on it */
 	uint32_t promised_s;            /* how long the last answer said that it may be idle; 0: no word */
 	uint64_t since_ns;              /* when it was accepted, or became idle */
@@ -64,6 +67,7 @@ struct conn {
 	void *state;                    /* the protocol's, in engine->states */
 	union peer peer;                /* who connected */
 	union peer client;              /* for whom: the peer, unless that is a proxy that says otherwise */
+	uint32_t counted_at[QUOTA_SCOPES];      /* as one of its client's; 0: it is not counted */
 };
 
 /* Counters that the engine and its protocols move; a column of the board, or any array in a test. */
@@ -153,6 +157,12 @@ struct engine {
 	bool out_of_service;            /* the service stops: a health check shall say so */
 	uint32_t *marks;                /* by descriptor, see conn_idles; NULL: nobody wants to know */
 	unsigned marks_room;            /* of marks; the others are not marked */
+	struct quota *quota;            /* what clients take, of all workers; NULL: nobody is limited */
+	const struct quota_rules *quota_rules;  /* of the generation; never NULL */
+	uint8_t quota_epoch;            /* in which its connections are counted */
+	uint64_t counted_ns;            /* when they were counted again last */
+	uint64_t limited_since_ns;      /* the beginning of the time that limited_made belongs to */
+	unsigned limited_made;          /* connections that were told of their client's limit */
 	unsigned slot;
 	uint64_t instance;              /* random: no other engine has it */
 	uint64_t exchanges;             /* begun so far: with it, an exchange's own name */
@@ -201,6 +211,10 @@ bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage 
  * It is none of the engine's `count`. False when out of memory. */
 bool engine_refuse(struct engine *engine, int fd, const struct sockaddr_storage *peer,
 		   struct engine_listener *listener);
+
+/* One of the engine's connections, on which nothing was sent yet, becomes such a refused one. */
+void conn_refuse(struct conn *conn);
+
 /* Takes over `fd`, an idle connection whose worker has crashed, as one that became idle just now. False: it
  * was closed, for its client has gone, or there is no memory. Counted either way. */
 bool engine_survive(struct engine *engine, int fd, struct engine_listener *listener);

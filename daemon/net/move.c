@@ -4,6 +4,7 @@
  * leaving the connection where it is: move_write says MOVING_NOT, move_read makes none. */
 #include "move.h"
 
+#include "clients.h"
 #include "proxy.h"
 
 #include "base/fd.h"
@@ -62,6 +63,7 @@ void move_freeze(struct conn *conn)
 	if (!timer_armed(&conn->timer))
 		conn->timer.due_ns = 0;
 	conn->frozen = true;
+	clients_leave(conn);            /* rather not counted for a moment than twice */
 	conn_works(conn);               /* somebody else may have it soon */
 	timer_cancel(&conn->timer);
 	loop_remove(engine->loop, &conn->source);
@@ -78,6 +80,7 @@ void move_thaw(struct conn *conn)
 	bool leaves = conn->protocol->doing(conn) == DOING_LEAVING;
 
 	conn->frozen = conn->readable = conn->writable = false;
+	clients_keep(conn);
 	if (conn->timer.due_ns != 0)
 		timer_arm(&engine->loop->timers, &conn->timer, conn->timer.due_ns);
 	list_remove(&conn->link);

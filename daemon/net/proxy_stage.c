@@ -3,6 +3,7 @@
  * Called by the engine through protocol_proxy.  Works on the socket itself, beneath the transport: the header
  * comes before everything else, a TLS handshake too. Nothing is taken out of the socket before the header is
  * whole, so a connection that waits for it holds no memory. Fails by closing the one connection (counted). */
+#include "clients.h"
 #include "conn.h"
 #include "proxy.h"
 
@@ -54,6 +55,8 @@ static enum served hand_over(struct conn *conn, const struct proxy_header *heade
 	conn->proxied = header->has_source;
 	conn->since_ns = conn->engine->loop->now_ns;
 	conn_timer(conn, 0);
+	if (!clients_admit(conn))
+		return clients_refuse(conn) == SERVED_CLOSE ? SERVED_CLOSE : conn->protocol->ready(conn);
 	conn->protocol = conn->engine->protocol;
 	conn->protocol->open(conn);
 	return conn->protocol->ready(conn);

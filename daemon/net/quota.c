@@ -20,8 +20,8 @@ enum {
 	EPOCH_BITS = 8,
 	ID_SHIFT = COUNT_BITS + EPOCH_BITS,
 	INDEX_BITS = 16,
-	/* How often something is tried again that others change meanwhile: far more than happens, and far less
-	 * than would be noticed. */
+	/* How often something is tried again that others change meanwhile: far more than happens, and far
+	 * less than would be noticed. */
 	TRIES = 1000,
 	INSERT_TRIES = 4,
 };
@@ -40,6 +40,7 @@ _Static_assert(QUOTA_CONNECTIONS_MOST == (1 << COUNT_BITS) - 1, "what the word h
 #define SAY_PAUSE_NS (10 * CLOCK_S)
 /* After the first second's bytes. */
 #define BANDWIDTH_BURST_NS CLOCK_S
+#define DEBT_MOST_NS (BANDWIDTH_BURST_NS + QUOTA_PAUSE_MOST_NS)
 /* No send takes more at once; it keeps the product below within 64 bits. */
 #define BYTES_MOST (UINT64_C(1) << 33)
 
@@ -87,7 +88,7 @@ static unsigned count_of(uint64_t word, uint8_t epoch)
 
 uint8_t quota_epoch(const struct quota *quota)
 {
-	return (uint8_t)atomic_load(&quota->epoch);
+	return quota != NULL ? (uint8_t)atomic_load(&quota->epoch) : 0;
 }
 
 /* ---- places ----------------------------------------------------------------------------------------- */
@@ -193,8 +194,8 @@ static bool is_spare(const struct quota_entry *entry, uint64_t word, uint64_t no
 	       !owes(atomic_load(&entry->due_ns[BYTES_DUE]), now_ns);
 }
 
-/* The entry that makes room, and the word that it has; -1: none. Workers that look at the same time choose the
- * same one, so that only one of them gets it. */
+/* The entry that makes room, and the word that it has; -1: none. Workers that look at the same time choose
+ * the same one, so that only one of them gets it. */
 static int choose(const struct quota *quota, struct aim aim, uint64_t now_ns, uint64_t *word)
 {
 	uint8_t epoch = quota_epoch(quota);
@@ -257,6 +258,23 @@ static uint32_t place_of(struct quota *quota, const struct name *name, uint64_t 
 static bool is_limit(const struct quota_limit *limit)
 {
 	return limit->connections > 0 || limit->request_ns > 0 || limit->bandwidth > 0;
+}
+
+static bool same_networks(const struct networks *one, const struct networks *other)
+{
+	return one->count == other->count && one->local == other->local &&
+	       (one->count == 0 || memcmp(one->at, other->at, one->count * sizeof(*one->at)) == 0);
+}
+
+bool quota_same_places(const struct quota_rules *one, const struct quota_rules *other)
+{
+	bool same = one->wanted == other->wanted && same_networks(&one->exempt, &other->exempt);
+
+	for (enum quota_scope scope = 0; scope < QUOTA_SCOPES && same; scope++)
+		same = one->ipv4_bits[scope] == other->ipv4_bits[scope] &&
+		       one->ipv6_bits[scope] == other->ipv6_bits[scope] &&
+		       is_limit(&one->limits[scope]) == is_limit(&other->limits[scope]);
+	return same;
 }
 
 bool quota_find(struct quota *quota, const struct quota_rules *rules, const union peer *client,
@@ -353,8 +371,8 @@ static enum quota_scope add_to_all(struct quota *quota, const struct quota_rules
 }
 
 /* Looked at first: who is refused moves no other client's count, not even for a moment. */
-bool quota_enter(struct quota *quota, const struct quota_rules *rules, struct quota_places *places, bool force,
-		 struct quota_excess *excess)
+bool quota_enter(struct quota *quota, const struct quota_rules *rules, struct quota_places *places,
+		 bool force, struct quota_excess *excess)
 {
 	enum quota_scope full, met;
 
@@ -410,7 +428,6 @@ void quota_recount(struct quota *quota)
 /* What is taken of one scope: `cost_ns`, if it is then owed for no longer than `most_ns` before. */
 struct toll {
 	uint64_t cost_ns, most_ns;
-	unsigned due;
 };
 
 /* When nothing is owed any more; what is further away than it can be (the limits were lower, or it is no
@@ -425,7 +442,8 @@ static uint64_t due_of(uint64_t due_ns, uint64_t now_ns, uint64_t furthest_ns)
 /* Returns for how long it is owed too long; 0: it is not. */
 static uint64_t wait_of(const struct quota_entry *entry, const struct toll *toll, uint64_t now_ns)
 {
-	uint64_t due_ns = due_of(atomic_load(&entry->due_ns[toll->due]), now_ns, toll->most_ns + toll->cost_ns);
+	uint64_t furthest_ns = toll->most_ns + toll->cost_ns;
+	uint64_t due_ns = due_of(atomic_load(&entry->due_ns[REQUESTS_DUE]), now_ns, furthest_ns);
 
 	return due_ns - now_ns > toll->most_ns ? due_ns - now_ns - toll->most_ns : 0;
 }
@@ -434,12 +452,12 @@ static uint64_t wait_of(const struct quota_entry *entry, const struct toll *toll
 static uint64_t take(struct quota_entry *entry, const struct toll *toll, uint64_t now_ns)
 {
 	for (unsigned i = 0; i < TRIES; i++) {
-		uint64_t before_ns = atomic_load(&entry->due_ns[toll->due]);
+		uint64_t before_ns = atomic_load(&entry->due_ns[REQUESTS_DUE]);
 		uint64_t due_ns = due_of(before_ns, now_ns, toll->most_ns + toll->cost_ns);
 
 		if (due_ns - now_ns > toll->most_ns)
 			return due_ns - now_ns - toll->most_ns;
-		if (atomic_compare_exchange_weak(&entry->due_ns[toll->due], &before_ns,
+		if (atomic_compare_exchange_weak(&entry->due_ns[REQUESTS_DUE], &before_ns,
 						 due_ns + toll->cost_ns))
 			return 0;
 	}
@@ -463,7 +481,7 @@ struct quota_excess quota_request(struct quota *quota, const struct quota_rules 
 		const struct quota_limit *limit = &rules->limits[scope];
 		uint64_t wait_ns;
 
-		tolls[scope] = (struct toll){ limit->request_ns, limit->burst_ns, REQUESTS_DUE };
+		tolls[scope] = (struct toll){ limit->request_ns, limit->burst_ns };
 		entries[scope] = limit->request_ns > 0 ? entry_of(quota, places, scope) : NULL;
 		wait_ns = entries[scope] != NULL ? wait_of(entries[scope], &tolls[scope], now_ns) : 0;
 		if (wait_ns > excess.wait_ns)
@@ -486,8 +504,8 @@ static uint64_t owe(struct quota_entry *entry, uint64_t cost_ns, bool dry_run, u
 {
 	for (unsigned i = 0; i < TRIES; i++) {
 		uint64_t before_ns = atomic_load(&entry->due_ns[BYTES_DUE]);
-		uint64_t due_ns = due_of(before_ns, now_ns, BANDWIDTH_BURST_NS + QUOTA_PAUSE_MOST_NS);
-		uint64_t after_ns = due_of(due_ns + cost_ns, now_ns, BANDWIDTH_BURST_NS + QUOTA_PAUSE_MOST_NS);
+		uint64_t due_ns = due_of(before_ns, now_ns, DEBT_MOST_NS);
+		uint64_t after_ns = due_of(due_ns + cost_ns, now_ns, DEBT_MOST_NS);
 		bool waits = after_ns - now_ns > BANDWIDTH_BURST_NS;
 
 		if ((waits && dry_run) ||
@@ -525,7 +543,8 @@ static bool may_say_more(struct quota *quota, uint64_t now_ns)
 
 	after = before >> 16 << 16 == second ? before + 1 : second + 1;
 	/* one whom another worker came before says nothing: that one does */
-	return (after & UINT16_MAX) <= QUOTA_SAY_MOST && atomic_compare_exchange_strong(&quota->said, &before, after);
+	return (after & UINT16_MAX) <= QUOTA_SAY_MOST &&
+	       atomic_compare_exchange_strong(&quota->said, &before, after);
 }
 
 bool quota_may_say(struct quota *quota, const struct quota_places *places, const struct quota_excess *excess,

@@ -77,7 +77,7 @@ struct quota_places {
 struct quota_excess {
 	enum quota_kind kind;
 	enum quota_scope scope;
-	uint64_t wait_ns;               /* how long until it would be otherwise; of connections nobody knows */
+	uint64_t wait_ns;               /* until it would be otherwise; of connections nobody knows */
 };
 
 /* Shared memory that children inherit, with a random key; NULL with `err`. */
@@ -92,8 +92,8 @@ bool quota_find(struct quota *quota, const struct quota_rules *rules, const unio
 /* One more connection, which quota_leave takes away again. False: one of its scopes has as many as it may, as
  * `excess` says, and none was added; with `force`, or in a dry run, it is added all the same. What could not
  * be added is 0 in `places` then. */
-bool quota_enter(struct quota *quota, const struct quota_rules *rules, struct quota_places *places, bool force,
-		 struct quota_excess *excess);
+bool quota_enter(struct quota *quota, const struct quota_rules *rules, struct quota_places *places,
+		 bool force, struct quota_excess *excess);
 
 /* One less, unless it was added in an earlier epoch: of that nothing is left to take away. */
 void quota_leave(struct quota *quota, const struct quota_places *places);
@@ -122,6 +122,12 @@ bool quota_may_say(struct quota *quota, const struct quota_places *places, const
 		   uint64_t now_ns);
 
 enum { QUOTA_SAY_MOST = 20 };
+
+/* So many connections that met a limit are told so at a time, in each worker. */
+enum { QUOTA_REFUSALS = 16 };
+
+/* True when places that were found by the one are those of the other, too. */
+bool quota_same_places(const struct quota_rules *one, const struct quota_rules *other);
 
 /* Logs client_limited, if it may. */
 void quota_say(struct quota *quota, const struct quota_rules *rules, const struct quota_places *places,

@@ -11,6 +11,7 @@
 #include "base/landlock.h"
 #include "base/log.h"
 #include "config/listeners.h"
+#include "net/clients.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,6 +259,7 @@ void adopt_go(struct worker *worker, uint64_t generation)
 	bind_to_cpu(worker, next->generation->config);
 	worker->note = next->note;
 	listeners_follow(worker, next->generation);
+	clients_adopt(&worker->engine, &next->generation->quota);
 	generation_unpin(engine_adopt(&worker->engine, next->generation));
 	next->generation = NULL;
 	forget(worker);

@@ -302,6 +302,8 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	log_count(&worker->engine.counters[COUNT_ERROR_LOG_DROPPED]);
 	worker->engine.log_writers = &worker->log_writers;
 	worker->engine.offload = &worker->offload;
+	worker->engine.quota = start->quota;
+	worker->engine.quota_epoch = quota_epoch(start->quota);
 	worker->engine.slot = start->slot;
 	worker->engine.board = start->board;
 	worker->engine.closed_one = on_closed;

@@ -22,6 +22,7 @@ struct worker_start {
 	unsigned slot;
 	struct board *board;
 	struct hot *hot;
+	struct quota *quota;
 	unsigned column;                /* of the board, and its line: this worker's own */
 	const struct protocol *protocol;
 	const struct schema *const *services;

@@ -483,7 +483,7 @@ class Closed(Exception):
 class Client:
     """A connection that reads exactly one response at a time."""
 
-    def __init__(self, address, seconds=DEADLINE, receive_buffer=None):
+    def __init__(self, address, seconds=DEADLINE, receive_buffer=None, source=None):
         family = (socket.AF_UNIX if isinstance(address, str)
                   else socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.socket = socket.socket(family, socket.SOCK_STREAM)
@@ -491,6 +491,8 @@ class Client:
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:
+            if source is not None:
+                self.socket.bind((source, 0))
             self.socket.connect(address)
         except BaseException:
             self.socket.close()

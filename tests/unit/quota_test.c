@@ -438,7 +438,10 @@ static unsigned requests(const struct quota_places *places, unsigned times)
 /* 10 a second, 5 at once. */
 static void limit_requests(enum quota_scope scope)
 {
-	rules.limits[scope] = (struct quota_limit){ .request_ns = CLOCK_S / 10, .burst_ns = 4 * (CLOCK_S / 10) };
+	rules.limits[scope] = (struct quota_limit){
+		.request_ns = CLOCK_S / 10,
+		.burst_ns = 4 * (CLOCK_S / 10),
+	};
 }
 
 START_TEST(a_burst_is_allowed_and_then_the_rate)
@@ -643,8 +646,7 @@ static void run_at_once(int (*work)(unsigned number))
 	}
 }
 
-/* How many a process holds of each client; a limit of 3 holds in each of them, so what all hold is looked at in
- * `held`, which they share: nobody is let in while three are. */
+/* Comes and goes, and looks at what all have open: never more than they may. */
 static int come_and_go(unsigned number)
 {
 	struct quota_places open[CLIENTS][3];

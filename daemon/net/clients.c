@@ -1,0 +1,147 @@
+/* clients.c - who has how many connections, as the engine sees it. Called by conn.c, move.c and
+ * proxy_stage.c; by the worker when a generation is adopted. Fails by not counting (clients_untracked). */
+#include "clients.h"
+
+#include "base/clock.h"
+
+enum { REFUSALS_A_PAUSE = 256 };        /* as those of a full worker: about a fortieth of a CPU */
+
+#define PAUSE_NS (100 * CLOCK_MS)
+#define COUNT_PAUSE_NS (20 * CLOCK_MS)
+
+const struct quota_rules clients_without_rules = { .wanted = false };
+
+static struct quota_places places_of(const struct conn *conn)
+{
+	return (struct quota_places){
+		.at = { conn->counted_at[QUOTA_ADDRESS], conn->counted_at[QUOTA_NETWORK] },
+		.epoch = conn->counted_epoch,
+	};
+}
+
+static void set_places(struct conn *conn, const struct quota_places *places)
+{
+	conn->counted_at[QUOTA_ADDRESS] = places->at[QUOTA_ADDRESS];
+	conn->counted_at[QUOTA_NETWORK] = places->at[QUOTA_NETWORK];
+	conn->counted_epoch = places->epoch;
+}
+
+/* Before the header has come it is nobody's. */
+static bool is_counted(const struct conn *conn)
+{
+	return conn->engine->quota_rules->wanted && conn->engine->quota != NULL && !conn->refused &&
+	       conn->protocol == conn->engine->protocol;
+}
+
+static void find(struct conn *conn, struct quota_places *places)
+{
+	struct engine *engine = conn->engine;
+
+	if (!quota_find(engine->quota, engine->quota_rules, &conn->client, engine->loop->now_ns, places))
+		engine_count(engine, COUNT_CLIENTS_UNTRACKED);
+}
+
+bool clients_admit(struct conn *conn)
+{
+	struct engine *engine = conn->engine;
+	struct quota_places places, asked;
+	struct quota_excess excess;
+	bool entered;
+
+	if (!engine->quota_rules->wanted || engine->quota == NULL)
+		return true;
+	find(conn, &places);
+	asked = places;
+	entered = quota_enter(engine->quota, engine->quota_rules, &places, false, &excess);
+	if (!entered) {
+		engine_count(engine, COUNT_LIMITED_CONNECTIONS);
+		quota_say(engine->quota, engine->quota_rules, &asked, &conn->client, &excess);
+	}
+	if (!entered && !engine->quota_rules->dry_run)
+		return false;
+	set_places(conn, &places);
+	return true;
+}
+
+static bool is_within_rate(struct engine *engine)
+{
+	uint64_t now_ns = engine->loop->now_ns;
+
+	if (now_ns - engine->limited_since_ns >= PAUSE_NS) {
+		engine->limited_since_ns = now_ns;
+		engine->limited_made = 0;
+	}
+	return engine->limited_made < REFUSALS_A_PAUSE;
+}
+
+enum served clients_refuse(struct conn *conn)
+{
+	struct engine *engine = conn->engine;
+
+	if (engine->protocol->refusal == NULL || engine->refusing >= QUOTA_REFUSALS ||
+	    !is_within_rate(engine))
+		return SERVED_CLOSE;
+	engine->limited_made++;
+	conn->limited = true;
+	conn_refuse(conn);
+	return SERVED_WAIT;
+}
+
+void clients_keep(struct conn *conn)
+{
+	struct quota_places places;
+	struct quota_excess excess;
+
+	if (!is_counted(conn))
+		return;
+	find(conn, &places);
+	quota_enter(conn->engine->quota, conn->engine->quota_rules, &places, true, &excess);
+	set_places(conn, &places);
+}
+
+void clients_leave(struct conn *conn)
+{
+	struct quota_places places = places_of(conn);
+
+	if (places.at[QUOTA_ADDRESS] == 0 && places.at[QUOTA_NETWORK] == 0)
+		return;
+	quota_leave(conn->engine->quota, &places);
+	set_places(conn, &(struct quota_places){ 0 });
+}
+
+static void count_again(struct list *conns)
+{
+	for (struct list *link = conns->next; link != conns; link = link->next) {
+		struct conn *conn = LIST_ENTRY(link, struct conn, link);
+
+		clients_leave(conn);
+		clients_keep(conn);
+	}
+}
+
+/* In one go: it is rare, and a fraction of a microsecond each. The epoch is read first: if another one begins
+ * meanwhile, that is seen later. */
+static void count_all_again(struct engine *engine)
+{
+	engine->counted_ns = engine->loop->now_ns;
+	engine->quota_epoch = quota_epoch(engine->quota);
+	count_again(&engine->conns);
+	count_again(&engine->leaving);
+}
+
+void clients_adopt(struct engine *engine, const struct quota_rules *rules)
+{
+	bool same = quota_same_places(engine->quota_rules, rules);
+
+	engine->quota_rules = rules;
+	if (!same)
+		count_all_again(engine);
+}
+
+/* Not in every turn, whatever somebody writes there. */
+void clients_look(struct engine *engine)
+{
+	if (quota_epoch(engine->quota) != engine->quota_epoch &&
+	    engine->loop->now_ns - engine->counted_ns >= COUNT_PAUSE_NS)
+		count_all_again(engine);
+}
