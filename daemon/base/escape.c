@@ -72,11 +72,36 @@ static size_t utf8_len(struct str text)
 	return 0;
 }
 
-/* U+0000 to U+00FF. */
-static char *put_code(char *out, unsigned char code)
+/* C1, what ends a line for some readers (U+2028, U+2029), and the embeddings, overrides and isolates of
+ * Unicode's bidirectional algorithm (U+202A to U+202E, U+2066 to U+2069); `text` begins with a character of
+ * `len` bytes. */
+static bool is_control(struct str text, size_t len)
 {
-	memcpy(out, "\\u00", 4);
-	return put_hex(out + 4, code);
+	const unsigned char *at = (const unsigned char *)text.at;
+
+	if (len == 2)
+		return at[0] == 0xc2 && at[1] < 0xa0;
+	if (len != 3 || at[0] != 0xe2)
+		return false;
+	return (at[1] == 0x80 && at[2] >= 0xa8 && at[2] <= 0xae) ||
+	       (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9);
+}
+
+/* Below U+10000. */
+static char *put_code(char *out, unsigned code)
+{
+	memcpy(out, "\\u", 2);
+	return put_hex(put_hex(out + 2, (unsigned char)(code >> 8)), (unsigned char)code);
+}
+
+/* Of a UTF-8 sequence of two or three bytes. */
+static unsigned code_of(struct str text, size_t len)
+{
+	const unsigned char *at = (const unsigned char *)text.at;
+
+	if (len == 2)
+		return (at[0] & 0x1fu) << 6 | (at[1] & 0x3fu);
+	return (at[0] & 0x0fu) << 12 | (at[1] & 0x3fu) << 6 | (at[2] & 0x3fu);
 }
 
 /* One character that is not plain; `*taken` says how many bytes it had. */
@@ -91,8 +116,8 @@ static char *put_special(char *out, struct str text, size_t *taken)
 		*out++ = (char)byte;
 	} else if (byte < 0x80) {               /* control characters and DEL */
 		out = put_code(out, byte);
-	} else if (len == 2 && byte == 0xc2 && (unsigned char)text.at[1] < 0xa0) {
-		out = put_code(out, (unsigned char)text.at[1]);
+	} else if (is_control(text, len)) {
+		out = put_code(out, code_of(text, len));
 	} else if (len > 0) {
 		memcpy(out, text.at, len);
 		out += len;
@@ -140,20 +165,6 @@ static char *put_ascii_html(char *out, char c)
 	out = put_text(out, "\xe2\x90");             /* U+2400 is the picture of NUL, U+2421 that of DEL */
 	*out++ = (char)(0x80 + (c == 0x7f ? 0x21 : c));
 	return out;
-}
-
-/* C1, and the embeddings, overrides and isolates of Unicode's bidirectional algorithm (U+202A to U+202E,
- * U+2066 to U+2069); `text` begins with a character of `len` bytes. */
-static bool is_control(struct str text, size_t len)
-{
-	const unsigned char *at = (const unsigned char *)text.at;
-
-	if (len == 2)
-		return at[0] == 0xc2 && at[1] < 0xa0;
-	if (len != 3 || at[0] != 0xe2)
-		return false;
-	return (at[1] == 0x80 && at[2] >= 0xaa && at[2] <= 0xae) ||
-	       (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9);
 }
 
 char *escape_html(char *out, struct str text)
