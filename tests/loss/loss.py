@@ -40,6 +40,7 @@ DRAIN_SECONDS = 10      # longer than a download takes
 DOWNLOAD_RATE = 2 << 20
 STOP_AFTER_SECONDS = 0.5
 BACKLOG = 511
+AT_FDCWD, RENAME_EXCHANGE = -100, 2     # renameat2(2)
 
 
 # ---- what the operator does -------------------------------------------------------------------------------
@@ -79,6 +80,30 @@ def change_address(server, step):
     gone = step // 2 % len(server.listen) if step % 2 == 0 else None
     server.configure({"listen": [entry for number, entry in enumerate(server.listen) if number != gone]})
     expect(server.reload())
+
+
+def confine(server, step):
+    """A root that is swapped below what workers may read, by a symlink or by its name; then one that is not below
+    it, so that the reload is a replacement."""
+    near, far = (os.path.join(server.dir, name) for name in ("near", "far"))
+    if step % 4 == 1:
+        os.symlink(str(step // 4 % 2 + 1), near + "/new")
+        os.rename(near + "/new", near + "/current")
+    elif step % 4 == 3:
+        exchange(far + "/root", far + "/other")
+    else:
+        server.configure({"sites": [{"routes": [{"match": "/", "files": {
+            "root": near + "/current" if step % 4 == 0 else far + "/root"}}]}]})
+        before = server.workers()
+        expect(server.reload())
+        # the first one has less than the root before: both are below the daemon's directory
+        if step > 0 and set(before.values()) & set(server.workers().values()):
+            raise AssertionError("workers stayed although they cannot read the root")
+
+
+def exchange(one, other):
+    if drover.libc.renameat2(AT_FDCWD, one.encode(), AT_FDCWD, other.encode(), RENAME_EXCHANGE) != 0:
+        raise AssertionError("renameat2 %s" % one)
 
 
 def expect(result):
@@ -243,6 +268,27 @@ class UpgradeCell(MovingCell):
         super().check_end(server, before)
 
 
+class ConfineCell(MovingCell):
+    modes = ("directed", "reuseport", "cpu", "shared")
+
+    def prepare(self, server, addresses, listen):
+        for name in ("near/1", "near/2", "far/root", "far/other"):
+            self.fill(os.path.join(server.dir, name))
+        os.symlink("2", os.path.join(server.dir, "near/current"))
+        super().prepare(server, addresses, listen)
+
+    def operate(self, server):
+        super().operate(server)
+        self.reloads = self.steps // 2 + 1      # every other step is one
+
+    def check_end(self, server, before):
+        succeeded = server.status()["last_reload"]["succeeded"] - before["succeeded"]
+        if succeeded != self.reloads:
+            self.problems.append("%d reloads, wanted %d" % (succeeded, self.reloads))
+        self.act = undisturbed                  # whose steps are no reloads
+        super().check_end(server, before)
+
+
 class ModeCell(Cell):
     """Begins in one mode, and changes to the other and back."""
 
@@ -310,6 +356,7 @@ CELLS = (
     ("nothing", undisturbed, Cell),
     ("reload", reload, Cell),
     ("reload --replace", replace, MovingCell),
+    ("roots that workers cannot read", confine, ConfineCell),
     ("workers 4-1-3-2", resize, MovingCell),
     ("upgrade", upgrade, UpgradeCell),
     ("shared - reuseport", change_mode, ModeCell),
