@@ -113,7 +113,8 @@ class Lister(threading.Thread):
                 self.endings.append([time.monotonic(), "listing", "unanswered", 1, True])
                 continue
             self.first = self.first or answer.body
-            right = answer.status == 200 and answer.body == self.first and b"item-%03d" % (LISTED_FILES - 1) in answer.body
+            last = b"item-%03d" % (LISTED_FILES - 1)
+            right = answer.status == 200 and answer.body == self.first and last in answer.body
             self.good, self.wrong = self.good + right, self.wrong + (not right)
 
 
@@ -197,7 +198,8 @@ class Soak(BadCell):
         super().fill(root)
         os.makedirs(os.path.join(root, "list"), mode=0o755)
         os.chmod(os.path.join(root, "list"), 0o755)
-        for name in [*("small-%03d" % i for i in range(SMALL_FILES)), *("list/item-%03d" % i for i in range(LISTED_FILES))]:
+        small = ["small-%03d" % number for number in range(SMALL_FILES)]
+        for name in small + ["list/item-%03d" % number for number in range(LISTED_FILES)]:
             path = os.path.join(root, name)
             with open(path, "wb") as file:
                 file.write(name.encode() * 50)
@@ -269,7 +271,7 @@ class Soak(BadCell):
         with open(path, "rb") as file:
             lines = file.read().split(b"\n")
         self.log_lines += len(lines) - 1
-        self.torn += [line for line in lines[:-1] if not WHOLE_LINE.fullmatch(line)] + [line for line in lines[-1:] if line]
+        self.torn += [line for line in lines[:-1] if not WHOLE_LINE.fullmatch(line)] + list(filter(None, lines[-1:]))
         os.unlink(path)
 
     def sample(self, server, _):
@@ -320,8 +322,7 @@ class Soak(BadCell):
                      "%d, %d %s" % (self.log_lines, len(self.torn), self.torn[:2]))
         claims.claim(all(self.done.values()), "the operator did everything",
                      ", ".join("%d %ss" % (count, name) for name, count in self.done.items()))
-        claims.claim(hasattr(self, "trouble") and len(self.trouble.befell) == len(Mixed.kinds), "everything befell somebody",
-                     self.trouble.text())
+        claims.claim(len(self.trouble.befell) == len(Mixed.kinds), "everything befell somebody", self.trouble.text())
         for name, bound in BOUNDS.items():
             grown, second, last = self.growth(name)
             claims.claim(grown <= bound, "growth of: " + name, "%d, then %d (at most %+d)" % (second, last, bound))
