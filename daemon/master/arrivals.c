@@ -5,6 +5,7 @@
  * that cannot be watched is not, and that is said. */
 #include "arrivals.h"
 #include "master.h"
+#include "steer.h"
 
 #include "base/log.h"
 
@@ -19,7 +20,7 @@ struct arrival {
 	struct source source;
 	struct list link;               /* in rescue->watches or dropped */
 	struct master *master;
-	const struct listener *listener;
+	struct listener *listener;
 	unsigned index;                 /* of its sockets */
 	bool armed;                     /* and nobody has come since */
 	bool waiting;                   /* somebody did at the last look */
@@ -58,9 +59,29 @@ static bool note_waiting(const struct arrival *watch)
 	return slot == NULL || slot->bad;
 }
 
+/* Whoever holds a socket can shut it for all (shutdown(2)), and no worker has a reason to. A unix socket
+ * cannot be opened again. */
+static bool listens_again(const struct arrival *watch)
+{
+	struct listener *listener = watch->listener;
+	struct err err = { "it was shut" };
+	bool good = !addr_is_unix(&listener->addr) &&
+		    listener_start(watch->source.fd, &listener->addr, &listener->path, &listener->options,
+				   &err);
+
+	log_event(LEVEL_ERROR, good ? "listener_restored" : "listener_shut",
+		  log_text("address", listener->addr.text), log_number("socket_slot", watch->index),
+		  good ? (struct log_field){ 0 } : log_text("error", err.text));
+	if (good)
+		steer_restored(watch->master, listener, watch->index);
+	return good;
+}
+
 static void note_polled(struct arrival *watch, short events, bool *common)
 {
 	watch->shut = (events & (POLLRDHUP | POLLHUP | POLLNVAL)) != 0;
+	if (watch->shut && watch->listener->keep && listens_again(watch))
+		watch->shut = false;
 	watch->waiting = !watch->shut && (events & POLLIN) != 0;
 	if (watch->waiting && note_waiting(watch))
 		*common = true;

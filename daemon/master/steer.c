@@ -195,6 +195,19 @@ void steer_leave(struct listener *listener)
 		leave_to_hash(listener, "");
 }
 
+void steer_restored(struct master *master, struct listener *listener, unsigned index)
+{
+	struct err err;
+
+	if (listener->array >= 0 && index < listener->seated &&
+	    !steering_seat(listener->array, index, listener->sockets[index].fd, &err))
+		say_failure(listener, "listener_not_steered", err.text);
+	if (listener->steered == STEERED_NOT)
+		return;
+	listener->steered_here = false;
+	steer(master, listener);
+}
+
 /* ---- what came of it --------------------------------------------------------------------------------- */
 
 const char *steer_mode(const struct listener *listener)

@@ -37,6 +37,8 @@ bool steer_try(struct err *err);
 void steer_apply(struct master *master);
 /* Its sockets live on without us. */
 void steer_leave(struct listener *listener);
+/* That socket was shut and listens again: it is in no array any more, and perhaps its group in no program. */
+void steer_restored(struct master *master, struct listener *listener, unsigned index);
 struct accept_outcome steer_outcome(const struct master *master);
 /* The name of the mode that is effective at the listener. */
 const char *steer_mode(const struct listener *listener);

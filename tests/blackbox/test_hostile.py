@@ -197,5 +197,47 @@ class Wills(Lab):
                 self.check_served()
 
 
+class Sockets(Lab):
+    def check_restored(self):
+        """One worker shuts every socket for all; the master has them listen again."""
+        sockets = 1 if self.mode == "shared" else WORKERS
+        mark = self.server.log.mark()
+        hostile = self.turn("close=%d" % self.server.address[1])
+        self.server.log.wait("listener_restored", since=mark, count=sockets)
+        self.check_served()
+        self.assertEqual(self.server.status()["accept"]["effective"], self.mode)
+        self.assertIn(hostile, self.server.workers().values())
+
+    def test_what_was_shut_listens_again(self):
+        for _ in range(2):
+            self.check_restored()
+
+
+class SharedSockets(Sockets):
+    mode = "shared"
+
+
+class SteeredSockets(Sockets):
+    mode = "directed"
+
+    def test_what_was_shut_is_steered_again(self):
+        """A worker that stands still gets nothing: by the program, for the hash would give it a third."""
+        self.check_restored()
+        victim = self.server.workers()[1]
+        drover.stop(victim)
+        end = drover.deadline()
+        while not self.server.status()["slots"][1]["bad"]:      # until somebody comes to it
+            drover.left(end)
+            self.check_answer_of_others(victim)
+        before = self.server.status()["totals"]["rescued"]
+        for _ in range(4 * ASKED):
+            self.check_answer_of_others(victim)
+        self.assertLessEqual(self.server.status()["totals"]["rescued"] - before, 2)
+        drover.go_on(victim)
+
+    def check_answer_of_others(self, victim):
+        self.assertNotEqual(int(self.server.get("/trouble").body), victim)
+
+
 if __name__ == "__main__":
     unittest.main()
