@@ -35,8 +35,18 @@ NO_STEERING := no libbpf 1.0
 endif
 WITH_STEERING := $(if $(NO_STEERING),no,yes)
 
+# The filter of system calls is built where libseccomp (2.5 or later) is there; SECCOMP=no leaves it out.
+SECCOMP    ?= yes
+LIBSECCOMP_IS = printf '\#include <seccomp.h>\nint a = SCMP_FLTATR_CTL_OPTIMIZE;\n' | \
+	      $(CC) -fsyntax-only -x c - 2>/dev/null && echo yes
+ifneq ($(SECCOMP),yes)
+NO_SECCOMP := SECCOMP=$(SECCOMP)
+else ifneq ($(shell $(LIBSECCOMP_IS)),yes)
+NO_SECCOMP := no libseccomp 2.5
+endif
+
 STEERING_FLAGS := $(if $(NO_STEERING),,-DWITH_STEERING -isystem $(BUILD)/daemon/net)
-DROVER_LIBS := $(if $(NO_STEERING),,-lbpf) -lconfig -lsystemd -ljansson -lcap -lcrypt -lsodium
+DROVER_LIBS := $(if $(NO_STEERING),,-lbpf) $(if $(NO_SECCOMP),,-lseccomp) -lconfig -lsystemd -ljansson -lcap -lcrypt -lsodium
 CTL_LIBS   := -ljansson
 
 QUIET_0 := @
@@ -129,6 +139,9 @@ $(BUILD)/drover: $(DROVER_OBJECTS)
 ifdef NO_STEERING
 	@echo "  NOTE  $@ is built without steering ($(NO_STEERING)): accept = \"directed\" falls back to \"reuseport\""
 endif
+ifdef NO_SECCOMP
+	@echo "  NOTE  $@ is built without a filter of system calls ($(NO_SECCOMP)): sandbox.seccomp does nothing"
+endif
 
 $(BUILD)/droverctl: $(CTL_OBJECTS)
 	@echo "  LD    $@"
@@ -164,10 +177,19 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(QUIET){ echo '/* NOLINTBEGIN */'; $(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf && echo '/* NOLINTEND */'; } >$@.new
 	$(QUIET)mv $@.new $@
 
-# changes when what the objects in the build directory were made with does
+# change when what the objects in the build directory were made with does
 $(BUILD)/with-steering: FORCE
 	@mkdir -p $(@D)
 	@echo $(WITH_STEERING) | cmp -s - $@ || echo $(WITH_STEERING) >$@
+
+$(BUILD)/with-seccomp: FORCE
+	@mkdir -p $(@D)
+	@echo '$(NO_SECCOMP)' | cmp -s - $@ || echo '$(NO_SECCOMP)' >$@
+
+$(BUILD)/daemon/base/syscalls.o $(BUILD)/tests/fault/wrap.o: $(BUILD)/with-seccomp
+ifndef NO_SECCOMP
+$(BUILD)/daemon/base/syscalls.o $(BUILD)/tests/fault/wrap.o: ALL_CFLAGS += -DWITH_SECCOMP
+endif
 
 $(BUILD)/daemon/net/steering.o $(BUILD)/tests/fault/wrap.o: $(BUILD)/with-steering
 ifndef NO_STEERING
@@ -212,7 +234,7 @@ $(LOSS_CLIENT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/loss/*.c) \
 $(BUILD)/%.tidy: $(BUILD)/%.o .clang-tidy
 	@echo "  TIDY  $*.c"
 	$(QUIET)clang-tidy --quiet $*.c -- -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon -Itests \
-		$(STEERING_FLAGS) >$@.log 2>&1 || { cat $@.log >&2; exit 1; }
+		$(STEERING_FLAGS) $(if $(NO_SECCOMP),,-DWITH_SECCOMP) >$@.log 2>&1 || { cat $@.log >&2; exit 1; }
 	$(QUIET)touch $@
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

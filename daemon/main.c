@@ -6,6 +6,7 @@
 #include "base/privilege.h"
 #include "config/canonical.h"
 #include "config/check.h"
+#include "config/layers.h"
 #include "config/preflight.h"
 #include "config/probe.h"
 #include "config/sandbox.h"
@@ -84,6 +85,7 @@ static int run_worker(const struct master *master, const struct worker_ends *end
 		.channel = ends->channel,
 		.will = ends->will,
 		.survive = ends->survive,
+		.seccomp = ends->seccomp,
 		.slot = child->slot,
 		.board = master->board,
 		.hot = master->hot,
@@ -145,6 +147,7 @@ static void print_meaning(const struct config *config, const struct here *here)
 {
 	const struct config_identity *identity = &here->identity;
 	struct machine machine;
+	struct err err;
 
 	machine_look(&machine);
 	if (config->workers == 0)
@@ -157,6 +160,9 @@ static void print_meaning(const struct config *config, const struct here *here)
 		       here->control[0] != '\0' ? here->control : "\"off\"");
 	if (!here->steers)
 		printf("# accept = \"directed\" is \"reuseport\" here: %s\n", here->why_not.text);
+	for (unsigned i = 0; i < LAYERS; i++)
+		if (layer_is_missing(&layers[i], config, &err))
+			printf("# sandbox.%s is off here: %s\n", layers[i].name, err.text);
 	printf("# workers run as uid %u, gid %u%s%s%s\n", identity->uid, identity->gid,
 	       identity->change ? " (" : "", identity->name, identity->change ? ")" : "");
 }

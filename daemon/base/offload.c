@@ -115,7 +115,7 @@ static struct offload_shared *shared_new(int event_fd)
 }
 
 /* What the thread itself does wrong: a blocked one would end the process without its handler. */
-static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
+static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS };
 
 /* A new thread inherits the mask of the one that makes it (pthread_create(3)). */
 static bool make_thread(struct offload_shared *shared)

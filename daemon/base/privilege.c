@@ -51,6 +51,32 @@ bool privilege_drop(bool change, unsigned uid, unsigned gid, struct err *err)
 	return true;
 }
 
+/* Since Linux 6.3; older headers have none of it. */
+enum { SET_MDWE = 65, GET_MDWE = 66, REFUSE_EXEC_GAIN = 1 };
+
+bool privilege_can_seal(struct err *err)
+{
+	return prctl(GET_MDWE, 0, 0, 0, 0) >= 0 || err_sys(err, errno, "PR_GET_MDWE");
+}
+
+bool privilege_seal(struct err *err)
+{
+	return prctl(SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) == 0 || err_sys(err, errno, "PR_SET_MDWE");
+}
+
+/* The hard limit of core dumps stays: a worker of a later generation may be allowed to leave one. A limit of
+ * 0 alone is not enough, for a pipe in core_pattern gets a dump all the same (core(5)). */
+void privilege_show(bool may)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+		limit.rlim_cur = may ? limit.rlim_max : 0;
+		setrlimit(RLIMIT_CORE, &limit);
+	}
+	prctl(PR_SET_DUMPABLE, may ? 1 : 0, 0, 0, 0);
+}
+
 static void set_effective_bpf(cap_flag_value_t value)
 {
 	cap_value_t bpf = CAP_BPF;

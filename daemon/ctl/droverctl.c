@@ -207,6 +207,17 @@ static void show_handover(const json_t *handover)
 		       number_of(handover, "connections"));
 }
 
+/* What is wanted and not to be had. */
+static void show_sandbox(json_t *sandbox)
+{
+	const char *name;
+	json_t *layer;
+
+	json_object_foreach(sandbox, name, layer)
+		if (text_of(layer, "why")[0] != '\0')
+			printf("sandbox.%s is off here: %s\n", name, text_of(layer, "why"));
+}
+
 static void show_status(const json_t *answer)
 {
 	const json_t *status = json_object_get(answer, "status"), *listener;
@@ -219,6 +230,7 @@ static void show_status(const json_t *answer)
 	       json_is_true(json_object_get(status, "stopping")) ? ", stopping" : "");
 	if (text_of(accept, "why")[0] != '\0')
 		printf("accept %s is not in effect: %s\n", text_of(accept, "wanted"), text_of(accept, "why"));
+	show_sandbox(json_object_get(status, "sandbox"));
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
 		show_listener(listener);
 	show_losses(json_object_get(status, "totals"));

@@ -3,6 +3,7 @@
  *
  * Called by reload.c. The child runs as the workers will, so that what it may not read they could not either.
  * Fails by calling `done` with problems. */
+#include "checker_calls.h"
 #include "logs.h"
 #include "master.h"
 
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,6 +74,34 @@ static void look_around(const struct config *config, struct preflight *findings)
 	preflight_judge(config, &machine, findings);
 }
 
+/* By the configuration that runs: what the new one says is not known yet, and at the first start nothing is
+ * left out. */
+static bool confine(const struct master *master, struct err *err)
+{
+	const struct generation *current = master->current.generation;
+	struct err missing;
+
+	privilege_show(false);
+	if ((current == NULL || current->config->sealed_code) && privilege_can_seal(&missing) &&
+	    !privilege_seal(err))
+		return false;
+	if ((current != NULL && !current->config->seccomp) || !syscalls_are_confinable(&missing))
+		return true;
+	/* a filter can be loaded by root too, but only with this it is good for those that are no more */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "PR_SET_NO_NEW_PRIVS");
+	return syscalls_confine(&checker_calls, NULL, err);
+}
+
+static void say_refused(void)
+{
+	char name[32];
+
+	while (syscalls_refused(name, sizeof(name)))
+		log_event(LEVEL_WARNING, "syscall_denied", log_text("name", name),
+			  log_text("process", "checker"));
+}
+
 static bool check(const struct master *master, struct checker_result *result, int fd,
 		  struct problems *problems)
 {
@@ -82,6 +112,8 @@ static bool check(const struct master *master, struct checker_result *result, in
 
 	if (generation == NULL)
 		return problems_add(problems, "out of memory"), false;
+	if (!confine(master, &err))
+		return problems_add(problems, "%s: %s", input->path, err.text), false;
 	if (!read_config(input, generation, problems))
 		return false;
 	look_around(generation->config, &result->findings);
@@ -123,6 +155,7 @@ static void run_child(struct master *master)
 	(void)memory;
 	result->good = check(master, result, text, &problems);
 	put_problems(result, &problems);
+	say_refused();
 	_exit(0);
 }
 

@@ -270,6 +270,7 @@ int master_run(const struct master_setup *setup)
 	int status;
 
 	block_signals();
+	privilege_show(false);          /* until a configuration says otherwise */
 	master = calloc(1, sizeof(*master));
 	if (master == NULL || !set_up(master, setup, &err))
 		return fail_start(master, &err);

@@ -51,7 +51,7 @@ struct child;
 struct worker_ends {
 	int channel;
 	int will;                       /* -1: none */
-	bool survive;                   /* the setting, of the generation that it was forked for */
+	bool survive, seccomp;          /* the settings, of the generation that it was forked for */
 };
 
 /* What main.c wires in. */

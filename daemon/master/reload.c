@@ -10,6 +10,7 @@
  * nothing; a dry one is the same up to the commit, and is called off there whatever the votes.
  */
 #include "arrivals.h"
+#include "degraded.h"
 #include "departure.h"
 #include "logs.h"
 #include "master.h"
@@ -18,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/privilege.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -311,6 +313,9 @@ static void commit(struct master *master)
 	sockets_settle(master);
 	arrivals_watch(master);
 	logs_switch(master);
+	privilege_show(master->current.generation->config->core_dumps);
+	degraded_log(master->current.generation->config,
+		     old.generation != NULL ? old.generation->config : NULL);
 	steer_apply(master);
 	slots_publish_seats(master);    /* first: the program gives nobody who retires a connection */
 	verdict_release(&old);

@@ -56,27 +56,35 @@ static bool confine(const struct config *config, struct err *err)
 	       landlock_confine(paths->at, paths->count, err);
 }
 
+/* What is not there at all was said by the master (degraded.c). */
+static bool seal(const struct config *config, struct err *err)
+{
+	privilege_show(config->core_dumps);
+	return !config->sealed_code || !privilege_can_seal(err) || privilege_seal(err);
+}
+
 static void run_child(struct master *master, const struct child *child, const struct worker_ends *its,
 		      const struct verdict *verdict)
 {
 	int channel = fcntl(its->channel, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
 	int will = its->will < 0 ? -1 : fcntl(its->will, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	int keep[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, channel, will < 0 ? channel : will };
-	struct worker_ends ends = { channel, will, verdict->generation->config->survive };
+	const struct config *config = verdict->generation->config;
+	struct worker_ends ends = { channel, will, config->survive, config->seccomp };
 	const struct config_identity *who = &verdict->identity;
 	struct err err;
 
 	ignore_signals();
-	logs_forked(master, verdict->generation->config);
+	logs_forked(master, config);
 	if (channel < 0) {
 		log_event(LEVEL_ERROR, "worker_failed", log_number("slot", child->slot),
 			  log_text("error", strerror(error)));
 		_exit(1);
 	}
 	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
-	privilege_open_files(verdict->generation->config->open_files);
+	privilege_open_files(config->open_files);
 	if (!privilege_drop(who->change, who->uid, who->gid, &err) ||
-	    !confine(verdict->generation->config, &err)) {
+	    !confine(config, &err) || !seal(config, &err)) {
 		log_event(LEVEL_ERROR, "worker_failed", log_number("slot", child->slot),
 			  log_text("error", err.text));
 		_exit(1);
@@ -191,10 +199,14 @@ static const char *how_of(const siginfo_t *info)
 	return info->si_code == CLD_EXITED ? "exit" : obituary_signal(info->si_status);
 }
 
+static const char forbidden_call[] =
+	"it made a system call that no worker makes, such as to run a program (sandbox.seccomp): unless that is"
+	" a bug, somebody has taken it over; the kernel's log names the call (type=1326)";
+
 static void say_exit(const struct child *child, const siginfo_t *info, enum log_level level,
 		     const struct obituary *obituary)
 {
-	struct log_field fields[8 + OBITUARY_FIELDS] = {
+	struct log_field fields[9 + OBITUARY_FIELDS] = {
 		log_number("slot", child->slot),
 		log_number("pid", (uint64_t)child->pid),
 		log_text("state", child_state_names[child->state]),
@@ -203,10 +215,13 @@ static void say_exit(const struct child *child, const siginfo_t *info, enum log_
 		log_number("generation", child->generation),
 		log_number("lived_ms", lived_ms(child)),
 	};
+	unsigned count = 7;
 
 	if (has_died(child, info)) {
-		fields[7] = log_number("lost", still_open(child->master, child->column));
-		obituary_fields(obituary, fields, 8);
+		fields[count++] = log_number("lost", still_open(child->master, child->column));
+		if (info->si_code != CLD_EXITED && info->si_status == SIGSYS)
+			fields[count++] = log_text("remedy", forbidden_call);
+		obituary_fields(obituary, fields, count);
 	}
 	log_fields(level, "worker_exited", fields);
 }

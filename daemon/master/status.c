@@ -1,5 +1,6 @@
 /* status.c - the state of everything, for droverctl.  Called by control.c; fails by returning NULL. */
 #include "control.h"
+#include "degraded.h"
 #include "departure.h"
 #include "master.h"
 
@@ -169,7 +170,7 @@ struct json_t *status_json(const struct master *master)
 {
 	const struct generation *current = master->current.generation;
 
-	return json_pack("{s:s, s:i, s:I, s:s, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+	return json_pack("{s:s, s:i, s:I, s:s, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
 			 DROVER_VERSION, "pid", (int)getpid(), "generation",
 			 (json_int_t)(current != NULL ? current->number : 0), "phase",
 			 phase_names[master->transition.phase], "accept", accept_json(master), "stopping",
@@ -177,5 +178,6 @@ struct json_t *status_json(const struct master *master)
 			 slots_json(master), "workers", workers_json(master), "listeners",
 			 listeners_json(master), "totals", totals_json(master), "handover",
 			 handover_json(master), "last_reload", reload_json(master), "upgrade",
-			 upgrade_json(master));
+			 upgrade_json(master), "sandbox",
+			 degraded_json(current != NULL ? current->config : NULL));
 }

@@ -5,6 +5,7 @@
  * the kernel when memory runs out takes it along. It waits for the worker's end, sends what is still noted
  * then, and ends; after an orderly end nothing is. It is a child of the master, which learns of it by the
  * will's first message. Called by worker.c; what fails is said, and the worker serves without. */
+#include "confine.h"
 #include "crash.h"
 #include "worker.h"
 
@@ -29,6 +30,7 @@ static struct will will = { .fd = -1 };
 
 static struct {
 	int worker;                     /* a pidfd */
+	bool seccomp;
 	_Alignas(max_align_t) char stack[STACK_BYTES];
 } keeper;
 
@@ -38,16 +40,20 @@ static struct {
 static void hear_nothing(void)
 {
 	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_IGN);
+		if (number != SIGSYS)   /* base/syscalls.c: ignored it would end the keeper */
+			signal(number, SIG_IGN);
 }
 
 static int keep(void *unused)
 {
 	struct pollfd end = { .fd = keeper.worker, .events = POLLIN };
+	struct err err;
 
 	(void)unused;
 	prctl(PR_SET_NAME, "drover-keeper");
 	hear_nothing();
+	if (keeper.seccomp && !confine_keeper(&err))
+		return 1;
 	while (poll(&end, 1, -1) < 1)
 		;
 	if ((end.revents & POLLIN) == 0)        /* POLLHUP too, when it has been reaped */
@@ -81,24 +87,25 @@ static void execute(void *of)
 	will_execute(of);
 }
 
-void keeper_begin(struct worker *worker, int fd, bool survive)
+void keeper_begin(struct worker *worker, const struct worker_start *start)
 {
 	unsigned room = worker->open_files < MOST_MARKS ? worker->open_files : MOST_MARKS;
 	pid_t pid = 0;
 	struct err err;
 
-	if (fd < 0)
+	if (start->will < 0)
 		return;
-	if (!will_make(&will, fd, room, &err)) {
+	if (!will_make(&will, start->will, room, &err)) {
 		log_event(LEVEL_WARNING, "will_impossible", log_text("error", err.text));
 		return;
 	}
 	worker->engine.marks = will.notes->marks;
 	worker->engine.marks_room = will.room;
 	crash_will(execute, &will);
-	if (survive)
+	keeper.seccomp = start->seccomp;
+	if (start->survive)
 		pid = make_keeper(&err);
-	if (survive && pid == 0)
+	if (start->survive && pid == 0)
 		log_event(LEVEL_WARNING, "keeper_impossible", log_text("error", err.text));
 	will_tell(&will, (uint32_t)pid);
 }

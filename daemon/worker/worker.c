@@ -4,6 +4,7 @@
  * channel alone says what to do, and its end means: drain and leave. */
 #include "worker.h"
 
+#include "confine.h"
 #include "crash.h"
 
 #include "base/clock.h"
@@ -313,11 +314,11 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	loop_at_turn_end(&worker->loop, &worker->sweep);
 	hand_init(worker);
 	take_init(worker);
-	keeper_begin(worker, start->will, start->survive);
+	keeper_begin(worker, start);
 	worker->channel = (struct source){ .fd = start->channel, .handle = on_channel };
 	if (loop_add(&worker->loop, &worker->channel, EPOLLIN) != 0)
 		return err_set(err, "cannot watch the channel");
-	return true;
+	return !start->seccomp || confine_begin(worker, err);
 }
 
 /* What is queued is written, within a deadline that the master's own allows for. */

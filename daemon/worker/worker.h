@@ -19,6 +19,7 @@ struct worker_start {
 	int channel;
 	int will;                       /* the writing end of its own; -1: none */
 	bool survive;                   /* with a keeper */
+	bool seccomp;                   /* confined to the calls of confine.c */
 	unsigned slot;
 	struct board *board;
 	struct hot *hot;
@@ -115,6 +116,7 @@ struct worker {
 	unsigned open_files;            /* RLIMIT_NOFILE */
 	struct list released;           /* held sockets that are freed at the turn's end */
 	struct turn_end sweep;
+	struct turn_end refused;        /* has system calls logged that are not on its list */
 	struct list generations;
 	struct preparing next;
 	struct prepare_note note;       /* of the generation that is served */
@@ -270,7 +272,7 @@ void hand_close(struct worker *worker);
 
 /* From now on what is idle survives a crash, by the will whose writing end is `fd` (-1: there is none); with
  * `survive` a SIGKILL, too. After crash_catch. */
-void keeper_begin(struct worker *worker, int fd, bool survive);
+void keeper_begin(struct worker *worker, const struct worker_start *start);
 
 /* ---- heir.c ---- */
 

@@ -55,7 +55,30 @@ def events_in_code():
     return found
 
 
+def lists_in_code(path, table):
+    """The names in a table of system calls."""
+    text = re.search(r"\b%s\[\] = \{\n(.*?)\n\};" % table, read(path), re.S).group(1)
+    if table == "conditions":
+        return set(re.findall(r'\{ "([a-z0-9_]+)"', text))
+    groups = re.findall(r'\{\s*"[^"]*",\s*((?:"[^"]*"\s*)+)\}', text)
+    return {name for group in groups for name in "".join(re.findall(r'"([^"]*)"', group)).split()}
+
+
 class Pages(unittest.TestCase):
+    def test_every_system_call_of_a_list_is_on_the_page_and_no_other(self):
+        page = section(read("man/drover.8"), "SYSTEM CALLS")
+        said = {role: set(re.findall(r"[a-z0-9_]+", " ".join(re.findall(r"^\.Li (.*)$", text, re.M)))) for role, text
+                in re.findall(r"^(Those .*?):\n(.*?)(?=^Those |^The checker goes by)", page, re.S | re.M)}
+        worker, checker = "daemon/worker/confine.c", "daemon/master/checker_calls.c"
+        deadly = re.search(r"syscalls_deadly\[\] = \{(.*?)NULL", read("daemon/base/syscalls.c"), re.S).group(1)
+        lists = {"Those of a worker": lists_in_code(worker, "groups") | lists_in_code(worker, "conditions"),
+                 "Those of its keeper": lists_in_code(worker, "keeper_groups"),
+                 "Those of the checker": lists_in_code(checker, "groups") | lists_in_code(checker, "conditions"),
+                 "Those that end the process, whichever of the three it is": set(re.findall(r'"([a-z0-9_]+)"', deadly))}
+        self.assertEqual(said, lists)
+        for name in lists:
+            self.assertGreater(len(lists[name]), 8, name)
+
     def test_every_event_is_documented_and_every_documented_event_exists(self):
         code = events_in_code()
         page = items(section(read("man/drover.8"), "LOG"), "Li")
