@@ -6,6 +6,7 @@
 #include "base/privilege.h"
 #include "config/canonical.h"
 #include "config/check.h"
+#include "config/credential.h"
 #include "config/layers.h"
 #include "config/preflight.h"
 #include "config/probe.h"
@@ -142,6 +143,8 @@ struct here {
 	struct err why_not;
 };
 
+static const char no_credentials[] = "$CREDENTIALS_DIRECTORY is not set here";
+
 /* What "auto" and what is left out mean here, as comments. */
 static void print_meaning(const struct config *config, const struct here *here)
 {
@@ -163,6 +166,9 @@ static void print_meaning(const struct config *config, const struct here *here)
 	for (unsigned i = 0; i < LAYERS; i++)
 		if (layer_is_missing(&layers[i], config, &err))
 			printf("# sandbox.%s is off here: %s\n", layers[i].name, err.text);
+	if (credential_unresolved(config) != NULL)
+		printf("# auth.file = \"%s\" is not looked at: %s\n", credential_unresolved(config),
+		       no_credentials);
 	printf("# workers run as uid %u, gid %u%s%s%s\n", identity->uid, identity->gid,
 	       identity->change ? " (" : "", identity->name, identity->change ? ")" : "");
 }
@@ -236,6 +242,9 @@ static int check_alone(const struct config_input *input, struct generation *gene
 	machine_look(&machine);
 	preflight_judge(generation->config, &machine, &found);
 	show_findings(&found, trial);
+	if (credential_unresolved(generation->config) != NULL)
+		fprintf(stderr, "%s: info: auth.file = \"%s\" is not looked at: %s\n", input->path,
+			credential_unresolved(generation->config), no_credentials);
 	if (trial >= TRY_LOGS)
 		probe_logs(generation->config, problems);
 	if (trial >= TRY_ALL)
@@ -488,6 +497,7 @@ int main(int argc, char **argv)
 	}
 	input.path = text != NULL ? "command line" : options.config != NULL ? options.config : default_config;
 	input.text = text;
+	input.outside = options.test || options.print;
 	if (options.candidate)
 		status = try_candidate();
 	else if (options.test || options.print)

@@ -396,12 +396,13 @@ static const struct setting route_rows[] = {
 	{ "deny", SETTING_STRINGS, .check = check_cidr, .example = "[ \"192.0.2.0/24\" ]",
 	  .offset = offsetof(struct route_config, deny),
 	  .help = "addresses and networks that get 403, also if allow has them" },
-	{ "auth.file", SETTING_PATH, .opened = true, .choices = auth_words, .example = "\"/etc/drover/users\"",
-	  .offset = offsetof(struct route_config, auth_file),
+	{ "auth.file", SETTING_PATH, .opened = true, .choices = auth_words, .credential = true,
+	  .example = "\"/etc/drover/users\"", .offset = offsetof(struct route_config, auth_file),
 	  .help = "who may use the route: a file of lines user:hash, the hash as crypt(3) makes it; others "
 		  "get "
 		  "401."
 		  " It is read again when it changes, without a reload, and must be readable by the workers."
+		  " \"credential:NAME\" is the file of that name that systemd passes (LoadCredential=)."
 		  " off: everybody, whatever the site says; absent: as the site says" },
 	{ "auth.realm", SETTING_STRING, .check = check_realm, .example = "\"staff\"",
 	  .offset = offsetof(struct route_config, auth_realm),
@@ -427,8 +428,8 @@ static const struct setting site_rows[] = {
 	{ "hosts", SETTING_STRINGS, .check = check_host, .example = "[ \"example.org\", \"*.example.org\" ]",
 	  .offset = offsetof(struct site_config, hosts),
 	  .help = "host names that the site answers to, exact before wildcard; absent: the default site" },
-	{ "auth.file", SETTING_PATH, .opened = true, .choices = auth_words, .example = "\"/etc/drover/users\"",
-	  .offset = offsetof(struct site_config, auth_file),
+	{ "auth.file", SETTING_PATH, .opened = true, .choices = auth_words, .credential = true,
+	  .example = "\"/etc/drover/users\"", .offset = offsetof(struct site_config, auth_file),
 	  .help = "the same for all routes of the site that say nothing else; absent: everybody may use "
 		  "them" },
 	{ "auth.realm", SETTING_STRING, .check = check_realm, .example = "\"staff\"",

@@ -6,6 +6,7 @@
 #include "read.h"
 
 #include "check.h"
+#include "credential.h"
 #include "media.h"
 #include "scan.h"
 #include "source.h"
@@ -19,6 +20,7 @@
 
 struct reader {
 	const char *path;               /* as the user named it */
+	bool outside;                   /* see struct config_input */
 	struct generation *generation;
 	struct source_text source;
 	struct scan scan;
@@ -131,6 +133,16 @@ static char *directory_of(const char *file, struct arena *arena)
 	return arena_printf(arena, "%s%s%.*s", here, len > 0 ? "/" : "", len, file);
 }
 
+/* "credential:NAME" becomes the path that it stands for. */
+static bool find_credential(const struct reader *reader, const struct setting *row, struct raw *raw,
+			    struct err *err)
+{
+	if (!row->credential || raw->kind != RAW_STRING || !credential_is(raw->text))
+		return true;
+	raw->text = credential_path(raw->text, !reader->outside, &reader->generation->arena, err);
+	return raw->text != NULL || err_add(err, "%s", row->name);
+}
+
 static void scalar(struct reader *reader, const struct scope *scope, const struct setting *row,
 		   const config_setting_t *setting)
 {
@@ -150,7 +162,8 @@ static void scalar(struct reader *reader, const struct scope *scope, const struc
 		err_set(&err, "out of memory");
 	else if (!raw_of(setting, &raw, arena))
 		err_set(&err, "%s: wrong type; allowed is %s", row->name, allowed);
-	else if (setting_store(row, &raw, directory, scope->instance, arena, &err))
+	else if (find_credential(reader, row, &raw, &err) &&
+		 setting_store(row, &raw, directory, scope->instance, arena, &err))
 		return;
 	problem_at(reader, place.value_line, place.value_column, err.text);
 }
@@ -405,7 +418,12 @@ static void read_source(struct reader *reader)
 
 bool read_config(const struct config_input *input, struct generation *generation, struct problems *problems)
 {
-	struct reader reader = { .path = input->path, .generation = generation, .problems = problems };
+	struct reader reader = {
+		.path = input->path,
+		.outside = input->outside,
+		.generation = generation,
+		.problems = problems,
+	};
 	unsigned before = problems->count;
 	struct err err;
 	bool good = input->text != NULL ? source_take(input->path, input->text, &reader.source, &err)

@@ -10,6 +10,7 @@
 struct config_input {
 	const char *path;
 	const char *text;               /* NULL: read `path`; else `path` only names it in messages */
+	bool outside;                   /* by who is not the service: it need not have credentials */
 };
 
 /* Reads, checks and stores the configuration in `generation`. On false `problems` has the first syntax error

@@ -4,6 +4,8 @@
  * a text that says what is allowed. */
 #include "setting.h"
 
+#include "credential.h"
+
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -204,6 +206,8 @@ static bool store_text(const struct setting *row, const struct raw *raw, const c
 	for (unsigned i = 0; row->choices != NULL && row->choices[i] != NULL; i++)
 		if (strcmp(row->choices[i], raw->text) == 0)
 			relative = false;
+	if (row->credential && credential_is(raw->text))        /* this process has no directory of them */
+		relative = false;
 	if (relative && raw->text[0] != '/')
 		copy = arena_printf(arena, "%s/%s", directory, raw->text);
 	else

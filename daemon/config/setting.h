@@ -64,6 +64,7 @@ struct setting {
 	const char *const *choices;     /* ends with NULL */
 	const struct schema *of;
 	bool (*check)(const char *text, struct err *err);       /* of each string, NULL: none */
+	bool credential;                /* of a path: it may be "credential:NAME", see credential.h */
 	const char *example;            /* for the man page, where the default says too little */
 	const char *help;
 	size_t offset;

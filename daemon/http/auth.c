@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "config/credential.h"
 
 #include <crypt.h>
 #include <errno.h>
@@ -97,7 +98,8 @@ bool auth_prepare(const struct route_config *route, const struct site_config *si
 	}
 	if (is_same(*auth, file, realm))
 		return true;
-	if (!user_file_check(file, err))
+	/* one that is still as it was written is looked at by who has it: -t and -T say so */
+	if (!credential_is(file) && !user_file_check(file, err))
 		return err_add(err, "auth.file");
 	made = arena_alloc(arena, sizeof(*made));
 	if (made != NULL)

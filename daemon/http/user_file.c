@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "base/names.h"
+#include "config/credential.h"
 
 #include <crypt.h>
 #include <errno.h>
@@ -119,11 +120,26 @@ bool user_line_parse(struct str text, struct user_line *line, struct err *err)
 
 /* ---- a file ------------------------------------------------------------------------------------------ */
 
+static bool is_credential(const char *path)
+{
+	const char *directory = credential_directory();
+	size_t len = directory != NULL ? strlen(directory) : 0;
+
+	return len > 0 && strncmp(path, directory, len) == 0 && path[len] == '/';
+}
+
 /* It might have been replaced by a FIFO, whose open would wait, or by a device. */
 static int open_file(const char *path, struct stat *stat, struct err *err)
 {
 	int fd AUTO_CLOSE = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
+	if (fd < 0 && errno == EACCES && is_credential(path))
+		return err_set(err,
+			       "%s: %s (workers read it as uid %u, and a credential is the unit's user's: "
+			       "name"
+			       " that by User= in the unit, not by user here)",
+			       path, strerror(errno), geteuid()),
+		       -1;
 	if (fd < 0 && errno == EACCES)  /* root who reads "permission denied" wants to know whose */
 		return err_set(err, "%s: %s (workers read it as uid %u)", path, strerror(errno), geteuid()),
 		       -1;

@@ -255,6 +255,35 @@ class Auth(Served):
         self.assertEqual(self.server.wait_exit(), 0)
 
 
+class Credential(Served):
+    """The file of users is one that the service manager passed."""
+
+    def settings(self, name="users"):
+        return {"workers": 1, "sites": [{"auth": {"file": "credential:" + name},
+                                         "routes": [{"match": "/", "respond": {"body": "in"}}]}]}
+
+    def test_who_is_let_in(self):
+        self.write_users(users_text(bob=hash_of("secret")))
+        self.server = Drover(self.settings(), env={**os.environ, "CREDENTIALS_DIRECTORY": self.directory})
+        self.assertEqual(self.get().status, 401)
+        self.assertEqual(self.get("bob", "wrong").status, 401)
+        self.assertEqual(self.get("bob", "secret").body, b"in")
+        self.server.configure(self.settings("gone"))
+        status, said = self.server.reload()
+        self.assertNotEqual(status, 0)
+        self.assertRegex(said, r":\d+:\d+: auth\.file: credential:gone: there is no credential of that name")
+        self.assertEqual(self.get("bob", "secret").body, b"in")
+
+    def test_without_any(self):
+        """It does not start, and says where it is written and what is missing."""
+        self.server = Drover(self.settings(), wait=False, env={
+            name: value for name, value in os.environ.items() if name != "CREDENTIALS_DIRECTORY"})
+        self.assertEqual(self.server.wait_exit(), 2)
+        self.server.log.thread.join(drover.DEADLINE)
+        self.assertRegex(self.server.log.text(), r":\d+:\d+: auth\.file: credential:users: drover was passed no "
+                                                 r"credentials .*LoadCredential=users:PATH")
+
+
 class Check(Served):
     def check(self, text, auth=None, site=None):
         self.write_users(text)
@@ -298,6 +327,45 @@ class Check(Served):
         status, said = self.check("", site={"file": closed})
         self.assertEqual(status, 2)
         self.assertRegex(said, r"USERS\.closed: Permission denied \(workers read it as uid \d+\)")
+
+    def test_a_credential(self):
+        """Resolved where the service reads it; a shell, which has none, is told that it was not looked at."""
+        self.write_users(users_text(bob=hash_of("x")))
+        path = os.path.join(self.directory, "drover.conf")
+        self.addCleanup(os.unlink, path)
+
+        def ask(name, *words, directory=None):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(drover.render({"listen": [{"address": "127.0.0.1:1"}], "control": "off", "sites": [
+                    {"auth": {"file": "credential:" + name}, "routes": [{"match": "/", "respond": {"body": "x"}}]}]}))
+            env = {name: value for name, value in os.environ.items() if name != "CREDENTIALS_DIRECTORY"}
+            result = drover.run(*words, "-c", path,
+                                env={**env, **({"CREDENTIALS_DIRECTORY": directory} if directory else {})})
+            return result.returncode, result.stdout, result.stderr
+
+        status, out, said = ask("users", "-T", directory=self.directory)
+        self.assertEqual(status, 0, said)
+        self.assertRegex(out, r'file = "%s"; +# %s:\d+:\d+' % (self.users, path))
+        status, out, said = ask("users", "-T")
+        self.assertEqual(status, 0, said)
+        self.assertIn('# auth.file = "credential:users" is not looked at: $CREDENTIALS_DIRECTORY', out)
+        self.assertRegex(out, 'file = "credential:users"; ')
+        status, out, said = ask("users", "-t", "--offline")
+        self.assertEqual(status, 0, said)
+        self.assertIn('auth.file = "credential:users" is not looked at', said)
+        self.write_users("bob:secret\n")
+        status, out, said = ask("users", "-t", "--offline", directory=self.directory)
+        self.assertEqual(status, 2, out)
+        self.assertRegex(said, r"%s:\d+:\d+: .*%s:1: no hash" % (path, self.users))
+        status, out, said = ask("other", "-t", "--offline", directory=self.directory)
+        self.assertEqual(status, 2, out)
+        self.assertRegex(said, r"%s:\d+:\d+: auth\.file: credential:other: there is no credential of that name in %s:"
+                               r" LoadCredential=other:PATH" % (path, self.directory))
+        for name in ("", ".", "..", "a/b", "../" + os.path.basename(self.directory) + "/users", "x" * 300):
+            for directory in (None, self.directory):
+                status, out, said = ask(name, "-t", "--offline", directory=directory)
+                self.assertEqual(status, 2, name)
+                self.assertRegex(said, r"%s:\d+:\d+: auth\.file: .*the name of a credential, without a slash" % path)
 
     def test_a_realm_without_a_file(self):
         for where in ("auth", "site"):

@@ -390,7 +390,7 @@ static bool make_verdict(struct verdict *verdict, struct err *err)
 {
 	struct problems problems = { 0 };
 	char text[sizeof(CONFIG_TEXT) + 2 * sizeof(control_path)], *canonical;
-	struct config_input input = { "/t", text };
+	struct config_input input = { .path = "/t", .text = text };
 	size_t len;
 
 	snprintf(text, sizeof(text), CONFIG_TEXT, control_path, control_path);

@@ -21,6 +21,7 @@ sys.path[:0] = [os.path.join(TESTS, "blackbox"), os.path.join(TESTS, "loss")]
 
 import clients  # noqa: E402
 import drover  # noqa: E402
+import test_auth  # noqa: E402
 
 UNIT = "drover.service"
 SOCKET = "drover.socket"
@@ -234,6 +235,30 @@ class Unit(unittest.TestCase):
         self.drop_in("Service", "ProtectHome=tmpfs", "BindReadOnlyPaths=/home/me/site")
         self.start()
         self.assertEqual(self.get().body, b"<p>home\n")
+
+    def test_a_credential(self):
+        """A file of users that only root can read, passed by the service manager."""
+        write("/etc/users", "bob:%s\n" % test_auth.hash_of("secret"))
+        self.addCleanup(os.unlink, "/etc/users")
+        os.chmod("/etc/users", 0o600)
+        entry = 'files = { root = "/srv/one"; };'
+        with open(CONFIG, encoding="utf-8") as file:
+            text = file.read().replace(entry, entry + ' auth = { file = "credential:htpasswd"; };')
+        write(CONFIG, text)
+        self.assertNotEqual(systemctl("start", UNIT).returncode, 0)
+        self.assertRegex(self.journal(), r"drover\.conf:\d+:\d+: auth\.file: credential:htpasswd: .*LoadCredential=")
+        systemctl("stop", UNIT)
+        self.drop_in("Service", "LoadCredential=htpasswd:/etc/users")
+        self.start()
+        self.assertEqual(self.get().status, 401)
+        with drover.Client(self.address) as client:
+            self.assertEqual(client.request("/", headers=[test_auth.basic("bob", "wrong")]).status, 401)
+        with drover.Client(self.address) as client:
+            self.assertEqual(client.request("/", headers=[test_auth.basic("bob", "secret")]).body, b"<p>one\n")
+        asked = command("drover", "-t")
+        self.assertEqual(asked.returncode, 0, asked.stderr)
+        self.assertIn("a reload would adopt", asked.stdout)
+        self.reload()
 
     def test_nothing_that_was_written_runs(self):
         """Of all mounts: read-only, or without programs that the kernel would start; or not the service's to write."""

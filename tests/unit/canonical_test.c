@@ -87,8 +87,9 @@ static char *printed(const char *text, size_t *len)
 	struct generation *generation = fresh();
 	char *canonical;
 
-	ck_assert_msg(read_config(&(struct config_input){ "/etc/t.conf", text }, generation, &problems), "%s\n%s", text,
-		      problems.text);
+	ck_assert_msg(read_config(&(struct config_input){ .path = "/etc/t.conf", .text = text }, generation,
+				  &problems),
+		      "%s\n%s", text, problems.text);
 	canonical = canonical_print(generation, len);
 	ck_assert_ptr_nonnull(canonical);
 	generation_unpin(generation);

@@ -20,8 +20,10 @@ static struct config_diff diff_of(const char *old_text, const char *new_text)
 	struct problems problems = { 0 };
 	struct config_diff diff;
 
-	ck_assert_msg(read_config(&(struct config_input){ "/t", old_text }, old, &problems), "%s", problems.text);
-	ck_assert_msg(read_config(&(struct config_input){ "/t", new_text }, new, &problems), "%s", problems.text);
+	ck_assert_msg(read_config(&(struct config_input){ .path = "/t", .text = old_text }, old, &problems),
+		      "%s", problems.text);
+	ck_assert_msg(read_config(&(struct config_input){ .path = "/t", .text = new_text }, new, &problems),
+		      "%s", problems.text);
 	diff = config_compare(old->config, new->config);        /* holds literals and copies only */
 	generation_unpin(old);
 	generation_unpin(new);

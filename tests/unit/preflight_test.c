@@ -48,7 +48,7 @@ static void destroy(void)
 
 static void judge(const char *text, const struct machine *machine)
 {
-	struct config_input input = { "/etc/d.conf", text };
+	struct config_input input = { .path = "/etc/d.conf", .text = text };
 
 	ck_assert_msg(read_config(&input, generation, &problems), "%s", problems.text);
 	preflight_judge(generation->config, machine, &found);

@@ -43,7 +43,8 @@ static void destroy(void)
 
 static bool read_text(const char *text)
 {
-	return read_config(&(struct config_input){ "/etc/d/t.conf", text }, generation, &problems);
+	return read_config(&(struct config_input){ .path = "/etc/d/t.conf", .text = text }, generation,
+			   &problems);
 }
 
 static const struct config *good(const char *text)
@@ -382,7 +383,8 @@ END_TEST
 
 START_TEST(a_file_that_is_not_there_is_a_problem)
 {
-	ck_assert(!read_config(&(struct config_input){ "/nonexistent/x.conf", NULL }, generation, &problems));
+	ck_assert(!read_config(&(struct config_input){ .path = "/nonexistent/x.conf", .text = NULL },
+			       generation, &problems));
 	ck_assert_str_eq(problems.text, "/nonexistent/x.conf: No such file or directory (-c names another"
 					" file, -r DIR serves a directory without one)\n");
 }
@@ -390,14 +392,15 @@ END_TEST
 
 START_TEST(a_directory_is_no_configuration)
 {
-	ck_assert(!read_config(&(struct config_input){ "/", NULL }, generation, &problems));
+	ck_assert(!read_config(&(struct config_input){ .path = "/", .text = NULL }, generation, &problems));
 	ck_assert_str_eq(problems.text, "/: a directory, not a regular file (name a file in it)\n");
 }
 END_TEST
 
 START_TEST(a_device_is_not_opened_for_ever)
 {
-	ck_assert(!read_config(&(struct config_input){ "/dev/zero", NULL }, generation, &problems));
+	ck_assert(!read_config(&(struct config_input){ .path = "/dev/zero", .text = NULL }, generation,
+			       &problems));
 	ck_assert_ptr_nonnull(strstr(problems.text, "not a regular file"));
 }
 END_TEST
@@ -431,7 +434,9 @@ static uint64_t cost_of(unsigned count)
 	fputs(" );\n", out);
 	fclose(out);
 	began = processor_ns();
-	ck_assert_msg(read_config(&(struct config_input){ "/etc/t.conf", text }, many, &problems), "%s", problems.text);
+	ck_assert_msg(
+		read_config(&(struct config_input){ .path = "/etc/t.conf", .text = text }, many, &problems),
+		"%s", problems.text);
 	began = processor_ns() - began;
 	free(text);
 	generation_unpin(many);

@@ -47,8 +47,9 @@ static struct generation *read_text(void)
 	struct generation *generation = generation_new(GENERATION, service_schemas);
 	struct problems problems = { 0 };
 
-	ck_assert_msg(read_config(&(struct config_input){ "/t", config_text }, generation, &problems), "%s",
-		      problems.text);
+	ck_assert_msg(read_config(&(struct config_input){ .path = "/t", .text = config_text }, generation,
+				  &problems),
+		      "%s", problems.text);
 	return generation;
 }
 
