@@ -160,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	write_files(input);
 	check_scan(text);
 	generation = generation_new(1, service_schemas);
-	if (read_config(&(struct config_input){ "main.conf", text }, generation, &problems)) {
+	if (read_config(&(struct config_input){ .path = "main.conf", .text = text }, generation, &problems)) {
 		FUZZ_CHECK(problems.count == 0 && generation->config != NULL);
 		check_fixed_point(generation);
 	} else {

@@ -259,7 +259,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct problems problems = { 0 };
 	char *text = config_text(input);
 
-	if (read_config(&(struct config_input){ "main.conf", text }, generation, &problems))
+	if (read_config(&(struct config_input){ .path = "main.conf", .text = text }, generation, &problems))
 		ask_all(generation, input);
 	problems_release(&problems);
 	generation_unpin(generation);

@@ -55,7 +55,7 @@ static const char *list_of(const char *settings, struct preflight *found)
 	struct problems problems = { 0 };
 	struct err err;
 
-	ck_assert_msg(read_config(&(struct config_input){ "/t", settings }, generation, &problems), "%s",
+	ck_assert_msg(read_config(&(struct config_input){ .path = "/t", .text = settings }, generation, &problems), "%s",
 		      problems.text);
 	ck_assert(sandbox_derive(generation, found, &err));
 	text[0] = '\0';
