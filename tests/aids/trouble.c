@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -84,7 +85,7 @@ static bool leak(uint64_t bytes)
 static bool leak_descriptors(uint64_t count)
 {
 	for (uint64_t i = 0; i < count; i++)
-		if (open("/dev/null", O_RDONLY | O_CLOEXEC) < 0)
+		if (eventfd(0, EFD_CLOEXEC) < 0)
 			return false;
 	return true;
 }
