@@ -1,7 +1,7 @@
 /* control.c - the control socket: droverctl's requests, answered without ever blocking the master.
  *
  * Every client has a bounded line in, a bounded answer out, and a deadline; there is a bounded number of
- * them. Called by reload.c at the start and by master.c at the end. */
+ * them, and those that say nothing make room for others. Called by reload.c at the start and by master.c at the end. */
 #include "control.h"
 #include "fields.h"
 #include "master.h"
@@ -363,13 +363,37 @@ static void add_client(struct control *control, int accepted)
 	attend(client);
 }
 
+/* It waits for nothing, and nothing of it waits to be read. */
+static bool is_silent(const struct client *client)
+{
+	char byte;
+
+	return client->answer == NULL && client->wait == WAIT_NOT &&
+	       recv(client->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+/* Whoever has been silent for the longest time goes, so that it does not keep the operator out: who has
+ * something to say has said it before so many others came. */
+static bool make_room(struct control *control)
+{
+	for (struct list *link = control->clients.next; link != &control->clients; link = link->next) {
+		struct client *client = LIST_ENTRY(link, struct client, link);
+
+		if (is_silent(client)) {
+			client_free(client);
+			return true;
+		}
+	}
+	return false;
+}
+
 static void on_connection(struct source *source, uint32_t events)
 {
 	struct control *control = LIST_ENTRY(source, struct control, source);
 	int fd;
 
 	(void)events;
-	if (control->count >= MOST_CLIENTS) {   /* the rest waits in the backlog */
+	if (control->count >= MOST_CLIENTS && !make_room(control)) {    /* the rest waits in the backlog */
 		loop_remove(&control->master->loop, source);
 		control->full = true;
 		return;

@@ -153,6 +153,126 @@ class Control(unittest.TestCase):
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
 
 
+class Attacked(unittest.TestCase):
+    """What somebody with the right to it may do to the control socket: the master, its clients and the next command
+    go on."""
+
+    MOST = 128      # MOST_CLIENTS
+
+    def setUp(self):
+        self.server = Drover({"workers": 1})
+        self.addCleanup(self.server.close)
+        self.before = drover.fds(self.server.pid)
+
+    def connect(self):
+        client = socket.socket(socket.AF_UNIX)
+        self.addCleanup(client.close)
+        client.connect(self.server.control)
+        client.settimeout(drover.DEADLINE)
+        return client
+
+    def is_open(self, client):
+        client.setblocking(False)
+        try:
+            return client.recv(1) != b""
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            return False
+        finally:
+            client.settimeout(drover.DEADLINE)
+
+    def settled(self):
+        """It serves, takes commands and signals, and has let everything go."""
+        self.assertEqual(self.server.get().status, 200)
+        generation = self.server.generation()
+        mark = self.server.log.mark()
+        self.server.hup()
+        self.server.log.wait("reload_done", since=mark)
+        self.assertGreater(self.server.generation(), generation)
+        self.server.wait_status(lambda _: drover.fds(self.server.pid) <= self.before + 1)
+
+    def test_who_says_nothing_makes_room(self):
+        """The operator is answered while all others are still there, but for the oldest."""
+        silent = [self.connect() for _ in range(self.MOST)]
+        for client in silent[::2]:
+            client.sendall(b'{"command":"sta')
+        # one is let go for each that comes: droverctl, and another one of ours
+        self.assertEqual(self.server.status()["pid"], self.server.pid)
+        self.assertEqual([self.is_open(client) for client in silent], [False] + [True] * (self.MOST - 1))
+        silent[-1].sendall(b'{"command":"status"}\n')
+        self.assertTrue(silent[-1].recv(10).startswith(b'{"ok":true'))
+        for client in silent:
+            client.close()
+        self.settled()
+
+    def test_hundreds_who_say_nothing_or_the_wrong_thing(self):
+        lines = [b"", b"{", b'{"command":', b"x" * 4096, b"x" * 100000, b"\0" * 100, b"[" * 4000, b"[" * 4000 + b"\n",
+                 b'{"command":"' + b"\xff" * 100 + b'"}\n', b'{"command":{}}\n', b'{"command":"status"}' * 100,
+                 b"\n" * 4096, b'{"command":"check","config":"' + b"/x" * 2000 + b'"}\n', b'"\\ud800"\n', b"1e999999\n"]
+        clients = []
+        for turn in range(300):
+            client = self.connect()
+            client.setblocking(False)
+            try:
+                client.send(lines[turn % len(lines)])
+            except (BlockingIOError, ConnectionError):
+                pass
+            clients.append(client)
+            if turn % 50 == 49:
+                self.assertEqual(self.server.status()["pid"], self.server.pid)
+        for client in clients:
+            client.close()
+        self.settled()
+
+    def test_a_storm_of_reloads_and_of_questions(self):
+        """Who asks is answered, whatever others ask meanwhile; reloads that wait become one."""
+        generation = self.server.generation()
+        storm = [self.connect() for _ in range(100)]
+        for number, client in enumerate(storm):
+            client.sendall(b'{"command":"reload"}\n' if number % 2 else b'{"command":"status"}\n')
+        for _ in range(5):
+            self.server.hup()
+        for client in storm:
+            self.assertTrue(client.recv(10).startswith(b'{"ok":true'))
+            client.close()
+        self.assertEqual(self.server.get().status, 200)
+        self.server.wait_status(lambda status: drover.fds(self.server.pid) <= self.before + 1)
+        self.assertLessEqual(self.server.generation() - generation, 55)
+        self.settled()
+
+    def test_who_waits_for_a_reload_makes_no_room(self):
+        worker = self.server.workers()[0]
+        drover.stop(worker)             # no vote: the reload waits
+        try:
+            waiting = [self.connect() for _ in range(self.MOST)]
+            for client in waiting:
+                client.sendall(b'{"command":"reload"}\n')
+            late = [self.connect() for _ in range(5)]
+            for client in late:
+                client.sendall(b'{"command":"status"}\n')
+        finally:
+            drover.go_on(worker)
+        for client in waiting + late:
+            self.assertTrue(client.recv(10).startswith(b'{"ok":true'))
+            client.close()
+        self.settled()
+
+    def test_answers_that_nobody_reads(self):
+        memory = int(drover.process_status(self.server.pid)["VmRSS"].split()[0])
+        for _ in range(3):
+            clients = [self.connect() for _ in range(self.MOST - 1)]
+            for client in clients:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+                client.sendall(b'{"command":"status"}\n')
+            self.assertEqual(self.server.status()["pid"], self.server.pid)
+            for client in clients:
+                client.close()
+        self.settled()
+        grown = int(drover.process_status(self.server.pid)["VmRSS"].split()[0]) - memory
+        self.assertLess(grown, 16384, "KiB more")
+
+
 class Tool(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
