@@ -207,8 +207,8 @@ class Failures(unittest.TestCase):
             source, _, test = rest.partition(".")
             path = os.path.join(TOP, "tests", group, source + ".c")
             return os.path.exists(path) and "START_TEST(%s)" % test in read(os.path.relpath(path, TOP))
-        if group == "loss":
-            return any('"%s"' % rest in text for text in sources("tests/loss/*.py").values())
+        if group in ("loss", "attacks"):
+            return any('"%s"' % rest in text for text in sources("tests/%s/*.py" % group).values())
         if group == "fault":
             return any('"%s"' % rest in text for text in sources("tests/fault/*.py").values())
         if group == "systemd":
