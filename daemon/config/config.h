@@ -133,7 +133,7 @@ extern const struct schema config_schema;
 unsigned config_mode(const struct listen_config *listen);
 
 /* How the address is to be opened; owner and group count once config_owners made them numbers. */
-struct listener_options config_listener_options(const struct listen_config *listen);
+struct listener_options config_listener_options(const struct listen_config *config);
 
 /* The number of workers that `config` means: as set, or one per CPU that this process may use, the affinity
  * mask (sched_getaffinity(2)) and the cgroup's CPU quota considered. */

@@ -39,7 +39,7 @@ size_t access_room(const struct access_style *style, const struct access_entry *
 /* Writes the record; returns its length. */
 size_t access_put(struct access_style *style, const struct access_entry *entry, char *out);
 
-/* The record that stands where `lines` were lost; at most ACCESS_NOTICE_BYTES. */
-size_t access_put_lost(struct access_style *style, uint64_t lines, char *out);
+/* The record that stands where `count` lines were lost; at most ACCESS_NOTICE_BYTES. */
+size_t access_put_lost(struct access_style *style, uint64_t count, char *out);
 
 #endif

@@ -32,6 +32,6 @@ void fake_move_all(struct engine *from, struct engine *to);
 struct conn *fake_only(struct engine *engine);
 
 /* Makes the boundaries in what the client got alike: no two answers with several parts have the same. */
-void fake_mask_boundaries(struct fake_client *client);
+void fake_mask_boundaries(struct fake_client *one);
 
 #endif
