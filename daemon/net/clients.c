@@ -138,10 +138,21 @@ void clients_adopt(struct engine *engine, const struct quota_rules *rules)
 		count_all_again(engine);
 }
 
+static void count_later(struct timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	count_all_again(LIST_ENTRY(timer, struct engine, counting));
+}
+
 /* Not in every turn, whatever somebody writes there. */
 void clients_look(struct engine *engine)
 {
-	if (quota_epoch(engine->quota) != engine->quota_epoch &&
-	    engine->loop->now_ns - engine->counted_ns >= COUNT_PAUSE_NS)
+	if (quota_epoch(engine->quota) == engine->quota_epoch || timer_armed(&engine->counting))
+		return;
+	if (engine->loop->now_ns - engine->counted_ns >= COUNT_PAUSE_NS) {
 		count_all_again(engine);
+		return;
+	}
+	engine->counting.fire = count_later;
+	loop_timer(engine->loop, &engine->counting, COUNT_PAUSE_NS);
 }

@@ -453,6 +453,7 @@ struct generation *engine_adopt(struct engine *engine, struct generation *genera
 void engine_free(struct engine *engine)
 {
 	list_remove(&engine->sweep.link);
+	timer_cancel(&engine->counting);
 	slab_free(&engine->slab);
 	slab_free(&engine->states);
 	pool_trim(&engine->pool);

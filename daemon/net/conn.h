@@ -161,6 +161,7 @@ struct engine {
 	const struct quota_rules *quota_rules;  /* of the generation; never NULL */
 	uint8_t quota_epoch;            /* in which its connections are counted */
 	uint64_t counted_ns;            /* when they were counted again last */
+	struct timer counting;          /* for the next time, if that is too soon */
 	uint64_t limited_since_ns;      /* the beginning of the time that limited_made belongs to */
 	unsigned limited_made;          /* connections that were told of their client's limit */
 	unsigned slot;

@@ -139,8 +139,8 @@ class Connections(Limited):
             self.addCleanup(client.close)
             more.append(client)
         server.wait_status(lambda status: status["totals"]["limited_connections"] == 101)
-        for client in more[16:]:
-            self.assertTrue(self.is_cut(client))
+        told = [client for client in more if not self.is_cut(client)]
+        self.assertIn(len(told), (15, 16))      # whoever was refused before may have had a place for a moment
         self.still_served(clients)
         for client in more:
             client.close()

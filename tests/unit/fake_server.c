@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -222,14 +223,18 @@ void fake_send(struct fake_client *client, const char *text)
 }
 
 /* The server has pair[1]. */
-static void join(struct fake_server *server, struct fake_client *client, const char *first, const int pair[2])
+static void join_from(struct fake_server *server, struct fake_client *client, const char *first,
+		      const int pair[2], const struct sockaddr_storage *peer)
 {
-	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
-
 	*client = (struct fake_client){ .fd = pair[0], .server = server };
 	server->clients[server->client_count++] = client;
 	fake_send(client, first);
-	ck_assert(engine_accept(&server->engine, pair[1], &peer, NULL));
+	ck_assert(engine_accept(&server->engine, pair[1], peer, NULL));
+}
+
+static void join(struct fake_server *server, struct fake_client *client, const char *first, const int pair[2])
+{
+	join_from(server, client, first, pair, &(struct sockaddr_storage){ .ss_family = AF_UNIX });
 }
 
 void fake_connect(struct fake_server *server, struct fake_client *client, const char *first)
@@ -238,6 +243,19 @@ void fake_connect(struct fake_server *server, struct fake_client *client, const 
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
 	join(server, client, first, pair);
+}
+
+void fake_connect_from(struct fake_server *server, struct fake_client *client, const char *address,
+		       const char *first)
+{
+	struct sockaddr_storage peer = { 0 };
+	struct sockaddr_in *v4 = (void *)&peer;
+	int pair[2];
+
+	v4->sin_family = AF_INET;
+	ck_assert_int_eq(inet_pton(AF_INET, address, &v4->sin_addr), 1);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	join_from(server, client, first, pair, &peer);
 }
 
 void fake_connect_tcp(struct fake_server *server, struct fake_client *client, const char *first)

@@ -63,6 +63,10 @@ void fake_server_close(struct fake_server *server);
 /* A new client; what it sends is sent before the server accepts the connection. */
 void fake_connect(struct fake_server *server, struct fake_client *client, const char *first);
 
+/* The same, and this is the address that it comes from. */
+void fake_connect_from(struct fake_server *server, struct fake_client *client, const char *address,
+		       const char *first);
+
 /* The same over TCP, where a FIN is announced once only. */
 void fake_connect_tcp(struct fake_server *server, struct fake_client *client, const char *first);
 
