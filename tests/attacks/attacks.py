@@ -138,12 +138,50 @@ class Flood(Attack):
         super().__init__(name)
         self.kept, self.clients, self.where = kept, clients, where
 
-    def run(self, addresses, until, seconds):
+    def flood(self, addresses, seconds):
         how = ("-s", crowd.source("one")) if self.where == "one" else ()
-        ended = overload.flood(addresses["plain"], "/tiny", waits.BYTES, "-k", self.kept, "-w", 10000, "-c",
-                               self.clients, "-t", int(seconds * 1000), *how)
+        return overload.flood(addresses["plain"], "/tiny", waits.BYTES, "-k", self.kept, "-w", 10000, "-c",
+                              self.clients, "-t", int(seconds * 1000), *how)
+
+    def run(self, addresses, until, seconds):
+        ended = self.flood(addresses, seconds)
         bad, good = sum(one.silent + one.reset for one in ended), sum(one.good for one in ended)
         return {"did": "%d requests" % good, "wrong": "%d lost" % bad if bad else "", "counted": {"status_2xx": good}}
+
+
+class Limited(Flood):
+    """The same of one address that has a limit: what is beyond is told so, or closed at once."""
+
+    def __init__(self, name, kept, clients, limits, counter):
+        super().__init__(name, kept, clients, "one")
+        self.settings, self.counter = {"clients": limits}, counter
+
+    def run(self, addresses, until, seconds):
+        ended = self.flood(addresses, seconds)
+        beyond, closed = sum(one.refused for one in ended), sum(one.reset for one in ended)
+        silent = sum(one.silent for one in ended)
+        return {"did": "%d answered, %d told 429, %d closed at once" % (sum(one.good for one in ended), beyond, closed),
+                "wrong": "%d without an answer" % silent if silent else "", "counted": {self.counter: beyond}}
+
+
+class Hoard(Slow):
+    """Idle connections of one address, of which it may have a few."""
+
+    settings = {"clients": {"connections": 16}}
+    where = "one"
+
+    def __init__(self, name, count):
+        super().__init__(name, [IDLE], count, True)
+
+    def run(self, addresses, until, seconds):
+        some = crowd.Crowd(self.ways, self.count, addresses, self.where, again=True).run(until, seconds)
+        told = sum(count for (status, _), count in some.outcomes[IDLE.name].items() if status == 429)
+        ended = sum(some.outcomes[IDLE.name].values())
+        kept = [one for one in some.ones.values() if one.status() == 200]
+        some.close()
+        return {"did": "%d connections, %d told 429" % (ended, told),
+                "wrong": "" if 0 < len(kept) <= 16 else "it has %d" % len(kept),
+                "counted": {"limited_connections": ended}}
 
 
 class Pipeline(Attack):
@@ -281,7 +319,6 @@ def beside(attacks, addresses, seconds):
                 os.close(stop)
                 os.close(answer)
                 crowd.raise_limit()
-                os.nice(max(0, -os.nice(0)))    # it is no part of what is preferred
                 crowd.write_all(out, json.dumps(attack.run(addresses, until, seconds)))
                 status = 0
             except BaseException:
@@ -305,10 +342,11 @@ def beside(attacks, addresses, seconds):
 class Target(drover.Drover):
     """The daemon with all that the attacks are aimed at."""
 
-    def __init__(self, attacks, timeout, accept):
-        self.attacks, self.timeout, self.accept = attacks, timeout, accept
+    def __init__(self, attacks, options):
+        self.attacks, self.timeout, self.accept = attacks, options.timeout, options.accept
         self.proxy = drover.free_address()
-        super().__init__()
+        # what is measured shall not wait for a CPU that the attackers, or others, have
+        super().__init__(preexec=None if options.short else waits.promptly)
 
     def defaults(self):
         self.write("tiny", "x" * waits.BYTES)
@@ -345,7 +383,7 @@ def judge(claims, attacks, results, during, after, watch, server, before):
 
 def attack(claims, attacks, options):
     """All of them together."""
-    with Target(attacks, options.timeout, options.accept) as server:
+    with Target(attacks, options) as server:
         addresses = {"plain": server.address, "proxy": server.proxy}
         quiet = Normal(server.address, options.quiet).finish()
         before = server.wait_status(lambda status: status["totals"]["open"] == 0)
@@ -400,6 +438,7 @@ def full_ones():
     for where in ("one", "many"):
         yield [Flood("connections from %s" % where, 0, 64, where)]
         yield [Flood("requests from %s" % where, 100, 64, where)]
+    yield [Hoard("idle connections of one, limited", 200)]
     for one in fast_ones(False):
         yield [one]
 
@@ -417,13 +456,12 @@ def main():
     groups = list(full_ones())
     if options.short:
         options.seconds = 2.5
-        groups = [[Slow("all slow ways together", SLOW, 8, False)], [Fill("idle to the limit", 600)], fast_ones(True)]
+        groups = [[Slow("all slow ways together", SLOW, 8, False)], [Fill("idle to the limit", 600)],
+                  [Hoard("idle of one, limited", 100)], fast_ones(True)]
     if options.list:
         print("\n".join(one.name for group in groups for one in group))
         return 0
     crowd.raise_limit()
-    if not options.short:
-        waits.prefer()
     print(HEAD)
     for group in groups:
         if not options.only or any(word in one.name for word in options.only for one in group):
