@@ -76,7 +76,7 @@ class Trouble(threading.Thread):
         self.random = random.Random(seed)
         self.over = threading.Event()
         self.deaths, self.times, self.problem = [], 0, None
-        self.crashed = []       # when, of those whose pid is not known yet
+        self.crashed = []       # (when, the client that did it), of those whose pid is not known yet
         self.own_endings = []   # of its own connections, as in the clients' reports
 
     def run(self):
@@ -266,7 +266,7 @@ class Crashed(Trouble):
     def befall(self):
         way = self.ways[self.times % len(self.ways)]
         with self.server.client(self.server.addresses["IPv4"]) as client:
-            self.crashed.append(time.monotonic())
+            self.crashed.append((time.monotonic(), "%s:%d" % client.socket.getsockname()[:2]))
             client.send(client.head("/trouble?crash=" + way))
             try:
                 client.rest()
@@ -276,12 +276,21 @@ class Crashed(Trouble):
         self.times += 1
 
     def settle(self):
-        """One died after the other, so the order is that of the log; one that drained and ended with status 0 has
-        cut what it had."""
-        died = [int(event.fields["pid"]) for event in self.server.log.events
-                if (event.name == "worker_exited" and "/trouble?crash=" in event.fields.get("request", ""))
-                or (event.name == "worker_drained" and event.fields["cut"] != "0")]
-        self.deaths += zip(self.crashed, dict.fromkeys(died))      # there may be both lines
+        """The log says who it was; of one that drained and ended with status 0, only what it cut: one after the
+        other, in the log's order."""
+        exits, unseen = {}, []
+        for event in self.server.log.find("worker_exited"):
+            if "/trouble?crash=" in event.fields.get("request", ""):
+                exits.setdefault(event.fields["client"], []).append(int(event.fields["pid"]))
+        for when, client in self.crashed:
+            if exits.get(client):       # ports come again
+                self.deaths.append((when, exits[client].pop(0)))
+            else:
+                unseen.append(when)
+        known = {pid for _, pid in self.deaths}
+        cut = [int(event.fields["pid"]) for event in self.server.log.find("worker_drained")
+               if event.fields["cut"] != "0"]
+        self.deaths += zip(unseen, [pid for pid in cut if pid not in known])
 
 
 TROUBLES = {
