@@ -20,7 +20,9 @@ Prints a Markdown table and "N passed, N failed, N skipped" (one test is one cel
 """
 
 import concurrent.futures
+import datetime
 import sys
+import time
 
 import clients
 import loss
@@ -60,6 +62,20 @@ ACTS = {
     "reload --replace": (loss.replace, True),
     "upgrade": (loss.upgrade, True),
 }
+
+
+def take(events, when, pid):
+    """Takes the first event of this process behind `when` from the list, or None: numbers of processes come again."""
+    began = when + time.time() - time.monotonic() - 1
+    for event in events:
+        if event.fields["pid"] == str(pid) and event_seconds(event) >= began:
+            events.remove(event)
+            return event
+    return None
+
+
+def event_seconds(event):
+    return datetime.datetime.fromisoformat(event.line.split(" ", 1)[0].replace("Z", "+00:00")).timestamp()
 
 
 class BadCell(Cell):
@@ -109,18 +125,16 @@ class BadCell(Cell):
         """All that died were killed, and what ended is no more than they had."""
         self.trouble.settle()
         self.endings += self.trouble.own_endings
-        exits = {int(event.fields["pid"]): event for event in server.log.find("worker_exited")}
-        counted = sum(int(event.fields.get("lost", 0)) for event in exits.values())
+        exits, drained = server.log.find("worker_exited"), server.log.find("worker_drained")
+        counted = sum(int(event.fields.get("lost", 0)) for event in exits)
         if counted != status["totals"]["lost_crashed"]:
             self.problems.append("lost_crashed is %d, not %d" % (status["totals"]["lost_crashed"], counted))
-        killed = {pid for _, pid in self.trouble.deaths}
-        self.problems += [event.line for pid, event in exits.items()
-                          if event.level == "error" and pid not in killed]
-        # the signal may have come to one that had just left
-        had = [(when, int(exits[pid].fields.get("lost", 0))) for when, pid in self.trouble.deaths if pid in exits]
-        # and one that drained, and ended with status 0 before it was done, is one that cut what it still had
-        cuts = {int(event.fields["pid"]): int(event.fields["cut"]) for event in server.log.find("worker_drained")}
-        had += [(when, cuts.get(pid, 0)) for when, pid in self.trouble.deaths if pid not in exits]
+        deaths = [(when, take(exits, when, pid), take(drained, when, pid)) for when, pid in self.trouble.deaths]
+        self.problems += [event.line for event in exits if event.level == "error"]
+        # the signal may have come to one that had just left; one that drained, and ended with status 0 before it was
+        # done, is one that cut what it still had
+        had = [(when, int(exit.fields.get("lost", 0)) if exit else int(cut.fields["cut"]) if cut else 0)
+               for when, exit, cut in deaths]
         self.in_hand = sum(connections for _, connections in had)
         self.survived = status["totals"]["survived"]
         if len(self.endings) > self.in_hand - self.survived:
@@ -138,7 +152,8 @@ class BadCell(Cell):
     def is_expected(self, event):
         """Deaths are judged in check_deaths; who has just died may be spoken to before that is known."""
         return (event.name == "worker_exited" or (self.called_off and are_gone(event.line)) or
-                (self.kills and event.name == "worker_unreachable" and "Broken pipe" in event.line))
+                (self.kills and event.name == "worker_unreachable" and
+                 any(reason in event.line for reason in ("Broken pipe", "Connection reset by peer"))))
 
     def figures(self):
         """All but the last are sums."""
