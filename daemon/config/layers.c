@@ -2,10 +2,18 @@
  * once, and by -T. Asks the kernel, changes nothing, cannot fail. */
 #include "layers.h"
 
+#include "base/landlock.h"
 #include "base/privilege.h"
 #include "base/syscalls.h"
 
+static bool landlock_is_there(struct err *err)
+{
+	return landlock_version(err) > 0;
+}
+
 const struct layer layers[LAYERS] = {
+	{ "landlock", offsetof(struct config, landlock), landlock_is_there,
+	  "Linux 5.13 or later with landlock among the security modules (lsm=), or sandbox.landlock = false" },
 	{ "seccomp", offsetof(struct config, seccomp), syscalls_are_confinable,
 	  "a kernel with CONFIG_SECCOMP_FILTER and a drover built with libseccomp, or sandbox.seccomp = false" },
 	{ "sealed_code", offsetof(struct config, sealed_code), privilege_can_seal,

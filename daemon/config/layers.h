@@ -13,7 +13,7 @@ struct layer {
 	const char *remedy;
 };
 
-enum { LAYERS = 2 };
+enum { LAYERS = 3 };
 
 extern const struct layer layers[LAYERS];
 
