@@ -134,6 +134,8 @@ bool landlock_confine(const char *const *paths, unsigned count, struct err *err)
 	for (unsigned i = 0; i < count; i++)
 		if (!allow(ruleset, paths[i], err))
 			return false;
+	if (LANDLOCK_LEAVES_PROC && !allow(ruleset, "/proc", err))
+		return false;
 	return syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 ||
 	       err_sys(err, errno, "landlock_restrict_self");
 }
