@@ -260,7 +260,8 @@ static bool give_lingering(const struct worker *worker, unsigned port, bool by_w
 		sent = rights_send(find_will(worker), &bequest, 2 * sizeof(uint32_t), &fd, 1) > 0;
 	else
 		sent = channel_send(worker->channel.fd, &message, &fd, 1, &err);
-	dup2(STDERR_FILENO, fd);        /* its own is gone, and what it knows of it wrong */
+	close(fd);
+	fcntl(STDERR_FILENO, F_DUPFD, fd);      /* its own is gone, and what it knows of it wrong */
 	return sent;
 }
 

@@ -540,7 +540,7 @@ class Replace(Master):
         """Those that are ready wait for it in vain, and nobody has left his seat for them."""
         count = 48  # so that the first are ready before the last are forked
         server = self.start({"reload": "replace", "workers": count,
-                             "timeouts": {"prepare": "500ms", "drain": "100ms"}})
+                             "timeouts": {"prepare": "1s", "drain": "100ms"}})
         for _ in range(50):
             server.wait_status(lambda _: len(server.children()) == count)
             before = server.workers()
