@@ -429,6 +429,9 @@ static enum served end_idle(struct conn *conn)
 		return SERVED_CLOSE;
 	conn->readable = true;
 	step = work(http);
+	/* an old one may send a request, a new one has to */
+	if (step == STEP_WAIT && served == 0 && is_idle(http) && conn->served == 0)
+		engine_count(conn->engine, COUNT_TIMEOUTS);
 	return outcome(http, step, conn->served == served);
 }
 

@@ -56,7 +56,7 @@ class Way:
     begin: what is sent at once.  drip(n): the n-th thing that is sent, one at each tick; None: nothing.  take: how
     many bytes are read at a tick, None: all that come.  half: the client says that it sends no more.  ends: what is
     due to it, a set of (status or None, "end" or "reset"); "idle": it stays until the crowd goes.  to: which address
-    of the server.  counted: as what."""
+    of the server.  counted: as what, of which each is moved."""
 
     def __init__(self, name, begin=b"", drip=None, take=None, half=False, ends=(), to="plain", counted="timeouts"):
         self.name, self.begin, self.drip, self.take = name, begin, drip, take

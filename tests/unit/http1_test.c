@@ -710,6 +710,7 @@ START_TEST(a_client_that_sends_nothing_is_closed_silently)
 	server.config->request_head_ns = 10 * CLOCK_MS;
 	ask("");
 	ck_assert_uint_eq(client.len, 0);
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 1);
 }
 END_TEST
 
@@ -736,6 +737,7 @@ START_TEST(an_idle_connection_is_closed_after_keep_alive)
 	server.config->keep_alive_grace_ns = 0;
 	ask(GET("/hello"));
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 "), 1);
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 0);
 }
 END_TEST
 
