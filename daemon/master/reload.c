@@ -394,7 +394,8 @@ void reload_child_confined(struct child *child, uint64_t generation, const char 
 {
 	struct transition *transition = &child->master->transition;
 
-	if (!is_voter(child, generation) || child->state != CHILD_SERVING) {
+	/* what else a worker says, and when, the table knows: after the commit there is no beginning anew */
+	if (!is_voter(child, generation) || child->vote != VOTE_ASKED || transition->phase != PHASE_PREPARING) {
 		reload_child_failed(child, generation, why);
 	} else if (transition->dry) {
 		plan_say_confined(transition);

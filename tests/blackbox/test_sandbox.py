@@ -183,10 +183,11 @@ class Swaps(Place):
         os.symlink(self.at("other/b"), self.at("www/root/b"))
         server = self.serve(site(self.at("www/root"), symlinks="all"))
         self.assertEqual(server.get("/b").status, 403)
-        self.reload(server, {"sandbox": {"read": [self.at("www"), self.at("other")]}})
-        self.assert_body(server, "/b", "outside")
-        self.reload(server, {"sandbox": {"landlock": False}})
-        self.assert_body(server, "/b", "outside")
+        for settings in ({"read": [self.at("www"), self.at("other")]}, {"landlock": False}):
+            since = server.log.mark()
+            self.reload(server, {"sandbox": settings})
+            server.log.wait("handover_done", since)
+            self.assert_body(server, "/b", "outside")
 
     def test_an_error_page_and_users_that_are_swapped(self):
         put(self.top, "www/root/a")
@@ -219,6 +220,7 @@ class Reloads(Place):
         with server.client() as client:
             self.assertEqual(client.request("/a").body, b"one")
             self.assertIn("sandbox.read", self.reload(server, site(self.at("data/far"))))
+            server.log.wait("handover_done")    # until then a worker of before may answer
             self.assertEqual(client.request("/a").body, b"far")
         self.assertFalse(set(before.values()) & set(server.workers().values()))
 
@@ -243,6 +245,7 @@ class Reloads(Place):
         self.assertIn("would replace", server.ctl("check").stdout)
         with server.client() as client:
             self.assertIn("is another one than it was", self.reload(server, {}))
+            server.log.wait("handover_done")
             self.assertEqual(client.request("/a").body, b"anew")
         self.assertFalse(set(before.values()) & set(server.workers().values()))
         self.assertEqual(server.status()["last_reload"]["succeeded"], succeeded + 1)    # one, though it began twice
@@ -254,6 +257,7 @@ class Reloads(Place):
         server = self.serve({**site(self.at("www/one")), "sandbox": {"read": [self.at("www"), self.at("later")]}})
         put(self.top, "later/x/a", content="later")
         self.assertIn("sandbox.read", self.reload(server, site(self.at("later/x"))))
+        server.log.wait("handover_done")
         self.assert_body(server, "/a", "later")
 
     def test_an_upgrade(self):
@@ -261,7 +265,9 @@ class Reloads(Place):
         result = server.ctl("upgrade")
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assert_body(server, "/a", "one")
+        since = server.log.mark()
         self.reload(server, site(self.at("data/far")))
+        server.log.wait("handover_done", since)
         self.assert_body(server, "/a", "far")
 
 
@@ -272,8 +278,12 @@ class Degraded(Place):
         server = self.serve(site(self.at("www/one")), preexec=without_landlock(error))
         self.assert_body(server, "/a", "one")
         self.reload(server, site(self.at("data/far")))
+        server.log.wait("handover_done")
         self.assert_body(server, "/a", "far")
-        return server
+        self.assertEqual(len(server.log.find("sandbox_degraded", layer="landlock")), 1, server.log.text())
+        self.assertFalse(server.status()["sandbox"]["landlock"]["effective"])
+        result = drover.run("-T", "-c", server.config, preexec_fn=without_landlock(error))
+        self.assertIn("# sandbox.landlock is off here: ", result.stdout)
 
     def test_a_kernel_that_has_none(self):
         self.serve_without(errno.ENOSYS)
