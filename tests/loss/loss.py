@@ -255,9 +255,19 @@ class Cell:
 
 
 class MovingCell(Cell):
-    """Workers are replaced: what is connected moves to others."""
+    """Workers are replaced: what is connected moves to others, and counts as its client's there.  No client meets
+    a limit: one that did would have been counted twice."""
 
     moves = True
+    settings = {**Cell.settings, "clients": {"connections": 3000, "network_connections": 6000,
+                                             "requests": 500000, "bandwidth": "50g"}}
+
+    def check_end(self, server, before):
+        totals = server.status()["totals"]
+        limited = {name: totals[name] for name in totals if name.startswith("limited_") and totals[name] > 0}
+        if limited or totals["clients_untracked"] > 0:
+            self.problems.append("clients met a limit: %s" % limited)
+        super().check_end(server, before)
 
 
 class UpgradeCell(MovingCell):
