@@ -91,23 +91,34 @@ static void show_listener(const json_t *listener)
 	puts(")");
 }
 
-/* What clients lost; nothing is said of what did not happen. */
-static void show_losses(const json_t *totals)
+/* The counters that are not 0, in a line; nothing is said of what did not happen. */
+static void show_counters(const json_t *totals, const char *title, const char *const *names)
 {
-	static const char *const reasons[] = { "kernel_dropped", "refused",   "shed",
-					       "lost_crashed",   "drain_cut", "lost_address_removed" };
-	const char *between = "lost: ";
+	const char *between = title;
 
-	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-		long long count = number_of(totals, reasons[i]);
+	for (; *names != NULL; names++) {
+		long long count = number_of(totals, *names);
 
 		if (count == 0)
 			continue;
-		printf("%s%s %lld", between, reasons[i], count);
+		printf("%s%s %lld", between, *names, count);
 		between = ", ";
 	}
-	if (strcmp(between, ", ") == 0)
+	if (between != title)
 		putchar('\n');
+}
+
+/* What clients lost, and which limits of their own they met. */
+static void show_totals(const json_t *totals)
+{
+	static const char *const lost[] = { "kernel_dropped", "refused",   "shed",
+					    "lost_crashed",   "drain_cut", "lost_address_removed",
+					    NULL };
+	static const char *const limited[] = { "limited_connections", "limited_requests", "limited_bandwidth",
+					       "clients_untracked", NULL };
+
+	show_counters(totals, "lost: ", lost);
+	show_counters(totals, "limits of clients: ", limited);
 }
 
 static void print_at(const json_t *of)
@@ -233,7 +244,7 @@ static void show_status(const json_t *answer)
 	show_sandbox(json_object_get(status, "sandbox"));
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
 		show_listener(listener);
-	show_losses(json_object_get(status, "totals"));
+	show_totals(json_object_get(status, "totals"));
 	show_last_reload(json_object_get(status, "last_reload"));
 	show_last_upgrade(json_object_get(status, "upgrade"));
 	if (json_is_true(json_object_get(json_object_get(status, "upgrade"), "open")))

@@ -8,6 +8,7 @@
 #include "auth.h"
 #include "error_page.h"
 #include "forwarded.h"
+#include "limits.h"
 #include "route.h"
 #include "target.h"
 #include "task.h"
@@ -118,8 +119,8 @@ static unsigned check_method(struct exchange *exchange)
 /* What a request goes through before its service sees it, in this order: each says 0, the status of the
  * answer that ends it here, STAGE_ANSWERED, or STAGE_WAITS: exchange_go_on will be called. */
 static unsigned (*const stages[])(struct exchange *exchange) = {
-	find_client, find_site,    know_request, resolve_target,
-	find_route,  check_client, auth_stage,   check_method,
+	find_client, find_site,    limits_request, know_request, resolve_target,
+	find_route,  check_client, auth_stage,     check_method,
 };
 
 enum { STAGE_COUNT = sizeof(stages) / sizeof(stages[0]) };
@@ -185,6 +186,7 @@ void exchange_end(struct exchange *exchange)
 	auth_drop(exchange);
 	task_drop(exchange->task);
 	timer_cancel(&exchange->timer);
+	timer_cancel(&exchange->pace.timer);
 	if (exchange->conn != NULL)     /* a zeroed one has no file, but its descriptor reads as 0 */
 		exchange_drop_body(exchange);
 	exchange_unpin(exchange);

@@ -4,6 +4,7 @@
 #ifndef HTTP_EXCHANGE_H
 #define HTTP_EXCHANGE_H
 
+#include "limits.h"
 #include "request.h"
 #include "service.h"
 
@@ -65,6 +66,8 @@ struct exchange {
 	struct request request;
 	struct str path;                /* decoded and resolved (target.h) */
 	union peer client;              /* who is served, behind whatever forwards it: for rules and logs */
+	struct quota_places places;     /* the client's, once `placed`; see limits.c */
+	bool placed;
 	bool secure;                    /* the client speaks https, to us or to what forwards it */
 	const struct site *site;        /* NULL: none was found (yet) */
 	const struct route *route;      /* the same */
@@ -77,6 +80,7 @@ struct exchange {
 	struct task *task;              /* in the helper thread, see task.h; NULL: none */
 	struct timer timer;             /* the service's own; set fire, arm with exchange_timer */
 	struct response response;
+	struct pace pace;               /* of sending it */
 	struct access_log *log;         /* pinned, with its format; NULL: off */
 	uint64_t generation_number;     /* of the one that it began under */
 	uint64_t instance, number;      /* its name: the engine where it began, and which one it was there */

@@ -453,10 +453,15 @@ static enum served http1_timeout(struct conn *conn)
 	return SERVED_CLOSE;
 }
 
+/* What an answer waits for may not be wanted any more. */
 static enum served http1_adopt(struct conn *conn)
 {
-	if (conn->state == NULL)
+	const struct http1 *http = conn->state;
+
+	if (http == NULL)
 		arm_idle(conn);
+	else if (timer_armed(&http->exchange.pace.timer))
+		conn_wake(conn);
 	return SERVED_WAIT;
 }
 

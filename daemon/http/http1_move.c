@@ -7,6 +7,7 @@
 #include "http1_state.h"
 #include "route.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/put.h"
 
@@ -84,6 +85,8 @@ static void record_answer(struct http1 *http, struct luggage *luggage, struct re
 	record_u64(record, &http->taken_mark);
 	record_u64(record, &http->min_rate);
 	record_u64(record, &http->send_ns);
+	record_u64(record, &http->exchange.pace.resume_ns);
+	record_u64(record, &http->exchange.pace.paid);
 }
 
 /* ---- leaving ------------------------------------------------------------------------------------------ */
@@ -295,6 +298,13 @@ static bool thaw_source(struct http1 *http, struct record *record)
 	return true;
 }
 
+/* No worker says what would stop an answer for ever, or give it all it likes. */
+static bool is_pace(const struct pace *pace, uint64_t now_ns)
+{
+	return pace->paid <= PACE_MOST_BYTES &&
+	       (pace->resume_ns <= now_ns || pace->resume_ns - now_ns <= QUOTA_PAUSE_MOST_NS + CLOCK_S);
+}
+
 static bool thaw_answer(struct http1 *http, struct record *record, int *file_fd)
 {
 	struct luggage luggage = { 0 };
@@ -303,8 +313,8 @@ static bool thaw_answer(struct http1 *http, struct record *record, int *file_fd)
 	record_answer(http, &luggage, record);
 	http->exchange.response.file_fd = fd_take(file_fd);
 	http->out_len = luggage.out.len + luggage.memory.len;
-	if (!unpack_request(http, &luggage) ||
-	    !unpack(http, &http->out, &http->out_size, luggage.out, luggage.memory) ||
+	if (!is_pace(&http->exchange.pace, http->conn->engine->loop->now_ns) ||
+	    !unpack_request(http, &luggage) || !unpack(http, &http->out, &http->out_size, luggage.out, luggage.memory) ||
 	    !thaw_source(http, record))
 		return false;
 	exchange_unpin(&http->exchange);

@@ -132,8 +132,14 @@ static enum step after_io(enum io io)
 static void account(struct http1 *http, size_t sent)
 {
 	http->sent += sent;
+	limits_sent(&http->exchange.pace, sent);
 	http->bytes_left -= sent < http->bytes_left ? sent : http->bytes_left;
 	http->conn->engine->counters[COUNT_BYTES_SENT] += sent;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
 }
 
 /* `out` has been sent up to `to`. */
@@ -146,21 +152,31 @@ static void account_out(struct http1 *http, size_t to)
 	http->out_at = to;
 }
 
-/* The rest of `out` and of a memory body, in one call. */
+/* What goes from the file to the client without our buffers. */
+static uint64_t file_left(const struct http1 *http)
+{
+	return http->body == BODY_FILE && http->conn->transport->send_file != NULL ? http->left : 0;
+}
+
+/* The rest of `out` and of a memory body, as far as there is room, in one call. */
 static enum step send_buffers(struct http1 *http)
 {
-	const struct transport *transport = http->conn->transport;
-	bool more = http->body == BODY_FILE && http->left > 0 && transport->send_file != NULL;
-	size_t out_left = http->out_len - http->out_at, sent;
+	size_t out_left = http->out_len - http->out_at, memory_left = http->memory.len, sent;
+	uint64_t behind = file_left(http);
+	size_t room = limits_room(&http->exchange, http->conn->engine, out_left + memory_left + behind);
+	bool more = behind > 0 && room > out_left + memory_left;
 	struct iovec parts[2];
 	int count = 0;
 	enum io io;
 
+	if (room == 0)
+		return STEP_WAIT;
 	if (out_left > 0)
-		parts[count++] = (struct iovec){ http->out + http->out_at, out_left };
-	if (http->memory.len > 0)
-		parts[count++] = (struct iovec){ (char *)http->memory.at, http->memory.len };
-	io = transport->writev(http->conn, parts, count, more, &sent);
+		parts[count++] = (struct iovec){ http->out + http->out_at, smaller(out_left, room) };
+	if (memory_left > 0 && room > out_left)
+		parts[count++] = (struct iovec){ (char *)http->memory.at,
+						 smaller(memory_left, room - out_left) };
+	io = http->conn->transport->writev(http->conn, parts, count, more, &sent);
 	if (io != IO_OK)
 		return after_io(io);
 	account(http, sent);
@@ -199,9 +215,13 @@ static bool is_changed(struct http1 *http)
 
 static enum step send_file(struct http1 *http)
 {
-	size_t len = http->left < http->bytes_left ? (size_t)http->left : http->bytes_left, sent;
+	size_t room = limits_room(&http->exchange, http->conn->engine, http->left), sent;
+	size_t len = http->left < http->bytes_left ? (size_t)http->left : http->bytes_left;
 	enum io io;
 
+	if (room == 0)
+		return STEP_WAIT;
+	len = smaller(len, room);
 	if (len == http->left && is_changed(http))
 		return file_changed(http);
 	io = http->conn->transport->send_file(http->conn, http->exchange.response.file_fd, &http->file_at,

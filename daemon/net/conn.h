@@ -52,6 +52,7 @@ struct conn {
 	bool reset : 1; /* closing sends RST: nobody shall take half an answer for a whole one */
 	bool proxied : 1;               /* `client` is what a PROXY header says */
 	uint8_t declined;               /* how often another worker would not take it over */
+	uint8_t refusals;               /* how many requests in a row met a limit of its client */
 	uint8_t counted_epoch;          /* of counted_at: see struct quota_places */
 	uint32_t served;                /* exchanges that were finished on it */
 	uint32_t promised_s;            /* how long the last answer said that it may be idle; 0: no word */

@@ -125,7 +125,8 @@ class Pages(unittest.TestCase):
     BARE = ('listen = ( { address = "127.0.0.1:8080"; } );\n'
             'sites = ( { routes = ( { match = "/"; respond = { }; } ); } );\n')
     BESIDE = {"group": 'user = "nobody";\n'}
-    WITHIN = {"clients.burst": "requests = 50; ", "clients.network_burst": "network_requests = 500; "}  # its group
+    WITHIN = {"clients.burst": "requests = 50; ",       # of its group
+              "clients.network_burst": "network_requests = 500; "}
 
     def check(self, path, text):
         with open(path, "w", encoding="utf-8") as file:

@@ -1,0 +1,140 @@
+/* limits.c - a client's requests and bytes are held against what clients.* allows (net/quota.h).
+ *
+ * The stage is called by exchange.c, the rest by whoever sends an answer. Nothing here fails; a client that
+ * has no place in the table has no limit.
+ *
+ * Bytes are paid for before they are sent, in pieces: each connection of a client has one piece under way, whose
+ * time comes when those of all others that were paid before have been sent. So they take turns, over all
+ * workers, and together never send more than the limit and one second's burst. What is paid and not sent,
+ * because the connection ends, is lost: a piece at most. */
+#include "limits.h"
+
+#include "exchange.h"
+
+#include "base/clock.h"
+#include "base/put.h"
+
+enum {
+	PIECES_A_SECOND = 32,           /* what makes a rate smooth */
+	LEAST_BYTES = 512,
+	/* Refusals in a row on one connection: a person sees the site's page; a program that goes on is told
+	 * so in a few bytes, and in the end by closing, so that what it has sent ahead is not parsed. */
+	WITH_A_PAGE = 8,
+	MOST_REFUSALS = 100,
+	FIELD_BYTES = 40,
+};
+
+/* Where the exchange's client is in the table; looked up once. */
+static const struct quota_places *places_of(struct exchange *exchange, const struct quota_rules *rules)
+{
+	struct engine *engine = exchange->engine;
+
+	if (!exchange->placed &&
+	    !quota_find(engine->quota, rules, &exchange->client, engine->loop->now_ns, &exchange->places))
+		engine_count(engine, COUNT_CLIENTS_UNTRACKED);
+	exchange->placed = true;
+	return &exchange->places;
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------- */
+
+/* In whole seconds (RFC 9110, 10.2.3), and not earlier than is true. */
+static struct str retry_after(struct exchange *exchange, uint64_t wait_ns)
+{
+	char *field = arena_alloc(&exchange->arena, FIELD_BYTES), *end;
+
+	if (field == NULL)
+		return (struct str){ 0 };
+	end = put_text(field, "Retry-After: ");
+	end = put_number(end, (wait_ns + CLOCK_S - 1) / CLOCK_S);
+	end = put_text(end, "\r\n");
+	return (struct str){ field, (size_t)(end - field) };
+}
+
+static void refuse(struct exchange *exchange, uint64_t wait_ns)
+{
+	struct conn *conn = exchange->conn;
+
+	if (conn->refusals < MOST_REFUSALS)
+		conn->refusals++;
+	if (conn->refusals <= WITH_A_PAGE)
+		exchange_error(exchange, 429);
+	else
+		exchange->response = (struct response){
+			.status = 429, .is_error = true, .length_known = true, .file_fd = -1,
+		};
+	exchange->response.extra = retry_after(exchange, wait_ns);
+	exchange->last = conn->refusals == MOST_REFUSALS;
+}
+
+unsigned limits_request(struct exchange *exchange)
+{
+	const struct quota_rules *rules = &exchange->generation->quota;
+	struct engine *engine = exchange->engine;
+	struct quota_excess excess;
+
+	if ((rules->limits[QUOTA_ADDRESS].request_ns | rules->limits[QUOTA_NETWORK].request_ns) == 0)
+		return 0;
+	excess = quota_request(engine->quota, rules, places_of(exchange, rules), engine->loop->now_ns);
+	if (excess.wait_ns == 0) {
+		exchange->conn->refusals = 0;
+		return 0;
+	}
+	engine_count(engine, COUNT_LIMITED_REQUESTS);
+	quota_say(engine->quota, rules, &exchange->places, &exchange->client, &excess);
+	if (rules->dry_run)
+		return 0;
+	refuse(exchange, excess.wait_ns);
+	return STAGE_ANSWERED;
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------- */
+
+/* Of the lower limit a part of a second: large enough to be worth a call, small enough that others have their
+ * turn. */
+static uint64_t piece_of(const struct quota_rules *rules)
+{
+	uint64_t one = rules->limits[QUOTA_ADDRESS].bandwidth, all = rules->limits[QUOTA_NETWORK].bandwidth;
+	uint64_t bytes = (one != 0 && (all == 0 || one < all) ? one : all) / PIECES_A_SECOND;
+
+	if (bytes < LEAST_BYTES)
+		return LEAST_BYTES;
+	return bytes < PACE_MOST_BYTES ? bytes : PACE_MOST_BYTES;
+}
+
+static void pay(struct exchange *exchange, const struct quota_rules *rules, uint64_t wanted)
+{
+	struct engine *engine = exchange->engine;
+	uint64_t now_ns = engine->loop->now_ns, piece = piece_of(rules);
+	struct pace *pace = &exchange->pace;
+	struct quota_excess excess;
+
+	pace->paid = wanted < piece ? wanted : piece;
+	excess = quota_sent(engine->quota, rules, places_of(exchange, rules), pace->paid, now_ns);
+	if (excess.wait_ns == 0)
+		return;
+	engine_count(engine, COUNT_LIMITED_BANDWIDTH);
+	quota_say(engine->quota, rules, &exchange->places, &exchange->client, &excess);
+	if (!rules->dry_run)
+		pace->resume_ns = now_ns + excess.wait_ns;
+}
+
+static void go_on(struct timer *timer, uint64_t now_ns)
+{
+	(void)now_ns;
+	exchange_resume(LIST_ENTRY(timer, struct exchange, pace.timer));
+}
+
+size_t limits_pay(struct exchange *exchange, uint64_t wanted)
+{
+	struct loop *loop = exchange->engine->loop;
+	struct pace *pace = &exchange->pace;
+
+	if (pace->paid == 0)
+		pay(exchange, exchange->engine->quota_rules, wanted);
+	if (pace->resume_ns <= loop->now_ns)
+		return pace->paid;
+	pace->timer.fire = go_on;
+	timer_arm(&loop->timers, &pace->timer, pace->resume_ns);
+	return 0;
+}
