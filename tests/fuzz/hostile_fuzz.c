@@ -1,8 +1,11 @@
 /* hostile_fuzz.c - workers that say anything while a transition is open: it is committed only when all have
  * voted for it, nobody gets both GO and ABORT, who asked is answered once, no descriptor is lost.
  *
+ * They also write what they like to the memory that is shared and into their wills, and crash: whatever the
+ * master reads of it, it looks after its slots, finds heirs and shows its state.
+ *
  * Input: what the transition is (a start, a reload, a replacement; how many slots), then records: which
- * worker speaks, and its message. */
+ * worker speaks, and its message; or from 0xf0 on something else that it does. */
 #include "fuzz.h"
 
 /* The master's side of the channel as it is; what it calls is the master's own. */
@@ -27,10 +30,14 @@
 
 #include "config/canonical.h"
 #include "fuzz_message.h"
+#include "ipc/will.h"
+#include "master/control.h"
 #include "net/conn.h"
 #include "service/registry.h"
 
 #include <jansson.h>
+
+enum { DOES_HOT = 0xf0, DOES_BOARD = 0xf4, DOES_WILL = 0xf8, DOES_CRASH = 0xfc };
 
 enum { IS_START = 1, IS_REPLACEMENT = 2, MOST_WORKERS = 6, OLD = 1, NEW = 2 };
 
@@ -38,6 +45,7 @@ enum { IS_START = 1, IS_REPLACEMENT = 2, MOST_WORKERS = 6, OLD = 1, NEW = 2 };
 struct puppet {
 	struct child *child;
 	int end;                        /* the worker's */
+	int will;                       /* its end of that */
 	bool votes;                     /* its vote is asked for */
 	bool said_ready, got_go, got_abort;
 };
@@ -53,6 +61,7 @@ struct stage {
 
 static struct board *board;
 static struct hot hot;
+static bool written;                    /* one of them, by an input */
 static struct master_setup setup = {
 	.services = service_schemas, .counter_names = counter_names, .counters = COUNTERS,
 	.gauge = COUNT_OPEN,
@@ -103,6 +112,8 @@ static struct child *add_child(struct stage *stage, unsigned slot, enum child_st
 	child->born = child->asked = child->generation = OLD;
 	if (vote != VOTE_NONE)
 		child->asked = NEW;
+	puppet->will = wills_make(child, &err);
+	FUZZ_CHECK(puppet->will >= 0 && wills_watch(child, &err));
 	FUZZ_CHECK(loop_add(&master->loop, &child->channel, EPOLLIN) == 0);
 	list_push_back(&master->children, &child->link);
 	return child;
@@ -184,7 +195,9 @@ static void clear_stage(struct stage *stage)
 		release(stage->puppets[i].child);
 		free(stage->puppets[i].child);
 		close(stage->puppets[i].end);
+		close(stage->puppets[i].will);
 	}
+	wills_forget(master);
 	FUZZ_CHECK(list_empty(&master->children));
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 		timer_cancel(&master->slots[i].respawn);
@@ -238,20 +251,99 @@ static void check(const struct stage *stage)
 	FUZZ_CHECK(stage->answers == (master->transition.phase == PHASE_IDLE ? 1U : 0U));
 }
 
+/* ---- what is no message ---- */
+
+static void fill(void *memory, size_t bytes, struct str with)
+{
+	written = true;
+	for (size_t done = 0; with.len > 0 && done < bytes; done += with.len)
+		memcpy((char *)memory + done, with.at, with.len < bytes - done ? with.len : bytes - done);
+}
+
+static void check_shown(const struct master *master)
+{
+	json_t *status = status_json(master);
+	char *text = json_dumps(status, JSON_COMPACT);
+
+	FUZZ_CHECK(text != NULL);
+	free(text);
+	json_decref(status);
+}
+
+static void write_will(const struct puppet *puppet, struct input *input)
+{
+	int fds[] = { STDIN_FILENO, puppet->end, puppet->will };
+	unsigned count = input_byte(input) % 4;
+	struct str bytes = input_take(input, input_byte(input));
+
+	rights_send(puppet->will, bytes.at, bytes.len, fds, bytes.len > 0 ? count : 0);
+}
+
+static void crash(struct stage *stage, const struct puppet *puppet)
+{
+	fuzz_spawn_lose(stage->master, puppet->child->column);
+	wills_child_died(puppet->child, true);
+	wills_arrange(stage->master);
+	wills_sweep(stage->master);
+}
+
+/* Returns how many turns of the loop follow. */
+static unsigned do_something(struct stage *stage, const struct puppet *puppet, uint8_t what,
+			     struct input *input)
+{
+	switch (what & 0xfc) {
+	case DOES_HOT:
+		fill(&hot, sizeof(hot), input_take(input, input_byte(input) + 1U));
+		rescue_look(stage->master);
+		slots_publish(stage->master);
+		return 1;
+	case DOES_BOARD:
+		fill(board, sizeof(*board), input_take(input, input_byte(input) + 1U));
+		check_shown(stage->master);
+		return 0;
+	case DOES_WILL:
+		write_will(puppet, input);
+		return 1;
+	default:
+		crash(stage, puppet);
+		return 1;
+	}
+}
+
+static unsigned act(struct stage *stage, struct input *input)
+{
+	uint8_t what = input_byte(input);
+	struct puppet *puppet = &stage->puppets[what % stage->count];
+	unsigned turns;
+
+	if (what >= DOES_HOT)
+		return do_something(stage, puppet, what, input);
+	turns = fuzz_message_send(puppet->end, input);
+	puppet->said_ready |= fuzz_message_last()->type == MESSAGE_READY &&
+			      fuzz_message_last()->generation == NEW;
+	return turns;
+}
+
 static void play(struct stage *stage, struct input *input)
 {
 	while (input->len > 0) {
-		struct puppet *puppet = &stage->puppets[input_byte(input) % stage->count];
-		unsigned turns = fuzz_message_send(puppet->end, input);
+		unsigned turns = act(stage, input);
 
-		puppet->said_ready |= fuzz_message_last()->type == MESSAGE_READY &&
-				      fuzz_message_last()->generation == NEW;
 		for (unsigned i = 0; i < turns; i++)
 			fuzz_turn(&stage->master->loop);
 		for (unsigned i = 0; i < stage->count; i++)
 			listen_to_master(&stage->puppets[i]);
 		check(stage);
 	}
+}
+
+static void clean(void)
+{
+	if (!written)
+		return;
+	written = false;
+	memset(board, 0, sizeof(*board));
+	memset(&hot, 0, sizeof(hot));
 }
 
 static void set_up_once(void)
@@ -273,6 +365,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct stage stage;
 
 	set_up_once();
+	clean();
 	fuzz_no_log();
 	open_before = fuzz_open_count();
 	set_stage(&stage, mode);
