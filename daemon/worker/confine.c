@@ -9,14 +9,17 @@
 
 #include "base/log.h"
 
+#include <fcntl.h>
+#include <linux/sockios.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
 static const struct syscall_group groups[] = {
 	{ "the loop", "epoll_wait epoll_pwait epoll_ctl eventfd2 poll ppoll" },
 	{ "connections and channels",
-	  "accept4 recvfrom recvmsg sendto sendmsg sendfile read write writev shutdown close fcntl ioctl "
+	  "accept4 recvfrom recvmsg sendto sendmsg sendfile read write writev shutdown close "
 	  "getsockopt setsockopt getsockname getpeername listen" },
 	{ "files, below directories that are open",
 	  "openat openat2 readlink readlinkat getdents64 fstat newfstatat statx stat lstat lseek pread64 "
@@ -41,6 +44,15 @@ static const struct syscall_group groups[] = {
 #define SOCK_TYPES (SYSCALL_INT & ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
 
 static const struct syscall_condition conditions[] = {
+	/* descriptors have much in common with the other processes': that they do not block, whom they signal */
+	{ "fcntl", "what a descriptor is, copies of it, that it does not block",
+	  { { 1, SYSCALL_INT & ~UINT64_C(3), 0 } } },           /* F_GETFD, F_SETFD, F_GETFL */
+	{ "fcntl", "", { { 1, SYSCALL_INT, F_DUPFD_CLOEXEC } } },
+	{ "fcntl", "", { { 1, SYSCALL_INT, F_GET_SEALS } } },
+	{ "fcntl", "", { { 1, SYSCALL_INT, F_SETFL }, { 2, O_NONBLOCK | O_ASYNC, O_NONBLOCK } } },
+	{ "ioctl", "how much is in a socket", { { 1, SYSCALL_INT, SIOCOUTQ } } },
+	{ "ioctl", "", { { 1, SYSCALL_INT, SIOCINQ } } },
+	{ "ioctl", "", { { 1, SYSCALL_INT, TCGETS } } },        /* isatty(3), of a stream */
 	{ "clone", "helper threads", { { 0, THREAD_MASK, CLONE_THREAD | CLONE_VM } } },
 	{ "prctl", "their names", { { 0, SYSCALL_INT, PR_SET_NAME } } },
 	{ "sched_setaffinity", "their CPUs, and nobody else's", { { 0, SYSCALL_INT, 0 } } },

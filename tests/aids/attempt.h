@@ -37,6 +37,9 @@ struct attempt {
 	long (*act)(const struct target *target);
 };
 
+/* What is made is called that. It may stay: who may not unlink cannot tidy up. */
+#define ATTEMPT_NEW "drover-attempt"
+
 /* They end with a row without a name. */
 extern const struct attempt attempts_on_files[], attempts_on_processes[], attempts_on_kernel[];
 

@@ -286,7 +286,7 @@ static long change_directory(const struct target *target)
 
 static long create_in(const char *directory)
 {
-	const char *path = attempt_path(directory, "new");
+	const char *path = attempt_path(directory, ATTEMPT_NEW);
 	long fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd >= 0)
@@ -352,7 +352,7 @@ static long remove_inside(const struct target *target)
 
 static long make_directory(const struct target *target)
 {
-	const char *path = attempt_path(target->root, "new");
+	const char *path = attempt_path(target->root, ATTEMPT_NEW);
 	long result = mkdir(path, 0700);
 
 	if (result == 0)
@@ -362,7 +362,7 @@ static long make_directory(const struct target *target)
 
 static long make_pipe(const struct target *target)
 {
-	const char *path = attempt_path(target->root, "new");
+	const char *path = attempt_path(target->root, ATTEMPT_NEW);
 	long result = mkfifo(path, 0600);
 
 	if (result == 0)
@@ -372,7 +372,7 @@ static long make_pipe(const struct target *target)
 
 static long make_symlink(const struct target *target)
 {
-	const char *path = attempt_path(target->root, "new");
+	const char *path = attempt_path(target->root, ATTEMPT_NEW);
 	long result = symlink("/etc/passwd", path);
 
 	if (result == 0)
@@ -382,7 +382,7 @@ static long make_symlink(const struct target *target)
 
 static long make_link(const struct target *target)
 {
-	const char *path = attempt_path(target->root, "new");
+	const char *path = attempt_path(target->root, ATTEMPT_NEW);
 	long result = link(attempt_path(target->outside, "mine"), path);
 
 	if (result == 0)

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -257,6 +259,53 @@ static long queue_to_master(const struct target *target)
 	return syscall(SYS_rt_sigqueueinfo, target->master, 0, &info);
 }
 
+/* ---- what descriptors have in common with the other processes': tried on one that nobody else has ---- */
+
+static long on_descriptor(int command, long argument)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	long result = fd < 0 ? -1 : fcntl(fd, command, argument);
+
+	close_it(fd);
+	return result < 0 ? -1 : 0;
+}
+
+static long make_block(const struct target *target)
+{
+	(void)target;
+	return on_descriptor(F_SETFL, O_RDWR);
+}
+
+static long make_block_by_ioctl(const struct target *target)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), no = 0;
+	long result = fd < 0 ? -1 : ioctl(fd, FIONBIO, &no);
+
+	(void)target;
+	close_it(fd);
+	return result;
+}
+
+static long signal_when_ready(const struct target *target)
+{
+	return on_descriptor(F_SETOWN, target->sibling) < 0 ? -1 : on_descriptor(F_SETSIG, SIGURG);
+}
+
+static long signal_by_flag(const struct target *target)
+{
+	(void)target;
+	return on_descriptor(F_SETFL, O_RDWR | O_NONBLOCK | O_ASYNC);
+}
+
+static long lease(const struct target *target)
+{
+	int fd = open(attempt_path(target->root, "mine"), O_RDONLY | O_CLOEXEC);
+	long result = fd < 0 ? -1 : fcntl(fd, F_SETLEASE, F_RDLCK);
+
+	close_it(fd);
+	return result;
+}
+
 /* ---- the processor, limits ---- */
 
 static long bind_to_cpus(pid_t pid)
@@ -437,6 +486,11 @@ const struct attempt attempts_on_processes[] = {
 	{ "kill_by_pidfd", BY_LANDLOCK | BY_SECCOMP, kill_by_pidfd },
 	{ "queue_signal", BY_LANDLOCK | BY_SECCOMP, queue_signal },
 	{ "queue_to_master", BY_UID | BY_LANDLOCK | BY_SECCOMP, queue_to_master },
+	{ "make_block", BY_SECCOMP, make_block },
+	{ "make_block_by_ioctl", BY_SECCOMP, make_block_by_ioctl },
+	{ "signal_when_ready", BY_SECCOMP, signal_when_ready },
+	{ "signal_by_flag", BY_SECCOMP, signal_by_flag },
+	{ "lease", BY_SECCOMP, lease },
 	{ "bind_master", BY_UID | BY_SECCOMP, bind_master },
 	{ "bind_sibling", BY_SECCOMP, bind_sibling },
 	{ "schedule_sibling", BY_SECCOMP, schedule_sibling },
