@@ -537,6 +537,8 @@ START_TEST(a_reload_that_takes_the_limit_away_ends_the_pause)
 	http = fake_only(&server.engine)->state;
 	http->exchange.pace.resume_ns += HOUR_NS;
 	timer_arm(&server.loop.timers, &http->exchange.pace.timer, http->exchange.pace.resume_ns);
+	for (unsigned i = 0; i < 5; i++)        /* what the client takes is an event */
+		fake_turn(&server);
 	rules->limits[QUOTA_ADDRESS].bandwidth = 0;
 	generation_unpin(engine_adopt(&server.engine, generation_pin(server.engine.generation)));
 	ck_assert(fake_until_eof(&client));
