@@ -339,9 +339,6 @@ class ConnectionsCpu(Connections, unittest.TestCase):
     accept = "cpu"
 
 
-class OperatedCpu(Operated, unittest.TestCase):
-    accept = "cpu"
-
 
 if __name__ == "__main__":
     unittest.main()
