@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/put.h"
 
+#include <string.h>
+
 enum {
 	PIECES_A_SECOND = 32,           /* what makes a rate smooth */
 	LEAST_BYTES = 512,
@@ -24,12 +26,25 @@ enum {
 	FIELD_BYTES = 40,
 };
 
+/* Whose connection it is has its places already; false: it is for somebody else, or has none. */
+static bool places_of_conn(struct exchange *exchange)
+{
+	const struct conn *conn = exchange->conn;
+
+	/* all of its bytes are copied from one to the other, or else a header's word:
+	 * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
+	if (memcmp(&exchange->client, &conn->client, sizeof(conn->client)) != 0)
+		return false;
+	memcpy(exchange->places.at, conn->counted_at, sizeof(exchange->places.at));
+	return conn->counted_at[QUOTA_ADDRESS] != 0 || conn->counted_at[QUOTA_NETWORK] != 0;
+}
+
 /* Where the exchange's client is in the table; looked up once. */
 static const struct quota_places *places_of(struct exchange *exchange, const struct quota_rules *rules)
 {
 	struct engine *engine = exchange->engine;
 
-	if (!exchange->placed &&
+	if (!exchange->placed && !places_of_conn(exchange) &&
 	    !quota_find(engine->quota, rules, &exchange->client, engine->loop->now_ns, &exchange->places))
 		engine_count(engine, COUNT_CLIENTS_UNTRACKED);
 	exchange->placed = true;
