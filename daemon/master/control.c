@@ -1,7 +1,8 @@
 /* control.c - the control socket: droverctl's requests, answered without ever blocking the master.
  *
  * Every client has a bounded line in, a bounded answer out, and a deadline; there is a bounded number of
- * them, and those that say nothing make room for others. Called by reload.c at the start and by master.c at the end. */
+ * them, and those that say nothing make room for others. Called by reload.c at the start and by master.c at
+ * the end. */
 #include "control.h"
 #include "fields.h"
 #include "master.h"
