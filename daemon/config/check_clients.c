@@ -39,7 +39,8 @@ static void check_bandwidth(const struct config *config, enum quota_scope scope,
 /* A network is its addresses together: with less than one of them may take, that one's limit says nothing. */
 static void check_order(const struct config *config, struct problems *problems)
 {
-	const struct quota_config *one = &config->quotas[QUOTA_ADDRESS], *all = &config->quotas[QUOTA_NETWORK];
+	const struct quota_config *one = &config->quotas[QUOTA_ADDRESS];
+	const struct quota_config *all = &config->quotas[QUOTA_NETWORK];
 	const struct {
 		const char *one_name, *all_name;
 		uint64_t one, all;
@@ -71,7 +72,8 @@ static void check_prefix(const struct config *config, struct problems *problems)
 
 	if (limits_networks(config) && config->network_ipv6 > config->ipv6_prefix)
 		problems_add(problems,
-			     "%s: clients.network_ipv6 = %u is a part of one client: clients.ipv6_prefix = %u",
+			     "%s: clients.network_ipv6 = %u is a part of one client:"
+			     " clients.ipv6_prefix = %u",
 			     place_of(config, given ? "clients.network_ipv6" : "clients.ipv6_prefix"),
 			     config->network_ipv6, config->ipv6_prefix);
 }

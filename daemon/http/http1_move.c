@@ -314,7 +314,8 @@ static bool thaw_answer(struct http1 *http, struct record *record, int *file_fd)
 	http->exchange.response.file_fd = fd_take(file_fd);
 	http->out_len = luggage.out.len + luggage.memory.len;
 	if (!is_pace(&http->exchange.pace, http->conn->engine->loop->now_ns) ||
-	    !unpack_request(http, &luggage) || !unpack(http, &http->out, &http->out_size, luggage.out, luggage.memory) ||
+	    !unpack_request(http, &luggage) ||
+	    !unpack(http, &http->out, &http->out_size, luggage.out, luggage.memory) ||
 	    !thaw_source(http, record))
 		return false;
 	exchange_unpin(&http->exchange);

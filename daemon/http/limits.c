@@ -3,7 +3,7 @@
  * The stage is called by exchange.c, the rest by whoever sends an answer. Nothing here fails; a client that
  * has no place in the table has no limit.
  *
- * Bytes are paid for before they are sent, in pieces: each connection of a client has one piece under way, whose
+ * Bytes are paid for before they are sent, in pieces: each connection of a client has one under way, whose
  * time comes when those of all others that were paid before have been sent. So they take turns, over all
  * workers, and together never send more than the limit and one second's burst. What is paid and not sent,
  * because the connection ends, is lost: a piece at most. */
