@@ -188,11 +188,13 @@ static void set_up_once(void)
 	static const char *const names[] = { "state", "channel", "handover", "board", "hot" };
 	static const int numbers[] = { STATE_VERSION, CHANNEL_VERSION, HANDOVER_VERSION, BOARD_VERSION,
 				       HOT_VERSION };
-	json_t *versions = json_object(), *counters = json_array();
+	json_t *versions, *counters;
 	struct err err;
 
 	if (board != NULL)
 		return;
+	versions = json_object();
+	counters = json_array();
 	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
 	FUZZ_CHECK(board != NULL);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
