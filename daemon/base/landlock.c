@@ -1,5 +1,5 @@
-/* landlock.c - Landlock by its three raw system calls.  Called by workers right after they gave up their rights,
- * and by whoever says what this kernel has.
+/* landlock.c - Landlock by its three raw system calls.  Called by workers right after they gave up their
+ * rights, and by whoever says what this kernel has.
  *
  * A kernel's version says which rights it knows: what is newer is left out, right by right. The C library has
  * no wrappers, and headers are older than kernels, so the constants stand here (linux/landlock.h). Fails by
@@ -26,7 +26,7 @@
 #define ASK_VERSION 1U                  /* LANDLOCK_CREATE_RULESET_VERSION */
 #define RULE_PATH_BENEATH 1             /* LANDLOCK_RULE_PATH_BENEATH */
 
-/* Rights on files: EXECUTE is bit 0, WRITE_FILE 1, then these two; REMOVE_DIR to MAKE_SYM are bits 4 to 12. */
+/* Rights on files: EXECUTE is bit 0, WRITE_FILE 1, then these two; REMOVE_DIR to MAKE_SYM are 4 to 12. */
 #define READ_FILE (UINT64_C(1) << 2)
 #define READ_DIR (UINT64_C(1) << 3)
 

@@ -1,4 +1,4 @@
-/* Landlock (landlock(7)): what of the file system, and of other processes, this process can reach, for good. */
+/* Landlock (landlock(7)): what of the file system, and of other processes, this process reaches, for good. */
 #ifndef BASE_LANDLOCK_H
 #define BASE_LANDLOCK_H
 
@@ -23,8 +23,8 @@ enum { LANDLOCK_LEAVES_PROC = false };
  * Bound to this process and the children it makes. False with `err`: nothing was confined. */
 bool landlock_confine(const char *const *paths, unsigned count, struct err *err);
 
-/* True when `path` cannot be opened for reading although its permissions allow that: this process is confined,
- * and not to something that `path` is below. */
+/* True when `path` cannot be opened for reading although its permissions allow that: this process is
+ * confined, and not to something that `path` is below. */
 bool landlock_refuses(const char *path);
 
 #endif

@@ -80,7 +80,8 @@ static void add(struct derivation *derivation, const char *path)
 /* What is below a directory comes right behind it: "/a", "/a/b", "/a.b". */
 static int by_path(const void *one, const void *other)
 {
-	const unsigned char *a = *(const unsigned char *const *)one, *b = *(const unsigned char *const *)other;
+	const unsigned char *a = *(const unsigned char *const *)one;
+	const unsigned char *b = *(const unsigned char *const *)other;
 
 	while (*a != '\0' && *a == *b) {
 		a++;
@@ -131,12 +132,12 @@ static void add_top(struct derivation *derivation, const char *path, const char 
 		find(derivation, "sandbox_top",
 		     origin,
 		     "put it into a directory of its own, or name directories in sandbox.read",
-		     "%s is at the top of the file system: when another one takes its name, workers cannot read"
-		     " that until a reload replaces them", path);
+		     "%s is at the top of the file system: when another one takes its name, workers cannot"
+		     " read that until a reload replaces them", path);
 }
 
-/* Where `path` leads to, another one may lie beside it tomorrow; and where it is written. False: both are at the
- * top. */
+/* Where `path` leads to, another one may lie beside it tomorrow; and where it is written. False: both are at
+ * the top. */
 static bool add_places(struct derivation *derivation, const char *path)
 {
 	char parent[PATH_MAX], real[PATH_MAX];
@@ -197,14 +198,15 @@ static void walk(struct derivation *derivation, const struct schema *schema, voi
 	for (unsigned i = 0; i < schema->count; i++) {
 		const struct setting *row = &schema->settings[i];
 		void *field = setting_field(row, instance);
+		const struct service_ref *service = field;
 
 		if (row->opened && *(const char **)field != NULL && !is_word(row, *(const char **)field))
 			derive(derivation, *(const char **)field, *setting_origin(schema, instance, i));
 		for (unsigned j = 0; row->type == SETTING_LIST && j < ((struct items *)field)->count; j++)
 			walk(derivation, row->of, ((struct items *)field)->at[j]);
-		if (row->type == SETTING_SERVICE && ((struct service_ref *)field)->settings != NULL)
-			walk(derivation, derivation->generation->services[((struct service_ref *)field)->index],
-			     ((struct service_ref *)field)->settings);
+		if (row->type == SETTING_SERVICE && service->settings != NULL)
+			walk(derivation, derivation->generation->services[service->index],
+			     service->settings);
 	}
 }
 
@@ -221,8 +223,8 @@ static void take_named(struct derivation *derivation, const struct config *confi
 			find(derivation, "sandbox_not_there",
 			     setting_origin_of(&config_schema, config, "sandbox.read"),
 			     "make it and reload, or leave it out",
-			     "sandbox.read has %s, which workers cannot reach: it is not there, or they may not"
-			     " go there", config->sandbox_read.at[i]);
+			     "sandbox.read has %s, which workers cannot reach: it is not there, or they may"
+			     " not go there", config->sandbox_read.at[i]);
 	}
 }
 

@@ -378,7 +378,7 @@ void reload_child_failed(struct child *child, uint64_t generation, const char *w
 	slot_respawn(&child->master->slots[child->slot], NULL);
 }
 
-/* What the workers' sandbox was made for is gone, though it has the same name: only fresh ones can serve that. */
+/* What the workers' sandbox was made for is gone, though it has the same name: only fresh ones serve that. */
 static void begin_anew(struct master *master)
 {
 	struct transition *transition = &master->transition;
@@ -395,7 +395,8 @@ void reload_child_confined(struct child *child, uint64_t generation, const char 
 	struct transition *transition = &child->master->transition;
 
 	/* what else a worker says, and when, the table knows: after the commit there is no beginning anew */
-	if (!is_voter(child, generation) || child->vote != VOTE_ASKED || transition->phase != PHASE_PREPARING) {
+	if (!is_voter(child, generation) || child->vote != VOTE_ASKED ||
+	    transition->phase != PHASE_PREPARING) {
 		reload_child_failed(child, generation, why);
 	} else if (transition->dry) {
 		plan_say_confined(transition);

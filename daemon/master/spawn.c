@@ -45,8 +45,8 @@ static void ignore_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* A kernel without Landlock is no reason not to serve: the master says so. A list that is absent is in the text
- * of a drover that knew none, which an upgrade serves on. */
+/* A kernel without Landlock is no reason not to serve: the master says so. A list that is absent is in the
+ * text of a drover that knew none, which an upgrade serves on. */
 static bool confine(const struct config *config, struct err *err)
 {
 	const struct strings *paths = &config->sandbox_read;

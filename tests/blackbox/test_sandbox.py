@@ -1,5 +1,5 @@
-"""What workers can read (Landlock): the directories that roots are in and nothing else, for as long as they live;
-what is swapped below is served at once, what needs more is a replacement; a kernel without it serves all the same."""
+"""What workers can read (Landlock): the directories that roots are in and nothing else, for as long as they
+live; what is swapped below is served at once, what needs more is a replacement; a kernel without it serves, too."""
 
 import ctypes
 import errno
