@@ -84,10 +84,13 @@ class Swapped:
         return path
 
     def ask(self, target, pairs, bodies=(GOOD,)):
-        """Of what was answered how often; each body is one of those, or an error's."""
+        """Until both were met, what may be served and what leads out; each body is one of those, or an error's."""
         seen = {}
+        end = drover.deadline()
         with swapping(pairs):
-            for _ in range(REQUESTS // BATCH):
+            # on a busy machine the swapper may have no turn for long
+            while sum(seen.values()) < REQUESTS or len({status == 200 for status in seen}) < 2:
+                drover.left(end)
                 with self.server.client() as client:
                     client.send(client.head(target) * BATCH)
                     for _ in range(BATCH):
@@ -97,8 +100,6 @@ class Swapped:
                         self.assertIn(answer.status, (200, 301, 403, 404, 503))
                         if answer.status == 200:
                             self.assertIn(answer.body, bodies)
-        self.assertGreater(seen.get(200, 0), 0, seen)
-        self.assertGreater(sum(seen.values()) - seen.get(200, 0), 0, "the other one was never met: %s" % seen)
 
     def test_a_file_for_a_link(self):
         path = self.server.path("file")
