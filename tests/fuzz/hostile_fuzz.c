@@ -204,6 +204,7 @@ static void clear_stage(struct stage *stage)
 	timer_cancel(&master->census.deadline);
 	timer_cancel(&master->handover.retry);
 	departure_forget(master);
+	rescue_close(master);
 	logs_end(master);
 	fuzz_no_log();
 	verdict_release(&master->current);

@@ -197,6 +197,8 @@ static void set_up_once(void)
 	counters = json_array();
 	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
 	FUZZ_CHECK(board != NULL);
+	versions = json_object();
+	counters = json_array();
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		json_object_set_new(versions, names[i], json_integer(numbers[i]));
 	for (unsigned i = 0; i < COUNTERS; i++)
