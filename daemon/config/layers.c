@@ -13,9 +13,11 @@ static bool landlock_is_there(struct err *err)
 
 const struct layer layers[LAYERS] = {
 	{ "landlock", offsetof(struct config, landlock), landlock_is_there,
-	  "Linux 5.13 or later with landlock among the security modules (lsm=), or sandbox.landlock = false" },
+	  "Linux 5.13 or later with landlock among the security modules (lsm=), or "
+	  "sandbox.landlock = false" },
 	{ "seccomp", offsetof(struct config, seccomp), syscalls_are_confinable,
-	  "a kernel with CONFIG_SECCOMP_FILTER and a drover built with libseccomp, or sandbox.seccomp = false" },
+	  "a kernel with CONFIG_SECCOMP_FILTER and a drover built with libseccomp, or "
+	  "sandbox.seccomp = false" },
 	{ "sealed_code", offsetof(struct config, sealed_code), privilege_can_seal,
 	  "Linux 6.3 or later, or sandbox.sealed_code = false" },
 };
