@@ -175,12 +175,15 @@ static void print_meaning(const struct config *config, const struct here *here)
 
 static int print(const struct generation *generation, const struct here *here)
 {
+	unsigned redacted;
 	size_t len;
-	char *text = canonical_print(generation, &len);
+	char *text = canonical_show(generation, &len, &redacted);
 
 	if (text == NULL)
 		return STATUS_FAILED;
 	print_meaning(generation->config, here);
+	if (redacted > 0)
+		printf("# (redacted) stands for %u values of header fields that carry secrets\n", redacted);
 	fputs(text, stdout);
 	free(text);
 	return STATUS_GOOD;

@@ -85,17 +85,14 @@ static inline void epitaph_client(struct epitaph *epitaph, const void *client, u
 	epitaph->known = 1;
 }
 
-/* What there is of the request, from its beginning. */
+/* What there is of the request, from its beginning, as it may be read by anybody who gets hold of this memory. */
 static inline void epitaph_request(struct epitaph *epitaph, const char *head, size_t len, uint64_t begun_ns)
 {
 	epitaph->request_bytes = 0;
 	epitaph_order();
-	if (len >= EPITAPH_REQUEST_BYTES) {     /* of a known length: some moves, and no call */
+	if (len > EPITAPH_REQUEST_BYTES)
 		len = EPITAPH_REQUEST_BYTES;
-		memcpy(epitaph->request, head, EPITAPH_REQUEST_BYTES);
-	} else {
-		memcpy(epitaph->request, head, len);
-	}
+	memcpy(epitaph->request, head, len);
 	epitaph->begun_ns = begun_ns;
 	epitaph_order();
 	epitaph->request_bytes = (uint32_t)len;

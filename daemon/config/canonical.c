@@ -4,6 +4,8 @@
  * and fails on anything else by returning false. */
 #include "canonical.h"
 
+#include "field.h"
+
 #include "base/clock.h"
 
 #include <stdarg.h>
@@ -20,6 +22,8 @@ struct printer {
 	size_t len, room;
 	unsigned depth;
 	bool failed;
+	bool shown;                     /* to people: without secrets */
+	unsigned redacted;
 };
 
 static void put(struct printer *out, const char *format, ...)
@@ -102,12 +106,50 @@ static void print_service(struct printer *out, const struct setting *row, void *
 	put(out, "};\n");
 }
 
+/* The strings "Name: value" of a row as they may be shown; in the arena. False when out of memory. */
+static bool redact(struct printer *out, struct strings *fields, struct arena *arena)
+{
+	struct strings copy = { .count = fields->count };
+
+	copy.at = arena_alloc(arena, (copy.count + 1) * sizeof(*copy.at));
+	if (copy.at == NULL)
+		return false;
+	for (unsigned i = 0; i < copy.count; i++) {
+		struct str name, value;
+
+		field_split(fields->at[i], &name, &value);
+		copy.at[i] = fields->at[i];
+		if (!field_is_secret(name))
+			continue;
+		copy.at[i] = arena_printf(arena, "%.*s: (redacted)", (int)name.len, name.at);
+		out->redacted++;
+		if (copy.at[i] == NULL)
+			return false;
+	}
+	*fields = copy;
+	return true;
+}
+
+static const char *text_of(struct printer *out, const struct setting *row, void *instance,
+			   struct arena *arena)
+{
+	struct strings *fields = setting_field(row, instance), kept;
+	const char *text;
+
+	if (!out->shown || !row->fields || fields->at == NULL)
+		return setting_text(row, instance, arena);
+	kept = *fields;
+	text = redact(out, fields, arena) ? setting_text(row, instance, arena) : NULL;
+	*fields = kept;
+	return text;
+}
+
 static void print_scalar(struct printer *out, const struct schema *schema, void *instance, unsigned index)
 {
 	const struct setting *row = &schema->settings[index];
 	const char *dot = strchr(row->name, '.'), *origin = *setting_origin(schema, instance, index);
 	struct arena arena = { 0 };
-	const char *text = setting_text(row, instance, &arena);
+	const char *text = text_of(out, row, instance, &arena);
 
 	/* out of memory must never look like absent: an allow list would be gone */
 	out->failed |= text == NULL;
@@ -170,18 +212,32 @@ static void print_instance(struct printer *out, const struct schema *schema, voi
 	print_group_edge(out, &open, NULL);
 }
 
+static char *print(const struct generation *generation, struct printer *out, size_t *len)
+{
+	put(out, "# drover %s, effective configuration\n", DROVER_VERSION);
+	print_instance(out, &config_schema, (void *)(uintptr_t)generation->config);
+	if (out->failed) {
+		free(out->text);
+		return NULL;
+	}
+	*len = out->len;
+	return out->text;
+}
+
 char *canonical_print(const struct generation *generation, size_t *len)
 {
 	struct printer out = { .services = generation->services };
 
-	put(&out, "# drover %s, effective configuration\n", DROVER_VERSION);
-	print_instance(&out, &config_schema, (void *)(uintptr_t)generation->config);
-	if (out.failed) {
-		free(out.text);
-		return NULL;
-	}
-	*len = out.len;
-	return out.text;
+	return print(generation, &out, len);
+}
+
+char *canonical_show(const struct generation *generation, size_t *len, unsigned *redacted)
+{
+	struct printer out = { .services = generation->services, .shown = true };
+	char *text = print(generation, &out, len);
+
+	*redacted = out.redacted;
+	return text;
 }
 
 /* ---- loading ----------------------------------------------------------------------------------------- */

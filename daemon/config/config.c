@@ -318,12 +318,14 @@ static const struct schema listen_schema = {
 	{ "headers.set", \
 	  SETTING_STRINGS, \
 	  .check = field_check_set, \
+	  .fields = true, \
 	  .example = "[ \"X-Frame-Options: DENY\" ]", \
 	  .offset = offsetof(of, headers.set), \
 	  .help = "fields that " whose " has, errors included, in place of those of the same name" },        \
 		{ "headers.add", \
 		  SETTING_STRINGS, \
 		  .check = field_check_add, \
+		  .fields = true, \
 		  .example = "[ \"Vary: Origin\" ]", \
 		  .offset = offsetof(of, headers.add), \
 		  .help = "fields that " whose " has, beside those of the same name" }, \

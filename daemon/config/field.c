@@ -84,7 +84,8 @@ static bool check_line(const char *text, unsigned list, struct err *err)
 
 	field_split(text, &name, &value);
 	if (value.at == NULL)
-		return err_set(err, "\"%.64s\" has no colon; write \"Name: value\"", text);
+		return err_set(err, "\"%.*s\" has no colon; write \"Name: value\"",     /* no more: a secret? */
+			       (int)strcspn(text, " \t") < 64 ? (int)strcspn(text, " \t") : 64, text);
 	if (strlen(text) > FIELD_MOST_BYTES)
 		return err_set(err, "longer than %d bytes", FIELD_MOST_BYTES);
 	return check_name(name, list, err) &&
@@ -105,6 +106,25 @@ bool field_check_add(const char *text, struct err *err)
 bool field_check_remove(const char *text, struct err *err)
 {
 	return check_name(str_of(text), REMOVE, err);
+}
+
+/* Names of custom fields follow a pattern: X-Api-Key, X-Auth-Token, Client-Secret. */
+bool field_is_secret(struct str name)
+{
+	static const char *const words[] = { "authorization", "authentication-info",
+					     "cookie",        "token",
+					     "secret",        "password",
+					     "passwd",        "api-key",
+					     "apikey",        "session" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		struct str word = str_of(words[i]);
+
+		for (size_t at = 0; at + word.len <= name.len; at++)
+			if (str_equal_nocase((struct str){ name.at + at, word.len }, word))
+				return true;
+	}
+	return false;
 }
 
 bool field_check_value(const char *text, struct err *err)

@@ -17,6 +17,9 @@ bool field_check_set(const char *text, struct err *err);
 bool field_check_add(const char *text, struct err *err);
 bool field_check_remove(const char *text, struct err *err);
 
+/* Whether the value of such a field is a secret, by its name: a password, a session, a key. */
+bool field_is_secret(struct str name);
+
 /* A value alone, which is not empty. */
 bool field_check_value(const char *text, struct err *err);
 

@@ -65,6 +65,7 @@ struct setting {
 	const struct schema *of;
 	bool (*check)(const char *text, struct err *err);       /* of each string, NULL: none */
 	bool credential;                /* of a path: it may be "credential:NAME", see credential.h */
+	bool fields;                    /* of strings: "Name: value", and some values are not shown */
 	const char *example;            /* for the man page, where the default says too little */
 	const char *help;
 	size_t offset;

@@ -4,6 +4,8 @@
  * Called by access_log.c, once for each line.  What a client sent is cut to its bound and escaped. */
 #include "access_format.h"
 
+#include "secret.h"
+
 #include "base/clock.h"
 #include "base/escape.h"
 
@@ -13,10 +15,8 @@
 
 enum {
 	METHOD_BYTES = 64,              /* bounds of what a client sends; the rest is "..." */
-	TARGET_BYTES = 2048,
 	HOST_BYTES = 256,
 	USER_BYTES = 256,
-	REFERER_BYTES = 1024,
 	AGENT_BYTES = 512,
 	MARK_BYTES = 3,                 /* "..." */
 	FIXED_BYTES = 512,              /* peer, time, numbers and names of fields, in any format */
@@ -148,22 +148,32 @@ static struct str field_of(const struct exchange *exchange, enum header_id id)
 	return span_str(header.value, exchange->head);
 }
 
-void access_entry_fill(struct access_entry *entry, const struct exchange *exchange, uint64_t duration_ns)
+/* One byte more than is shown: it is longer, then. */
+static struct str shown(const struct access_style *style, struct str text, char *copy, size_t room)
+{
+	return secret_is_in(text, style->query) ? secret_target(text, style->query, copy, room) : text;
+}
+
+void access_entry_fill(struct access_entry *entry, const struct access_style *style,
+		       const struct exchange *exchange, uint64_t duration_ns)
 {
 	const struct request *request = &exchange->request;
 
-	*entry = (struct access_entry){
-		.exchange = exchange, .duration_ns = duration_ns, .cut = exchange->conn->reset,
-	};
+	entry->exchange = exchange;
+	entry->duration_ns = duration_ns;
+	entry->cut = exchange->conn->reset;
+	entry->method = entry->target = entry->host = entry->referer = entry->agent = (struct str){ 0 };
 	if (request->method_name.len > 0 && request->target.len > 0) {
 		entry->method = span_str(request->method_name, exchange->head);
-		entry->target = span_str(request->target, exchange->head);
+		entry->target = shown(style, span_str(request->target, exchange->head), entry->shown_target,
+				      sizeof(entry->shown_target));
 	}
 	if (!exchange->understood)      /* of the rest nothing can be said (parse.h) */
 		return;
 	if (request->authority.len > 0)
 		entry->host = span_str(request->authority, exchange->head);
-	entry->referer = field_of(exchange, HEADER_REFERER);
+	entry->referer = shown(style, field_of(exchange, HEADER_REFERER), entry->shown_referer,
+			       sizeof(entry->shown_referer));
 	entry->agent = field_of(exchange, HEADER_USER_AGENT);
 }
 
@@ -175,8 +185,8 @@ static size_t at_most(struct str text, size_t most)
 static size_t entry_bytes(const struct access_entry *entry)
 {
 	return at_most(entry->exchange->user, USER_BYTES) + at_most(entry->method, METHOD_BYTES) +
-	       at_most(entry->target, TARGET_BYTES) + at_most(entry->host, HOST_BYTES) +
-	       at_most(entry->referer, REFERER_BYTES) + at_most(entry->agent, AGENT_BYTES);
+	       at_most(entry->target, ACCESS_TARGET_BYTES) + at_most(entry->host, HOST_BYTES) +
+	       at_most(entry->referer, ACCESS_REFERER_BYTES) + at_most(entry->agent, AGENT_BYTES);
 }
 
 size_t access_room(const struct access_style *style, const struct access_entry *entry)
@@ -207,7 +217,7 @@ static char *put_request_line(char *out, const struct access_entry *entry)
 	*out++ = '"';
 	out = put_text(out, entry->method, METHOD_BYTES);
 	*out++ = ' ';
-	out = put_text(out, entry->target, TARGET_BYTES);
+	out = put_text(out, entry->target, ACCESS_TARGET_BYTES);
 	out = put(out, " HTTP/1.");
 	*out++ = (char)('0' + entry->exchange->request.minor % 10);
 	*out++ = '"';
@@ -255,7 +265,7 @@ static char *put_combined(char *out, const struct access_style *style, const str
 			  const struct timespec *now)
 {
 	out = put_common(out, style, entry, now);
-	out = put_quoted(out, entry->referer, REFERER_BYTES);
+	out = put_quoted(out, entry->referer, ACCESS_REFERER_BYTES);
 	return put_quoted(out, entry->agent, AGENT_BYTES);
 }
 
@@ -325,12 +335,12 @@ static char *put_json(char *out, const struct access_style *style, const struct 
 	out = put_member(out, ",\"host\":\"", entry->host, HOST_BYTES);
 	out = put_member(out, ",\"user\":\"", exchange->user, USER_BYTES);
 	out = put_member(out, ",\"method\":\"", entry->method, METHOD_BYTES);
-	out = put_member(out, ",\"target\":\"", entry->target, TARGET_BYTES);
+	out = put_member(out, ",\"target\":\"", entry->target, ACCESS_TARGET_BYTES);
 	out = put_protocol(out, entry);
 	out = put_number_member(out, ",\"status\":", exchange->response.status);
 	out = put_number_member(out, ",\"bytes\":", exchange->sent_bytes);
 	out = put_number_member(out, ",\"duration_us\":", entry->duration_ns / 1000);
-	out = put_member(out, ",\"referer\":\"", entry->referer, REFERER_BYTES);
+	out = put_member(out, ",\"referer\":\"", entry->referer, ACCESS_REFERER_BYTES);
 	out = put_member(out, ",\"user_agent\":\"", entry->agent, AGENT_BYTES);
 	out = put_number_member(out, ",\"slot\":", exchange->engine->slot);
 	out = put_number_member(out, ",\"generation\":", exchange->generation_number);
@@ -388,11 +398,11 @@ static char *put_journal_fields(char *out, const struct access_style *style,
 	out = put_field(out, "DROVER_HOST", entry->host, HOST_BYTES);
 	out = put_field(out, "DROVER_USER", exchange->user, USER_BYTES);
 	out = put_field(out, "DROVER_METHOD", entry->method, METHOD_BYTES);
-	out = put_field(out, "DROVER_TARGET", entry->target, TARGET_BYTES);
+	out = put_field(out, "DROVER_TARGET", entry->target, ACCESS_TARGET_BYTES);
 	out = put_number_field(out, "DROVER_STATUS", exchange->response.status);
 	out = put_number_field(out, "DROVER_BYTES", exchange->sent_bytes);
 	out = put_number_field(out, "DROVER_DURATION_US", entry->duration_ns / 1000);
-	out = put_field(out, "DROVER_REFERER", entry->referer, REFERER_BYTES);
+	out = put_field(out, "DROVER_REFERER", entry->referer, ACCESS_REFERER_BYTES);
 	out = put_field(out, "DROVER_USER_AGENT", entry->agent, AGENT_BYTES);
 	out = put_number_field(out, "DROVER_SLOT", exchange->engine->slot);
 	out = put_number_field(out, "DROVER_GENERATION", exchange->generation_number);
@@ -405,7 +415,7 @@ static char *put_journal_fields(char *out, const struct access_style *style,
 
 void access_style_init(struct access_style *style, enum access_format format)
 {
-	*style = (struct access_style){ .format = format, .pid = getpid() };
+	*style = (struct access_style){ .format = format, .query = true, .pid = getpid() };
 	log_record_id(EVENT, style->message_id);
 }
 

@@ -57,8 +57,8 @@ static void say_failed(struct log_owner *owner, int error)
 static bool is_same(const struct access_log *log, const struct config *config)
 {
 	return log != NULL && log->style.format == config->access_format &&
-	       log->slow_ns == config->access_slow_ns && log->sample == config->access_sample &&
-	       strcmp(log->target, config->log_access) == 0;
+	       log->style.query == config->log_query && log->slow_ns == config->access_slow_ns &&
+	       log->sample == config->access_sample && strcmp(log->target, config->log_access) == 0;
 }
 
 static struct access_log *log_new(struct engine *engine, const struct config *config)
@@ -74,6 +74,7 @@ static struct access_log *log_new(struct engine *engine, const struct config *co
 	log->owner = (struct log_owner){ say_lost, say_failed, &engine->counters[COUNT_ACCESS_LOG_DROPPED],
 					 DELAY_MS * CLOCK_MS, 0 };
 	access_style_init(&log->style, config->access_format);
+	log->style.query = config->log_query;
 	log->slow_ns = config->access_slow_ns;
 	log->sample = config->access_sample;
 	log->pins = 1;
@@ -183,7 +184,7 @@ void access_log_exchange(struct exchange *exchange)
 		log = exchange->engine->access_log;
 	if (log == NULL || log->writer == NULL)
 		return;
-	access_entry_fill(&entry, exchange, duration_ns);
+	access_entry_fill(&entry, &log->style, exchange, duration_ns);
 	out = log_writer_room(log->writer, access_room(&log->style, &entry));
 	if (out != NULL)                /* else it is counted by the writer */
 		log_writer_put(log->writer, access_put(&log->style, &entry, out));

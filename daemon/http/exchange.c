@@ -10,6 +10,7 @@
 #include "forwarded.h"
 #include "limits.h"
 #include "route.h"
+#include "secret.h"
 #include "target.h"
 #include "task.h"
 
@@ -24,16 +25,27 @@ void exchange_begin(struct exchange *exchange, struct conn *conn)
 	struct arena arena = exchange->arena;
 
 	*exchange = (struct exchange){
-		.arena = arena, .conn = conn, .engine = conn->engine,
+		.arena = arena,
+		.conn = conn,
+		.engine = conn->engine,
 		.generation = generation_pin(conn->engine->generation),
 		.generation_number = conn->engine->generation->number,
 		.log = access_log_pin(conn->engine),
 		.instance = conn->engine->instance,
 		.number = ++conn->engine->exchanges,
 		.started_ns = conn->engine->loop->now_ns,
+		.log_query = conn->engine->generation->config->log_query,
 		.client = conn->client,
 		.response.file_fd = -1,
 	};
+}
+
+void exchange_say(const struct exchange *exchange, size_t len)
+{
+	char line[EPITAPH_REQUEST_BYTES];
+
+	len = secret_line((struct str){ exchange->head, len }, exchange->log_query, line, sizeof(line));
+	epitaph_request(exchange->engine->epitaph, line, len, exchange->started_ns);
 }
 
 void exchange_unpin(struct exchange *exchange)

@@ -85,6 +85,7 @@ struct exchange {
 	uint64_t generation_number;     /* of the one that it began under */
 	uint64_t instance, number;      /* its name: the engine where it began, and which one it was there */
 	uint64_t started_ns;
+	bool log_query;                 /* what is said of it may have its query: log.query */
 	uint64_t sent_bytes;            /* of the body */
 	bool understood;                /* its head was parsed to the end */
 	bool answered;
@@ -97,6 +98,10 @@ struct exchange {
 
 /* Makes a zeroed or ended exchange new (its arena keeps a block) and pins the engine's current generation. */
 void exchange_begin(struct exchange *exchange, struct conn *conn);
+
+/* Writes into the epitaph that it is under way: the first line of its head, of which `len` bytes are there, without
+ * what nobody shall read (secret.h). */
+void exchange_say(const struct exchange *exchange, size_t len);
 
 /* The head is rendered: gives the generation back, and with it all that belongs to it (route, settings). */
 void exchange_unpin(struct exchange *exchange);

@@ -91,8 +91,7 @@ void http1_say_request(const struct http1 *http)
 	size_t at = (size_t)(exchange->head - http->in);
 
 	if (http->begun && at < http->in_len)
-		epitaph_request(http->conn->engine->epitaph, exchange->head, http->in_len - at,
-				exchange->started_ns);
+		exchange_say(exchange, http->in_len - at);
 }
 
 void http1_enter(struct http1 *http, enum stage stage)

@@ -66,14 +66,13 @@ static void part(struct task *task)
 static void enter(const struct exchange *exchange)
 {
 	const struct span *target = &exchange->request.target;
-	struct epitaph *epitaph = exchange->engine->epitaph;
 
 	if (exchange->conn == NULL)
 		return;
 	conn_enter(exchange->conn);
-	epitaph_phase(epitaph, PHASE_SERVICE);
+	epitaph_phase(exchange->engine->epitaph, PHASE_SERVICE);
 	if (exchange->head != NULL)
-		epitaph_request(epitaph, exchange->head, target->at + target->len, exchange->started_ns);
+		exchange_say(exchange, target->at + target->len + 1);   /* with what ends it */
 }
 
 static void leave(const struct conn *conn)

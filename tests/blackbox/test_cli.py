@@ -153,6 +153,17 @@ limits = { request_line = "1000"; header_bytes = "16k"; headers = 17; connection
         self.assertEqual(self.values(first.stdout), self.values(second.stdout))
         return first.stdout
 
+    def test_secrets_of_header_fields_are_not_printed(self):
+        path = self.file('listen = ( { address = "127.0.0.1:1"; } );\nsites = ( { headers = { set = [ "X-Api-Key: geheim",'
+                         ' "X-A: shown" ]; add = [ "Set-Cookie: s=geheim" ]; }; routes = ( { match = "/"; respond = '
+                         '{ body = "x"; }; } ); } );\n', "secret.conf")
+        result = run("-T", "-c", path)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertNotIn("geheim", result.stdout)
+        self.assertIn('set = [ "X-Api-Key: (redacted)", "X-A: shown" ];', result.stdout)
+        self.assertIn('add = [ "Set-Cookie: (redacted)" ];', result.stdout)
+        self.assertIn("# (redacted) stands for 2 values", result.stdout)
+
     def test_defaults(self):
         text = self.assert_round_trip(self.minimal())
         for name in ("workers", "accept", "keep_alive", "request_line", "open_files", "backlog", "index"):

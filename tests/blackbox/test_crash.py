@@ -98,6 +98,21 @@ class Epitaph(Crash):
         self.assertNotIn("stack", fields)
         self.serves_again(server, pid)
 
+    def test_secrets_of_a_request_are_not_in_it(self):
+        server = self.start({"workers": 1, "log": {"query": False}})
+        for head, said in (("GET /part?geheim=1", "GET /part?-"), ("GET http://u:geheim", "GET http://-"),
+                           ("GET http://h/?geheim HTTP/1.1\r\nAuthorization: geheim", "GET http://h/?- HTTP/1.1"),
+                           ("GET / HTTP/1.1\r\nAuthorization: Basic geheim\r\n", "GET / HTTP/1.1")):
+            with self.subTest(head):
+                client, (pid,) = self.client(server), server.workers().values()
+                client.send(head)
+                server.wait_status(lambda status: status["workers"][0]["counters"]["open"] == 1)
+                self.waits(pid)
+                fields = self.killed(server, pid, signal.SIGKILL)
+                self.assertEqual(fields["request"], said)
+                self.assertNotIn("geheim", server.ctl("status", "--json").stdout + server.log.text())
+                self.serves_again(server, pid)
+
     def test_part_of_a_head_is_said_too(self):
         server = self.start({"workers": 1})
         client, (pid,) = self.client(server), server.workers().values()

@@ -82,6 +82,33 @@ class Formats(Logs):
     def path(self, server):
         return os.path.join(server.dir, "access.log")
 
+    def test_queries_are_left_out(self):
+        """Of targets and of Referer; and who somebody claims to be in them is never shown."""
+        self.query_and_user(False, "/index.html?-", "http://-@a.example/?-", "http://-@r.example/a?-")
+
+    def test_users_in_targets_are_left_out(self):
+        self.query_and_user(True, "/index.html?geheim", "http://-@a.example/?geheim", "http://-@r.example/a?geheim")
+
+    def query_and_user(self, query, relative, absolute, referer):
+        for style in ("common", "combined", "json"):
+            with self.subTest(style):
+                server = self.start({"access": "access.log", "access_format": style, "query": query}, workers=1)
+                self.request(server, b"/index.html?geheim", referer=b"http://u:pass@r.example/a?geheim")
+                self.assertEqual(self.request(server, b"http://u:pass@a.example/?geheim").status, 400)
+                lines = self.lines(self.path(server), 2)
+                self.assertNotIn("pass", "".join(lines))
+                self.assertEqual("geheim" in "".join(lines), query)
+                if style == "json":
+                    shown = [json.loads(line) for line in lines]
+                    self.assertEqual([line["target"] for line in shown], [relative, absolute])
+                    self.assertEqual(shown[0]["referer"], referer)
+                else:
+                    self.assertIn('"GET %s HTTP/1.1"' % relative, lines[0])
+                    self.assertIn('"GET %s HTTP/1.1"' % absolute, lines[1])
+                if style == "combined":
+                    self.assertIn('"%s"' % referer, lines[0])
+                server.close()
+
     def test_common(self):
         server = self.start({"access": "access.log"})
         self.request(server, b"/index.html?q", b"agent")

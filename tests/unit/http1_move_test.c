@@ -668,7 +668,7 @@ static size_t log_line(struct engine *engine, unsigned style, char *out)
 
 	access_style_init(&one, styles[style].format);
 	one.kind = styles[style].kind;
-	access_entry_fill(&entry, &state_of(engine)->exchange, 5000);
+	access_entry_fill(&entry, &one, &state_of(engine)->exchange, 5000);
 	ck_assert_uint_lt(access_room(&one, &entry), 16 * 1024);
 	return access_put(&one, &entry, out);
 }

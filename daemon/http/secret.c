@@ -1,0 +1,137 @@
+/* secret.c - targets, URIs and request lines without what may be a secret.
+ *
+ * Pure. Called by access_format.c, http1.c and task.c. Cannot fail: what does not fit is cut. */
+#include "secret.h"
+
+#include <string.h>
+
+static const struct str hidden = { "-", 1 };
+
+struct out {
+	char *text;
+	size_t len, room;
+};
+
+static void put(struct out *out, struct str text)
+{
+	if (text.len > out->room - out->len)
+		text.len = out->room - out->len;
+	if (text.len > 0)
+		memcpy(out->text + out->len, text.at, text.len);
+	out->len += text.len;
+}
+
+static struct str before(struct str text, size_t len)
+{
+	return (struct str){ text.at, len < text.len ? len : text.len };
+}
+
+static struct str behind(struct str text, size_t len)
+{
+	return len < text.len ? (struct str){ text.at + len, text.len - len } : (struct str){ text.at, 0 };
+}
+
+/* How many bytes come before the first of `ends`; text.len: all. */
+static size_t until(struct str text, const char *ends)
+{
+	size_t at = 0, count = strlen(ends);
+
+	while (at < text.len && memchr(ends, text.at[at], count) == NULL)
+		at++;
+	return at;
+}
+
+/* Where its authority begins: behind "://"; text.len where it can have none, as in "/path". What has no scheme may
+ * be an authority itself (of CONNECT). */
+static size_t authority_of(struct str target)
+{
+	size_t at = until(target, ":/?#");
+
+	if (target.len > 0 && target.at[0] == '/')
+		return target.len;
+	return target.len - at >= 3 && memcmp(target.at + at, "://", 3) == 0 ? at + 3 : 0;
+}
+
+/* How much of an authority is in front of its last "@"; 0: it has none. */
+static size_t user_of(struct str authority)
+{
+	const char *at = authority.len > 0 ? memrchr(authority.at, '@', authority.len) : NULL;
+
+	return at != NULL ? (size_t)(at - authority.at) : 0;
+}
+
+bool secret_is_in(struct str target, bool query)
+{
+	size_t at = authority_of(target);
+	struct str rest = behind(target, at);
+
+	return user_of(before(rest, until(rest, "/?#"))) > 0 || (!query && until(target, "?#") < target.len);
+}
+
+static void put_tail(struct out *out, struct str rest, bool query)
+{
+	size_t at = query ? rest.len : until(rest, "?#");
+
+	put(out, before(rest, at));
+	if (at == rest.len)
+		return;
+	put(out, (struct str){ rest.at + at, 1 });
+	put(out, hidden);
+}
+
+/* `whole`: nothing of the target is missing behind it. */
+static void put_target(struct out *out, struct str target, bool query, bool whole)
+{
+	size_t begin = authority_of(target);
+	struct str rest = behind(target, begin);
+	size_t end = until(rest, "/?#"), user = user_of(before(rest, end));
+
+	if (begin == target.len) {
+		put_tail(out, target, query);
+		return;
+	}
+	put(out, before(target, begin));
+	if (end == rest.len && !whole) {  /* the "@" may be still to come */
+		put(out, hidden);
+		return;
+	}
+	if (user > 0)
+		put(out, hidden);
+	put_tail(out, behind(rest, user), query);
+}
+
+struct str secret_target(struct str target, bool query, char *out, size_t room)
+{
+	struct out text = { out, 0, room };
+
+	put_target(&text, target, query, true);
+	return (struct str){ out, text.len };
+}
+
+size_t secret_line(struct str head, bool query, char *out, size_t room)
+{
+	struct out text = { out, 0, room };
+	const char *end;
+	size_t method;
+
+	while (head.len > 0 && (head.at[0] == '\r' || head.at[0] == '\n'))      /* RFC 9112, 2.2 */
+		head = behind(head, 1);
+	head = before(head, room);
+	end = head.len > 0 ? memchr(head.at, '\n', head.len) : NULL;
+	if (end != NULL)
+		head.len = (size_t)(end - head.at);
+	method = until(head, " ");
+	if (method < head.len && head.len - method > 1 && head.at[method + 1] == '/' && query) {
+		put(&text, head);               /* as nearly all are */
+		return text.len;
+	}
+	put(&text, before(head, method + 1));
+	head = behind(head, method + 1);
+	if (head.len > 0) {
+		size_t len = until(head, " \r");
+
+		put_target(&text, before(head, len), query, len < head.len || end != NULL);
+		put(&text, behind(head, len));
+	}
+	return text.len;
+}
