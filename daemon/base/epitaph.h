@@ -85,7 +85,8 @@ static inline void epitaph_client(struct epitaph *epitaph, const void *client, u
 	epitaph->known = 1;
 }
 
-/* What there is of the request, from its beginning, as it may be read by anybody who gets hold of this memory. */
+/* What there is of the request, from its beginning, as it may be read by anybody who gets hold of this
+ * memory. */
 static inline void epitaph_request(struct epitaph *epitaph, const char *head, size_t len, uint64_t begun_ns)
 {
 	epitaph->request_bytes = 0;

@@ -12,7 +12,8 @@ enum { CANONICAL_MAX_BYTES = 64 * 1024 * 1024 };
 /* The text, malloc'ed and terminated; with each value's origin as a comment.  NULL when out of memory. */
 char *canonical_print(const struct generation *generation, size_t *len);
 
-/* The same for people: values of header fields that are secrets are "(redacted)"; `*redacted` says how many. */
+/* The same for people: values of header fields that are secrets are "(redacted)"; `*redacted` says how
+ * many. */
 char *canonical_show(const struct generation *generation, size_t *len, unsigned *redacted);
 
 enum { CANONICAL_DEPTH = 8 };

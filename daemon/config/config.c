@@ -628,7 +628,7 @@ static const struct setting rows[] = {
 	{ "clients.connections", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
 	  AT(quotas[QUOTA_ADDRESS].connections), .example = "100",
 	  .help = "the most connections that one address may have open, over all workers; one more gets 429."
-		  " An IPv6 address counts with its neighbours of clients.ipv6_prefix; 0 is without a limit" },
+		  " An IPv6 address counts with its neighbours of clients.ipv6_prefix; 0 is no limit" },
 	{ "clients.requests", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
 	  AT(quotas[QUOTA_ADDRESS].requests), .example = "50",
 	  .help = "the most requests a second of one address, over all workers; those beyond get 429 with "

@@ -1,5 +1,5 @@
-/* "credential:NAME" in place of a path: the file of that name among those that the service manager passed to the
- * service (LoadCredential=, see systemd.exec(5)), which nobody else can read. */
+/* "credential:NAME" in place of a path: the file of that name among those that the service manager passed
+ * to the service (LoadCredential=, see systemd.exec(5)), which nobody else can read. */
 #ifndef CONFIG_CREDENTIAL_H
 #define CONFIG_CREDENTIAL_H
 

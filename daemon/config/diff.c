@@ -61,7 +61,8 @@ static void compare_listen(const struct config *old, const struct config *new, s
 	}
 }
 
-/* Nothing that confines a process can be widened. A list that is absent is of a drover that confined nobody. */
+/* Nothing that confines a process can be widened. A list that is absent is of a drover that confined
+ * nobody. */
 static void compare_sandbox(const struct config *old, const struct config *new, struct config_diff *diff)
 {
 	if (!new->landlock || new->sandbox_read.at == NULL || diff->replace)

@@ -84,7 +84,7 @@ static bool check_line(const char *text, unsigned list, struct err *err)
 
 	field_split(text, &name, &value);
 	if (value.at == NULL)
-		return err_set(err, "\"%.*s\" has no colon; write \"Name: value\"",     /* no more: a secret? */
+		return err_set(err, "\"%.*s\" has no colon; write \"Name: value\"", /* no more: a secret? */
 			       (int)strcspn(text, " \t") < 64 ? (int)strcspn(text, " \t") : 64, text);
 	if (strlen(text) > FIELD_MOST_BYTES)
 		return err_set(err, "longer than %d bytes", FIELD_MOST_BYTES);

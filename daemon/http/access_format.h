@@ -34,8 +34,8 @@ struct access_entry {
 	char shown_target[ACCESS_TARGET_BYTES + 1], shown_referer[ACCESS_REFERER_BYTES + 1];
 };
 
-/* Finds the parts in the request; they stay in its bytes, and are cut to their bounds when they are put. What has
- * something in it that is not shown (secret.h) is copied without. */
+/* Finds the parts in the request; they stay in its bytes, and are cut to their bounds when they are put.
+ * What has something in it that is not shown (secret.h) is copied without. */
 void access_entry_fill(struct access_entry *entry, const struct access_style *style,
 		       const struct exchange *exchange, uint64_t duration_ns);
 

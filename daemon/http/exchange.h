@@ -99,8 +99,8 @@ struct exchange {
 /* Makes a zeroed or ended exchange new (its arena keeps a block) and pins the engine's current generation. */
 void exchange_begin(struct exchange *exchange, struct conn *conn);
 
-/* Writes into the epitaph that it is under way: the first line of its head, of which `len` bytes are there, without
- * what nobody shall read (secret.h). */
+/* Writes into the epitaph that it is under way: the first line of its head, of which `len` bytes are
+ * there, without what nobody shall read (secret.h). */
 void exchange_say(const struct exchange *exchange, size_t len);
 
 /* The head is rendered: gives the generation back, and with it all that belongs to it (route, settings). */

@@ -41,8 +41,8 @@ static size_t until(struct str text, const char *ends)
 	return at;
 }
 
-/* Where its authority begins: behind "://"; text.len where it can have none, as in "/path". What has no scheme may
- * be an authority itself (of CONNECT). */
+/* Where its authority begins: behind "://"; text.len where it can have none, as in "/path". What has no
+ * scheme may be an authority itself (of CONNECT). */
 static size_t authority_of(struct str target)
 {
 	size_t at = until(target, ":/?#");

@@ -1,5 +1,6 @@
 /* What log lines and epitaphs do not show of a request: who somebody claims to be in a target or a Referer
- * (http://user:password@host/, RFC 9110, 4.2.4), and with log.query = false the query, which may be a token. */
+ * (http://user:password@host/, RFC 9110, 4.2.4), and with log.query = false the query, which may be a
+ * token. */
 #ifndef HTTP_SECRET_H
 #define HTTP_SECRET_H
 
@@ -10,13 +11,13 @@
 /* Whether secret_target would leave something out: almost never. */
 bool secret_is_in(struct str target, bool query);
 
-/* Copies a target or a URI to `out`, at most `room` bytes (8 or more): "-" in place of what is in front of an
- * "@" in its authority, "?-" in place of its query unless `query`, "#-" in place of a fragment likewise. Returns
- * what was written. */
+/* Copies a target or a URI to `out`, at most `room` bytes (8 or more): "-" in place of what is in front of
+ * an "@" in its authority, "?-" in place of its query unless `query`, "#-" in place of a fragment
+ * likewise. Returns what was written. */
 struct str secret_target(struct str target, bool query, char *out, size_t room);
 
-/* The same for what has come of a request's head, up to the end of its first line, in at most `room` bytes. Of a
- * target that has not come to its end nothing is shown that may turn out to be a secret. */
+/* The same for what has come of a request's head, up to the end of its first line, in at most `room`
+ * bytes. Of a target that has not come to its end nothing is shown that may turn out to be a secret. */
 size_t secret_line(struct str head, bool query, char *out, size_t room);
 
 #endif

@@ -1,7 +1,8 @@
 /* will.c - a worker's last will: written into a socket by who dies, or by its keeper; read by who lives on.
  *
- * Called by worker/keeper.c (writes), master/wills.c (hears the word, burns) and worker/heir.c (reads). What is
- * read was written by a process that had lost its mind: it is checked. What cannot be sent is closed by the kernel. */
+ * Called by worker/keeper.c (writes), master/wills.c (hears the word, burns) and worker/heir.c (reads).
+ * What is read was written by a process that had lost its mind: it is checked. What cannot be sent is
+ * closed by the kernel. */
 #include "will.h"
 
 #include "base/clock.h"

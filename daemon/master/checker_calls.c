@@ -10,8 +10,9 @@
 
 static const struct syscall_group groups[] = {
 	{ "files",
-	  "openat openat2 open read readv pread64 lseek close fstat newfstatat statx stat lstat access faccessat "
-	  "faccessat2 readlink readlinkat getdents64 getcwd statfs fstatfs fcntl ioctl dup fadvise64" },
+	  "openat openat2 open read readv pread64 lseek close fstat newfstatat statx stat lstat access "
+	  "faccessat faccessat2 readlink readlinkat getdents64 getcwd statfs fstatfs fcntl ioctl dup "
+	  "fadvise64" },
 	{ "its text and its log", "write writev pwrite64 ftruncate memfd_create" },
 	{ "users, by the C library's modules",
 	  "connect sendto sendmsg sendmmsg recvfrom recvmsg shutdown getsockname getpeername getsockopt "

@@ -133,7 +133,7 @@ struct transition {
 	char dry_path[CONTROL_LINE_BYTES];
 	bool again;                     /* somebody asked meanwhile */
 	bool again_replace;
-	bool confined;                  /* begun anew as a replacement: workers do not reach what they have to */
+	bool confined;                  /* begun anew as a replacement: workers do not reach all */
 	bool replaces;                  /* the plan has fresh workers for serving slots */
 	unsigned buried;                /* voters that died: off the list of children */
 	char notes[256];                /* what the caller should know although it went well */

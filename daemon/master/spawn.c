@@ -200,8 +200,8 @@ static const char *how_of(const siginfo_t *info)
 }
 
 static const char forbidden_call[] =
-	"it made a system call that no worker makes, such as to run a program (sandbox.seccomp): unless that is"
-	" a bug, somebody has taken it over; the kernel's log names the call (type=1326)";
+	"it made a system call that no worker makes, such as to run a program (sandbox.seccomp): unless that"
+	" is a bug, somebody has taken it over; the kernel's log names the call (type=1326)";
 
 static void say_exit(const struct child *child, const siginfo_t *info, enum log_level level,
 		     const struct obituary *obituary)

@@ -170,8 +170,8 @@ struct json_t *status_json(const struct master *master)
 {
 	const struct generation *current = master->current.generation;
 
-	return json_pack("{s:s, s:i, s:I, s:s, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-			 DROVER_VERSION, "pid", (int)getpid(), "generation",
+	return json_pack("{s:s, s:i, s:I, s:s, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "version", DROVER_VERSION, "pid", (int)getpid(), "generation",
 			 (json_int_t)(current != NULL ? current->number : 0), "phase",
 			 phase_names[master->transition.phase], "accept", accept_json(master), "stopping",
 			 (int)master->stopping, "looking", (int)timer_armed(&master->rescue.look), "slots",

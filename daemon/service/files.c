@@ -58,8 +58,8 @@ static bool check_suffix(const char *text, struct err *err)
 }
 
 static const struct setting rows[] = {
-	{ "root", SETTING_PATH, .required = true, .opened = true, .instead = "alias", .example = "\"/srv/www\"",
-	  AT(root),
+	{ "root", SETTING_PATH, .required = true, .opened = true, .instead = "alias",
+	  .example = "\"/srv/www\"", AT(root),
 	  .help = "the directory whose files are served: what the request's path has behind the route's match"
 		  " (or, if that is exact, its last name) is looked for in it; looked up anew for each"
 		  " request" },
@@ -180,8 +180,8 @@ static bool cannot_open(const char *setting, const char *path, int error, struct
 {
 	if (may_be_hidden(path, error))         /* INVOCATION_ID: it is a unit of systemd (systemd.exec(5)) */
 		return err_set(err,
-			       "%s %s: %s (the unit may hide it: ProtectHome=; drover(8) says how to serve from"
-			       " a home)",
+			       "%s %s: %s (the unit may hide it: ProtectHome=; drover(8) says how to serve"
+			       " from a home)",
 			       setting, path, strerror(error));
 	if (error != EACCES)
 		return err_sys(err, error, "%s %s", setting, path);

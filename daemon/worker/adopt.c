@@ -133,8 +133,8 @@ void adopt_prepare(struct worker *worker, const struct message *message)
 		loop_ready(&worker->loop, &worker->step);
 }
 
-/* A rule of the sandbox is for what had the name when this worker was made, whatever has it now: then it serves
- * on by what it has, and a fresh one has to take over. */
+/* A rule of the sandbox is for what had the name when this worker was made, whatever has it now: then it
+ * serves on by what it has, and a fresh one has to take over. */
 static bool is_confined(const struct config *config, struct err *err)
 {
 	for (unsigned i = 0; config->landlock && i < config->sandbox_read.count; i++)

@@ -36,15 +36,15 @@ static const struct syscall_group groups[] = {
 };
 
 /* A thread has all in common with the others, and no name space of its own. */
-#define THREAD_MASK                                                                                         \
-	(CLONE_THREAD | CLONE_VM | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
-	 CLONE_NEWPID | CLONE_NEWNET)
+#define THREAD_MASK                                                                           \
+	(CLONE_THREAD | CLONE_VM | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | \
+	 CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 /* What socket(2) takes besides a type. */
 #define SOCK_TYPES (SYSCALL_INT & ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
 
 static const struct syscall_condition conditions[] = {
-	/* descriptors have much in common with the other processes': that they do not block, whom they signal */
+	/* descriptors have much in common with other processes': that they do not block, whom they signal */
 	{ "fcntl", "what a descriptor is, copies of it, that it does not block",
 	  { { 1, SYSCALL_INT & ~UINT64_C(3), 0 } } },           /* F_GETFD, F_SETFD, F_GETFL */
 	{ "fcntl", "", { { 1, SYSCALL_INT, F_DUPFD_CLOEXEC } } },

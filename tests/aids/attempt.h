@@ -17,7 +17,7 @@ enum layer {
 	BY_SEALS = 128,                 /* sandbox.sealed_code */
 	KILLS = 256,                    /* sandbox.seccomp ends the worker for it */
 	MAYBE = 512,                    /* where nothing stops it, a setting of the machine may */
-	IN_CHILD = 1024,                /* it would change this process: done in a child where one can be made */
+	IN_CHILD = 1024,                /* it would change this process: done in a child where that can be */
 };
 
 /* Against whom. */

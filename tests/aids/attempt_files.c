@@ -1,4 +1,5 @@
-/* attempt_files.c - ways to files that are not served, and to changing those that are.  Called by escape.c. */
+/* attempt_files.c - ways to files that are not served, and to changing those that are.  Called by
+ * escape.c. */
 #include "aids/attempt.h"
 
 #include "base/clock.h"
@@ -218,7 +219,7 @@ static long by_handle(const struct target *target)
 
 	handle->handle_bytes = MAX_HANDLE_SZ;
 	if (name_to_handle_at(AT_FDCWD, target->root, handle, &mount, 0) < 0 && errno == EPERM)
-		return -1;              /* a file system without handles: the next call decides all the same */
+		return -1;              /* a file system without handles: the next call decides */
 	fd = open(target->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;

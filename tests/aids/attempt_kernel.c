@@ -1,4 +1,5 @@
-/* attempt_kernel.c - ways to more rights, to other programs, to the kernel's rarer parts.  Called by escape.c.
+/* attempt_kernel.c - ways to more rights, to other programs, to the kernel's rarer parts.  Called by
+ * escape.c.
  *
  * Where success would do harm the arguments are wrong, in a way that is noticed only after the rights were
  * looked at: then any other failure counts as success (`past`). */
@@ -205,7 +206,8 @@ static long unmap(void *memory)
 static long code_by_mmap(const struct target *target)
 {
 	(void)target;
-	return unmap(mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	return unmap(mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			  0));
 }
 
 static long code_by_mprotect(const struct target *target)
@@ -238,7 +240,8 @@ static long code_in_place(const struct target *target)
 	uintptr_t page = (uintptr_t)&code_in_place / PAGE * PAGE;
 
 	(void)target;
-	return mprotect((void *)page, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC); /* NOLINT(performance-no-int-to-ptr) */
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+	return mprotect((void *)page, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
 /* Written by one mapping, executable by another. */

@@ -64,8 +64,9 @@ static void check_answers(int master)
 	struct message_fds fds;
 
 	while (channel_receive(master, &message, &fds) == CHANNEL_MESSAGE) {
-		FUZZ_CHECK(message.type == MESSAGE_READY || message.type == MESSAGE_FAILED || message.type == MESSAGE_CONFINED ||
-			   message.type == MESSAGE_ADOPTED || message.type == MESSAGE_REOPENED ||
+		FUZZ_CHECK(message.type == MESSAGE_READY || message.type == MESSAGE_FAILED ||
+			   message.type == MESSAGE_CONFINED || message.type == MESSAGE_ADOPTED ||
+			   message.type == MESSAGE_REOPENED ||
 			   message.type == MESSAGE_RELEASED || message.type == MESSAGE_SPENT ||
 			   message.type == MESSAGE_WAITING || message.type == MESSAGE_COUNTED ||
 			   message.type == MESSAGE_PARTED || message.type == MESSAGE_UNHEARD);

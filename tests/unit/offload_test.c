@@ -143,7 +143,8 @@ END_TEST
 
 static bool is_its_own_fault(int number)
 {
-	return number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE || number == SIGSYS;
+	return number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE ||
+	       number == SIGSYS;
 }
 
 START_TEST(the_thread_takes_no_signal_but_for_its_own_faults)
