@@ -48,7 +48,7 @@ static void log_it(struct access_style *style, const struct exchange *exchange)
 	size_t room;
 	char *out;
 
-	access_entry_fill(&entry, exchange, 1);
+	access_entry_fill(&entry, style, exchange, 1);
 	room = access_room(style, &entry);
 	out = malloc(room);
 	FUZZ_CHECK(out != NULL);
@@ -76,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *user;
 
 	access_style_init(&style, input_byte(&input) % ACCESS_FORMATS);
+	style.query = size % 2 == 0;
 	style.kind = kinds[input_byte(&input) % 3];
 	user = fuzz_copy(input_until(&input, '\n'));
 	exchange.user = str_of(user);
