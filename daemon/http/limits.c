@@ -26,6 +26,11 @@ enum {
 	FIELD_BYTES = 40,
 };
 
+static bool has_place(const struct quota_places *places)
+{
+	return places->at[QUOTA_ADDRESS] != 0 || places->at[QUOTA_NETWORK] != 0;
+}
+
 /* Whose connection it is has its places already; false: it is for somebody else, or has none. */
 static bool places_of_conn(struct exchange *exchange)
 {
@@ -36,7 +41,7 @@ static bool places_of_conn(struct exchange *exchange)
 	if (memcmp(&exchange->client, &conn->client, sizeof(conn->client)) != 0)
 		return false;
 	memcpy(exchange->places.at, conn->counted_at, sizeof(exchange->places.at));
-	return conn->counted_at[QUOTA_ADDRESS] != 0 || conn->counted_at[QUOTA_NETWORK] != 0;
+	return has_place(&exchange->places);
 }
 
 /* Where the exchange's client is in the table; looked up once. */
@@ -147,13 +152,17 @@ static void go_on(struct timer *timer, uint64_t now_ns)
 	exchange_resume(LIST_ENTRY(timer, struct exchange, pace.timer));
 }
 
+/* Of who is exempt, or has found no room in the table, no answer is cut into pieces. */
 size_t limits_pay(struct exchange *exchange, uint64_t wanted)
 {
+	const struct quota_rules *rules = exchange->engine->quota_rules;
 	struct loop *loop = exchange->engine->loop;
 	struct pace *pace = &exchange->pace;
 
+	if (!has_place(places_of(exchange, rules)))
+		return SIZE_MAX;
 	if (pace->paid == 0)
-		pay(exchange, exchange->engine->quota_rules, wanted);
+		pay(exchange, rules, wanted);
 	if (pace->resume_ns <= loop->now_ns)
 		return pace->paid;
 	pace->timer.fire = go_on;

@@ -439,12 +439,16 @@ static uint64_t due_of(uint64_t due_ns, uint64_t now_ns, uint64_t furthest_ns)
 	return due_ns - now_ns > furthest_ns ? now_ns + furthest_ns : due_ns;
 }
 
-/* Returns for how long it is owed too long; 0: it is not. */
-static uint64_t wait_of(const struct quota_entry *entry, const struct toll *toll, uint64_t now_ns)
+/* Returns for how long it is owed too long; 0: it is not. What cannot be is made what can be, or it would be
+ * owed until that time comes, whatever the limits are by then. */
+static uint64_t wait_of(struct quota_entry *entry, const struct toll *toll, uint64_t now_ns)
 {
 	uint64_t furthest_ns = toll->most_ns + toll->cost_ns;
-	uint64_t due_ns = due_of(atomic_load(&entry->due_ns[REQUESTS_DUE]), now_ns, furthest_ns);
+	uint64_t before_ns = atomic_load(&entry->due_ns[REQUESTS_DUE]);
+	uint64_t due_ns = due_of(before_ns, now_ns, furthest_ns);
 
+	if (before_ns > due_ns && before_ns - due_ns > TURNS_APART_NS)
+		atomic_compare_exchange_strong(&entry->due_ns[REQUESTS_DUE], &before_ns, due_ns);
 	return due_ns - now_ns > toll->most_ns ? due_ns - now_ns - toll->most_ns : 0;
 }
 

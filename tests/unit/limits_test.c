@@ -312,6 +312,24 @@ START_TEST(a_second_is_sent_at_once_and_the_next_piece_when_it_is_due)
 }
 END_TEST
 
+/* It would be as right in pieces, and cost a system call for each. */
+START_TEST(an_answer_without_a_limit_is_in_one_piece)
+{
+	static const struct cidr exempt = { AF_INET, 8, { 0 } };
+	struct quota *quota = server.engine.quota;
+
+	make_senders();
+	rules->exempt = (struct networks){ 1, &exempt, false };
+	ck_assert_uint_eq(limits_room(&senders[0], &server.engine, UINT64_MAX), SIZE_MAX);
+	rules->exempt = (struct networks){ 0 };
+	ck_assert_uint_eq(limits_room(&senders[1], &server.engine, UINT64_MAX), PIECE);
+	server.engine.quota = NULL;     /* as if it had no room */
+	ck_assert_uint_eq(limits_room(&senders[2], &server.engine, UINT64_MAX), SIZE_MAX);
+	server.engine.quota = quota;
+	end_senders();
+}
+END_TEST
+
 /* At every moment, whatever the steps in which they are served. */
 START_TEST(connections_of_a_client_share_the_rate_exactly_and_fairly)
 {
@@ -596,6 +614,7 @@ int main(void)
 	tcase_add_test(tests, a_dry_run_counts_and_lets_through);
 	tcase_add_test(tests, who_is_exempt_is_not_limited);
 	tcase_add_test(tests, a_second_is_sent_at_once_and_the_next_piece_when_it_is_due);
+	tcase_add_test(tests, an_answer_without_a_limit_is_in_one_piece);
 	tcase_add_test(tests, connections_of_a_client_share_the_rate_exactly_and_fairly);
 	tcase_add_test(tests, small_answers_are_paid_for_by_the_byte);
 	tcase_add_test(tests, what_was_paid_and_not_taken_is_not_paid_again);

@@ -503,6 +503,38 @@ START_TEST(a_dry_run_limits_as_the_real_one_does)
 }
 END_TEST
 
+/* A reload raised the limit: what was owed under the lower one is owed as under this one, from now on. */
+START_TEST(whoever_owes_by_a_lower_limit_is_served_by_the_higher_one)
+{
+	struct quota_places places;
+
+	rules.limits[QUOTA_ADDRESS] = (struct quota_limit){ .request_ns = CLOCK_S, .burst_ns = 99 * CLOCK_S };
+	places = find("10.0.0.1");
+	ck_assert_uint_eq(requests(&places, 200), 100);
+	limit_requests(QUOTA_ADDRESS);
+	ck_assert_uint_eq(request(&places), CLOCK_S / 10);
+	now += CLOCK_S / 10;
+	ck_assert_uint_eq(requests(&places, 20), 1);
+	now += CLOCK_S;
+	ck_assert_uint_eq(requests(&places, 20), 5);
+}
+END_TEST
+
+/* Of a worker whose turn began later than ours: nothing is given away. */
+START_TEST(a_turn_that_began_earlier_takes_nothing_off_what_is_owed)
+{
+	struct quota_places places;
+
+	limit_requests(QUOTA_ADDRESS);
+	places = find("10.0.0.1");
+	ck_assert_uint_eq(requests(&places, 20), 5);
+	now -= CLOCK_S / 2;
+	ck_assert_uint_eq(request(&places), CLOCK_S / 10);
+	now += CLOCK_S / 2;
+	ck_assert_uint_eq(request(&places), CLOCK_S / 10);
+}
+END_TEST
+
 START_TEST(a_time_that_cannot_be_is_no_longer_wait_than_can_be)
 {
 	struct quota_places places;
@@ -834,6 +866,8 @@ int main(void)
 	tcase_add_test(tests, silence_saves_up_no_more_than_a_burst);
 	tcase_add_test(tests, whom_the_network_limits_takes_nothing_from_the_address_and_the_other_way_round);
 	tcase_add_test(tests, a_dry_run_limits_as_the_real_one_does);
+	tcase_add_test(tests, whoever_owes_by_a_lower_limit_is_served_by_the_higher_one);
+	tcase_add_test(tests, a_turn_that_began_earlier_takes_nothing_off_what_is_owed);
 	tcase_add_test(tests, a_time_that_cannot_be_is_no_longer_wait_than_can_be);
 	tcase_add_test(tests, what_was_sent_beyond_the_first_second_is_waited_for);
 	tcase_add_test(tests, the_largest_send_at_any_rate_is_counted_without_overflow);
