@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/privilege.h"
 #include "config/canonical.h"
+#include "config/layers.h"
 #include "config/sandbox.h"
 
 #include <errno.h>
@@ -82,10 +83,10 @@ static bool confine(const struct master *master, struct err *err)
 	struct err missing;
 
 	privilege_show(false);
-	if ((current == NULL || current->config->sealed_code) && privilege_can_seal(&missing) &&
+	if ((current == NULL || current->config->sealed_code) && layer_is_there(LAYER_SEALED_CODE, &missing) &&
 	    !privilege_seal(err))
 		return false;
-	if ((current != NULL && !current->config->seccomp) || !syscalls_are_confinable(&missing))
+	if ((current != NULL && !current->config->seccomp) || !layer_is_there(LAYER_SECCOMP, &missing))
 		return true;
 	/* a filter can be loaded by root too, but only with this it is good for those that are no more */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/privilege.h"
+#include "config/layers.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -197,6 +198,7 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	binary_find(&master->binary, err);      /* else the candidate of an upgrade is not found */
 	privilege_open_files(0);
 	privilege_lower_bpf();          /* execve(2) has put it into effect */
+	layers_look();                  /* before there is a child */
 	master->quota = quota_create(err);
 	if (master->quota == NULL || (resumes ? !resume_take(master, err) : !take_nothing_over(master, err)))
 		return false;

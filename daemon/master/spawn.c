@@ -11,6 +11,7 @@
 #include "base/landlock.h"
 #include "base/log.h"
 #include "base/privilege.h"
+#include "config/layers.h"
 #include "ipc/rights.h"
 
 #include <errno.h>
@@ -52,7 +53,7 @@ static bool confine(const struct config *config, struct err *err)
 	const struct strings *paths = &config->sandbox_read;
 
 	tzset();                        /* its file is out of reach from here on */
-	return !config->landlock || paths->at == NULL || landlock_version(err) == 0 ||
+	return !config->landlock || paths->at == NULL || !layer_is_there(LAYER_LANDLOCK, err) ||
 	       landlock_confine(paths->at, paths->count, err);
 }
 
@@ -60,7 +61,7 @@ static bool confine(const struct config *config, struct err *err)
 static bool seal(const struct config *config, struct err *err)
 {
 	privilege_show(config->core_dumps);
-	return !config->sealed_code || !privilege_can_seal(err) || privilege_seal(err);
+	return !config->sealed_code || !layer_is_there(LAYER_SEALED_CODE, err) || privilege_seal(err);
 }
 
 static void run_child(struct master *master, const struct child *child, const struct worker_ends *its,

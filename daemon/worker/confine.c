@@ -8,6 +8,7 @@
 #include "worker.h"
 
 #include "base/log.h"
+#include "config/layers.h"
 
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -93,7 +94,7 @@ static void on_turn_end(struct turn_end *hook)
 
 bool confine_begin(struct worker *worker, struct err *err)
 {
-	if (!syscalls_are_confinable(err))
+	if (!layer_is_there(LAYER_SECCOMP, err))
 		return true;
 	worker->refused.run = on_turn_end;
 	loop_at_turn_end(&worker->loop, &worker->refused);
@@ -102,5 +103,5 @@ bool confine_begin(struct worker *worker, struct err *err)
 
 bool confine_keeper(struct err *err)
 {
-	return !syscalls_are_confinable(err) || syscalls_confine(&confine_keeper_calls, NULL, err);
+	return !layer_is_there(LAYER_SECCOMP, err) || syscalls_confine(&confine_keeper_calls, NULL, err);
 }

@@ -18,7 +18,7 @@ CALL(memfd_create)
 CALL(mmap)
 CALL(open)
 CALL(openat)
-CALL(syscall)                   /* openat2, which has no wrapper in the C library */
+CALL(syscall)                   /* what has no wrapper in the C library: openat2, Landlock, seccomp */
 CALL(fstat)
 CALL(stat)
 CALL(crypt_rn)
@@ -52,6 +52,8 @@ CALL(bpf_map_update_elem)
 CALL(bpf_map__reuse_fd)
 CALL(bpf_object__open_skeleton)
 CALL(bpf_object__load_skeleton)
+CALL(seccomp_init)              /* these: where it is built with libseccomp */
+CALL(seccomp_load)
 CALL(sigaltstack)
 CALL(sigaction)
 

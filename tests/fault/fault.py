@@ -61,7 +61,7 @@ ERRORS = {
     "cap_set_proc": ("EPERM",), "prctl": ("EINVAL",), "execv": ("ENOMEM",), "setenv": ("ENOMEM",),
     "bpf_map_create": ("EPERM", "ENOMEM"), "bpf_map_update_elem": ("ENOMEM",), "bpf_map__reuse_fd": ("EMFILE",),
     "bpf_object__open_skeleton": ("ENOMEM",), "bpf_object__load_skeleton": ("EPERM", "EINVAL"),
-    "sigaltstack": ("ENOMEM",), "sigaction": ("EINVAL",),
+    "seccomp_init": ("ENOMEM",), "seccomp_load": ("EINVAL",), "sigaltstack": ("ENOMEM",), "sigaction": ("EINVAL",),
 }
 # By these a client's own connection fails: whose fault it is cannot be seen, and nothing is counted.
 OF_THE_CLIENT = ("recv", "send", "sendmsg", "sendfile")

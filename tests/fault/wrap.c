@@ -36,6 +36,10 @@
 #include <bpf/libbpf.h>
 #endif
 
+#ifdef WITH_SECCOMP
+#include <seccomp.h>
+#endif
+
 #define HOOK(name)
 
 enum call {
@@ -209,6 +213,13 @@ WRAP(int, bpf_object__load_skeleton, -errno, (struct bpf_object_skeleton * skele
 
 #endif
 
+#ifdef WITH_SECCOMP
+
+WRAP(scmp_filter_ctx, seccomp_init, NULL, (uint32_t action), (action))
+WRAP(int, seccomp_load, -errno, (const scmp_filter_ctx filter), (filter))
+
+#endif
+
 /* ---- the others --------------------------------------------------------------------------------------- */
 
 int __real_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
@@ -267,7 +278,7 @@ long __wrap_syscall(long number, ...)
 	c = va_arg(args, long);
 	d = va_arg(args, long);
 	va_end(args);
-	return number == SYS_openat2 && due(CALL_syscall) ? -1 : __real_syscall(number, a, b, c, d);
+	return due(CALL_syscall) ? -1 : __real_syscall(number, a, b, c, d);
 }
 
 int __real_fcntl(int fd, int command, ...);
