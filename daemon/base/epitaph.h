@@ -85,16 +85,17 @@ static inline void epitaph_client(struct epitaph *epitaph, const void *client, u
 	epitaph->known = 1;
 }
 
-/* What there is of the request, from its beginning, as it may be read by anybody who gets hold of this
- * memory. */
-static inline void epitaph_request(struct epitaph *epitaph, const char *head, size_t len, uint64_t begun_ns)
+/* Between these two what there is of the request is written to epitaph->request, from its beginning and as it may
+ * be read by anybody who gets hold of this memory; `len` bytes of it. */
+static inline void epitaph_request_begin(struct epitaph *epitaph, uint64_t begun_ns)
 {
 	epitaph->request_bytes = 0;
 	epitaph_order();
-	if (len > EPITAPH_REQUEST_BYTES)
-		len = EPITAPH_REQUEST_BYTES;
-	memcpy(epitaph->request, head, len);
 	epitaph->begun_ns = begun_ns;
+}
+
+static inline void epitaph_request_end(struct epitaph *epitaph, size_t len)
+{
 	epitaph_order();
 	epitaph->request_bytes = (uint32_t)len;
 }

@@ -42,10 +42,12 @@ void exchange_begin(struct exchange *exchange, struct conn *conn)
 
 void exchange_say(const struct exchange *exchange, size_t len)
 {
-	char line[EPITAPH_REQUEST_BYTES];
+	struct str head = { exchange->head, len };
+	struct epitaph *epitaph = exchange->engine->epitaph;
 
-	len = secret_line((struct str){ exchange->head, len }, exchange->log_query, line, sizeof(line));
-	epitaph_request(exchange->engine->epitaph, line, len, exchange->started_ns);
+	epitaph_request_begin(epitaph, exchange->started_ns);
+	len = secret_line(head, exchange->log_query, epitaph->request, sizeof(epitaph->request));
+	epitaph_request_end(epitaph, len);
 }
 
 void exchange_unpin(struct exchange *exchange)

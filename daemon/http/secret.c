@@ -108,11 +108,31 @@ struct str secret_target(struct str target, bool query, char *out, size_t room)
 	return (struct str){ out, text.len };
 }
 
+/* Its target begins with "/", and so has nobody's name in it. */
+static bool is_plain(struct str line)
+{
+	const char *space = line.len > 1 ? memchr(line.at, ' ', line.len - 1) : NULL;
+
+	return space != NULL && space[1] == '/';
+}
+
+static void put_line(struct out *out, struct str line, bool query, bool whole)
+{
+	size_t method = until(line, " "), len;
+
+	put(out, before(line, method + 1));
+	line = behind(line, method + 1);
+	if (line.len == 0)
+		return;
+	len = until(line, " \r");
+	put_target(out, before(line, len), query, whole || len < line.len);
+	put(out, behind(line, len));
+}
+
 size_t secret_line(struct str head, bool query, char *out, size_t room)
 {
 	struct out text = { out, 0, room };
 	const char *end;
-	size_t method;
 
 	while (head.len > 0 && (head.at[0] == '\r' || head.at[0] == '\n'))      /* RFC 9112, 2.2 */
 		head = behind(head, 1);
@@ -120,18 +140,9 @@ size_t secret_line(struct str head, bool query, char *out, size_t room)
 	end = head.len > 0 ? memchr(head.at, '\n', head.len) : NULL;
 	if (end != NULL)
 		head.len = (size_t)(end - head.at);
-	method = until(head, " ");
-	if (method < head.len && head.len - method > 1 && head.at[method + 1] == '/' && query) {
-		put(&text, head);               /* as nearly all are */
-		return text.len;
-	}
-	put(&text, before(head, method + 1));
-	head = behind(head, method + 1);
-	if (head.len > 0) {
-		size_t len = until(head, " \r");
-
-		put_target(&text, before(head, len), query, len < head.len || end != NULL);
-		put(&text, behind(head, len));
-	}
+	if (query && is_plain(head))    /* as nearly all are, and this is done for every request */
+		put(&text, head);
+	else
+		put_line(&text, head, query, end != NULL);
 	return text.len;
 }

@@ -144,9 +144,11 @@ static void count_later(struct timer *timer, uint64_t now_ns)
 	count_all_again(LIST_ENTRY(timer, struct engine, counting));
 }
 
-/* Not in every turn, whatever somebody writes there. */
+/* Not in every turn, whatever somebody writes there. Without limits nothing is counted. */
 void clients_look(struct engine *engine)
 {
+	if (!engine->quota_rules->wanted)
+		return;
 	if (quota_epoch(engine->quota) == engine->quota_epoch || timer_armed(&engine->counting))
 		return;
 	if (engine->loop->now_ns - engine->counted_ns >= COUNT_PAUSE_NS) {

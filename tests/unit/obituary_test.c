@@ -26,10 +26,13 @@ static void read_it(bool waits)
 static void serve(const char *head)
 {
 	union peer peer = { .v4 = { .sin_family = AF_INET, .sin_port = htons(4711) } };
+	size_t len = strnlen(head, sizeof(epitaph.request));
 
 	inet_pton(AF_INET, "192.0.2.7", &peer.v4.sin_addr);
 	epitaph_client(&epitaph, &peer, NOW_NS - CLOCK_S);
-	epitaph_request(&epitaph, head, strlen(head), NOW_NS - 250 * CLOCK_MS);
+	epitaph_request_begin(&epitaph, NOW_NS - 250 * CLOCK_MS);
+	memcpy(epitaph.request, head, len);
+	epitaph_request_end(&epitaph, len);
 	epitaph_phase(&epitaph, PHASE_SERVICE);
 }
 
