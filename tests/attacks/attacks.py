@@ -2,7 +2,7 @@
 """Attacks by clients of the network, beside normal clients, and what these notice.
 
     attacks.py [--seconds N] [--only NAME...] [--accept MODE]    each alone, about 8 minutes
-    attacks.py --short              the slow ones together, then the fast ones; for `make check`
+    attacks.py --short              in groups, these side by side; for `make check`
     attacks.py --list
 
 Normal clients (tests/bench/waits.c) ask for a small file, half of them over kept connections, half on one of their own
@@ -19,8 +19,10 @@ import collections
 import contextlib
 import json
 import os
+import re
 import select
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -36,11 +38,15 @@ import overload  # noqa: E402
 import waits  # noqa: E402
 from crowd import Way  # noqa: E402
 
+TOTALS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.M)
 RATE = 100              # normal requests a second of each kind
 KEPT = 8                # connections of those that are kept
 SAMPLE_SECONDS = 0.1    # between two looks at memory
 GROWTH_KB = 16 << 10    # of one worker, whatever is done to it; the rows print what it was
 LARGE = 8 << 20
+# of an address, where it has limits
+CONNECTIONS, REQUESTS, BANDWIDTH = 16, 100, 4 << 20
+ONE = "127.66.6.6"
 GET = b"GET /tiny HTTP/1.1\r\nHost: attack.example\r\n\r\n"
 POST = b"POST /tiny HTTP/1.1\r\nHost: attack.example\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -121,8 +127,8 @@ class Fill(Slow):
         super().__init__(name, [IDLE], count, True)
 
     def run(self, addresses, until, seconds):
-        some = crowd.Crowd([IDLE], self.count, addresses, self.where, again=True).run(until, seconds)
-        shed = sum(some.outcomes[IDLE.name].values())
+        some = crowd.Crowd([IDLE], self.count, addresses, self.where, again=True).run(until, seconds, 1)
+        shed = some.has_ended()
         some.close()
         return {"did": "%d connections" % (shed + len(some.ones)), "wrong": "", "counted": {"shed": shed}}
 
@@ -142,7 +148,7 @@ class Flood(Attack):
         self.kept, self.clients, self.where = kept, clients, where
 
     def flood(self, addresses, seconds):
-        how = ("-s", crowd.source("one")) if self.where == "one" else ()
+        how = ("-s", self.where) if self.where != "many" else ()
         return overload.flood(addresses["plain"], "/tiny", waits.BYTES, "-k", self.kept, "-w", 10000, "-c",
                               self.clients, "-t", int(seconds * 1000), *how)
 
@@ -152,39 +158,101 @@ class Flood(Attack):
         return {"did": "%d requests" % good, "wrong": "%d lost" % bad if bad else "", "counted": {"status_2xx": good}}
 
 
-class Limited(Flood):
-    """The same of one address that has a limit: what is beyond is told so, or closed at once."""
+# ---- those that meet a limit: what normal clients have is theirs ------------------------------------------------
 
-    def __init__(self, name, kept, clients, limits, counter):
-        super().__init__(name, kept, clients, "one")
-        self.settings, self.counter = {"clients": limits}, counter
+
+class Limited(Flood):
+    """The same of one address that has a limit: it is served no more than that, and told so."""
+
+    settings = {"clients": {"requests": REQUESTS, "burst": REQUESTS}}
 
     def run(self, addresses, until, seconds):
+        began = time.monotonic()
         ended = self.flood(addresses, seconds)
-        beyond, closed = sum(one.refused for one in ended), sum(one.reset for one in ended)
-        silent = sum(one.silent for one in ended)
-        return {"did": "%d answered, %d told 429, %d closed at once" % (sum(one.good for one in ended), beyond, closed),
-                "wrong": "%d without an answer" % silent if silent else "", "counted": {self.counter: beyond}}
+        most = REQUESTS * (1 + time.monotonic() - began)
+        good, beyond, closed, silent = (sum(getattr(one, what) for one in ended)
+                                        for what in ("good", "refused", "reset", "silent"))
+        wrong = "%d without an answer" % silent if silent else ""
+        if not 0 < good <= most:
+            wrong += "%d were let through, %d at most" % (good, most)
+        return {"did": "%d answered, %d told 429, %d closed" % (good, beyond, closed), "wrong": wrong,
+                "counted": {"limited_requests": beyond}}
+
+
+class Greedy(Attack):
+    """One address that takes large files over some connections at once, as fast as they come."""
+
+    settings = {"clients": {"bandwidth": "%dk" % (BANDWIDTH >> 10)}}
+
+    def __init__(self, name, where, count=8):
+        super().__init__(name)
+        self.where, self.count = where, count
+
+    def run(self, addresses, until, seconds):
+        got, began = 0, time.monotonic()
+        poll, sockets = select.poll(), {}
+        for _ in range(self.count):
+            one = crowd.connected(addresses["plain"], self.where)
+            one.send(GET.replace(b"tiny", b"large") * 4)
+            sockets[one.fileno()] = one
+            poll.register(one, select.POLLIN)
+        poll.register(until, select.POLLIN)
+        wrong = ""
+        while not wrong and is_on(until) and time.monotonic() - began < seconds:
+            for number, _ in poll.poll(100):
+                if number in sockets:
+                    data = sockets[number].recv(crowd.CHUNK)
+                    got += len(data)
+                    wrong = wrong or ("" if data else "a connection ended")
+        # the rate, a second's burst, and a piece of each connection's
+        most = BANDWIDTH * (2 + time.monotonic() - began)
+        for one in sockets.values():
+            one.close()
+        if not 0 < got <= most:
+            wrong += "%d bytes, %d at most" % (got, most)
+        return {"did": "%.1f MB over %d connections" % (got / 1e6, self.count), "wrong": wrong,
+                "counted": {"limited_bandwidth": 1}}
+
+
+class Scattered(Attack):
+    """Each request from another address, of thousands of networks: each of them is a client, and none is refused."""
+
+    settings = {"clients": {"connections": CONNECTIONS, "requests": REQUESTS, "network_requests": REQUESTS}}
+
+    def run(self, addresses, until, seconds):
+        answers = collections.Counter()
+        end = time.monotonic() + seconds
+        while is_on(until) and time.monotonic() < end:
+            one = crowd.connected(addresses["plain"])
+            one.settimeout(drover.DEADLINE)
+            one.send(GET)
+            answers[int(one.recv(crowd.CHUNK)[9:12] or 0)] += 1
+            one.close()
+        return {"did": "%d clients" % sum(answers.values()),
+                "wrong": "" if set(answers) == {200} else str(dict(answers)), "counted": {"status_2xx": answers[200]}}
 
 
 class Hoard(Slow):
     """Idle connections of one address, of which it may have a few."""
 
-    settings = {"clients": {"connections": 16}}
-    where = "one"
+    settings = {"clients": {"connections": CONNECTIONS}}
 
-    def __init__(self, name, count):
+    def __init__(self, name, count, where):
         super().__init__(name, [IDLE], count, True)
+        self.where = where
 
     def run(self, addresses, until, seconds):
-        some = crowd.Crowd(self.ways, self.count, addresses, self.where, again=True).run(until, seconds)
+        some = crowd.Crowd(self.ways, self.count, addresses, self.where, again=True).run(until, seconds, 1)
         told = sum(count for (status, _), count in some.outcomes[IDLE.name].items() if status == 429)
-        ended = sum(some.outcomes[IDLE.name].values())
+        ended = some.has_ended()
         kept = [one for one in some.ones.values() if one.status() == 200]
         some.close()
         return {"did": "%d connections, %d told 429" % (ended, told),
-                "wrong": "" if 0 < len(kept) <= 16 else "it has %d" % len(kept),
+                "wrong": "" if 0 < len(kept) <= CONNECTIONS else "it has %d" % len(kept),
                 "counted": {"limited_connections": ended}}
+
+
+# ---- what is asked --------------------------------------------------------------------------------------------
 
 
 class Pipeline(Attack):
@@ -440,16 +508,47 @@ def fast_ones(short):
     ]
 
 
+def limited_ones(count):
+    """Each an address of its own: they may run together."""
+    return [
+        Hoard("idle connections of one, limited", count, "127.66.1.6"),
+        Limited("requests of one, limited", 100, 8, "127.66.2.6"),
+        Limited("requests of one, each on a connection, limited", 0, 8, "127.66.3.6"),
+        Greedy("downloads of one, limited", "127.66.4.6"),
+        Scattered("one request each of many, limited"),
+    ]
+
+
 def full_ones():
     for way in SLOW:
         yield [Slow(way.name, [way], 1000, True)]
     yield [Fill("idle connections to the limit", 600)]
-    for where in ("one", "many"):
-        yield [Flood("connections from %s" % where, 0, 64, where)]
-        yield [Flood("requests from %s" % where, 100, 64, where)]
-    yield [Hoard("idle connections of one, limited", 200)]
+    for name, where in (("one", ONE), ("many", "many")):
+        yield [Flood("connections from %s" % name, 0, 64, where)]
+        yield [Flood("requests from %s" % name, 100, 64, where)]
+    for one in limited_ones(200):
+        yield [one]
     for one in fast_ones(False):
         yield [one]
+
+
+def short_ones():
+    return [[Slow("all slow ways together", SLOW, 8, False)], [Fill("idle to the limit", 450)], limited_ones(50),
+            fast_ones(True)]
+
+
+def side_by_side(count):
+    """The groups of the short form, each in a process of its own: what is counted does not depend on the others."""
+    processes = [subprocess.Popen([sys.executable, *sys.argv, "--group", str(number)], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, text=True) for number in range(count)]
+    sums = [0, 0, 0]
+    for process in processes:
+        output = process.communicate()[0]
+        print(output)
+        totals = TOTALS.findall(output)
+        sums = [a + int(b) for a, b in zip(sums, totals[-1] if totals else (0, 1, 0))]
+    print("%d passed, %d failed, %d skipped" % tuple(sums))
+    return 1 if sums[1] else 0
 
 
 def main():
@@ -459,22 +558,23 @@ def main():
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--accept", default="directed")
+    parser.add_argument("--group", type=int, help="of the short form, this one alone")
     options = parser.parse_args()
-    options.quiet, options.timeout = (0.5, "1s") if options.short else (4.0, "3s")
+    options.quiet, options.timeout = (0.3, "1s") if options.short else (4.0, "3s")
     claims = overload.Claims()
-    groups = list(full_ones())
-    if options.short:
-        groups = [[Slow("all slow ways together", SLOW, 8, False)], [Fill("idle to the limit", 600)],
-                  [Hoard("idle of one, limited", 100)], fast_ones(True)]
+    groups = short_ones() if options.short else list(full_ones())
     if options.list:
         print("\n".join(one.name for group in groups for one in group))
         return 0
+    if options.short and options.group is None:
+        return side_by_side(len(groups))
     crowd.raise_limit()
     print(HEAD)
-    for group in groups:
+    for number, group in enumerate(groups):
         if options.short:
-            options.seconds = 2.5 if group is groups[0] else 1.5
-        if not options.only or any(word in one.name for word in options.only for one in group):
+            options.seconds = 2.0 if number == 0 else 1.5
+        if options.group in (None, number) and (
+                not options.only or any(word in one.name for word in options.only for one in group)):
             attack(claims, group, options)
     return claims.report()
 

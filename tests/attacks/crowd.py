@@ -14,6 +14,7 @@ import time
 
 IP_BIND_ADDRESS_NO_PORT = 24
 CHUNK = 65536
+PATIENCE_SECONDS = 30
 LINGER_NONE = struct.pack("ii", 1, 0)   # closing resets
 
 
@@ -23,11 +24,9 @@ def raise_limit():
 
 
 def source(where):
-    """An address of the attacker: where is "one", "network" (a /24) or "many"."""
-    if where == "one":
-        return "127.66.6.6"
-    if where == "network":
-        return "127.66.6.%d" % random.randint(1, 250)
+    """An address of the attacker: where is "many", which are in thousands of networks, or that address itself."""
+    if where != "many":
+        return where
     return "127.%d.%d.%d" % (random.randint(60, 120), random.randint(0, 250), random.randint(1, 250))
 
 
@@ -154,20 +153,26 @@ class Crowd:
     def is_over(self):
         return all(one.way.ends == "idle" for one in self.ones.values())
 
-    def run(self, until, seconds):
-        """Until `until` is readable, at most `seconds`; then, if they came again, until the last has ended."""
+    def has_ended(self):
+        return sum(sum(outcomes.values()) for outcomes in self.outcomes.values())
+
+    def run(self, until, seconds, least=0):
+        """Until `until` is readable, at most `seconds`; then, if they came again, until the last has ended.  Where
+        many have to come before any ends: for as long as less than `least` have."""
         end = time.monotonic() + seconds
+        patience = end + PATIENCE_SECONDS
         for _ in range(self.count):
             for way in self.ways:
                 self.add(way)
         due = time.monotonic() + self.pause
-        while time.monotonic() < end and (self.again or not self.is_over()):
+        while (time.monotonic() < end or (self.has_ended() < least and time.monotonic() < patience)) and (
+                self.again or not self.is_over()):
             for number, events in self.poll.poll(max(0.0, due - time.monotonic()), 1024):
                 self.handle(number, events)
             if time.monotonic() >= due:
                 due += self.pause
                 self.tick()
-                if self.again and select.select([until], [], [], 0)[0]:
+                if self.again and self.has_ended() >= least and select.select([until], [], [], 0)[0]:
                     self.again = False
         return self
 
