@@ -1,7 +1,8 @@
 /* hostile.c - a service by which a worker turns against the master and its siblings, with all that it shares
  * with them, for as long as it lives:
  *
- *     ?board=HOW, ?hot=HOW    a thread writes there again and again: zeros, ones, random, aimed
+ *     ?board=HOW, ?hot=HOW, ?quota=HOW
+ *                             a thread writes there again and again: zeros, ones, random, aimed
  *     ?channel=HOW            a thread sends messages to the master: random (of right lengths), notes (with
  *                             descriptors), calls (only what asks for something), broken (no messages)
  *     ?will=HOW               once: word (another's pid as that of its keeper), random, broken
@@ -17,6 +18,7 @@
 #include "aids/answer.h"
 #include "http/exchange.h"
 #include "net/hot.h"
+#include "net/quota.h"
 #include "worker/worker.h"
 
 #include <arpa/inet.h>
@@ -129,6 +131,29 @@ static void write_hot(struct assault *assault)
 		aim_at_hot(assault, hot);
 	else
 		fill(assault, hot, sizeof(*hot));
+}
+
+/* Everybody has as many connections as can be, owes for longer than can be, and what was counted is not. */
+static void aim_at_quota(struct quota *quota)
+{
+	atomic_fetch_add(&quota->epoch, 1);
+	for (unsigned i = 0; i < QUOTA_ENTRIES; i++) {
+		struct quota_entry *entry = &quota->entries[i];
+
+		atomic_fetch_or(&entry->word, QUOTA_CONNECTIONS_MOST);
+		atomic_store(&entry->due_ns[0], UINT64_MAX);
+		atomic_store(&entry->due_ns[1], UINT64_MAX >> 12);
+	}
+}
+
+static void write_quota(struct assault *assault)
+{
+	struct quota *quota = assault->worker->engine.quota;
+
+	if (is(assault, "aimed"))
+		aim_at_quota(quota);
+	else
+		fill(assault, quota, sizeof(*quota));
 }
 
 /* ---- the channel ---- */
@@ -316,6 +341,8 @@ static unsigned act(struct worker *worker, const char *what, const char *how)
 		assault.round = write_board;
 	else if (strcmp(what, "hot") == 0)
 		assault.round = write_hot;
+	else if (strcmp(what, "quota") == 0)
+		assault.round = write_quota;
 	else if (strcmp(what, "channel") == 0)
 		assault.round = send_messages;
 	else if (strcmp(what, "will") == 0)

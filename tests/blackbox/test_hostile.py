@@ -31,10 +31,11 @@ def ticks(pid):
 
 class Lab(unittest.TestCase):
     mode = "reuseport"
+    settings = {}
 
     def setUp(self):
         self.server = Drover({"workers": WORKERS, "accept": self.mode, "survive": True,
-                              "timeouts": {"hang_kill": "2s"}, "sites": [{"routes": ROUTES}]},
+                              "timeouts": {"hang_kill": "2s"}, "sites": [{"routes": ROUTES}], **self.settings},
                              own=True, program=drover.AIDED)
         self.addCleanup(self.server.close)
 
@@ -124,6 +125,33 @@ class Memory(Lab):
 
 class Steered(Memory):
     mode = "directed"
+
+
+class Quota(Lab):
+    # no bandwidth: as often as somebody writes that it was used up, an answer waits for a minute
+    settings = {"clients": {"connections": 100, "requests": 10000, "burst": 10000, "network_connections": 200}}
+
+    def check_served(self):
+        """Whom the table calls too many is told so; when nobody writes it any more, it is true again."""
+        for _ in range(ASKED):
+            self.assertIn(self.server.get("/trouble").status, (200, 429))
+
+    def check_true(self):
+        """Counts begin anew when a worker dies; times that cannot be are found when they are met, and then are not."""
+        os.kill(self.sibling(0), signal.SIGKILL)
+        self.settled()
+        end = drover.deadline()
+        while self.server.get("/trouble").status != 200:
+            drover.left(end)
+        for _ in range(ASKED):
+            self.assertEqual(self.server.get("/trouble").status, 200)
+
+    def test_whatever_is_written(self):
+        for how in ("ones", "random", "aimed"):
+            with self.subTest(how):
+                self.operate(self.turn("quota=" + how))
+                self.settled()
+                self.check_true()
 
 
 class Channel(Lab):

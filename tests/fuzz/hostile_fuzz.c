@@ -39,6 +39,9 @@
 
 enum { DOES_HOT = 0xf0, DOES_BOARD = 0xf4, DOES_WILL = 0xf8, DOES_CRASH = 0xfc };
 
+/* So much of the table is written: what is done about it is the same of each entry. */
+enum { QUOTA_BYTES = 4096 };
+
 enum { IS_START = 1, IS_REPLACEMENT = 2, MOST_WORKERS = 6, OLD = 1, NEW = 2 };
 
 /* A child as the test sees it. */
@@ -61,6 +64,7 @@ struct stage {
 
 static struct board *board;
 static struct hot hot;
+static struct quota *quota;
 static bool written;                    /* one of them, by an input */
 static struct master_setup setup = {
 	.services = service_schemas, .counter_names = counter_names, .counters = COUNTERS,
@@ -179,6 +183,7 @@ static void set_stage(struct stage *stage, uint8_t mode)
 	master_init(master, &setup);
 	master->board = board;
 	master->hot = &hot;
+	master->quota = quota;
 	FUZZ_CHECK(loop_open(&master->loop, &err));
 	logs_start(master);
 	fuzz_no_log();
@@ -283,6 +288,7 @@ static void write_will(const struct puppet *puppet, struct input *input)
 static void crash(struct stage *stage, const struct puppet *puppet)
 {
 	fuzz_spawn_lose(stage->master, puppet->child->column);
+	quota_recount(quota);
 	wills_child_died(puppet->child, true);
 	wills_arrange(stage->master);
 	wills_sweep(stage->master);
@@ -300,6 +306,7 @@ static unsigned do_something(struct stage *stage, const struct puppet *puppet, u
 		return 1;
 	case DOES_BOARD:
 		fill(board, sizeof(*board), input_take(input, input_byte(input) + 1U));
+		fill(quota, QUOTA_BYTES, (struct str){ (const char *)board, QUOTA_BYTES });
 		check_shown(stage->master);
 		return 0;
 	case DOES_WILL:
@@ -345,6 +352,7 @@ static void clean(void)
 	written = false;
 	memset(board, 0, sizeof(*board));
 	memset(&hot, 0, sizeof(hot));
+	memset((void *)quota, 0, QUOTA_BYTES);
 }
 
 static void set_up_once(void)
@@ -354,7 +362,8 @@ static void set_up_once(void)
 	if (board != NULL)
 		return;
 	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
-	FUZZ_CHECK(board != NULL);
+	quota = quota_create(&err);
+	FUZZ_CHECK(board != NULL && quota != NULL);
 	fuzz_message_set_up();
 }
 
