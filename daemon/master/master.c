@@ -153,7 +153,8 @@ static void on_started(struct asker *asker, const struct outcome *outcome)
 void master_init(struct master *master, const struct master_setup *setup)
 {
 	master->setup = setup;
-	master->loop.epoll_fd = master->signals.fd = master->board_fd = master->hot_fd = -1;
+	master->loop.epoll_fd = master->signals.fd = master->board_fd = -1;
+	master->hot_fd = master->quota_fd = -1;
 	master->current.text = master->current.error_log = master->current.access_log = -1;
 	master->transition.next = master->current;
 	master->checker.text = master->checker.exit.fd = -1;
@@ -189,6 +190,17 @@ static bool take_nothing_over(struct master *master, struct err *err)
 	return master->board != NULL && steer_open(master, err);
 }
 
+/* The table of the image before, or else limits begin anew, and its workers keep theirs until they have left. */
+static bool open_quota(struct master *master, struct err *err)
+{
+	master->quota = quota_resume(master->quota_fd);
+	if (master->quota != NULL)
+		return true;
+	fd_close(&master->quota_fd);
+	master->quota = quota_create(&master->quota_fd, err);
+	return master->quota != NULL;
+}
+
 static bool set_up(struct master *master, const struct master_setup *setup, struct err *err)
 {
 	bool resumes = setup->plan != NULL;
@@ -199,8 +211,9 @@ static bool set_up(struct master *master, const struct master_setup *setup, stru
 	privilege_open_files(0);
 	privilege_lower_bpf();          /* execve(2) has put it into effect */
 	layers_look();                  /* before there is a child */
-	master->quota = quota_create(err);
-	if (master->quota == NULL || (resumes ? !resume_take(master, err) : !take_nothing_over(master, err)))
+	if (resumes ? !resume_take(master, err) : !take_nothing_over(master, err))
+		return false;
+	if (!open_quota(master, err))
 		return false;
 	if (!loop_open(&master->loop, err))
 		return false;
@@ -240,6 +253,7 @@ static void tear_down(struct master *master)
 	hot_unmap(master->hot);
 	quota_destroy(master->quota);
 	fd_close(&master->hot_fd);
+	fd_close(&master->quota_fd);
 	free(master);
 }
 

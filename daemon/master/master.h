@@ -148,8 +148,8 @@ struct master {
 	struct source signals;
 	struct board *board;
 	struct hot *hot;
-	struct quota *quota;            /* what clients take: this image's workers share it */
-	int board_fd, hot_fd;           /* their memory, for the next image */
+	struct quota *quota;            /* what clients take */
+	int board_fd, hot_fd, quota_fd; /* their memory, for the next image */
 	struct board_owners owners;     /* of its columns */
 	struct steer steer;
 	struct list children, dead;     /* dead: freed at the turn's end */

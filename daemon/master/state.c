@@ -31,6 +31,7 @@ enum { STATE_MAX_BYTES = CANONICAL_MAX_BYTES + 64 * 1024 * 1024 };
 static const struct field master_rows[] = {
 	FIELD(FIELD_FD, master, board_fd),
 	FIELD(FIELD_FD, master, hot_fd),
+	FIELD(FIELD_FD, master, quota_fd),
 	FIELD(FIELD_CHARS, master, steer.impossible),
 	FIELD(FIELD_CHARS, master, steer.said),
 	FIELD(FIELD_CHARS, master, binary.path),

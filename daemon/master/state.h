@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-enum { STATE_VERSION = 2 };
+enum { STATE_VERSION = 3 };
 
 struct generation;
 struct json_t;

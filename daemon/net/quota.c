@@ -8,11 +8,13 @@
 #include "quota.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 enum {
 	SETS = QUOTA_ENTRIES / QUOTA_WAYS,
@@ -46,14 +48,38 @@ _Static_assert(QUOTA_CONNECTIONS_MOST == (1 << COUNT_BITS) - 1, "what the word h
 
 enum { REQUESTS_DUE, BYTES_DUE };
 
-struct quota *quota_create(struct err *err)
+static struct quota *map(int fd)
 {
-	struct quota *quota = mmap(NULL, sizeof(*quota), PROT_READ | PROT_WRITE,
-				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct quota *quota = mmap(NULL, sizeof(*quota), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-	if (quota == MAP_FAILED)
+	return quota != MAP_FAILED ? quota : NULL;
+}
+
+struct quota *quota_create(int *fd, struct err *err)
+{
+	int memory AUTO_CLOSE = fd_memory("drover-clients", sizeof(struct quota));
+	struct quota *quota = memory >= 0 ? map(memory) : NULL;
+
+	if (quota == NULL)
 		return err_sys(err, errno, "memory for what clients take"), NULL;
 	randombytes_buf(quota->key, sizeof(quota->key));
+	quota->version = QUOTA_VERSION;
+	*fd = fd_take(&memory);
+	return quota;
+}
+
+struct quota *quota_resume(int fd)
+{
+	struct stat info;
+	struct quota *quota;
+
+	if (fstat(fd, &info) < 0 || info.st_size != (off_t)sizeof(*quota))
+		return NULL;
+	quota = map(fd);
+	if (quota != NULL && quota->version != QUOTA_VERSION) {
+		quota_destroy(quota);
+		return NULL;
+	}
 	return quota;
 }
 

@@ -23,6 +23,8 @@
 
 #include <stdatomic.h>
 
+enum { QUOTA_VERSION = 1 };
+
 /* 4 MiB, touched as clients come. A connection of the number QUOTA_CONNECTIONS_MOST is not counted. */
 enum { QUOTA_ENTRIES = 65536, QUOTA_WAYS = 8, QUOTA_CONNECTIONS_MOST = (1 << 20) - 1 };
 
@@ -44,6 +46,7 @@ struct quota_entry {
 struct quota {
 	unsigned char key[16];
 	_Atomic uint32_t epoch;
+	uint32_t version;               /* of this layout; a worker may write it, as all else */
 	_Atomic uint64_t said;          /* the second, and how many lines were logged in it (16 bits) */
 	uint64_t unused[4];
 	struct quota_entry entries[QUOTA_ENTRIES];
@@ -80,8 +83,14 @@ struct quota_excess {
 	uint64_t wait_ns;               /* until it would be otherwise; of connections nobody knows */
 };
 
-/* Shared memory that children inherit, with a random key; NULL with `err`. */
-struct quota *quota_create(struct err *err);
+/* Shared memory that children inherit, with a random key, and what it is for the next image in `fd`; NULL with
+ * `err`. */
+struct quota *quota_create(int *fd, struct err *err);
+
+/* The table of the image before, so that connections of workers that go on are counted; NULL: it has another
+ * layout. */
+struct quota *quota_resume(int fd);
+
 void quota_destroy(struct quota *quota);
 
 /* The client's entries, made where there are none.  No limit, exempt, a unix socket or `quota` NULL: all 0

@@ -199,6 +199,14 @@ class Proxied(Limited, unittest.TestCase):
 
 
 class Operated(Limited):
+    def kill(self, server, victim):
+        mark = server.log.mark()
+        os.kill(victim, signal.SIGKILL)
+        server.log.wait("worker_exited", since=mark, pid=victim)
+        server.wait_status(lambda status: len(server.workers(status)) == 2 and
+                           victim not in server.workers(status).values())
+        self.assertEqual(server.reload()[0], 0)             # every worker has had a turn
+
     def test_replaced_again_and_again(self):
         """Counts go along: at no time is there room for one more, nor is there less when all have gone."""
         server = self.start()
@@ -225,7 +233,19 @@ class Operated(Limited):
         self.release(server, clients)
         self.fill(server)
 
-    def test_an_upgrade_begins_a_new_table_and_fills_it(self):
+    def test_an_upgrade_that_is_taken_back_leaves_one_table(self):
+        """Workers from before and after it count together, and what died is forgotten by all of them."""
+        server = self.start(own=True)
+        clients = self.fill(server)
+        server.install(drover.BROKEN, "crashes-at-start")
+        self.assertEqual(server.ctl("upgrade").returncode, 1)
+        server.log.wait("upgrade_failed")
+        self.kill(server, min(server.workers().values()))
+        self.fill(server, LIMIT - server.status()["totals"]["open"])
+        self.release(server, clients + self.opened)
+        self.fill(server)
+
+    def test_an_upgrade_takes_the_table_over(self):
         server = self.start(own=True)
         clients = self.fill(server)
         result = server.ctl("upgrade")
@@ -260,13 +280,7 @@ class Operated(Limited):
         server = self.start()
         for _ in range(3):
             clients = self.fill(server)
-            mark = server.log.mark()
-            victim = min(server.workers().values())
-            os.kill(victim, signal.SIGKILL)
-            server.log.wait("worker_exited", since=mark, pid=victim)
-            server.wait_status(lambda status, victim=victim: len(server.workers(status)) == 2 and
-                               victim not in server.workers(status).values())
-            self.assertEqual(server.reload()[0], 0)         # every worker has had a turn
+            self.kill(server, min(server.workers().values()))
             self.fill(server, LIMIT - server.status()["totals"]["open"])
             for client in clients + self.opened:
                 client.close()

@@ -7,6 +7,7 @@
 #include "fuzz.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "net/quota.h"
 
 #include <string.h>
@@ -240,8 +241,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = { data, size };
 	struct world *world = calloc(1, sizeof(*world));
 	struct err err;
+	int memory = -1;
 
-	world->quota = quota_create(&err);
+	world->quota = quota_create(&memory, &err);
+	fd_close(&memory);
 	FUZZ_CHECK(world->quota != NULL);
 	world->now_ns = 1000 * CLOCK_S;
 	limit(world, &input);

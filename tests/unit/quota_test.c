@@ -3,6 +3,7 @@
 #include "net/quota.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -19,8 +20,10 @@ static uint64_t now = 1000 * CLOCK_S;
 static void create(void)
 {
 	struct err err;
+	int memory = -1;
 
-	quota = quota_create(&err);
+	quota = quota_create(&memory, &err);
+	fd_close(&memory);
 	ck_assert_ptr_nonnull(quota);
 	rules = (struct quota_rules){
 		.wanted = true,
@@ -412,6 +415,44 @@ START_TEST(a_place_that_is_another_clients_by_now_counts_for_nobody)
 	ck_assert_uint_eq(quota_sent(quota, &rules, &places, 100, now).wait_ns, 0);
 	ck_assert(enter(&places));
 	ck_assert_uint_eq(places.at[0], 0);
+}
+END_TEST
+
+/* ---- the next image ---------------------------------------------------------------------------------- */
+
+START_TEST(the_next_image_has_the_same_table)
+{
+	struct quota_places places;
+	struct quota *first, *next;
+	struct err err;
+	int memory;
+
+	destroy();
+	first = quota = quota_create(&memory, &err);
+	places = find("10.0.0.1");
+	ck_assert(enter(&places));
+	next = quota_resume(memory);
+	ck_assert_ptr_nonnull(next);
+	quota = next;
+	ck_assert_uint_eq(find("10.0.0.1").at[0], places.at[0]);
+	ck_assert_uint_eq(opened(&places, QUOTA_ADDRESS), 1);
+	quota_recount(next);
+	ck_assert_uint_eq(quota_epoch(first), quota_epoch(next));
+	quota_destroy(first);
+	fd_close(&memory);
+}
+END_TEST
+
+START_TEST(a_table_of_another_layout_is_not_taken)
+{
+	int memory = fd_memory("other", sizeof(struct quota));
+
+	ck_assert_ptr_null(quota_resume(-1));
+	ck_assert_ptr_null(quota_resume(memory));
+	fd_close(&memory);
+	memory = fd_memory("shorter", sizeof(struct quota) - 1);
+	ck_assert_ptr_null(quota_resume(memory));
+	fd_close(&memory);
 }
 END_TEST
 
@@ -862,6 +903,8 @@ int main(void)
 	tcase_add_test(tests, who_was_seen_last_stays_longest);
 	tcase_add_test(tests, for_whom_there_is_no_room_is_not_limited_and_it_is_said);
 	tcase_add_test(tests, a_place_that_is_another_clients_by_now_counts_for_nobody);
+	tcase_add_test(tests, the_next_image_has_the_same_table);
+	tcase_add_test(tests, a_table_of_another_layout_is_not_taken);
 	tcase_add_test(tests, a_burst_is_allowed_and_then_the_rate);
 	tcase_add_test(tests, silence_saves_up_no_more_than_a_burst);
 	tcase_add_test(tests, whom_the_network_limits_takes_nothing_from_the_address_and_the_other_way_round);

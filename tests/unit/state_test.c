@@ -164,6 +164,7 @@ static void create(void)
 	master->board =
 		board_create(setup.counter_names, setup.counters, setup.gauge, &master->board_fd, &err);
 	master->hot = hot_create(&master->hot_fd, &err);
+	master->quota_fd = fd_memory("clients", 1);
 	master->generation_numbers = GENERATION;
 	master->dry_numbers = UINT64_MAX;
 	master->reloads_good = 3;
@@ -269,6 +270,7 @@ START_TEST(the_masters_numbers_come_back)
 	ck_assert_str_eq(next->last_reload, "generation 7");
 	ck_assert_str_eq(next->binary.path, "/usr/sbin/drover");
 	ck_assert(same_file(next->board_fd, master->board_fd));
+	ck_assert(same_file(next->quota_fd, master->quota_fd));
 }
 END_TEST
 
