@@ -222,6 +222,35 @@ START_TEST(one_that_ends_before_it_was_added_again_takes_nothing_away)
 }
 END_TEST
 
+START_TEST(one_that_came_since_is_not_added_twice)
+{
+	connect_some(0, 2);
+	quota_recount(server.engine.quota);
+	clients_leave(first());
+	clients_keep(first());          /* as one that was moved here */
+	ck_assert_uint_eq(counted(), 1);
+	server.engine.counted_ns = 0;
+	clients_look(&server.engine);
+	ck_assert_uint_eq(counted(), 2);
+}
+END_TEST
+
+START_TEST(one_whose_place_is_somebody_elses_by_now_finds_another)
+{
+	struct quota *quota = server.engine.quota;
+
+	connect_some(0, 2);
+	quota_recount(quota);
+	for (unsigned i = 0; i < QUOTA_ENTRIES; i++)
+		quota->entries[i].word = 0;
+	server.engine.counted_ns = 0;
+	clients_look(&server.engine);
+	ck_assert_uint_eq(counted(), 2);
+	conn_close(first());
+	ck_assert_uint_eq(counted(), 1);
+}
+END_TEST
+
 /* Somebody may write there all the time. */
 START_TEST(counting_anew_is_done_now_and_then_only)
 {
@@ -287,6 +316,8 @@ int main(void)
 	tcase_add_test(tests, one_that_comes_is_added_beyond_the_limit);
 	tcase_add_test(tests, a_new_epoch_has_all_of_them_again);
 	tcase_add_test(tests, one_that_ends_before_it_was_added_again_takes_nothing_away);
+	tcase_add_test(tests, one_that_came_since_is_not_added_twice);
+	tcase_add_test(tests, one_whose_place_is_somebody_elses_by_now_finds_another);
 	tcase_add_test(tests, counting_anew_is_done_now_and_then_only);
 	tcase_add_test(tests, limits_that_are_switched_on_count_who_is_there);
 	tcase_add_test(tests, other_prefixes_are_other_clients);
