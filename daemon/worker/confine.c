@@ -20,8 +20,8 @@
 static const struct syscall_group groups[] = {
 	{ "the loop", "epoll_wait epoll_pwait epoll_ctl eventfd2 poll ppoll" },
 	{ "connections and channels",
-	  "accept4 recvfrom recvmsg sendto sendmsg sendfile read write writev shutdown close "
-	  "getsockopt setsockopt getsockname getpeername listen" },
+	  "accept4 recvfrom recvmsg sendto sendmsg sendfile read write writev close "
+	  "getsockopt getsockname getpeername listen" },
 	{ "files, below directories that are open",
 	  "openat openat2 readlink readlinkat getdents64 fstat newfstatat statx stat lstat lseek pread64 "
 	  "faccessat faccessat2" },
@@ -51,6 +51,10 @@ static const struct syscall_condition conditions[] = {
 	{ "fcntl", "", { { 1, SYSCALL_INT, F_DUPFD_CLOEXEC } } },
 	{ "fcntl", "", { { 1, SYSCALL_INT, F_GET_SEALS } } },
 	{ "fcntl", "", { { 1, SYSCALL_INT, F_SETFL }, { 2, O_NONBLOCK | O_ASYNC, O_NONBLOCK } } },
+	/* listening sockets are everybody's: nobody shuts one for all, or filters who comes */
+	{ "shutdown", "that no more is sent", { { 1, SYSCALL_INT, SHUT_WR } } },
+	{ "setsockopt", "how a connection is closed",
+	  { { 1, SYSCALL_INT, SOL_SOCKET }, { 2, SYSCALL_INT, SO_LINGER } } },
 	{ "ioctl", "how much is in a socket", { { 1, SYSCALL_INT, SIOCOUTQ } } },
 	{ "ioctl", "", { { 1, SYSCALL_INT, SIOCINQ } } },
 	{ "ioctl", "", { { 1, SYSCALL_INT, TCGETS } } },        /* isatty(3), of a stream */

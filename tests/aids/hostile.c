@@ -10,6 +10,8 @@
  *                             to the master as its only holder
  *     ?bequeath=PORT          the same by its will
  *     ?close=PORT             stops listening for everybody, with the port's sockets (shutdown(2))
+ *     ?disconnect=PORT        the same by connect(2), to nobody
+ *     ?deafen=PORT            lets nothing reach them, by a filter of packets
  *
  * Called through the struct, by the test build alone (tests/aids/registry.c).  The answer is the worker's
  * pid; what it does not understand is answered with 400, what it cannot do with 500. */
@@ -24,6 +26,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -290,7 +293,27 @@ static bool give_lingering(const struct worker *worker, unsigned port, bool by_w
 	return sent;
 }
 
-static bool stop_listening(unsigned port)
+static bool shut(int fd)
+{
+	return shutdown(fd, SHUT_RDWR) == 0;
+}
+
+static bool disconnect(int fd)
+{
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+	return connect(fd, &nobody, sizeof(nobody)) == 0;
+}
+
+static bool deafen(int fd)
+{
+	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog program = { 1, &nothing };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+}
+
+static bool to_listeners(unsigned port, bool (*do_to)(int fd))
 {
 	bool done = false;
 
@@ -300,7 +323,7 @@ static bool stop_listening(unsigned port)
 
 		if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens != 0 &&
 		    has_port(fd, false, port))
-			done = shutdown(fd, SHUT_RDWR) == 0;
+			done = do_to(fd);
 	}
 	return done;
 }
@@ -350,7 +373,11 @@ static unsigned act(struct worker *worker, const char *what, const char *how)
 	else if (strcmp(what, "linger") == 0 || strcmp(what, "bequeath") == 0)
 		done = give_lingering(worker, port, what[0] == 'b');
 	else if (strcmp(what, "close") == 0)
-		done = stop_listening(port);
+		done = to_listeners(port, shut);
+	else if (strcmp(what, "disconnect") == 0)
+		done = to_listeners(port, disconnect);
+	else if (strcmp(what, "deafen") == 0)
+		done = to_listeners(port, deafen);
 	else
 		return 400;
 	return (assault.round != NULL ? begin(&assault) : done) ? 0 : 500;

@@ -225,12 +225,28 @@ class Wills(Lab):
                 self.check_served()
 
 
+class Confined(Lab):
+    def test_listening_sockets_are_nobodys_to_shut_or_to_filter(self):
+        self.server.tries_calls = True
+        for how, call in (("close", "shutdown"), ("deafen", "setsockopt")):
+            mark = self.server.log.mark()
+            with self.subTest(how), self.server.client() as client:
+                answer = client.request("/hostile?%s=%d" % (how, self.server.address[1]))
+                self.assertEqual(answer.status, 500)
+                self.assertEqual(self.server.log.wait("syscall_denied", since=mark).fields["name"], call)
+        self.check_served()
+        self.assertEqual(self.server.log.find("listener_restored"), [])
+
+
 class Sockets(Lab):
+    settings = {"sandbox": {"seccomp": False}}
+    how = "close"
+
     def check_restored(self):
         """One worker shuts every socket for all; the master has them listen again."""
         sockets = 1 if self.mode == "shared" else WORKERS
         mark = self.server.log.mark()
-        hostile = self.turn("close=%d" % self.server.address[1])
+        hostile = self.turn("%s=%d" % (self.how, self.server.address[1]))
         self.server.log.wait("listener_restored", since=mark, count=sockets)
         self.check_served()
         self.assertEqual(self.server.status()["accept"]["effective"], self.mode)
@@ -239,6 +255,12 @@ class Sockets(Lab):
     def test_what_was_shut_listens_again(self):
         for _ in range(2):
             self.check_restored()
+
+
+class DisconnectedSockets(Sockets):
+    """No layer stops this."""
+    settings = {}
+    how = "disconnect"
 
 
 class SharedSockets(Sockets):
