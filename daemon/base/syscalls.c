@@ -211,10 +211,11 @@ static bool add_condition(scmp_filter_ctx filter, const struct syscall_condition
 }
 
 #ifdef WITH_SANITIZER
-/* What AddressSanitizer does besides, and LeakSanitizer, which traces the process that it looks through. */
+/* What AddressSanitizer does besides, and LeakSanitizer, which traces the process that it looks through. Its
+ * tracer blocks SIGSYS: a call too few ends it, and then the process waits for it for ever. */
 static const char sanitizer_calls[] =
 	"ptrace clone wait4 prctl kill tgkill openat readlink getdents64 mmap mprotect munmap madvise "
-	"sigaltstack sched_getaffinity prlimit64 getppid gettid sched_yield process_vm_readv";
+	"sigaltstack sched_getaffinity prlimit64 getppid gettid sched_yield process_vm_readv open getdents";
 
 static bool is_deadly(const char *name)
 {
