@@ -14,6 +14,7 @@
 #include "http/exchange.h"
 #include "http/location.h"
 #include "http/negotiate.h"
+#include "http/task.h"
 
 #include "base/fd.h"
 
@@ -115,6 +116,10 @@ static unsigned redirect(struct exchange *exchange)
 
 static enum answer fail(struct exchange *exchange, unsigned status)
 {
+	if (status == 503) {            /* it passes: the client is told when to come again */
+		task_refused(exchange);
+		return ANSWERED;
+	}
 	exchange_error(exchange, status);
 	if (status == 406)
 		exchange->response.vary = str_of("Accept-Encoding");

@@ -23,7 +23,7 @@
 
 enum { SWAPS = 4 };     /* of the root, under one request */
 
-/* What is not listed is the server's own trouble: too many open files, a disk or a network that fails. */
+/* What is not listed is the server's own trouble: a disk or a network that fails. */
 static const struct {
 	int error;
 	unsigned status;
@@ -35,6 +35,7 @@ static const struct {
 	{ EACCES, 403 }, { EPERM, 403 }, { ELOOP, 403 },
 	{ EXDEV, 403 },                         /* leaves the root */
 	{ EAGAIN, 503 },                        /* a lease of another process; a tree that never rests */
+	{ EMFILE, 503 }, { ENFILE, 503 },       /* those who are served have them all: it passes */
 };
 
 static unsigned status_of(int error)

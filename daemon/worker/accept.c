@@ -25,6 +25,8 @@ enum {
 	ACCEPT_END_BATCH = 65536,       /* a bound on emptying a queue at the end */
 };
 
+#define COMPLAINT_NS (10 * CLOCK_S)
+
 /* A turn that lasts longer accepts no more: those that were accepted are served first, and a worker that is
  * slow is not taken for one that hangs. */
 #define ACCEPT_TURN_NS (10 * CLOCK_MS)
@@ -132,8 +134,11 @@ static void look_again_later(struct worker *worker, const struct held_socket *he
 static void pause_accept(struct worker *worker, const struct held_socket *held, int error)
 {
 	engine_count(&worker->engine, COUNT_ACCEPT_PAUSED);
-	log_event(LEVEL_WARNING, "accept_paused", log_text("error", strerror(error)),
-		  log_number("connections", worker->engine.count));
+	if (worker->loop.now_ns >= worker->pause_untold_ns) {
+		worker->pause_untold_ns = worker->loop.now_ns + COMPLAINT_NS;
+		log_event(LEVEL_WARNING, "accept_paused", log_text("error", strerror(error)),
+			  log_number("connections", worker->engine.count));
+	}
 	worker->paused = true;
 	look_again_later(worker, held);
 }

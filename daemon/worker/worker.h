@@ -122,6 +122,7 @@ struct worker {
 	struct prepare_note note;       /* of the generation that is served */
 	struct slot_set cover;
 	struct timer pause;             /* accept is paused for want of descriptors or memory */
+	uint64_t pause_untold_ns;       /* from when on the log is told so again */
 	struct refusals refusals;
 	uint64_t overload_told_ns;      /* when it was logged; 0: never */
 	struct timer cut;               /* the drain's deadline */

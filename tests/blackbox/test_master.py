@@ -760,6 +760,27 @@ class Limits(Master):
             self.assertEqual(client.response().body, ONE_ANSWER)
         self.assertEqual(server.get().status, 200)
 
+    def test_downloads_that_use_up_all_descriptors(self):
+        """Each takes two. A file that cannot be opened is for later, and the log is not filled with it."""
+        server = self.start({"workers": 1, "limits": {"open_files": 200}})
+        with open(server.write("huge", b""), "wb") as file:
+            file.truncate(64 << 20)
+        begun = self.begun(server, 20)
+        clients = [self.client(server, receive_buffer=4096) for _ in range(120)]
+        for client in clients:
+            client.send(client.head("/huge"))
+        server.wait_status(lambda status: status["totals"]["requests"] == len(clients))
+        # whoever was told to come again is idle, and makes room for these, who are not: some of them wait
+        begun += self.begun(server, 100)
+        server.wait_status(lambda status: status["totals"]["accept_paused"] >= 5)
+        self.assertIn(len(server.log.find("accept_paused")), (1, 2))
+        answers = [client.response("HEAD") for client in clients]
+        self.assertEqual({(answer.status, answer.header("Retry-After")) for answer in answers}, {(200, None), (503, "2")})
+        for client in begun + clients:
+            client.close()
+        server.wait_status(lambda status: status["totals"]["open"] == 0)
+        self.assertEqual(server.get().status, 200)
+
     def exhausted(self, server):
         end = drover.deadline()
         while not server.log.find("accept_paused") and not server.log.find("connection_limit"):
