@@ -186,9 +186,10 @@ $(BUILD)/with-seccomp: FORCE
 	@mkdir -p $(@D)
 	@echo '$(NO_SECCOMP)' | cmp -s - $@ || echo '$(NO_SECCOMP)' >$@
 
-$(BUILD)/daemon/base/syscalls.o $(BUILD)/tests/fault/wrap.o: $(BUILD)/with-seccomp
+OF_SECCOMP := $(addprefix $(BUILD)/,daemon/base/syscalls.o tests/fault/wrap.o tests/unit/syscalls_test.o)
+$(OF_SECCOMP): $(BUILD)/with-seccomp
 ifndef NO_SECCOMP
-$(BUILD)/daemon/base/syscalls.o $(BUILD)/tests/fault/wrap.o: ALL_CFLAGS += -DWITH_SECCOMP
+$(OF_SECCOMP): ALL_CFLAGS += -DWITH_SECCOMP
 endif
 
 $(BUILD)/daemon/net/steering.o $(BUILD)/tests/fault/wrap.o: $(BUILD)/with-steering

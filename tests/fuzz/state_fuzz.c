@@ -193,8 +193,6 @@ static void set_up_once(void)
 
 	if (board != NULL)
 		return;
-	versions = json_object();
-	counters = json_array();
 	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
 	FUZZ_CHECK(board != NULL);
 	versions = json_object();

@@ -2,6 +2,8 @@
  * child: a filter is for good. */
 #include "base/syscalls.h"
 
+#ifdef WITH_SECCOMP
+
 #include "master/checker_calls.h"
 #include "worker/confine.h"
 
@@ -398,3 +400,37 @@ int main(void)
 	srunner_free(runner);
 	return failed == 0 ? 0 : 1;
 }
+
+#else
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+START_TEST(a_build_without_libseccomp_says_so)
+{
+	const struct syscall_list nothing = { 0 };
+	struct err err;
+
+	ck_assert(!syscalls_are_confinable(&err));
+	ck_assert_ptr_nonnull(strstr(err.text, "libseccomp"));
+	ck_assert(!syscalls_confine(&nothing, NULL, &err));
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tests = tcase_create("syscalls");
+	Suite *suite = suite_create("syscalls");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(tests, a_build_without_libseccomp_says_so);
+	suite_add_tcase(suite, tests);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+#endif
