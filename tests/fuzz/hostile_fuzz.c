@@ -358,11 +358,12 @@ static void clean(void)
 static void set_up_once(void)
 {
 	struct err err;
+	int quota_fd;
 
 	if (board != NULL)
 		return;
 	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
-	quota = quota_create(&err);
+	quota = quota_create(&quota_fd, &err);
 	FUZZ_CHECK(board != NULL && quota != NULL);
 	fuzz_message_set_up();
 }
