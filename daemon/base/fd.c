@@ -137,6 +137,13 @@ int fd_sealed(const char *name, const char *bytes, size_t len, struct err *err)
 	return fd_take(&fd);
 }
 
+bool fd_is_unblocked(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
 bool fd_seal(int fd)
 {
 	return fcntl(fd, F_ADD_SEALS, SEALS) == 0;

@@ -56,6 +56,9 @@ int fd_memory(const char *name, size_t bytes);
 /* A memfd with this content, sealed against every change (memfd_create(2), F_ADD_SEALS); -1 on failure. */
 int fd_sealed(const char *name, const char *bytes, size_t len, struct err *err);
 
+/* Does it not block (O_NONBLOCK)?  A worker may not change that: flags are those of all who hold it. */
+bool fd_is_unblocked(int fd);
+
 /* Seals a memfd against every change; false with errno. */
 bool fd_seal(int fd);
 

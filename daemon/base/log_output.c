@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 enum { MOST_LOOKS = 4 };
@@ -218,55 +219,67 @@ static void write_stream(struct log_output *output)
 
 /* ---- datagrams --------------------------------------------------------------------------------------- */
 
-static bool connect_socket(struct log_output *output)
+/* By name, and never connected: then it does not matter that whoever reads is restarted. And workers may not
+ * connect(2) (worker/confine.c), which would lead the sockets that they hold elsewhere. */
+static ssize_t send_by_name(const struct log_output *output, const char *record, size_t len, int flags)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd AUTO_CLOSE = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	memcpy(address.sun_path, output->socket, sizeof(address.sun_path));
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		return output->error = errno, false;
-	output->fd = fd_take(&fd);
-	return true;
+	return sendto(output->fd, record, len, flags | MSG_NOSIGNAL, (const struct sockaddr *)&address,
+		      sizeof(address));
 }
 
-enum sent { SENT, SENT_NEVER, SENT_LATER, SENT_GONE };
+/* poll(2) does not know where a socket that is not connected will send to; the kernel waits in sendto(2). */
+static ssize_t send_waiting(const struct log_output *output, const char *record, size_t len)
+{
+	uint64_t now = clock_now_ns();
+	uint64_t left_us = output->wait_until_ns > now ? (output->wait_until_ns - now) / 1000 : 0;
+	struct timeval wait = { .tv_sec = (time_t)(left_us / 1000000),
+				.tv_usec = (suseconds_t)(left_us % 1000000) };
+
+	if (left_us == 0)               /* which would be for ever */
+		return errno = EAGAIN, -1;
+	if (setsockopt(output->fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) < 0)
+		return -1;
+	return send_by_name(output, record, len, 0);
+}
+
+enum sent { SENT, SENT_NEVER, SENT_NOT_NOW };
 
 static enum sent send_record(const struct log_output *output, const char *record, size_t len)
 {
-	if (send(output->fd, record, len, MSG_NOSIGNAL) >= 0)
+	ssize_t n = send_by_name(output, record, len, MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN)
+		n = send_waiting(output, record, len);
+	if (n >= 0)
 		return SENT;
-	if (errno == EMSGSIZE || errno == EINVAL)       /* and will be next time */
-		return SENT_NEVER;
-	return errno == EAGAIN || errno == ENOBUFS || errno == EINTR ? SENT_LATER : SENT_GONE;
+	return errno == EMSGSIZE || errno == EINVAL ? SENT_NEVER : SENT_NOT_NOW;
 }
 
-/* Whoever reads may have been restarted: then there is another socket of the same name, tried once a call. */
+static bool is_slow(int error)
+{
+	return error == EAGAIN || error == ENOBUFS || error == EINTR;
+}
+
 static void write_datagrams(struct log_output *output)
 {
-	bool again = true;
-
-	while (output->written < output->len) {
+	if (output->fd < 0)
+		output->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (output->fd < 0)
+		output->error = errno;
+	while (output->fd >= 0 && output->written < output->len) {
 		const char *record = output->bytes + output->written;
 		uint32_t len = datagram_len(record);
-		enum sent sent;
+		enum sent sent = send_record(output, record + LOG_OUTPUT_PREFIX, len);
 
-		if (output->fd < 0 && !connect_socket(output))
+		if (sent == SENT_NOT_NOW) {
+			output->error = is_slow(errno) ? 0 : errno;
 			return;
-		sent = send_record(output, record + LOG_OUTPUT_PREFIX, len);
-		if (sent == SENT_GONE) {
-			output->error = again ? 0 : errno;
-			fd_close(&output->fd);
-			if (!again)
-				return;
-			again = false;
-		} else if (sent == SENT_LATER) {
-			if (!wait_writable(output))
-				return;
-		} else {
-			output->lost += sent == SENT_NEVER ? 1 : 0;
-			output->written += LOG_OUTPUT_PREFIX + len;
 		}
+		output->lost += sent == SENT_NEVER ? 1 : 0;
+		output->written += LOG_OUTPUT_PREFIX + len;
 	}
 }
 

@@ -16,7 +16,7 @@ enum log_medium { MEDIUM_UNKNOWN, MEDIUM_FILE, MEDIUM_SOCKET, MEDIUM_NONBLOCKING
 struct log_output {
 	enum log_kind kind;
 	enum log_medium medium;
-	int fd;                         /* its own; -1: a socket that is not connected */
+	int fd;                         /* its own; -1: a socket that was not made yet */
 	char socket[LOG_SOCKET_BYTES];
 	/* of this call: what to write, and until when to wait for a slow reader (0: not at all) */
 	const char *bytes;

@@ -59,8 +59,8 @@ static bool note_waiting(const struct arrival *watch)
 	return slot == NULL || slot->bad;
 }
 
-/* Whoever holds a socket can shut it for all (shutdown(2)), and no worker has a reason to. A unix socket
- * cannot be opened again. */
+/* Whoever holds a socket can shut it for all (shutdown(2)) where no filter of system calls forbids it. A unix
+ * socket cannot be opened again. */
 static bool listens_again(const struct arrival *watch)
 {
 	struct listener *listener = watch->listener;

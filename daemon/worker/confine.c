@@ -14,6 +14,7 @@
 #include <linux/sockios.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -25,8 +26,7 @@ static const struct syscall_group groups[] = {
 	{ "files, below directories that are open",
 	  "openat openat2 readlink readlinkat getdents64 fstat newfstatat statx stat lstat lseek pread64 "
 	  "faccessat faccessat2" },
-	{ "logs", "connect" },
-	{ "memory", "brk mmap munmap mremap mprotect madvise" },
+	{ "memory", "brk munmap mremap mprotect madvise" },
 	{ "helper threads",
 	  "futex set_robust_list rseq gettid exit sched_yield sched_getaffinity" },
 	{ "time", "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time restart_syscall" },
@@ -45,16 +45,22 @@ static const struct syscall_group groups[] = {
 #define SOCK_TYPES (SYSCALL_INT & ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
 
 static const struct syscall_condition conditions[] = {
-	/* descriptors have much in common with other processes': that they do not block, whom they signal */
-	{ "fcntl", "what a descriptor is, copies of it, that it does not block",
+	/* F_SETFL and more change them for all who hold them: that they do not block, that a log is only added
+	 * to, whom they signal */
+	{ "fcntl", "what a descriptor is, copies of it",
 	  { { 1, SYSCALL_INT & ~UINT64_C(3), 0 } } },           /* F_GETFD, F_SETFD, F_GETFL */
 	{ "fcntl", "", { { 1, SYSCALL_INT, F_DUPFD_CLOEXEC } } },
 	{ "fcntl", "", { { 1, SYSCALL_INT, F_GET_SEALS } } },
-	{ "fcntl", "", { { 1, SYSCALL_INT, F_SETFL }, { 2, O_NONBLOCK | O_ASYNC, O_NONBLOCK } } },
-	/* listening sockets are everybody's: nobody shuts one for all, or filters who comes */
-	{ "shutdown", "that no more is sent", { { 1, SYSCALL_INT, SHUT_WR } } },
-	{ "setsockopt", "how a connection is closed",
+	/* a listening socket that is shut for reading is one by which connections can be made: sendto(2) with
+	 * MSG_FASTOPEN does, unseen by Landlock, and to look at its flags would be too dear */
+	{ "shutdown", "the end of an answer", { { 1, SYSCALL_INT, SHUT_WR } } },
+	/* and no filter, device or program for the sockets that all have */
+	{ "setsockopt", "how a connection ends",
 	  { { 1, SYSCALL_INT, SOL_SOCKET }, { 2, SYSCALL_INT, SO_LINGER } } },
+	{ "setsockopt", "how long a log waits",
+	  { { 1, SYSCALL_INT, SOL_SOCKET }, { 2, SYSCALL_INT, SO_SNDTIMEO } } },
+	/* a log is open for reading, too, so a mapping would be a way to write over it */
+	{ "mmap", "memory of its own", { { 3, MAP_SHARED, 0 } } },
 	{ "ioctl", "how much is in a socket", { { 1, SYSCALL_INT, SIOCOUTQ } } },
 	{ "ioctl", "", { { 1, SYSCALL_INT, SIOCINQ } } },
 	{ "ioctl", "", { { 1, SYSCALL_INT, TCGETS } } },        /* isatty(3), of a stream */

@@ -9,7 +9,6 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +34,7 @@ static struct engine_listener *find_listener(const struct worker *worker, uint32
 
 static bool survives(struct worker *worker, int fd, uint32_t mark)
 {
-	if (accept_spare(worker) > 0 && fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0)
+	if (accept_spare(worker) > 0 && fd_is_unblocked(fd))
 		return engine_survive(&worker->engine, fd, find_listener(worker, mark));
 	fd_close(&fd);
 	engine_count(&worker->engine, COUNT_SURVIVED_NOT);

@@ -15,7 +15,6 @@
 #include "net/move.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,7 +64,7 @@ static struct conn *take_one(struct worker *worker)
 
 	if (!handover_next(&worker->incoming, &record, &fd, &file_fd) || fd < 0 || accept_spare(worker) == 0)
 		return NULL;
-	if (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)        /* the sender may have lost its mind */
+	if (!fd_is_unblocked(fd))        /* the sender may have lost its mind */
 		return NULL;
 	return move_read(&worker->engine, &record, fd_take(&fd), fd_take(&file_fd));
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -261,6 +262,16 @@ static long queue_to_master(const struct target *target)
 
 /* ---- what descriptors have in common with the other processes': tried on one that nobody else has ---- */
 
+/* Stays open: one for all. */
+static int no_socket(void)
+{
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return fd;
+}
+
 static long on_descriptor(int command, long argument)
 {
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -295,6 +306,71 @@ static long signal_by_flag(const struct target *target)
 {
 	(void)target;
 	return on_descriptor(F_SETFL, O_RDWR | O_NONBLOCK | O_ASYNC);
+}
+
+static long overwrite_log(const struct target *target)
+{
+	(void)target;
+	return on_descriptor(F_SETFL, O_RDWR | O_NONBLOCK);     /* and not O_APPEND */
+}
+
+static long map_for_all(const struct target *target)
+{
+	void *memory = mmap(NULL, sizeof(common), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	(void)target;
+	return memory == MAP_FAILED ? -1 : munmap(memory, sizeof(common));
+}
+
+/* What is no socket is noticed after the call is allowed. */
+static long past_filter(int result)
+{
+	return result < 0 && errno == ENOTSOCK ? 0 : result;
+}
+
+static long lead_elsewhere(const struct target *target)
+{
+	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+
+	(void)target;
+	return past_filter(connect(no_socket(), &nowhere, sizeof(nowhere)));
+}
+
+static long shut_for_all(const struct target *target)
+{
+	(void)target;
+	return past_filter(shutdown(no_socket(), SHUT_RD));
+}
+
+static long set_option(int option)
+{
+	int value = 1;
+
+	return past_filter(setsockopt(no_socket(), SOL_SOCKET, option, &value, sizeof(value)));
+}
+
+static long filter_for_all(const struct target *target)
+{
+	(void)target;
+	return set_option(SO_ATTACH_FILTER);
+}
+
+static long lock_filter(const struct target *target)
+{
+	(void)target;
+	return set_option(SO_LOCK_FILTER);
+}
+
+static long steer_by_filter(const struct target *target)
+{
+	(void)target;
+	return set_option(SO_ATTACH_REUSEPORT_CBPF);
+}
+
+static long bind_to_device(const struct target *target)
+{
+	(void)target;
+	return set_option(SO_BINDTODEVICE);
 }
 
 static long lease(const struct target *target)
@@ -396,6 +472,17 @@ static long connect_tcp(const struct target *target)
 	return with_socket(AF_INET, SOCK_STREAM, 0, connect, &addr, sizeof(addr));
 }
 
+/* Landlock looks at connect(2) alone. */
+static long connect_by_sending(const struct target *target)
+{
+	struct sockaddr_in addr = local(target->port);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	long result = fd < 0 ? -1 : sendto(fd, "", 1, MSG_FASTOPEN, (void *)&addr, sizeof(addr));
+
+	close_it(fd);
+	return result;
+}
+
 static long send_udp(const struct target *target)
 {
 	struct sockaddr_in addr = local(target->port);
@@ -490,6 +577,14 @@ const struct attempt attempts_on_processes[] = {
 	{ "make_block_by_ioctl", BY_SECCOMP, make_block_by_ioctl },
 	{ "signal_when_ready", BY_SECCOMP, signal_when_ready },
 	{ "signal_by_flag", BY_SECCOMP, signal_by_flag },
+	{ "overwrite_log", BY_SECCOMP, overwrite_log },
+	{ "map_for_all", BY_SECCOMP, map_for_all },
+	{ "lead_elsewhere", BY_SECCOMP, lead_elsewhere },
+	{ "shut_for_all", BY_SECCOMP, shut_for_all },
+	{ "filter_for_all", BY_SECCOMP, filter_for_all },
+	{ "lock_filter", BY_SECCOMP, lock_filter },
+	{ "steer_by_filter", BY_SECCOMP, steer_by_filter },
+	{ "bind_to_device", BY_SECCOMP, bind_to_device },
 	{ "lease", BY_SECCOMP, lease },
 	{ "bind_master", BY_UID | BY_SECCOMP, bind_master },
 	{ "bind_sibling", BY_SECCOMP, bind_sibling },
@@ -500,6 +595,7 @@ const struct attempt attempts_on_processes[] = {
 	{ "limit_sibling", BY_SECCOMP, limit_sibling },
 	{ "listen_tcp", BY_LANDLOCK | BY_SECCOMP, listen_tcp },
 	{ "connect_tcp", BY_LANDLOCK | BY_SECCOMP, connect_tcp },
+	{ "connect_by_sending", BY_SECCOMP | MAYBE, connect_by_sending },
 	{ "send_udp", BY_SECCOMP, send_udp },
 	{ "connect_control", BY_UID | BY_SECCOMP, connect_control },
 	{ "connect_abstract", BY_LANDLOCK | BY_SECCOMP, connect_abstract },

@@ -149,8 +149,8 @@ class Lab:
         if self.client is None:
             self.client = self.server.client()
             self.worker = int(self.client.request("/trouble").body)
-        workers = self.server.workers().values()
-        return next(pid for pid in workers if pid != self.worker)
+        status = self.server.wait_status(lambda status: len(self.server.workers(status)) > 1)   # many may have ended
+        return next(pid for pid in self.server.workers(status).values() if pid != self.worker)
 
     def attempt(self, name):
         """"reached", the name of the error, or the signal by which the worker ended."""

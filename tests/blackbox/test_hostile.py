@@ -228,7 +228,7 @@ class Wills(Lab):
 class Confined(Lab):
     def test_listening_sockets_are_nobodys_to_shut_or_to_filter(self):
         self.server.tries_calls = True
-        for how, call in (("close", "shutdown"), ("deafen", "setsockopt")):
+        for how, call in (("close", "shutdown"), ("disconnect", "connect"), ("deafen", "setsockopt")):
             mark = self.server.log.mark()
             with self.subTest(how), self.server.client() as client:
                 answer = client.request("/hostile?%s=%d" % (how, self.server.address[1]))
@@ -258,8 +258,6 @@ class Sockets(Lab):
 
 
 class DisconnectedSockets(Sockets):
-    """No layer stops this."""
-    settings = {}
     how = "disconnect"
 
 

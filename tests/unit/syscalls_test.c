@@ -4,15 +4,19 @@
 
 #ifdef WITH_SECCOMP
 
+#include "base/fd.h"
 #include "master/checker_calls.h"
 #include "worker/confine.h"
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -214,6 +218,48 @@ START_TEST(no_socket_is_made_but_for_a_log)
 }
 END_TEST
 
+static bool is_past(long result)
+{
+	return result == -1 && errno == ENOTSOCK;
+}
+
+/* Sockets that all workers hold, and logs, stay as they are. */
+static int try_for_all(void)
+{
+	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+	struct linger linger = { 0 };
+
+	if (!is_refused(shutdown(STDERR_FILENO, SHUT_RD)) || !is_refused(shutdown(STDERR_FILENO, SHUT_RDWR)) ||
+	    !is_past(shutdown(STDERR_FILENO, SHUT_WR)))
+		return 1;
+	if (!is_refused(connect(STDERR_FILENO, &nowhere, sizeof(nowhere))))
+		return 2;
+	if (!is_refused(setsockopt(STDERR_FILENO, SOL_SOCKET, SO_ATTACH_FILTER, &linger, sizeof(linger))) ||
+	    !is_refused(setsockopt(STDERR_FILENO, IPPROTO_TCP, SO_LINGER, &linger, sizeof(linger))) ||
+	    !is_past(setsockopt(STDERR_FILENO, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger))))
+		return 3;
+	if (!is_refused(fcntl(STDERR_FILENO, F_SETFL, O_RDWR | O_NONBLOCK)) || fd_is_unblocked(STDERR_FILENO))
+		return 4;
+	if (!is_refused((long)mmap(NULL, 1, PROT_READ, MAP_SHARED, STDERR_FILENO, 0)))
+		return 5;
+	return mmap(NULL, 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? 6 : 0;
+}
+
+/* Standard error is a file of this test's, where a mapping would be one. */
+START_TEST(what_all_workers_hold_stays_as_it_is)
+{
+	FILE *file = tmpfile();
+	int kept = dup(STDERR_FILENO);
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(dup2(fileno(file), STDERR_FILENO), STDERR_FILENO);
+	is_good(try_for_all);
+	dup2(kept, STDERR_FILENO);
+	fclose(file);
+	ck_assert_uint_ge(*denied, 7);
+}
+END_TEST
+
 /* A library that tries what came later goes on with what was before. */
 static int try_newest(void)
 {
@@ -374,11 +420,13 @@ int main(void)
 	tcase_add_test(refused, a_call_that_is_not_on_the_list_fails_is_counted_and_told_by_name);
 	tcase_add_test(refused, every_time_counts_and_each_name_is_told_once);
 	tcase_add_test(refused, a_thread_made_later_is_confined_too);
-#ifndef __SANITIZE_ADDRESS__            /* LeakSanitizer makes a process, which signals and sets limits */
+#ifndef __SANITIZE_ADDRESS__            /* LeakSanitizer makes a process, signals, sets limits and maps */
 	tcase_add_test(refused, no_process_is_made);
 	tcase_add_test(refused, nobody_else_is_signalled);
 	tcase_add_test(refused, limits_stay_and_cpus_are_its_own);
+	tcase_add_test(refused, what_all_workers_hold_stays_as_it_is);
 #else
+	(void)what_all_workers_hold_stays_as_it_is;
 	(void)try_process, (void)try_signals, (void)try_for_others;
 	(void)no_process_is_made, (void)nobody_else_is_signalled, (void)limits_stay_and_cpus_are_its_own;
 #endif
