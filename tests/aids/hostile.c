@@ -350,7 +350,11 @@ static bool begin(const struct assault *assault)
 		return false;
 	*own = *assault;
 	own->how = strdup(assault->how);
-	return own->how != NULL && pthread_create(&thread, NULL, run, own) == 0;
+	if (own->how != NULL && pthread_create(&thread, NULL, run, own) == 0)
+		return true;
+	free((void *)(uintptr_t)own->how);
+	free(own);
+	return false;
 }
 
 /* 0: done; else the status of the answer. */

@@ -55,9 +55,9 @@ static int open_one(unsigned kind, struct sockaddr_storage *address, socklen_t *
 							      : open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	if (family == AF_INET)
-		bind(fd, (struct sockaddr *)&v4, sizeof(v4));
+		(void)bind(fd, (struct sockaddr *)&v4, sizeof(v4));
 	if (family == AF_INET6)
-		bind(fd, (struct sockaddr *)&v6, sizeof(v6));
+		(void)bind(fd, (struct sockaddr *)&v6, sizeof(v6));
 	if (kind != 2 && family != AF_UNSPEC)
 		listen(fd, 1);
 	*len = sizeof(*address);

@@ -119,8 +119,8 @@ START_TEST(retry_after_is_in_whole_seconds_and_not_too_early)
 	ck_assert(fake_until_eof(&client));
 	field = strstr(client.text, "\r\nRetry-After: ");
 	ck_assert_ptr_nonnull(field);
-	ck_assert_int_le(atoi(field + 15), 3600);
-	ck_assert_int_ge(atoi(field + 15), 3590);
+	ck_assert_int_le(strtol(field + 15, NULL, 10), 3600);
+	ck_assert_int_ge(strtol(field + 15, NULL, 10), 3590);
 	rules->limits[QUOTA_ADDRESS].request_ns = 3 * CLOCK_S / 2;      /* what is owed is cut to that */
 	connect_as(&other, 1);
 	fake_send(&other, LAST("/hello"));
@@ -163,7 +163,7 @@ static const char *const shapes[] = {
 	"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
 	"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
 	"BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n",
-	GET("/nope"),
+	GET("/nope"),           /* NOLINT(bugprone-suspicious-missing-comma): one request */
 };
 
 /* And the next request is where it is expected. */
@@ -336,7 +336,7 @@ END_TEST
 /* At every moment, whatever the steps in which they are served. */
 START_TEST(connections_of_a_client_share_the_rate_exactly_and_fairly)
 {
-	uint64_t begun = HOUR_NS, all;
+	uint64_t begun = HOUR_NS, all = 0;
 
 	make_senders();
 	for (uint64_t step = 1; server.loop.now_ns < begun + SECONDS * CLOCK_S; step = step * 7 % 31 + 1) {

@@ -33,8 +33,10 @@ static const struct {
 	{ "\xc2\x85", "\\xc2\\x85", "\\u0085" },        /* NEL, a line's end for some */
 	{ "\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9", "\\xe2\\x80\\xa7\\xe2\\x80\\xa8\\xe2\\x80\\xa9",
 	  "\xe2\x80\xa7\\u2028\\u2029" },
+	/* NOLINTBEGIN(misc-misleading-bidirectional): that is what they are for */
 	{ "a\xe2\x80\xae" "b", "a\\xe2\\x80\\xae" "b", "a\\u202eb" },     /* from right to left */
 	{ "\xe2\x81\xa6\xe2\x81\xaa", "\\xe2\\x81\\xa6\\xe2\\x81\\xaa", "\\u2066\xe2\x81\xaa" },
+	/* NOLINTEND(misc-misleading-bidirectional) */
 	{ "\xc2\xa0", "\\xc2\\xa0", "\xc2\xa0" },
 	{ "\xe2\x82\xac", "\\xe2\\x82\\xac", "\xe2\x82\xac" },
 	{ "\xf0\x9f\x98\x80", "\\xf0\\x9f\\x98\\x80", "\xf0\x9f\x98\x80" },
