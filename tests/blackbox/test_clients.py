@@ -194,8 +194,8 @@ class Proxied(Limited, unittest.TestCase):
         clients = self.fill(server, header=self.header("192.0.2.1"))
         self.assertEqual(server.reload("--replace")[0], 0)
         server.log.wait("handover_done")
+        self.still_served(clients)      # so they have arrived, and count
         self.fill(server, 0, header=self.header("192.0.2.1"))
-        self.still_served(clients)
 
 
 class Operated(Limited):

@@ -722,7 +722,7 @@ class Stop(Scenario):
             except (Closed, ConnectionResetError, BrokenPipeError) as error:
                 lost.append("%s: %s" % (what, type(error).__name__))
             except AssertionError as error:
-                if "status 500" not in str(error):
+                if not re.search("status 50[03]", str(error)):
                     raise
                 lost.append("%s: %s" % (what, error))
 
