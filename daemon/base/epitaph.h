@@ -85,8 +85,8 @@ static inline void epitaph_client(struct epitaph *epitaph, const void *client, u
 	epitaph->known = 1;
 }
 
-/* Between these two what there is of the request is written to epitaph->request, from its beginning and as it may
- * be read by anybody who gets hold of this memory; `len` bytes of it. */
+/* Between these two what there is of the request is written to epitaph->request, from its beginning and as
+ * it may be read by anybody who gets hold of this memory; `len` bytes of it. */
 static inline void epitaph_request_begin(struct epitaph *epitaph, uint64_t begun_ns)
 {
 	epitaph->request_bytes = 0;

@@ -83,8 +83,8 @@ static bool confine(const struct master *master, struct err *err)
 	struct err missing;
 
 	privilege_show(false);
-	if ((current == NULL || current->config->sealed_code) && layer_is_there(LAYER_SEALED_CODE, &missing) &&
-	    !privilege_seal(err))
+	if ((current == NULL || current->config->sealed_code) &&
+	    layer_is_there(LAYER_SEALED_CODE, &missing) && !privilege_seal(err))
 		return false;
 	if ((current != NULL && !current->config->seccomp) || !layer_is_there(LAYER_SECCOMP, &missing))
 		return true;

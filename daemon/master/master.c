@@ -190,7 +190,8 @@ static bool take_nothing_over(struct master *master, struct err *err)
 	return master->board != NULL && steer_open(master, err);
 }
 
-/* The table of the image before, or else limits begin anew, and its workers keep theirs until they have left. */
+/* The table of the image before, or else limits begin anew, and its workers keep theirs until they have
+ * left. */
 static bool open_quota(struct master *master, struct err *err)
 {
 	master->quota = quota_resume(master->quota_fd);

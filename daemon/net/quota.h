@@ -83,8 +83,8 @@ struct quota_excess {
 	uint64_t wait_ns;               /* until it would be otherwise; of connections nobody knows */
 };
 
-/* Shared memory that children inherit, with a random key, and what it is for the next image in `fd`; NULL with
- * `err`. */
+/* Shared memory that children inherit, with a random key, and what it is for the next image in `fd`; NULL
+ * with `err`. */
 struct quota *quota_create(int *fd, struct err *err);
 
 /* The table of the image before, so that connections of workers that go on are counted; NULL: it has another

@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int ends[2];
 
 	set_up_once();
-	told_to_stop = false;           /* by the input before; on a busy machine `parting` may fire in this one */
+	told_to_stop = false;           /* by the input before; `parting` may fire in this one */
 	open_before = fuzz_open_count();
 	FUZZ_CHECK(channel_pair(ends, &err));
 	start.board = board;

@@ -381,8 +381,8 @@ START_TEST(who_was_seen_last_stays_longest)
 {
 	struct quota_places places = find("192.0.2.1"), again;
 
-	/* One in two sets gets another client each time: that one of them gets as many as it has places, is once
-	 * in a hundred thousand runs. */
+	/* One in two sets gets another client each time: that one of them gets as many as it has places,
+	 * is once in a hundred thousand runs. */
 	for (unsigned i = 0; i < 64; i++) {
 		now += CLOCK_S;
 		fill(i * QUOTA_ENTRIES / 16, QUOTA_ENTRIES / 16, false);

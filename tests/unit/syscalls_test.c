@@ -229,8 +229,8 @@ static int try_for_all(void)
 	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
 	struct linger linger = { 0 };
 
-	if (!is_refused(shutdown(STDERR_FILENO, SHUT_RD)) || !is_refused(shutdown(STDERR_FILENO, SHUT_RDWR)) ||
-	    !is_past(shutdown(STDERR_FILENO, SHUT_WR)))
+	if (!is_refused(shutdown(STDERR_FILENO, SHUT_RD)) ||
+	    !is_refused(shutdown(STDERR_FILENO, SHUT_RDWR)) || !is_past(shutdown(STDERR_FILENO, SHUT_WR)))
 		return 1;
 	if (!is_refused(connect(STDERR_FILENO, &nowhere, sizeof(nowhere))))
 		return 2;
