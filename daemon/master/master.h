@@ -267,7 +267,8 @@ static inline bool spawn_reap(int pidfd, int more, siginfo_t *info)
 	return waitid(P_PIDFD, (id_t)pidfd, info, WEXITED | WNOHANG | more) == 0 && info->si_pid != 0;
 }
 
-/* The worker with that column of the board was killed or crashed: counts what it had in hand, and lost. */
+/* The worker with that column of the board was killed or crashed: counts what it had in hand, and lost; what
+ * its clients have open is counted anew by those who live. */
 void spawn_lose(struct master *master, unsigned column);
 
 /* Has all workers that have room look at the sockets that are everybody's; `full` (may be NULL) has none. */

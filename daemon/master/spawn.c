@@ -318,6 +318,7 @@ void spawn_lose(struct master *master, unsigned column)
 
 	master->board->column[BOARD_RETIRED].counters[COUNT_LOST_CRASHED] += had;
 	stop_lost(master, had);
+	quota_recount(master->quota);
 }
 
 static void on_exit_of_child(struct source *source, uint32_t events)
@@ -330,10 +331,8 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 	if (!spawn_reap(source->fd, keep, &info))
 		return;
 	log_exit(child, &info);
-	if (has_died(child, &info)) {
+	if (has_died(child, &info))
 		spawn_lose(child->master, child->column);
-		quota_recount(child->master->quota);
-	}
 	wills_child_died(child, has_died(child, &info) && child->served_ns != 0);
 	let_go(child);
 }
@@ -345,7 +344,6 @@ static void leave_behind(struct child *child)
 	log_event(LEVEL_ERROR, "worker_unkillable", log_number("slot", child->slot),
 		  log_number("pid", (uint64_t)child->pid));
 	spawn_lose(child->master, child->column);
-	quota_recount(child->master->quota);
 	wills_child_died(child, false);
 	let_go(child);
 }
