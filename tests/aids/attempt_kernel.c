@@ -98,16 +98,22 @@ static long own_namespace(const struct target *target)
 	return unshare(CLONE_NEWUSER);
 }
 
-static long child_in_namespace(const struct target *target)
+/* The child, if there is one, ends at once. */
+static long ended(long pid)
 {
-	long pid = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
-
-	(void)target;
 	if (pid == 0)
 		_exit(0);
 	if (pid > 0)
 		waitpid((pid_t)pid, NULL, 0);
 	return pid;
+}
+
+static long child_in_namespace(const struct target *target)
+{
+	long pid = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+
+	(void)target;
+	return ended(pid);
 }
 
 static long mount_something(const struct target *target)
@@ -173,14 +179,8 @@ static long run_from_memory(const struct target *target)
 
 static long make_process(const struct target *target)
 {
-	pid_t pid = fork();
-
 	(void)target;
-	if (pid == 0)
-		_exit(0);
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
-	return pid;
+	return ended(fork());
 }
 
 static long make_process_anew(const struct target *target)
@@ -189,11 +189,7 @@ static long make_process_anew(const struct target *target)
 	long pid = syscall(SYS_clone3, args, sizeof(args));
 
 	(void)target;
-	if (pid == 0)
-		_exit(0);
-	if (pid > 0)
-		waitpid((pid_t)pid, NULL, 0);
-	return pid;
+	return ended(pid);
 }
 
 /* ---- code ---- */

@@ -431,6 +431,21 @@ def process_status(pid):
         return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
+def journal_fields(record):
+    """A record of the journal's native protocol, as journald reads it; a field twice is an error."""
+    found = {}
+    while record:
+        line, _, record = record.partition(b"\n")
+        name, equals, value = line.partition(b"=")
+        if not equals:
+            length = int.from_bytes(record[:8], "little")
+            value, record = record[8:8 + length], record[8 + length + 1:]
+        if name.decode() in found:
+            raise AssertionError("%s stands in the record twice" % name.decode())
+        found[name.decode()] = value
+    return found
+
+
 def wait_dead(pid, seconds=DEADLINE):
     """Waits until a process that need not be our child is gone."""
     try:

@@ -171,25 +171,12 @@ class Injection(unittest.TestCase):
                 data = (b"GET /" + quote(value).encode() + b" HTTP/1.1\r\nHost: a.example\r\nReferer: " + value +
                         b"\r\nUser-Agent: " + value + b"\r\nConnection: close\r\n\r\n")
                 expected.append((b"/" + quote(value).encode(), value.strip(), self.send(server, data)))
-                names = self.fields(receiver.recv(1 << 20))
+                names = drover.journal_fields(receiver.recv(1 << 20))
                 self.assertTrue(all(name in ("MESSAGE", "MESSAGE_ID", "PRIORITY") or
                                     name.startswith((b"DROVER_".decode(), "SYSLOG_")) for name in names), names)
                 target, value, status = expected[-1]
                 self.assertEqual((names["DROVER_TARGET"], names["DROVER_REFERER"], names["DROVER_USER_AGENT"],
                                   int(names["DROVER_STATUS"])), (target, value, value, status))
-
-    def fields(self, record):
-        """As journald reads it; a field twice is an error."""
-        found = {}
-        while record:
-            line, _, record = record.partition(b"\n")
-            name, equals, value = line.partition(b"=")
-            if not equals:
-                length = int.from_bytes(record[:8], "little")
-                value, record = record[8:8 + length], record[8 + length + 1:]
-            self.assertNotIn(name.decode(), found)
-            found[name.decode()] = value
-        return found
 
     def events(self, log_format):
         """The event log: what a connection to a listener with proxy_protocol sends comes into it."""

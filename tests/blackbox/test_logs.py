@@ -305,18 +305,6 @@ class Datagrams(Logs):
             if condition(record):
                 return record
 
-    def fields(self, record):
-        """The journal's native protocol."""
-        fields = {}
-        while record:
-            line, _, record = record.partition(b"\n")
-            name, equals, value = line.partition(b"=")
-            if not equals:
-                length = int.from_bytes(record[:8], "little")
-                value, record = record[8:8 + length], record[8 + length + 1:]
-            fields[name.decode()] = value
-        return fields
-
     def test_syslog(self):
         receiver, path = self.bind()
         server = self.start({"access": "syslog", "error": "syslog", "syslog_socket": path}, workers=1)
@@ -334,14 +322,14 @@ class Datagrams(Logs):
         receiver, path = self.bind()
         server = self.start({"access": "journal", "error": "journal", "access_format": "combined",
                              "journal_socket": path}, workers=1)
-        event = self.fields(self.until(receiver, lambda record: b"DROVER_EVENT=serving\n" in record))
+        event = drover.journal_fields(self.until(receiver, lambda record: b"DROVER_EVENT=serving\n" in record))
         self.assertEqual((event["PRIORITY"], event["SYSLOG_IDENTIFIER"], event["DROVER_ROLE"]),
                          (b"5", b"drover", b"master"))
         self.assertEqual((event["DROVER_GENERATION"], event["DROVER_WORKERS"]), (b"1", b"1"))
         self.assertRegex(event["MESSAGE"], rb"^master serving generation=1 workers=1")
         self.assertEqual(event["MESSAGE_ID"], b"%032x" % message_id("serving"))
         self.request(server, b"/?x", NASTY, b"r")
-        entry = self.fields(self.until(receiver, lambda record: b"DROVER_EVENT=access\n" in record))
+        entry = drover.journal_fields(self.until(receiver, lambda record: b"DROVER_EVENT=access\n" in record))
         self.assertIsNotNone(COMBINED.fullmatch(entry["MESSAGE"].decode()))
         self.assertEqual(entry["MESSAGE_ID"], b"%032x" % message_id("access"))
         self.assertEqual(entry["DROVER_USER_AGENT"], NASTY)
@@ -357,7 +345,7 @@ class Datagrams(Logs):
         self.until(receiver, lambda record: b"DROVER_EVENT=serving\n" in record)
         server.configure({"limits": {"headers": 0, "max_draining": 0}})
         self.assertNotEqual(server.reload()[0], 0)
-        event = self.fields(self.until(receiver, lambda record: b"DROVER_EVENT=reload_failed\n" in record))
+        event = drover.journal_fields(self.until(receiver, lambda record: b"DROVER_EVENT=reload_failed\n" in record))
         self.assertEqual(event["DROVER_STEP"], b"check")
         self.assertEqual(len(event["DROVER_ERROR"].splitlines()), 2)
 

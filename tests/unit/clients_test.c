@@ -3,7 +3,6 @@
 #include "fake_server.h"
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "net/clients.h"
 #include "net/move.h"
 
@@ -18,13 +17,8 @@ static struct quota_rules rules;
 
 static void set_up(void)
 {
-	struct err err;
-	int memory = -1;
-
 	fake_server_open(&server, &protocol_http1);
-	server.engine.quota = quota_create(&memory, &err);
-	fd_close(&memory);
-	ck_assert_ptr_nonnull(server.engine.quota);
+	fake_server_limit(&server);
 	server.config->retry_after_ns = 7 * CLOCK_S;
 	rules = (struct quota_rules){
 		.wanted = true,

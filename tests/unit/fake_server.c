@@ -325,6 +325,16 @@ void fake_server_open(struct fake_server *server, const struct protocol *protoco
 	fake_cancels = 0;
 }
 
+void fake_server_limit(struct fake_server *server)
+{
+	struct err err;
+	int memory = -1;
+
+	server->engine.quota = quota_create(&memory, &err);
+	fd_close(&memory);
+	ck_assert_ptr_nonnull(server->engine.quota);
+}
+
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
 {
 	(void)status, (void)type, (void)walk;

@@ -54,6 +54,9 @@ struct fake_server {
  * 20 ms before each. */
 void fake_server_open(struct fake_server *server, const struct protocol *protocol);
 
+/* Gives its engine a table of clients; whoever calls destroys it. */
+void fake_server_limit(struct fake_server *server);
+
 /* A further generation with the same settings. */
 struct generation *fake_generation(struct fake_server *server, uint64_t number);
 

@@ -3,7 +3,6 @@
 #include "fake_move.h"
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "http/http1_state.h"
 #include "http/response.h"
 
@@ -29,13 +28,8 @@ static struct quota_rules *rules_of(struct engine *engine)
 
 static void set_up(void)
 {
-	struct err err;
-	int memory = -1;
-
 	fake_server_open(&server, &protocol_http1);
-	server.engine.quota = quota_create(&memory, &err);
-	fd_close(&memory);
-	ck_assert_ptr_nonnull(server.engine.quota);
+	fake_server_limit(&server);
 	rules = rules_of(&server.engine);
 	*rules = (struct quota_rules){ .wanted = true, .ipv4_bits = { 32, 24 }, .ipv6_bits = { 64, 48 } };
 }
