@@ -45,8 +45,8 @@ static const struct syscall_group groups[] = {
 #define SOCK_TYPES (SYSCALL_INT & ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
 
 static const struct syscall_condition conditions[] = {
-	/* F_SETFL and more change them for all who hold them: that they do not block, that a log is only added
-	 * to, whom they signal */
+	/* F_SETFL and more change them for all who hold them: that they do not block, that a log is only
+	 * added to, whom they signal */
 	{ "fcntl", "what a descriptor is, copies of it",
 	  { { 1, SYSCALL_INT & ~UINT64_C(3), 0 } } },           /* F_GETFD, F_SETFD, F_GETFL */
 	{ "fcntl", "", { { 1, SYSCALL_INT, F_DUPFD_CLOEXEC } } },
