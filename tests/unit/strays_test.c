@@ -127,8 +127,14 @@ START_TEST(what_one_counts_stays_counted_and_its_column_is_nobody_elses)
 {
 	pid_t pid = fork_one(false);
 	struct board_column *column = &master->board->column[1];
-	unsigned next;
+	unsigned next, epoch;
+	int memory = -1;
+	struct err err;
 
+	master->quota = quota_create(&memory, &err);
+	fd_close(&memory);
+	ck_assert_ptr_nonnull(master->quota);
+	epoch = quota_epoch(master->quota);
 	column->pid = (uint32_t)pid;
 	column->counters[COUNT_REQUESTS] = 5;
 	strays_find(master);
@@ -140,6 +146,8 @@ START_TEST(what_one_counts_stays_counted_and_its_column_is_nobody_elses)
 	wait_until_none_is_left();
 	ck_assert_uint_eq(board_sum(master->board, COUNT_REQUESTS), 7);
 	ck_assert_uint_eq(board_sum(master->board, COUNT_LOST_CRASHED), 3);
+	ck_assert_uint_eq(quota_epoch(master->quota), epoch + 1);       /* its clients' places are free */
+	quota_destroy(master->quota);
 	ck_assert_uint_eq(board_claim(master->board, &master->owners), 1);
 }
 END_TEST
