@@ -241,7 +241,12 @@ void exchange_drop_body(struct exchange *exchange)
 	if (response->buffer != NULL)
 		pool_put(&exchange->engine->pool, response->buffer, response->buffer_size);
 	response->buffer = NULL;
+	if (response->file_lasts)
+		response->file_fd = -1;
+	response->file_lasts = false;
 	fd_close(&response->file_fd);
+	lasting_unpin(response->lasting);
+	response->lasting = NULL;
 }
 
 void exchange_timer(struct exchange *exchange, uint64_t after_ns)

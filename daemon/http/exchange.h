@@ -4,6 +4,7 @@
 #ifndef HTTP_EXCHANGE_H
 #define HTTP_EXCHANGE_H
 
+#include "lasting.h"
 #include "limits.h"
 #include "request.h"
 #include "service.h"
@@ -18,8 +19,10 @@
 /* A pulled source of body bytes. */
 enum body_kind {
 	BODY_NONE,
-	BODY_MEMORY, /* `memory`: in the exchange's arena or buffer, or static (never the generation's) */
-	BODY_FILE, /* `file_fd` (the exchange closes it) from `offset`, `length` bytes */
+	BODY_MEMORY, /* `memory`: in the exchange's arena or buffer, the `lasting`'s, or static (never the
+		      * generation's) */
+	BODY_FILE, /* `file_fd` (the exchange closes it, unless it is the `lasting`'s) from `offset`, `length`
+		    * bytes */
 	BODY_STREAM, /* pull(): length unknown (chunked) unless response.length_known */
 };
 
@@ -43,7 +46,11 @@ struct response {
 	char *buffer;                   /* see exchange_buffer; NULL: none */
 	size_t buffer_size;
 	int file_fd;
+	bool file_lasts;                /* file_fd is the `lasting`'s, and nobody else closes it */
 	off_t offset;
+	/* Pinned until the exchange is over: while this lasts, the answer may be given again (lasting.h).
+	 * NULL: it is for this request alone. */
+	struct lasting *lasting;
 	void *source;                   /* what `unchanged` and `pull` know, in the exchange's arena */
 	/* Of a BODY_FILE: asked before its last bytes are sent, and when a transfer left some.  False: it was
 	 * written to, and the connection is cut, so that no mixture looks whole.  NULL: nobody cares. */

@@ -292,6 +292,7 @@ static unsigned take_field_line(const struct head *head, struct span line)
 	struct request *request = head->request;
 	struct str text = text_of(head, line), name = text, value;
 	const char *colon = memchr(text.at, ':', text.len);
+	enum header_id id;
 
 	if (colon == NULL)
 		return 400;
@@ -301,11 +302,13 @@ static unsigned take_field_line(const struct head *head, struct span line)
 	if (!grow_headers(head))
 		return 500;
 	value = str_trim((struct str){ colon + 1, text.len - name.len - 1 });
+	id = header_id_of(name);
 	request->headers[request->header_count++] = (struct header){
 		.name = { line.at, (uint32_t)name.len },
 		.value = { line.at + (uint32_t)(value.at - text.at), (uint32_t)value.len },
-		.id = header_id_of(name),
+		.id = id,
 	};
+	request->seen |= 1U << id;
 	return 0;
 }
 

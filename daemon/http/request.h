@@ -34,6 +34,8 @@ enum header_id {
 	HEADER_IDS
 };
 
+_Static_assert(HEADER_IDS <= 32, "request.seen has a bit for each");
+
 /* `len` bytes at offset `at` of the head. */
 struct span {
 	uint32_t at, len;
@@ -58,6 +60,7 @@ struct request {
 	unsigned minor;                 /* HTTP/1.minor, at most 1 */
 	unsigned header_count;
 	struct header *headers;         /* header_count, in the order they came */
+	uint32_t seen;                  /* which ids are among them: see request_saw */
 	bool keep_alive;                /* the client wants the connection to go on (RFC 9112, 9.3) */
 	bool has_body;                  /* Content-Length over 0, or Transfer-Encoding */
 	bool chunked;                   /* the body is; else it has body_bytes */
@@ -71,11 +74,17 @@ static inline struct str span_str(struct span span, const char *head)
 	return (struct str){ head + span.at, span.len };
 }
 
+/* True when a field with this id came: most are not there, and need not be looked for. */
+static inline bool request_saw(const struct request *request, enum header_id id)
+{
+	return (request->seen >> id & 1U) != 0;
+}
+
 /* The first field with this id at or behind `*index`, which is set behind it; false when there is none. */
 static inline bool request_next(const struct request *request, enum header_id id, unsigned *index,
 				struct header *header)
 {
-	for (unsigned i = *index; i < request->header_count; i++) {
+	for (unsigned i = *index; request_saw(request, id) && i < request->header_count; i++) {
 		if (request->headers[i].id == id) {
 			*header = request->headers[i];
 			*index = i + 1;

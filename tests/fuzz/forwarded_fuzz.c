@@ -51,7 +51,9 @@ static void extend(struct lines *lines, enum header_id id, const char *more)
 static bool read_lines(const struct lines *lines, enum forwarded_header header,
 		       const struct networks *networks, struct forwarded *found)
 {
-	struct request request = { .headers = (struct header *)lines->headers, .header_count = lines->count };
+	struct request request = {
+		.headers = (struct header *)lines->headers, .header_count = lines->count, .seen = UINT32_MAX,
+	};
 
 	*found = (struct forwarded){ .client.v4 = { .sin_family = AF_INET,
 						    .sin_addr.s_addr = htonl(0x0a090909) } };

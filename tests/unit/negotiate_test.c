@@ -13,7 +13,7 @@ static const char *order_of(const char *const *fields)
 	static const enum coding preferred[] = { CODING_ZSTD, CODING_BR, CODING_GZIP };
 	static char order[64], head[512];
 	struct header headers[MOST_HEADERS];
-	struct request request = { .headers = headers };
+	struct request request = { .headers = headers, .seen = UINT32_MAX };
 	struct codings codings;
 	enum coding coding;
 	size_t at = 0;
@@ -115,7 +115,7 @@ END_TEST
 START_TEST(other_fields_say_nothing)
 {
 	struct header header = { .value = { 0, 4 }, .id = HEADER_ACCEPT };
-	struct request request = { .headers = &header, .header_count = 1 };
+	struct request request = { .headers = &header, .header_count = 1, .seen = UINT32_MAX };
 
 	ck_assert_uint_eq(negotiate_codings(&request, "gzip").weights[CODING_GZIP], 0);
 }
