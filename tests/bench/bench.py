@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """What a request costs: server CPU per request of drover, of other web servers, and of a floor.
 
-    bench.py [--seconds S] [--rounds N] [--scenario NAME ...] [--server NAME ...] [--cpus 1|2] [--before DROVER]
-             [--accept MODE ...] [--whole] [--layers]
+    bench.py [--quick] [--seconds S] [--rounds N] [--scenario NAME ...] [--server NAME ...] [--cpus 1|2]
+             [--before DROVER] [--accept MODE ...] [--whole] [--layers]
 
 The figure is the scheduler's run time of all of a server's tasks (/proc/PID/task/*/schedstat, in nanoseconds) over
 the requests that load.c counted as answered whole and right.  All servers run at once and idle; in each round each
 is loaded for a short slice, in an order that rotates.  Ratios are taken within a round, so that a machine whose
 speed changes, or that has other work, moves both sides; what is printed is the median, with the least and the
 greatest.  Client and server take turns on one CPU, and then have one each.
+
+--quick: drover beside the floor, three scenarios on one CPU, in less than a minute: what to run beside --before
+while something is changed.
 
 --accept: the same drover in other accept modes, too; what the kernel's program of "directed" takes is said besides,
 by the kernel's own count. It runs when a packet comes in, which on loopback is charged to whom sent it: --whole
@@ -53,6 +56,9 @@ PROGRAM_STATS = "/proc/sys/kernel/bpf_stats_enabled"
 LOAD = os.path.join(BUILD, "tests/bench/load")
 FLOOR = os.path.join(BUILD, "tests/bench/floor")
 WARM_UP_MS = 200
+LONG_AGO = 1700000000   # of what is served: a server may take what has just changed for something that still changes
+QUICK = {"scenario": ["1k", "browser", "pipelined"], "server": [], "cpus": 1, "seconds": 0.25, "rounds": 16}
+USUAL = {"scenario": None, "server": None, "cpus": None, "seconds": 0.3, "rounds": 10}
 OUTLIER = 0.25          # further from the median than this share is reported
 STRACED = 2000          # requests
 
@@ -106,6 +112,8 @@ def make_site(top, scenario):
         os.makedirs(os.path.dirname(top + path), exist_ok=True)
         with open(top + path, "wb") as file:
             file.write(content(path, scenario.length))
+        # nobody doubts that it is as it was a moment ago
+        os.utime(top + path, (LONG_AGO, LONG_AGO))
 
 
 def clients_ns():
@@ -568,7 +576,7 @@ def table_row(title, figures, names, calls):
         if name.startswith("drover, "):
             cells.append(spread(ratios(figures, name, "drover")))
     if "before" in figures:
-        cells.append(spread(ratios(figures, "drover", "before")))
+        cells.append(quartiles(ratios(figures, "drover", "before")))
     cells.append("-" if calls is None else "%.2f" % calls)
     return "| %s |" % " | ".join(cells)
 
@@ -651,8 +659,9 @@ def machine():
 
 def parse_options():
     parser = argparse.ArgumentParser(description="Server CPU per request, of drover and of others.")
-    parser.add_argument("--seconds", type=float, default=0.3, help="length of a slice (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=10, help="(%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="a few scenarios of drover and the floor")
+    parser.add_argument("--seconds", type=float, help="length of a slice (%s)" % USUAL["seconds"])
+    parser.add_argument("--rounds", type=int, help="(%d)" % USUAL["rounds"])
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="default: all")
     parser.add_argument("--server", action="append", choices=[cls.name for cls in SERVERS],
                         help="default: all; the floor and drover are always there")
@@ -662,7 +671,11 @@ def parse_options():
                         help="drover in this accept mode, too")
     parser.add_argument("--layers", action="store_true", help="what each layer of the sandbox costs")
     parser.add_argument("--whole", action="store_true", help="the client's CPU, too")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name, value in (QUICK if options.quick else USUAL).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
 
 
 def choose_modes(options):
@@ -707,8 +720,9 @@ def main():
         remarks += results[name][2]
         print("%s: done after %d s" % (name, time.monotonic() - began), file=sys.stderr)
     for mode in modes:
-        print("\n%s CPU in us per request, ratio to nginx (least-greatest of %d rounds of %.1f s): %s\n" % (
-            "Server's and client's" if options.whole else "Server", options.rounds, options.seconds, mode))
+        print("\n%s CPU in us per request%s (least-greatest of %d rounds of %.2f s): %s\n" % (
+            "Server's and client's" if options.whole else "Server", ", ratio to nginx" * ("nginx" in names),
+            options.rounds, options.seconds, mode))
         columns = ["scenario", *names, "drover to floor"]
         columns += ["%s to %s" % (name[len("drover, "):], Drover.mode) for name in names if name.startswith("drover, ")]
         columns += ["drover to before"] * ("before" in names)
