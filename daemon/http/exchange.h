@@ -43,6 +43,7 @@ struct response {
 	uint64_t length;
 	enum body_kind body;
 	struct str memory;
+	bool memory_lasts;              /* `memory` is the `lasting`'s, or static */
 	char *buffer;                   /* see exchange_buffer; NULL: none */
 	size_t buffer_size;
 	int file_fd;

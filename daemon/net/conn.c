@@ -454,6 +454,8 @@ void engine_free(struct engine *engine)
 {
 	list_remove(&engine->sweep.link);
 	timer_cancel(&engine->counting);
+	if (engine->protocol->forget != NULL)
+		engine->protocol->forget(engine);
 	slab_free(&engine->slab);
 	slab_free(&engine->states);
 	pool_trim(&engine->pool);

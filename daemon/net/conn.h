@@ -170,6 +170,7 @@ struct engine {
 	uint64_t exchanges;             /* begun so far: with it, an exchange's own name */
 	struct access_log *access_log;  /* NULL: none */
 	struct list access_logs;        /* with those that exchanges under way still have */
+	void *shared;                   /* the protocol's, of all its connections; NULL at first */
 	struct log_writers *log_writers;        /* the owner's; NULL where nothing is logged */
 	struct offload *offload;        /* the owner's, for requests (http/task.h); NULL: none */
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */

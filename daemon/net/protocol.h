@@ -57,6 +57,8 @@ struct protocol {
 	void (*moved)(struct conn *conn);
 	void (*close)(struct conn *conn); /* gives back what it holds; the engine closes the socket */
 	enum doing (*doing)(const struct conn *conn);
+	/* The engine's end, when no connection is left: gives back engine->shared. NULL: it has none. */
+	void (*forget)(struct engine *engine);
 	/* Who speaks instead on a connection for which there is no room: says so, and ends within seconds.
 	 * NULL: nobody can; it waits to be accepted. */
 	const struct protocol *refusal;
