@@ -1,7 +1,8 @@
 /* negotiate.c - the weights of content codings in a request (RFC 9110, 12.4.2 and 12.5.3).
  *
- * Pure; called by the files service.  Cannot fail: what makes no sense is passed over, because a client that
- * cannot say what it wants can still read a file as it is. */
+ * Pure but for the caller's memo; called by the files service, and by who keeps answers.  Cannot fail: what
+ * makes no sense is passed over, because a client that cannot say what it wants can still read a file as it
+ * is. */
 #include "negotiate.h"
 
 const struct coding_name coding_names[CODINGS] = {
@@ -137,6 +138,105 @@ enum coding negotiate_next(struct codings *codings, const enum coding *preferred
 	if (best != CODING_IDENTITY)
 		codings->weights[best] = 0;
 	return best;
+}
+
+/* A number has two bits a coding, for its rank: 0 when it is never given, else 1 for the least wanted; equals
+ * have the same one. The identity's are there to say that it is refused. */
+enum { RANK_BITS = 2, RANKS = 1 << RANK_BITS, IDENTITY_REFUSED = 1 << (CODINGS - 1) * RANK_BITS };
+
+_Static_assert(CODINGS - 1 < RANKS, "a rank for each coding but the identity");
+_Static_assert(2 * IDENTITY_REFUSED == NEGOTIATE_NUMBERS, "a bit above the ranks");
+
+static unsigned rank_shift(unsigned coding)
+{
+	return (coding - 1) * RANK_BITS;
+}
+
+/* As negotiate_next decides. */
+static bool is_given(const struct codings *codings, unsigned coding)
+{
+	return codings->weights[coding] > 0 && codings->weights[coding] >= codings->weights[CODING_IDENTITY];
+}
+
+/* One more than how many are given that are wanted less. */
+static unsigned rank_of(const struct codings *codings, unsigned coding)
+{
+	unsigned rank = 1;
+
+	for (unsigned i = CODING_IDENTITY + 1; i < CODINGS; i++)
+		rank += is_given(codings, i) && codings->weights[i] < codings->weights[coding] ? 1 : 0;
+	return rank;
+}
+
+unsigned negotiate_number(const struct codings *codings)
+{
+	unsigned number = codings->weights[CODING_IDENTITY] == 0 ? IDENTITY_REFUSED : 0;
+
+	for (unsigned i = CODING_IDENTITY + 1; i < CODINGS; i++)
+		if (is_given(codings, i))
+			number |= rank_of(codings, i) << rank_shift(i);
+	return number;
+}
+
+struct codings negotiate_of_number(unsigned number)
+{
+	struct codings codings = {
+		.weights[CODING_IDENTITY] = (number & IDENTITY_REFUSED) != 0 ? 0 : WEIGHT_UNSAID,
+	};
+
+	for (unsigned i = CODING_IDENTITY + 1; i < CODINGS; i++)
+		codings.weights[i] = (unsigned short)(number >> rank_shift(i) & (RANKS - 1));
+	return codings;
+}
+
+/* The entry with this value; NEGOTIATE_REMEMBERED when there is none. The latest is tried first. */
+static unsigned entry_of(const struct negotiate_memo *memo, struct str value)
+{
+	for (unsigned i = 0; i < NEGOTIATE_REMEMBERED; i++) {
+		unsigned at = (memo->latest + i) % NEGOTIATE_REMEMBERED;
+
+		if (memo->entries[at].len == value.len &&
+		    memcmp(memo->entries[at].value, value.at, value.len) == 0)
+			return at;
+	}
+	return NEGOTIATE_REMEMBERED;
+}
+
+/* In place of one that was not right last. */
+static unsigned add_entry(struct negotiate_memo *memo, struct str value, unsigned number)
+{
+	unsigned at = (memo->latest + 1) % NEGOTIATE_REMEMBERED;
+
+	memo->entries[at].len = (unsigned char)value.len;
+	memo->entries[at].number = (unsigned char)number;
+	memcpy(memo->entries[at].value, value.at, value.len);
+	return at;
+}
+
+static unsigned number_of(const struct request *request, const char *head)
+{
+	struct codings codings = negotiate_codings(request, head);
+
+	return negotiate_number(&codings);
+}
+
+unsigned negotiate_remember(struct negotiate_memo *memo, const struct request *request, const char *head)
+{
+	struct header header;
+	struct str value;
+	unsigned at;
+
+	if (!request_saw(request, HEADER_ACCEPT_ENCODING))
+		return 0;
+	if (!request_only(request, HEADER_ACCEPT_ENCODING, &header) || header.value.len == 0 ||
+	    header.value.len > NEGOTIATE_VALUE_BYTES)
+		return number_of(request, head);
+	value = span_str(header.value, head);
+	at = entry_of(memo, value);
+	if (at == NEGOTIATE_REMEMBERED)
+		at = add_entry(memo, value, number_of(request, head));
+	memo->latest = at;
+	return memo->entries[at].number;
 }
 
 enum coding negotiate_by_suffix(const char *suffix)

@@ -39,6 +39,32 @@ bool negotiate_wants_any(const struct codings *codings);
  * when there is none left. */
 enum coding negotiate_next(struct codings *codings, const enum coding *preferred, unsigned count);
 
+/* What the weights come to, as a number: which codings negotiate_next gives and which of two goes first
+ * (equals are equal), and whether the identity is refused. With the same number every server's list gives
+ * the same, whatever there is of it; with different numbers some list does not. 0: the identity alone, as
+ * without the field. Always under NEGOTIATE_NUMBERS, and one of 52. */
+unsigned negotiate_number(const struct codings *codings);
+
+enum { NEGOTIATE_NUMBERS = 128 };
+
+/* Weights that come to that number, of those that negotiate_number gives: as good as the request's own. */
+struct codings negotiate_of_number(unsigned number);
+
+enum { NEGOTIATE_REMEMBERED = 4, NEGOTIATE_VALUE_BYTES = 62 };
+
+/* Which numbers the last few values came to: a browser sends the same one in each request. Begins zeroed;
+ * clients cannot make it larger. */
+struct negotiate_memo {
+	unsigned latest;                /* the entry that was right last */
+	struct {
+		unsigned char len, number;      /* len 0: no entry */
+		char value[NEGOTIATE_VALUE_BYTES];
+	} entries[NEGOTIATE_REMEMBERED];
+};
+
+/* The number of a request's fields; what was asked for before costs one comparison. */
+unsigned negotiate_remember(struct negotiate_memo *memo, const struct request *request, const char *head);
+
 /* The coding of files whose names end with "." and `suffix`; CODING_IDENTITY when there is none. */
 enum coding negotiate_by_suffix(const char *suffix);
 

@@ -45,6 +45,19 @@ static void check_order(struct codings codings)
 	}
 }
 
+/* What has the same number is given the same. */
+static void check_number(struct codings codings)
+{
+	static const enum coding preferred[] = { CODING_BR, CODING_GZIP, CODING_ZSTD };
+	unsigned number = negotiate_number(&codings);
+	struct codings same = negotiate_of_number(number);
+
+	FUZZ_CHECK(number < NEGOTIATE_NUMBERS && negotiate_number(&same) == number);
+	FUZZ_CHECK((codings.weights[CODING_IDENTITY] == 0) == (same.weights[CODING_IDENTITY] == 0));
+	for (unsigned i = 0; i < CODINGS; i++)
+		FUZZ_CHECK(negotiate_next(&codings, preferred, 3) == negotiate_next(&same, preferred, 3));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arena arena = { 0 };
@@ -61,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < CODINGS; i++)
 		FUZZ_CHECK(codings.weights[i] <= WEIGHT_MOST);
 	check_order(codings);
+	check_number(codings);
 	same = codings_of((struct str){ upper, size }, '\n');
 	FUZZ_CHECK(memcmp(&codings, &same, sizeof(same)) == 0);
 	if (fields <= MOST_FIELDS && memchr(data, '"', size) == NULL) {         /* quotes may span commas */

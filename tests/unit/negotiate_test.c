@@ -143,6 +143,158 @@ START_TEST(a_suffix_names_its_coding)
 }
 END_TEST
 
+/* What a server gets to hear that has these codings in this order, for all such lists: the answer of a
+ * preference to everything that can be asked of it. */
+enum { LISTS = 16, LIST_BYTES = CODINGS };
+
+struct answers {
+	unsigned char given[LISTS][LIST_BYTES];
+	bool refused;
+};
+
+static const enum coding lists[LISTS][CODINGS - 1] = {
+	{ 0 }, { 1 }, { 2 }, { 3 }, { 1, 2 }, { 2, 1 }, { 1, 3 }, { 3, 1 }, { 2, 3 }, { 3, 2 },
+	{ 1, 2, 3 }, { 1, 3, 2 }, { 2, 1, 3 }, { 2, 3, 1 }, { 3, 1, 2 }, { 3, 2, 1 },
+};
+
+static struct answers answers_of(struct codings codings)
+{
+	struct answers answers = { .refused = codings.weights[CODING_IDENTITY] == 0 };
+
+	for (unsigned list = 0; list < LISTS; list++) {
+		struct codings left = codings;
+
+		for (unsigned i = 0; i < LIST_BYTES; i++)
+			answers.given[list][i] =
+				(unsigned char)negotiate_next(&left, lists[list], CODINGS - 1);
+	}
+	return answers;
+}
+
+static bool same_answers(const struct answers *a, const struct answers *b)
+{
+	return a->refused == b->refused && memcmp(a->given, b->given, sizeof(a->given)) == 0;
+}
+
+/* Five weights are one more than the codings could need to differ. */
+enum { WEIGHTS = 5, COMBINATIONS = WEIGHTS * WEIGHTS * WEIGHTS * WEIGHTS };
+
+static struct codings combination(unsigned which)
+{
+	static const unsigned short weights[WEIGHTS] = { 0, 1, 2, 500, 1000 };
+	struct codings codings;
+
+	for (unsigned i = 0; i < CODINGS; i++, which /= WEIGHTS)
+		codings.weights[i] = weights[which % WEIGHTS];
+	return codings;
+}
+
+START_TEST(a_number_says_all_that_a_server_can_ask_and_no_more)
+{
+	static struct answers answers[NEGOTIATE_NUMBERS];
+	bool known[NEGOTIATE_NUMBERS] = { false };
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < COMBINATIONS; i++) {
+		struct codings codings = combination(i);
+		struct answers these = answers_of(codings);
+		unsigned number = negotiate_number(&codings);
+
+		ck_assert_uint_lt(number, NEGOTIATE_NUMBERS);
+		ck_assert(!known[number] || same_answers(&these, &answers[number]));
+		count += known[number] ? 0 : 1;
+		known[number] = true;
+		answers[number] = these;
+	}
+	ck_assert_uint_eq(count, 52);
+	for (unsigned a = 0; a < NEGOTIATE_NUMBERS; a++)
+		for (unsigned b = 0; b < a; b++)
+			ck_assert(!known[a] || !known[b] || !same_answers(&answers[a], &answers[b]));
+}
+END_TEST
+
+START_TEST(a_number_leads_back_to_weights_that_are_as_good)
+{
+	for (unsigned i = 0; i < COMBINATIONS; i++) {
+		struct codings codings = combination(i);
+		struct codings same = negotiate_of_number(negotiate_number(&codings));
+		struct answers a = answers_of(codings), b = answers_of(same);
+
+		ck_assert(same_answers(&a, &b));
+	}
+}
+END_TEST
+
+/* The number of a request with these fields. */
+static unsigned remember(struct negotiate_memo *memo, const char *first, const char *second)
+{
+	struct header headers[] = {
+		{ .value = { 0, (uint32_t)strlen(first) }, .id = HEADER_ACCEPT_ENCODING },
+		{ .value = { (uint32_t)strlen(first), 0 }, .id = HEADER_ACCEPT_ENCODING },
+	};
+	struct request request = {
+		.headers = headers, .header_count = 1, .seen = 1U << HEADER_ACCEPT_ENCODING,
+	};
+	char head[512];
+	unsigned number, expected;
+	struct codings codings;
+
+	snprintf(head, sizeof(head), "%s%s", first, second != NULL ? second : "");
+	if (second != NULL) {
+		headers[1].value.len = (uint32_t)strlen(second);
+		request.header_count = 2;
+	}
+	codings = negotiate_codings(&request, head);
+	expected = negotiate_number(&codings);
+	number = negotiate_remember(memo, &request, head);
+	ck_assert_msg(number == expected, "%s: %u, not %u", first, number, expected);
+	return number;
+}
+
+START_TEST(what_is_remembered_is_what_would_be_found_again)
+{
+	static const char *const values[] = {
+		"", "gzip", "gzip, br", "br, gzip", "gzip;q=0.5, br", "identity;q=0", "gzip, deflate, br, zstd",
+		"zzzz", "*;q=0", "gzip, deflate, br, zstd;q=0, and something that makes it exactly 62,,",
+		"gzip, deflate, br, zstd;q=0, and something that makes it longer,,,",
+	};
+	enum { VALUES = sizeof(values) / sizeof(values[0]) };
+	struct negotiate_memo memo = { 0 };
+
+	for (unsigned i = 0; i < 10 * VALUES * VALUES; i++) {
+		remember(&memo, values[i % VALUES], NULL);
+		remember(&memo, values[i / VALUES % VALUES], NULL);
+		remember(&memo, values[i * i % VALUES], i % 3 == 0 ? ", zstd;q=0.1" : NULL);
+	}
+}
+END_TEST
+
+START_TEST(the_last_values_are_remembered)
+{
+	static const char *const values[NEGOTIATE_REMEMBERED] = { "gzip", "br", "zstd", "gzip, br" };
+	struct negotiate_memo memo = { 0 }, before;
+
+	for (unsigned i = 0; i < NEGOTIATE_REMEMBERED; i++)
+		remember(&memo, values[i], NULL);
+	before = memo;
+	for (unsigned i = 0; i < NEGOTIATE_REMEMBERED; i++)
+		remember(&memo, values[i], NULL);
+	ck_assert_int_eq(memcmp(memo.entries, before.entries, sizeof(memo.entries)), 0);
+}
+END_TEST
+
+START_TEST(without_the_field_it_is_the_identity_alone)
+{
+	struct negotiate_memo memo = { 0 };
+	struct request request = { 0 };
+
+	ck_assert_uint_eq(negotiate_remember(&memo, &request, ""), 0);
+	ck_assert_uint_eq(remember(&memo, "", NULL), 0);
+	ck_assert_uint_eq(remember(&memo, "deflate", NULL), 0);
+	ck_assert_uint_eq(remember(&memo, "gzip;q=0.1, identity", NULL), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("negotiate");
@@ -155,6 +307,11 @@ int main(void)
 	tcase_add_test(tests, other_fields_say_nothing);
 	tcase_add_test(tests, the_order_of_the_server_is_its_own);
 	tcase_add_test(tests, a_suffix_names_its_coding);
+	tcase_add_test(tests, a_number_says_all_that_a_server_can_ask_and_no_more);
+	tcase_add_test(tests, a_number_leads_back_to_weights_that_are_as_good);
+	tcase_add_test(tests, what_is_remembered_is_what_would_be_found_again);
+	tcase_add_test(tests, the_last_values_are_remembered);
+	tcase_add_test(tests, without_the_field_it_is_the_identity_alone);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
