@@ -61,7 +61,8 @@ static inline void lasting_end(struct lasting *lasting)
 }
 
 /* True when an answer that was made from it can be given now. May make a system call where there is
- * `look`. */
+ * `look`. What changed before a request was read has been told by then: whoever calls recv calls watch_tell
+ * behind it (base/watch.h), which may end any lasting answer. */
 static inline bool lasting_lasts(struct lasting *lasting)
 {
 	if (lasting->look != NULL && !lasting->over)

@@ -5,6 +5,7 @@
 #include "conn.h"
 
 #include "base/clock.h"
+#include "base/watch.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -27,6 +28,7 @@ static enum io plain_recv(struct conn *conn, void *buffer, size_t room, size_t *
 
 	if (len < 0)
 		return failed(&conn->readable);
+	watch_tell();           /* what was asked after a change is answered by what is there now */
 	if (len == 0)
 		return IO_EOF;
 	/* A short read emptied the queue, and the next byte is an event; a FIN that was announced is not. */
