@@ -73,6 +73,8 @@ TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
 BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 LOSS_CLIENT    := $(BUILD)/tests/loss/client
+# the daemon's own way of a request, driven by a fixed sequence of them: for counting, and to train the compiler
+REPLAY         := $(BUILD)/tests/gate/replay
 TEST_SUPPORT   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(TEST_SOURCES)))
 
 # a drover that cannot take over, for upgrades: every function that tests/upgrade/broken.c wraps
@@ -91,13 +93,13 @@ FUZZ_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_MAIN      := $(BUILD)/tests/fuzz/replay.o
 # what clang-tidy looks at: every source, again when it or a header of it changed
 TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out $(IN_KERNEL),$(wildcard daemon/*.c daemon/*/*.c man/*.c)) \
-		       $(TEST_SOURCES) $(wildcard tests/bench/*.c tests/fuzz/*.c tests/loss/*.c tests/upgrade/*.c \
-		       tests/aids/*.c))
+		       $(TEST_SOURCES) $(wildcard tests/bench/*.c tests/fuzz/*.c tests/gate/*.c tests/loss/*.c \
+		       tests/upgrade/*.c tests/aids/*.c))
 
 # objects of the test programs are kept, and make has no last word about them
 .SECONDARY:
 
-.PHONY: FORCE figures all deps run check install clean asan lint format help mutants loss unit unit-programs
+.PHONY: FORCE figures gate all deps run check install clean asan lint format help mutants loss unit unit-programs
 .PHONY: bench fuzz fuzz-programs tidy
 .PHONY: analyze attacks fault fault-build soak clients differential loss-compare loss-timed
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
@@ -108,6 +110,7 @@ help:
 	@echo "make run      serve the bundled site at http://127.0.0.1:8080"
 	@echo "make check    every test, the short cells of the loss table (DROVER_SKIP=name,... leaves some out)"
 	@echo "make unit     the unit and model tests alone"
+	@echo "make gate     user instructions per request by callgrind, against tests/gate/baseline"
 	@echo "make asan     the unit, model and black-box tests under ASan and UBSan"
 	@echo "make fault    fail every call of every kind once, at start, in traffic, in reloads, at stop; signals too"
 	@echo "make fuzz     look for inputs that break what must hold; SECONDS=60 for each target, TARGET=name: one;"
@@ -226,6 +229,12 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^
 
+# the clock is the program's, and it says what it was built with
+$(BUILD)/tests/gate/replay.o: ALL_CFLAGS += -DGATE_FLAGS='"$(CFLAGS) $(HARDENING)"'
+$(REPLAY): $(BUILD)/tests/gate/replay.o $(filter-out %/main.o,$(DROVER_OBJECTS))
+	@echo "  LD    $@"
+	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $(call wraps_of,tests/gate/replay.c) -o $@ $^ $(DROVER_LIBS)
+
 # the loop and its timers are the daemon's; it shares nothing else with what it tests
 $(LOSS_CLIENT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/loss/*.c) \
 		  $(addprefix daemon/base/,loop.c timer.c fd.c err.c))
@@ -258,7 +267,7 @@ clean:
 	rm -rf $(BUILD)
 
 # builds the test programs without running them
-unit-programs: $(TEST_PROGRAMS) $(BENCH_PROGRAMS) $(LOSS_CLIENT) $(BROKEN) $(AIDED)
+unit-programs: $(TEST_PROGRAMS) $(BENCH_PROGRAMS) $(LOSS_CLIENT) $(BROKEN) $(AIDED) $(REPLAY)
 
 fuzz-programs: $(FUZZ_PROGRAMS)
 
@@ -266,6 +275,9 @@ fuzz-programs: $(FUZZ_PROGRAMS)
 fuzz:
 	tests/tools/fuzz $(if $(filter command line,$(origin SECONDS)),--seconds=$(SECONDS)) \
 		$(if $(HOURS),--hours=$(HOURS)) $(FUZZ) $(TARGET)
+
+gate: $(REPLAY)
+	tests/gate/gate $(GATE)
 
 figures: all
 	tests/bench/figures.py
