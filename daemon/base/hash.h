@@ -22,6 +22,15 @@ static inline uint64_t hash_of(struct str text)
 	return hash;
 }
 
+/* Of a number: all its bits count for all bits of the result (the end of splitmix64). */
+static inline uint64_t hash_u64(uint64_t number)
+{
+	number += UINT64_C(0x9e3779b97f4a7c15);
+	number = (number ^ number >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	number = (number ^ number >> 27) * UINT64_C(0x94d049bb133111eb);
+	return number ^ number >> 31;
+}
+
 /* For the index into a table whose size is a power of two, which looks at the lower bits alone. */
 static inline size_t hash_fold(uint64_t hash)
 {

@@ -1,4 +1,4 @@
-/* offload.c - the helper thread.  Called by whoever has work that may block: the log writers so far.
+/* offload.c - the helper's threads.  Called by whoever has work that may block.
  *
  * Fails by refusing a job.  The eventfd is written only when the list of finished jobs was empty: a loop that
  * is behind is woken once. */
@@ -18,15 +18,23 @@ enum {
 	TELL_TRIES = 8,
 };
 
-/* What both threads touch, under `lock`.  Freed by the thread itself when it was abandoned. */
+struct helper {
+	struct offload_shared *shared;
+	struct offload_job *under_way;  /* under `lock` */
+	pthread_t thread;               /* the loop's side alone uses it */
+};
+
+/* What all threads touch, under `lock`.  Freed by the last thread when some were abandoned. */
 struct offload_shared {
 	pthread_mutex_t lock;
 	pthread_cond_t queued, progress;
 	struct list queue, finished;
-	struct offload_job *under_way;
-	pthread_t thread;               /* the loop's side alone uses it */
+	unsigned queue_len, idle;       /* threads without a job, or about to look for one */
+	unsigned abandoned;             /* threads that nobody waits for any more */
 	int event_fd;
-	bool closing, abandoned;
+	bool closing;
+	unsigned count;                 /* of helpers; the loop's side alone uses it */
+	struct helper helpers[OFFLOAD_THREADS_MOST];
 };
 
 /* ---- the helper thread ------------------------------------------------------------------------------- */
@@ -47,15 +55,16 @@ static void report(struct offload_shared *shared, struct offload_job *job)
 /* The next job, or NULL when there will be none. */
 static struct offload_job *next_job(struct offload_shared *shared)
 {
-	struct list *link = NULL;
+	struct list *link = list_pop_front(&shared->queue);
 
-	while (!shared->abandoned) {
-		link = list_pop_front(&shared->queue);
-		if (link != NULL || shared->closing)
-			break;
+	while (link == NULL && !shared->closing) {
 		pthread_cond_wait(&shared->queued, &shared->lock);
+		link = list_pop_front(&shared->queue);
 	}
-	return link != NULL ? LIST_ENTRY(link, struct offload_job, link) : NULL;
+	if (link == NULL)
+		return NULL;
+	shared->queue_len--;
+	return LIST_ENTRY(link, struct offload_job, link);
 }
 
 static void shared_free(struct offload_shared *shared)
@@ -67,28 +76,40 @@ static void shared_free(struct offload_shared *shared)
 	free(shared);
 }
 
+/* False when it was abandoned meanwhile: its owner is gone, and so may be the job. */
+static bool work_on(struct helper *helper, struct offload_job *job)
+{
+	struct offload_shared *shared = helper->shared;
+
+	job->state = JOB_UNDER_WAY;
+	helper->under_way = job;
+	shared->idle--;
+	pthread_mutex_unlock(&shared->lock);
+	job->work(job);
+	pthread_mutex_lock(&shared->lock);
+	shared->idle++;
+	if (helper->under_way == NULL)
+		return false;
+	helper->under_way = NULL;
+	report(shared, job);
+	return true;
+}
+
 static void *run(void *argument)
 {
-	struct offload_shared *shared = argument;
+	struct helper *helper = argument;
+	struct offload_shared *shared = helper->shared;
 	struct offload_job *job;
-	bool abandoned;
+	bool mine = true, last;
 
 	pthread_setname_np(pthread_self(), "drover-offload");
 	cpus_unbind();                  /* or it would take its time from the loop, on the loop's CPU */
 	pthread_mutex_lock(&shared->lock);
-	for (job = next_job(shared); job != NULL; job = next_job(shared)) {
-		job->state = JOB_UNDER_WAY;
-		shared->under_way = job;
-		pthread_mutex_unlock(&shared->lock);
-		job->work(job);
-		pthread_mutex_lock(&shared->lock);
-		shared->under_way = NULL;
-		if (!shared->abandoned)         /* else its owner is gone, and so may be the job */
-			report(shared, job);
-	}
-	abandoned = shared->abandoned;
+	while (mine && (job = next_job(shared)) != NULL)
+		mine = work_on(helper, job);
+	last = !mine && --shared->abandoned == 0;
 	pthread_mutex_unlock(&shared->lock);
-	if (abandoned)
+	if (last)
 		shared_free(shared);
 	return NULL;
 }
@@ -120,20 +141,28 @@ static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS };
 /* A new thread inherits the mask of the one that makes it (pthread_create(3)). */
 static bool make_thread(struct offload_shared *shared)
 {
+	struct helper *helper = &shared->helpers[shared->count];
 	pthread_attr_t attributes;
 	sigset_t all, before;
 	int error;
 
+	helper->shared = shared;
 	sigfillset(&all);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		sigdelset(&all, faults[i]);
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&shared->thread, &attributes, run, shared);
+	error = pthread_create(&helper->thread, &attributes, run, helper);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
-	return error == 0;
+	if (error != 0)
+		return false;
+	shared->count++;
+	pthread_mutex_lock(&shared->lock);
+	shared->idle++;
+	pthread_mutex_unlock(&shared->lock);
+	return true;
 }
 
 static void call_finished(struct offload *offload);
@@ -169,29 +198,42 @@ static bool start(struct offload *offload)
 
 void offload_init(struct offload *offload, struct loop *loop, unsigned most)
 {
-	*offload = (struct offload){ .loop = loop, .most = most };
+	*offload = (struct offload){ .loop = loop, .most = most, .threads_most = 1 };
 	offload->completion = (struct source){ .fd = -1, .handle = on_completion };
+}
+
+void offload_widen(struct offload *offload, unsigned threads)
+{
+	offload->threads_most = threads < OFFLOAD_THREADS_MOST ? threads : OFFLOAD_THREADS_MOST;
 }
 
 /* ---- the loop's side --------------------------------------------------------------------------------- */
 
+static void queue(struct offload_shared *shared, struct offload_job *job)
+{
+	job->cancelled = false;
+	job->state = JOB_QUEUED;
+	list_push_back(&shared->queue, &job->link);
+	shared->queue_len++;
+	pthread_cond_signal(&shared->queued);
+}
+
 bool offload_submit(struct offload *offload, struct offload_job *job)
 {
 	struct offload_shared *shared;
-	bool idle;
+	bool idle, waits;
 
 	if (offload->count >= offload->most || (offload->shared == NULL && !start(offload)))
 		return false;
 	shared = offload->shared;
 	pthread_mutex_lock(&shared->lock);
 	idle = job->state == JOB_IDLE;
-	if (idle) {
-		job->cancelled = false;
-		job->state = JOB_QUEUED;
-		list_push_back(&shared->queue, &job->link);
-		pthread_cond_signal(&shared->queued);
-	}
+	if (idle)
+		queue(shared, job);
+	waits = shared->queue_len > shared->idle;
 	pthread_mutex_unlock(&shared->lock);
+	if (idle && waits && shared->count < offload->threads_most)
+		make_thread(shared);    /* else it waits for one of those that there are */
 	offload->count += idle ? 1 : 0;
 	return idle;
 }
@@ -206,6 +248,7 @@ bool offload_cancel(struct offload *offload, struct offload_job *job)
 	pthread_mutex_lock(&shared->lock);
 	if (job->state == JOB_QUEUED) {
 		list_remove(&job->link);
+		shared->queue_len--;
 		job->state = JOB_IDLE;
 		offload->count--;
 	}
@@ -263,37 +306,69 @@ static void drop_jobs(struct offload_shared *shared)
 		for (struct list *link = list_pop_front(lists[i]); link != NULL;
 		     link = list_pop_front(lists[i]))
 			LIST_ENTRY(link, struct offload_job, link)->state = JOB_IDLE;
-	shared->abandoned = shared->under_way != NULL;
-	if (shared->abandoned)
-		shared->under_way->state = JOB_ABANDONED;
+	shared->queue_len = 0;
+}
+
+/* Takes the job from a thread that is in the middle of it; false: it has none. */
+static bool abandon(struct helper *helper)
+{
+	if (helper->under_way == NULL)
+		return false;
+	helper->under_way->state = JOB_ABANDONED;
+	helper->under_way = NULL;
+	helper->shared->abandoned++;
+	pthread_detach(helper->thread);
+	return true;
+}
+
+/* Joins the threads that have no job: they are where nothing blocks.  Returns how many are left. */
+static unsigned end_threads(struct offload_shared *shared)
+{
+	pthread_t idle[OFFLOAD_THREADS_MOST];
+	unsigned idle_count = 0, left;
+
+	pthread_mutex_lock(&shared->lock);
+	drop_jobs(shared);
+	shared->closing = true;
+	for (unsigned i = 0; i < shared->count; i++)
+		if (!abandon(&shared->helpers[i]))
+			idle[idle_count++] = shared->helpers[i].thread;
+	left = shared->count - idle_count;
+	shared->abandoned += left > 0 ? 1 : 0;          /* and us, until those are joined */
+	pthread_cond_broadcast(&shared->queued);
+	pthread_mutex_unlock(&shared->lock);
+	for (unsigned i = 0; i < idle_count; i++)
+		pthread_join(idle[i], NULL);
+	return left;
+}
+
+/* An abandoned thread frees what they share, should it ever come back. */
+static void let_go(struct offload_shared *shared, unsigned left)
+{
+	bool last = true;
+
+	if (left > 0) {
+		pthread_mutex_lock(&shared->lock);
+		last = --shared->abandoned == 0;
+		pthread_mutex_unlock(&shared->lock);
+	}
+	if (last)
+		shared_free(shared);
 }
 
 unsigned offload_close(struct offload *offload, uint64_t deadline_ns)
 {
 	struct offload_shared *shared = offload->shared;
-	pthread_t thread;
-	unsigned left;
-	bool abandoned;
+	unsigned threads_most = offload->threads_most, left;
 
 	if (shared == NULL)
 		return 0;
 	offload_wait(offload, deadline_ns);
 	left = offload->count;
-	pthread_mutex_lock(&shared->lock);
-	drop_jobs(shared);
-	shared->closing = true;
-	pthread_cond_signal(&shared->queued);
-	abandoned = shared->abandoned;
-	thread = shared->thread;
-	pthread_mutex_unlock(&shared->lock);
 	loop_remove(offload->loop, &offload->completion);
-	if (abandoned)                  /* it frees what they share, should it ever come back */
-		pthread_detach(thread);
-	else                            /* it is between two jobs, where nothing blocks */
-		pthread_join(thread, NULL);
-	if (!abandoned)
-		shared_free(shared);
+	let_go(shared, end_threads(shared));
 	offload_init(offload, offload->loop, offload->most);
+	offload_widen(offload, threads_most);
 	return left;
 }
 

@@ -1,9 +1,10 @@
-/* The helper thread: what may block is done there, and the loop goes on.
+/* The helper: what may block is done in a thread of it, and the loop goes on.
  *
- * One thread and one bounded queue for each process that asks for it.  The thread is made with the first job,
- * so it has the rights that the process has by then (credentials are per thread: drop privileges before) and
- * a process that never submits has neither thread nor descriptor.  The thread blocks every signal.  All
- * functions belong to the loop's thread; only `work` runs in the other one.
+ * One bounded queue for each process that asks for it, and one thread, or a few where offload_widen says so.
+ * The first is made with the first job, another one when a job would have to wait, so they have the rights
+ * that the process has by then (credentials are per thread: drop privileges before) and a process that never
+ * submits has neither thread nor descriptor.  The threads block every signal.  All functions belong to the
+ * loop's thread; only `work` runs in another one.
  *
  * fork(2) copies the calling thread alone: a child calls offload_forget before anything else, and never
  * touches what it inherited. */
@@ -27,16 +28,21 @@ struct offload_job {
 
 struct offload_shared;
 
+enum { OFFLOAD_THREADS_MOST = 16 };
+
 struct offload {
 	struct loop *loop;
 	struct source completion;       /* an eventfd; -1 until the first job */
 	struct offload_shared *shared;  /* NULL until the first job */
-	unsigned most;
+	unsigned most, threads_most;
 	unsigned count;                 /* queued, under way, or finished without done() */
 };
 
-/* At most `most` jobs at a time.  Allocates nothing. */
+/* At most `most` jobs at a time, by one thread.  Allocates nothing. */
 void offload_init(struct offload *offload, struct loop *loop, unsigned most);
+
+/* Up to `threads` (OFFLOAD_THREADS_MOST) of them: jobs begin in their order, and may be done in another. */
+void offload_widen(struct offload *offload, unsigned threads);
 
 /* Queues an idle job.  False, and nothing has happened, when there are `most` already or no thread can be
  * made: the caller counts that and lives without. */
@@ -50,8 +56,8 @@ bool offload_cancel(struct offload *offload, struct offload_job *job);
  * of a process, when its loop does not run any more. */
 void offload_wait(struct offload *offload, uint64_t deadline_ns);
 
-/* offload_wait, then ends the thread.  Returns how many jobs were not finished: those that had not begun are
- * idle, one that is under way is ABANDONED; done() is not called for either. */
+/* offload_wait, then ends the threads.  Returns how many jobs were not finished: those that had not begun are
+ * idle, those that are under way ABANDONED; done() is not called for either. */
 unsigned offload_close(struct offload *offload, uint64_t deadline_ns);
 
 /* In a forked child: lets go of the copies, without touching a lock that the thread may have held. */

@@ -52,10 +52,14 @@ struct response {
 	/* Pinned until the exchange is over: while this lasts, the answer may be given again (lasting.h).
 	 * NULL: it is for this request alone. */
 	struct lasting *lasting;
-	void *source;                   /* what `unchanged` and `pull` know, in the exchange's arena */
+	void *source;                   /* what the functions below know, in the exchange's arena */
 	/* Of a BODY_FILE: asked before its last bytes are sent, and when a transfer left some.  False: it was
 	 * written to, and the connection is cut, so that no mixture looks whole.  NULL: nobody cares. */
 	bool (*unchanged)(struct exchange *exchange);
+	/* Of a BODY_FILE: asked before each transfer how many of the next `*len` bytes, which begin at `at`,
+	 * can be sent without waiting for a disk. IO_OK with *len > 0; IO_AGAIN, and the service calls
+	 * exchange_resume later; IO_ERROR: the connection is cut. NULL: all of them. */
+	enum io (*present)(struct exchange *exchange, off_t at, size_t *len);
 	/* Fills up to `room` bytes.  IO_OK with *got > 0, IO_AGAIN (the service calls exchange_resume later),
 	 * IO_EOF, IO_ERROR (the connection is cut). */
 	enum io (*pull)(struct exchange *exchange, char *buffer, size_t room, size_t *got);

@@ -158,13 +158,31 @@ static uint64_t file_left(const struct http1 *http)
 	return http->body == BODY_FILE && http->conn->transport->send_file != NULL ? http->left : 0;
 }
 
+/* Can the next bytes of the file, up to `*len`, be sent without waiting for a disk? */
+static enum io file_present(struct http1 *http, size_t *len)
+{
+	struct exchange *exchange = &http->exchange;
+
+	if (exchange->response.present == NULL)
+		return IO_OK;
+	return exchange->response.present(exchange, http->file_at, len);
+}
+
+/* The file's bytes follow in the next call: only then may what goes before them wait in the kernel. */
+static bool file_follows(struct http1 *http)
+{
+	size_t len = 1;
+
+	return file_present(http, &len) == IO_OK;
+}
+
 /* The rest of `out` and of a memory body, as far as there is room, in one call. */
 static enum step send_buffers(struct http1 *http)
 {
 	size_t out_left = http->out_len - http->out_at, memory_left = http->memory.len, sent;
 	uint64_t behind = file_left(http);
 	size_t room = limits_room(&http->exchange, http->conn->engine, out_left + memory_left + behind);
-	bool more = behind > 0 && room > out_left + memory_left;
+	bool more = behind > 0 && room > out_left + memory_left && file_follows(http);
 	struct iovec parts[2];
 	int count = 0;
 	enum io io;
@@ -222,6 +240,9 @@ static enum step send_file(struct http1 *http)
 	if (room == 0)
 		return STEP_WAIT;
 	len = smaller(len, room);
+	io = file_present(http, &len);
+	if (io != IO_OK)
+		return after_io(io);
 	if (len == http->left && is_changed(http))
 		return file_changed(http);
 	io = http->conn->transport->send_file(http->conn, http->exchange.response.file_fd, &http->file_at,
@@ -240,8 +261,11 @@ static enum step send_file(struct http1 *http)
 static enum step read_file(struct http1 *http)
 {
 	size_t len = http->left < PIECE_BYTES ? (size_t)http->left : PIECE_BYTES;
+	enum io io = file_present(http, &len);
 	ssize_t got;
 
+	if (io != IO_OK)
+		return after_io(io);
 	if (!get_out(http, PIECE_BYTES))
 		return http1_no_memory(http);
 	got = pread(http->exchange.response.file_fd, http->out, len, http->file_at);

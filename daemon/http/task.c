@@ -33,15 +33,29 @@ static void refuse(struct exchange *exchange)
 static void give_up(struct timer *timer, uint64_t now_ns)
 {
 	struct exchange *exchange = LIST_ENTRY(timer, struct exchange, timer);
+	struct task *task = exchange->task;
 
 	(void)now_ns;
-	task_drop(exchange->task);
-	refuse(exchange);
+	if (task->late != NULL)
+		task->late(task, exchange);
+	else
+		refuse(exchange);
+	task_drop(task);
+}
+
+/* Where there is no such helper, the common one does it. */
+static struct offload *offload_of(const struct task *task, const struct engine *engine)
+{
+	struct offload *const offloads[] = {
+		[TASK_COMMON] = engine->offload, [TASK_DISK] = engine->disk, [TASK_FAR] = engine->far,
+	};
+
+	return offloads[task->helper] != NULL ? offloads[task->helper] : engine->offload;
 }
 
 static bool submit(struct task *task, struct exchange *exchange)
 {
-	struct offload *offload = exchange->engine->offload;
+	struct offload *offload = offload_of(task, exchange->engine);
 
 	task->job.work = work;
 	task->job.done = done;
@@ -111,7 +125,7 @@ static bool has_place(const struct task *task, const struct offload *offload)
 bool task_submit(struct task *task, struct exchange *exchange)
 {
 	task->due_ns = exchange->engine->loop->now_ns + LONGEST_NS;
-	if (has_place(task, exchange->engine->offload) && submit(task, exchange))
+	if (has_place(task, offload_of(task, exchange->engine)) && submit(task, exchange))
 		return true;
 	engine_count(exchange->engine, COUNT_TASKS_REFUSED);
 	task->release(task);
@@ -126,7 +140,7 @@ void task_drop(struct task *task)
 		return;
 	part(task);
 	atomic_store_explicit(&task->dropped, true, memory_order_relaxed);
-	if (offload_cancel(exchange->engine->offload, &task->job))
+	if (offload_cancel(offload_of(task, exchange->engine), &task->job))
 		task->release(task);
 }
 

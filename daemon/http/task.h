@@ -20,8 +20,8 @@
  * While it waits for a task, the exchange's timer is the task's: after 30 seconds it is dropped, and the
  * answer is 503.
  *
- * The thread is not the one that writes logs: a password must not wait for a disk that hangs, nor a log line
- * for a password.  Within it tasks take turns, whoever they belong to. */
+ * The threads are not the one that writes logs: a password must not wait for a disk that hangs, nor a log
+ * line for a password.  Within a helper tasks take turns, whoever they belong to. */
 #ifndef HTTP_TASK_H
 #define HTTP_TASK_H
 
@@ -33,19 +33,27 @@
 
 enum task_after { TASK_OVER, TASK_AGAIN };
 
+/* Whose threads: what computes, what waits for a disk of this machine, and what waits for others. None of
+ * them holds up another. */
+enum task_helper { TASK_COMMON, TASK_DISK, TASK_FAR };
+
 struct task {
 	void (*work)(struct task *task);        /* in the thread: no log, no loop, no exchange */
 	/* On the loop: fills in a response and calls exchange_answer, or says AGAIN. */
 	enum task_after (*done)(struct task *task, struct exchange *exchange);
 	void (*release)(struct task *task);     /* on the loop, once: nobody has it any more */
 	bool yields;                            /* anybody can ask for many: leaves a quarter to others */
+	/* On the loop: the exchange waits no longer. NULL: its answer is 503; to be set where the head may be
+	 * out. */
+	void (*late)(struct task *task, struct exchange *exchange);
+	enum task_helper helper;
 	struct exchange *exchange;              /* NULL: nobody waits for it */
 	struct offload_job job;
 	uint64_t due_ns;                        /* then the exchange waits no longer */
 	atomic_bool dropped;
 };
 
-/* Has `task` worked on for `exchange`, which has no other one; its functions, and `yields`, are set, the
+/* Has `task` worked on for `exchange`, which has no other one; what stands above `exchange` is set, the
  * rest is zero. False when there are too many (counted as tasks_refused) or no thread can be made; then it
  * was released. */
 bool task_submit(struct task *task, struct exchange *exchange);

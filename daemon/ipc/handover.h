@@ -19,7 +19,7 @@
 #include "base/record.h"
 
 enum {
-	HANDOVER_VERSION = 2,           /* of the batches and of the records in them */
+	HANDOVER_VERSION = 3,           /* of the batches and of the records in them */
 	HANDOVER_MAX_BYTES = 64 * 1024,
 	HANDOVER_WINDOW = 2,
 	/* of one record: a batch always has room for one */

@@ -70,6 +70,8 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_LIMITED_REQUESTS] = "limited_requests",
 	[COUNT_LIMITED_BANDWIDTH] = "limited_bandwidth",
 	[COUNT_CLIENTS_UNTRACKED] = "clients_untracked",
+	[COUNT_READS_OFFLOADED] = "reads_offloaded",
+	[COUNT_READS_FAILED] = "reads_failed",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */

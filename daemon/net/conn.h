@@ -121,6 +121,8 @@ enum counter {
 	COUNT_LIMITED_REQUESTS,         /* told 429 */
 	COUNT_LIMITED_BANDWIDTH,        /* answers that had to wait, each time */
 	COUNT_CLIENTS_UNTRACKED,        /* without a limit, because the table was full */
+	COUNT_READS_OFFLOADED,          /* pieces of files that a helper thread brought */
+	COUNT_READS_FAILED,             /* the same that did not come: an answer was cut, or is 503 or 500 */
 	COUNTERS
 };
 
@@ -173,6 +175,7 @@ struct engine {
 	void *shared;                   /* the protocol's, of all its connections; NULL at first */
 	struct log_writers *log_writers;        /* the owner's; NULL where nothing is logged */
 	struct offload *offload;        /* the owner's, for requests (http/task.h); NULL: none */
+	struct offload *disk, *far;     /* the same, for what waits for a disk, or for others */
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
 	void (*closed_one)(
 		struct engine *engine); /* after connections were freed: accept may go on; may be NULL */

@@ -167,11 +167,16 @@ static bool is_warm(const struct attempt *attempt)
 /* `small`: it may be read at once.  The client of a HEAD gets none, and costs no reading. */
 static enum files_body give_range(const struct attempt *attempt, struct range range, bool small)
 {
+	enum files_body body = FILES_BODY_COLD;
+
 	attempt->exchange->response.length = range.len;
 	if (range.len == 0 || attempt->exchange->request.method == METHOD_HEAD)
 		return FILES_BODY_DONE;
-	if (small && range.len <= FILES_BODY_SMALL_BYTES)
-		return files_body_small(attempt->exchange, attempt->file, range);
+	if (small && range.len <= FILES_BODY_SMALL_BYTES && !attempt->file->far)
+		body = files_body_small(attempt->exchange, attempt->file, range);
+	if (body != FILES_BODY_COLD)
+		return body;
+	exchange_drop_body(attempt->exchange);
 	return files_body_large(attempt->exchange, attempt->file, range, is_warm(attempt));
 }
 

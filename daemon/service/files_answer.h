@@ -16,6 +16,7 @@ struct file {
 	struct str type;                /* static, or in the exchange's arena */
 	struct str coding;              /* Content-Encoding of the bytes: "gzip" ...; absent: none */
 	bool negotiable;                /* Accept-Encoding may have had a say: the answer varies by it */
+	bool far;                       /* PLACE_FAR: nothing of it is for the loop (base/present.h) */
 };
 
 /* Fills in the answer.  Takes file->fd over, which is -1 then, when the body comes from it; otherwise it

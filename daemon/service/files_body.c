@@ -1,11 +1,13 @@
 /* files_body.c - how the bytes of a file get into an answer: read at once, sent by the kernel, or read piece
- * by piece.
+ * by piece; and those that are not in memory brought by a helper thread before.
  *
  * Called by files_answer.c, and by the protocol through the response; in place of the former through the
  * service's thaw, where an answer under way came from another worker. A file that is written to in place must
  * not be taken for whole: its size and times are compared with those that the head was made from before the
  * last byte goes out. Fails by cutting the connection once the head is out. */
 #include "files_body.h"
+
+#include "files_read.h"
 
 #include "http/exchange.h"
 
@@ -27,7 +29,14 @@ struct pieces {
 	const struct range *next;
 	unsigned left;                  /* how many there are at `next` */
 	bool tail_done;
+	bool far;                       /* the loop must not touch the descriptor: `brought` has its bytes */
+	bool failed;                    /* a helper thread could not bring it, or not in time */
+	off_t brought_at, brought_end;  /* what one has brought, last */
+	uint64_t brought_ns;
+	char *brought;                  /* of a far file, in the exchange's arena; NULL: nothing was yet */
 };
+
+enum { FAR_BYTES = 32 * 1024 };         /* of a far file, at a time: a client that is slow holds so many */
 
 /* ---- whether it is still the same ---------------------------------------------------------------------- */
 
@@ -69,43 +78,50 @@ static bool same_but_for_names(struct pieces *pieces, int fd, const struct stat 
 	return true;
 }
 
-static bool is_unchanged(struct exchange *exchange)
+static bool is_same(struct exchange *exchange, const struct stat *now)
 {
 	struct pieces *pieces = exchange->response.source;
 	int fd = exchange->response.file_fd;
-	struct stat now;
 
-	if (fstat(fd, &now) < 0 || !same_content(&pieces->stat, &now))
+	if (!same_content(&pieces->stat, now))
 		return false;
-	if (!same_time(pieces->stat.st_ctim, now.st_ctim))
-		return same_but_for_names(pieces, fd, &now);
+	if (!same_time(pieces->stat.st_ctim, now->st_ctim))
+		return same_but_for_names(pieces, fd, now);
 	if (pieces->name == 0 && exchange->sent_bytes > 0)      /* it takes longer than one transfer */
 		pieces->name = name_of(fd);
 	return true;
 }
 
-/* ---- small: one send, head and body -------------------------------------------------------------------- */
-
-static ssize_t read_some(int fd, char *at, size_t len, uint64_t offset)
+/* Of a far file that was asked when its last bytes were brought. */
+static bool is_unchanged(struct exchange *exchange)
 {
-	ssize_t got;
+	const struct pieces *pieces = exchange->response.source;
+	struct stat now;
 
-	do
-		got = pread(fd, at, len, (off_t)offset);
-	while (got < 0 && errno == EINTR);
-	return got;
+	return pieces->far || (fstat(exchange->response.file_fd, &now) == 0 && is_same(exchange, &now));
 }
 
-static bool read_all(int fd, char *at, size_t len, uint64_t offset, ssize_t *got)
+/* ---- small: one send, head and body -------------------------------------------------------------------- */
+
+static uint64_t now_of(const struct exchange *exchange)
 {
+	return exchange->engine->loop->now_ns;
+}
+
+/* Reads what is in memory: 0 or less in *got says why that is not all. */
+static bool read_all(const struct exchange *exchange, const struct file *file, char *at, struct range range,
+		     ssize_t *got)
+{
+	uint64_t now_ns = now_of(exchange);
+
 	*got = 0;
-	while (len > 0) {
-		*got = read_some(fd, at, len, offset);
+	while (range.len > 0) {
+		*got = present_read(file->fd, &file->stat, at, range.len, (off_t)range.first, now_ns);
 		if (*got <= 0)
 			return false;
 		at += *got;
-		len -= (size_t)*got;
-		offset += (uint64_t)*got;
+		range.len -= (uint64_t)*got;
+		range.first += (uint64_t)*got;
 	}
 	return true;
 }
@@ -118,8 +134,8 @@ enum files_body files_body_small(struct exchange *exchange, struct file *file, s
 
 	if (buffer == NULL)
 		return FILES_BODY_FAILED;
-	if (!read_all(file->fd, buffer, range.len, range.first, &got) && got < 0)
-		return FILES_BODY_FAILED;
+	if (!read_all(exchange, file, buffer, range, &got) && got < 0)
+		return errno == EAGAIN ? FILES_BODY_COLD : FILES_BODY_FAILED;
 	if (fstat(file->fd, &file->stat) < 0)
 		return FILES_BODY_FAILED;
 	if (got == 0 || !same_content(&before, &file->stat) || !same_time(before.st_ctim, file->stat.st_ctim))
@@ -169,11 +185,43 @@ static size_t take_text(struct pieces *pieces, char *buffer, size_t room)
 	return len;
 }
 
-/* Reads of the range under way; 0 or less when the file has no more, or cannot be read. */
-static ssize_t take_bytes(struct pieces *pieces, int fd, char *buffer, size_t room)
+/* Is the next byte of the range in what a helper thread has brought, not too long ago? */
+static bool is_brought(const struct pieces *pieces, off_t at, uint64_t now_ns)
 {
+	return at >= pieces->brought_at && at < pieces->brought_end &&
+	       (pieces->far || now_ns < pieces->brought_ns + PRESENT_TRUST_NS);
+}
+
+static ssize_t copy_brought(const struct pieces *pieces, char *buffer, size_t len)
+{
+	memcpy(buffer, pieces->brought + (pieces->range.first - (uint64_t)pieces->brought_at), len);
+	return (ssize_t)len;
+}
+
+static ssize_t read_some(const struct exchange *exchange, char *buffer, size_t len)
+{
+	const struct pieces *pieces = exchange->response.source;
+	off_t at = (off_t)pieces->range.first;
+	int fd = exchange->response.file_fd;
+
+	if (is_brought(pieces, at, now_of(exchange))) {
+		if (len > (size_t)(pieces->brought_end - at))
+			len = (size_t)(pieces->brought_end - at);
+		return pieces->far ? copy_brought(pieces, buffer, len) : pread(fd, buffer, len, at);
+	}
+	if (!pieces->far)
+		return present_read(fd, &pieces->stat, buffer, len, at, now_of(exchange));
+	errno = EAGAIN;
+	return -1;
+}
+
+/* Takes of the range under way; 0 or less when the file has no more, or cannot be read: with EAGAIN, not
+ * yet. */
+static ssize_t take_bytes(const struct exchange *exchange, char *buffer, size_t room)
+{
+	struct pieces *pieces = exchange->response.source;
 	size_t len = pieces->range.len < room ? (size_t)pieces->range.len : room;
-	ssize_t got = read_some(fd, buffer, len, pieces->range.first);
+	ssize_t got = read_some(exchange, buffer, len);
 
 	if (got > 0) {
 		pieces->range.first += (uint64_t)got;
@@ -188,26 +236,105 @@ static enum io cut(struct exchange *exchange, enum counter reason)
 	return IO_ERROR;
 }
 
+/* A helper thread has something, or nothing (NULL). */
+static void arrived(struct exchange *exchange, const struct files_piece *piece)
+{
+	struct pieces *pieces = exchange->response.source;
+
+	if (piece == NULL || piece->got < 0 || !piece->stat_known ||
+	    (pieces->far && !is_same(exchange, &piece->stat))) {
+		pieces->failed = true;
+	} else {
+		pieces->brought_at = piece->at;
+		pieces->brought_end = pieces->far ? piece->at + piece->got : present_window_end(piece->at);
+		pieces->brought_ns = now_of(exchange);
+		if (pieces->far)
+			memcpy(pieces->brought, piece->bytes, (size_t)piece->got);
+	}
+	exchange_resume(exchange);
+}
+
+/* Has a helper thread bring what comes at `at`, unless one is at it. */
+static enum io bring(struct exchange *exchange, off_t at, uint64_t wanted)
+{
+	struct pieces *pieces = exchange->response.source;
+	size_t len = wanted < FAR_BYTES ? (size_t)wanted : FAR_BYTES;
+
+	if (pieces->failed)
+		return IO_ERROR;
+	if (exchange->task != NULL)
+		return IO_AGAIN;
+	if (!pieces->far) {
+		files_read_ahead(exchange, &pieces->stat, at, arrived);
+		return IO_AGAIN;
+	}
+	if (pieces->brought == NULL)
+		pieces->brought = arena_alloc(&exchange->arena, FAR_BYTES);
+	if (pieces->brought == NULL)
+		return IO_ERROR;
+	files_read_bytes(exchange, at, len, arrived);
+	return IO_AGAIN;
+}
+
+/* See response.present. */
+static enum io present(struct exchange *exchange, off_t at, size_t *len)
+{
+	const struct pieces *pieces = exchange->response.source;
+	uint64_t now_ns = now_of(exchange);
+	size_t ahead;
+
+	if (is_brought(pieces, at, now_ns))
+		ahead = (size_t)(pieces->brought_end - at);
+	else
+		ahead = present_ahead(exchange->response.file_fd, &pieces->stat, at, *len, now_ns);
+	if (ahead == 0)
+		return bring(exchange, at, *len);
+	if (ahead < *len)
+		*len = ahead;
+	return IO_OK;
+}
+
+/* What take_bytes did not get. */
+static enum io without_bytes(struct exchange *exchange, ssize_t taken, size_t *got)
+{
+	const struct pieces *pieces = exchange->response.source;
+
+	if (taken == 0 || errno != EAGAIN)
+		return cut(exchange, COUNT_FILE_SHRANK);
+	return *got > 0 ? IO_OK : bring(exchange, (off_t)pieces->range.first, pieces->range.len);
+}
+
+/* Fills the buffer as far as that goes without waiting; IO_OK with nothing at the end. */
+static enum io fill(struct exchange *exchange, char *buffer, size_t room, size_t *got)
+{
+	struct pieces *pieces = exchange->response.source;
+	ssize_t taken;
+
+	while (*got < room && !all_done(pieces)) {
+		if (pieces->text.len > 0) {
+			*got += take_text(pieces, buffer + *got, room - *got);
+		} else if (pieces->range.len > 0) {
+			taken = take_bytes(exchange, buffer + *got, room - *got);
+			if (taken <= 0)
+				return without_bytes(exchange, taken, got);
+			*got += (size_t)taken;
+		} else if (!next_part(pieces, &exchange->arena)) {
+			return IO_ERROR;
+		}
+	}
+	return IO_OK;
+}
+
 /* Nothing of a piece is sent when something goes wrong. */
 static enum io pull(struct exchange *exchange, char *buffer, size_t room, size_t *got)
 {
 	struct pieces *pieces = exchange->response.source;
 	bool was_done = ranges_done(pieces);
 	size_t len = 0;
-	ssize_t taken;
+	enum io io = fill(exchange, buffer, room, &len);
 
-	while (len < room && !all_done(pieces)) {
-		if (pieces->text.len > 0) {
-			len += take_text(pieces, buffer + len, room - len);
-		} else if (pieces->range.len > 0) {
-			taken = take_bytes(pieces, exchange->response.file_fd, buffer + len, room - len);
-			if (taken <= 0)
-				return cut(exchange, COUNT_FILE_SHRANK);
-			len += (size_t)taken;
-		} else if (!next_part(pieces, &exchange->arena)) {
-			return IO_ERROR;
-		}
-	}
+	if (io != IO_OK)
+		return io;
 	if (!was_done && ranges_done(pieces) && !is_unchanged(exchange))
 		return cut(exchange, COUNT_FILE_CHANGED);
 	if (pieces->name == 0 && !ranges_done(pieces))
@@ -224,6 +351,8 @@ static void record_pieces(struct pieces *pieces, struct record *record, struct a
 	struct stat *stat = &pieces->stat;
 	struct str ranges = { (const char *)pieces->next, pieces->left * sizeof(pieces->next[0]) };
 
+	record_raw(record, &stat->st_dev, sizeof(stat->st_dev));
+	record_raw(record, &stat->st_ino, sizeof(stat->st_ino));
 	record_raw(record, &stat->st_size, sizeof(stat->st_size));
 	record_raw(record, &stat->st_nlink, sizeof(stat->st_nlink));
 	record_raw(record, &stat->st_mtim, sizeof(stat->st_mtim));
@@ -236,6 +365,7 @@ static void record_pieces(struct pieces *pieces, struct record *record, struct a
 	record_raw(record, &pieces->range, sizeof(pieces->range));
 	record_text(record, &ranges, arena);
 	record_bool(record, &pieces->tail_done);
+	record_bool(record, &pieces->far);
 	pieces->next = (const void *)ranges.at;
 	pieces->left = (unsigned)(ranges.len / sizeof(pieces->next[0]));
 }
@@ -251,6 +381,7 @@ static bool freeze(const struct exchange *exchange, struct record *record)
 static void use_pieces(struct response *response)
 {
 	response->unchanged = is_unchanged;
+	response->present = present;
 	response->pull = pull;
 	response->freeze = freeze;
 }
@@ -264,7 +395,7 @@ bool files_body_thaw(struct exchange *exchange, struct record *record)
 	record_pieces(pieces, record, &exchange->arena);
 	exchange->response.source = pieces;
 	use_pieces(&exchange->response);
-	return !record->bad;
+	return !record->bad && (!pieces->far || files_far_hold(exchange));
 }
 
 /* ---- large, or several --------------------------------------------------------------------------------- */
@@ -276,9 +407,13 @@ static struct pieces *pieces_of(struct exchange *exchange, struct file *file)
 	if (pieces == NULL)
 		return NULL;
 	pieces->stat = file->stat;
+	pieces->far = file->far;
 	exchange->response.source = pieces;
 	exchange->response.file_fd = fd_take(&file->fd);
-	return pieces;
+	if (!pieces->far)
+		return pieces;
+	pieces->name = name_of(exchange->response.file_fd);     /* it may be renamed while it is brought */
+	return files_far_hold(exchange) ? pieces : NULL;
 }
 
 enum files_body files_body_large(struct exchange *exchange, struct file *file, struct range range,
@@ -289,7 +424,7 @@ enum files_body files_body_large(struct exchange *exchange, struct file *file, s
 	if (pieces == NULL)
 		return FILES_BODY_FAILED;
 	pieces->range = range;
-	exchange->response.body = copied ? BODY_STREAM : BODY_FILE;
+	exchange->response.body = copied || pieces->far ? BODY_STREAM : BODY_FILE;
 	exchange->response.offset = (off_t)range.first;
 	use_pieces(&exchange->response);
 	return FILES_BODY_DONE;

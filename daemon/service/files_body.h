@@ -10,13 +10,15 @@
 enum { FILES_BODY_SMALL_BYTES = 31 * 1024 };    /* a buffer of 32 KiB, with the head */
 
 /* DONE: the response has its body.  CHANGED: the file was written to meanwhile; nothing has happened, and
- * file->stat is of now.  FAILED: it cannot be read, or out of memory. */
-enum files_body { FILES_BODY_DONE, FILES_BODY_CHANGED, FILES_BODY_FAILED };
+ * file->stat is of now.  COLD: it is not in memory; nothing has happened.  FAILED: it cannot be read, or out
+ * of memory. */
+enum files_body { FILES_BODY_DONE, FILES_BODY_CHANGED, FILES_BODY_COLD, FILES_BODY_FAILED };
 
-/* Reads one range of up to FILES_BODY_SMALL_BYTES into the exchange's buffer. */
+/* Reads one range of up to FILES_BODY_SMALL_BYTES into the exchange's buffer, if it is in memory. */
 enum files_body files_body_small(struct exchange *exchange, struct file *file, struct range range);
 
-/* One range that is sent from the file, which is taken over.  `copied`: what is sent must not change even
+/* One range that is sent from the file, which is taken over; what of it is not in memory is brought by a
+ * helper thread when it is due.  `copied`: what is sent must not change even
  * behind our back, as pages of the file do that are on their way to the client. */
 enum files_body files_body_large(struct exchange *exchange, struct file *file, struct range range,
 				 bool copied);

@@ -25,7 +25,7 @@ static const struct syscall_group groups[] = {
 	  "getsockopt getsockname getpeername listen" },
 	{ "files, below directories that are open",
 	  "openat openat2 readlink readlinkat getdents64 fstat newfstatat statx stat lstat lseek pread64 "
-	  "faccessat faccessat2" },
+	  "preadv2 faccessat faccessat2 fstatfs" },
 	{ "memory", "brk munmap mremap mprotect madvise" },
 	{ "helper threads",
 	  "futex set_robust_list rseq gettid exit sched_yield sched_getaffinity" },

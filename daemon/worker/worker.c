@@ -22,6 +22,9 @@
 enum {
 	LOG_JOBS = 256,                 /* at a time; a log has one */
 	REQUEST_JOBS = 64,              /* at a time; with 100 ms for a password the last one waits */
+	FILE_JOBS = 256,                /* at a time, of either kind; what finds no place tries again */
+	DISK_THREADS = 4,
+	FAR_THREADS = 8,                /* each may wait for a server that is gone */
 };
 
 #define LOG_FLUSH_NS CLOCK_S
@@ -299,10 +302,16 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->engine.epitaph = &start->board->epitaph[start->column];
 	offload_init(&worker->log_offload, &worker->loop, LOG_JOBS);
 	offload_init(&worker->offload, &worker->loop, REQUEST_JOBS);
+	offload_init(&worker->disk, &worker->loop, FILE_JOBS);
+	offload_widen(&worker->disk, DISK_THREADS);
+	offload_init(&worker->far, &worker->loop, FILE_JOBS);
+	offload_widen(&worker->far, FAR_THREADS);
 	log_writers_init(&worker->log_writers, &worker->loop, &worker->log_offload);
 	log_count(&worker->engine.counters[COUNT_ERROR_LOG_DROPPED]);
 	worker->engine.log_writers = &worker->log_writers;
 	worker->engine.offload = &worker->offload;
+	worker->engine.disk = &worker->disk;
+	worker->engine.far = &worker->far;
 	worker->engine.quota = start->quota;
 	worker->engine.quota_epoch = quota_epoch(start->quota);
 	worker->engine.slot = start->slot;
@@ -341,7 +350,10 @@ static void tear_down(struct worker *worker)
 	take_end(worker);
 	heirs_end(worker);
 	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);
-	offload_close(&worker->offload, deadline_ns - LOG_FLUSH_NS / 2);        /* nobody waits for it now */
+	/* nobody waits for any of it now */
+	offload_close(&worker->offload, deadline_ns - LOG_FLUSH_NS / 2);
+	offload_close(&worker->disk, deadline_ns - LOG_FLUSH_NS / 2);
+	offload_close(&worker->far, deadline_ns - LOG_FLUSH_NS / 2);
 	close_logs(worker, deadline_ns);
 	generation_unpin(worker->engine.generation);
 	engine_free(&worker->engine);

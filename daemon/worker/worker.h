@@ -107,7 +107,8 @@ struct worker {
 	struct loop loop;
 	struct engine engine;
 	struct offload log_offload;     /* its own: neither waits for what holds up the other */
-	struct offload offload;         /* for requests */
+	struct offload offload;         /* for requests: what computes */
+	struct offload disk, far;       /* what waits for a disk; for a network or another process */
 	struct log_writers log_writers;
 	struct source channel;
 	struct ready step;              /* preparing goes on */

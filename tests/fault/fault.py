@@ -51,6 +51,7 @@ ERRORS = {
     "signalfd": ("ENFILE",), "pidfd_open": ("EMFILE",), "memfd_create": ("ENFILE",), "mmap": ("ENOMEM",),
     "open": ("EMFILE", "EACCES"), "openat": ("EMFILE",), "syscall": ("EMFILE", "EAGAIN", "EIO", "ENOSYS"),
     "fstat": ("EIO",), "stat": ("EIO",), "crypt_rn": ("ENOMEM",), "pread": ("EIO", "EINTR"), "readlink": ("EACCES",),
+    "preadv2": ("EIO", "EAGAIN", "EINTR", "EOPNOTSUPP"),
     "read": ("EAGAIN",), "write": ("ENOSPC", "EINTR", "EPIPE"),
     "fcntl": ("EMFILE",), "socket": ("EMFILE", "ENOBUFS"), "socketpair": ("ENFILE",), "setsockopt": ("ENOPROTOOPT",),
     "bind": ("EADDRINUSE",), "listen": ("EADDRINUSE",), "connect": ("EACCES",), "getsockopt": ("ENOBUFS",),

@@ -29,6 +29,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #ifdef WITH_STEERING
@@ -170,6 +171,8 @@ WRAP(int, fstat, -1, (int fd, struct stat *info), (fd, info))
 WRAP(int, stat, -1, (const char *path, struct stat *info), (path, info))
 WRAP(char *, crypt_rn, NULL, (const char *phrase, const char *setting, void *data, int size),
      (phrase, setting, data, size))
+WRAP(ssize_t, preadv2, -1, (int fd, const struct iovec *parts, int count, off_t offset, int flags),
+     (fd, parts, count, offset, flags))
 WRAP(ssize_t, pread, -1, (int fd, void *buffer, size_t len, off_t offset), (fd, buffer, len, offset))
 WRAP(ssize_t, readlink, -1, (const char *path, char *buffer, size_t len), (path, buffer, len))
 WRAP(ssize_t, read, -1, (int fd, void *buffer, size_t len), (fd, buffer, len))

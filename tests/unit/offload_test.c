@@ -281,6 +281,79 @@ START_TEST(a_close_does_not_wait_for_ever)
 }
 END_TEST
 
+/* ---- several threads ---------------------------------------------------------------------------------- */
+
+START_TEST(a_wide_one_goes_on_beside_a_job_that_hangs)
+{
+	struct probe probe = probe_of('a'), held;
+
+	offload_widen(&offload, 2);
+	hold(&held);
+	ck_assert(offload_submit(&offload, &probe.job));
+	while (probe.done == 0)
+		one_turn(&loop);
+	ck_assert_uint_eq(held.done, 0);
+	sem_post(&gate);
+	offload_wait(&offload, soon());
+	ck_assert_uint_eq(held.done, 1);
+}
+END_TEST
+
+START_TEST(there_are_no_more_threads_than_were_allowed)
+{
+	struct probe probes[2] = { probe_of('a'), probe_of('b') }, held, second;
+
+	offload_widen(&offload, 2);
+	hold(&held);
+	second = probe_of('s');
+	second.gate = &gate;
+	ck_assert(offload_submit(&offload, &second.job));
+	sem_wait(&begun);
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert(offload_submit(&offload, &probes[i].job));
+	ck_assert_uint_eq(entries("/proc/self/task"), tasks + 2);
+	ck_assert_uint_eq(probes[0].worked, 0);
+	sem_post(&gate);
+	sem_post(&gate);
+	offload_wait(&offload, soon());
+	ck_assert_uint_eq(probes[0].done + probes[1].done, 2);
+}
+END_TEST
+
+START_TEST(a_thread_that_has_nothing_to_do_is_taken_before_another_is_made)
+{
+	struct probe probe;
+
+	offload_widen(&offload, OFFLOAD_THREADS_MOST);
+	for (unsigned i = 0; i < 20; i++) {
+		probe = probe_of('a');
+		ck_assert(offload_submit(&offload, &probe.job));
+		offload_wait(&offload, soon());
+	}
+	ck_assert_uint_eq(entries("/proc/self/task"), tasks + 1);
+}
+END_TEST
+
+START_TEST(a_close_ends_the_threads_that_do_not_hang)
+{
+	struct probe probe = probe_of('a');
+	static struct probe held;
+	uint64_t end;
+
+	offload_widen(&offload, 3);
+	hold(&held);
+	ck_assert(offload_submit(&offload, &probe.job));
+	ck_assert_uint_eq(offload_close(&offload, clock_now_ns() + 20 * CLOCK_MS), 1);
+	ck_assert_uint_eq(probe.done, 1);
+	ck_assert_int_eq(held.job.state, JOB_ABANDONED);
+	ck_assert_uint_eq(entries("/proc/self/task"), tasks + 1);
+	sem_post(&gate);
+	for (end = soon(); entries("/proc/self/task") > tasks; sched_yield())
+		ck_assert_uint_lt(clock_now_ns(), end);
+	ck_assert_uint_eq(held.done, 0);
+}
+END_TEST
+
 /* What a fork in the middle of a job means: the child has no thread, and a lock that may be held. */
 static int in_child(void)
 {
@@ -399,6 +472,7 @@ START_TEST(a_random_history_is_as_the_model_says)
 {
 	unsigned state = 12345 + (unsigned)_i;
 
+	offload_widen(&offload, 1 + (unsigned)_i % 3);
 	for (unsigned i = 0; i < JOBS; i++)
 		models[i].probe.job = (struct offload_job){ .work = work, .done = model_done };
 	for (unsigned i = 0; i < STEPS; i++) {
@@ -431,6 +505,10 @@ static Suite *suite(void)
 	tcase_add_test(jobs, done_may_submit_it_again);
 	tcase_add_test(jobs, a_close_finishes_what_is_queued);
 	tcase_add_test(jobs, a_close_does_not_wait_for_ever);
+	tcase_add_test(jobs, a_wide_one_goes_on_beside_a_job_that_hangs);
+	tcase_add_test(jobs, there_are_no_more_threads_than_were_allowed);
+	tcase_add_test(jobs, a_thread_that_has_nothing_to_do_is_taken_before_another_is_made);
+	tcase_add_test(jobs, a_close_ends_the_threads_that_do_not_hang);
 	tcase_add_test(jobs, a_forked_child_has_one_of_its_own);
 	tcase_add_loop_test(random, a_random_history_is_as_the_model_says, 0, 4);
 	return all;
