@@ -67,6 +67,11 @@ static const struct error_page *find_page(const struct site *site, unsigned stat
 	return NULL;
 }
 
+bool error_page_is_file(const struct site *site, unsigned status)
+{
+	return find_page(site, status) != NULL;
+}
+
 static bool fill_from_file(struct exchange *exchange, const struct error_page *page)
 {
 	struct response *response = &exchange->response;

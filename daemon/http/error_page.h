@@ -9,6 +9,9 @@
  * has none), where there is one and it can be opened; else a few lines of our own. Never fails. */
 void error_page_fill(struct exchange *exchange, const struct site *site, unsigned status);
 
+/* True when the site (NULL: none) has a page for `status`, which is looked at for each answer. */
+bool error_page_is_file(const struct site *site, unsigned status);
+
 /* The same for a redirect: a few lines with a link to `location`, which becomes the answer's. Never fails. */
 void error_page_redirect(struct exchange *exchange, unsigned status, const char *location);
 

@@ -5,6 +5,7 @@
 #include "http1.h"
 
 #include "access_log.h"
+#include "express.h"
 #include "http1_state.h"
 #include "refusal.h"
 #include "route.h"
@@ -134,6 +135,15 @@ static uint64_t unsent(const struct conn *conn)
 	return conn->transport->unsent != NULL ? conn->transport->unsent(conn) : 0;
 }
 
+/* Its timer was armed for an earlier end. */
+static bool is_early(struct conn *conn)
+{
+	if (conn->engine->loop->now_ns >= conn->since_ns + idle_ns(conn))
+		return false;
+	arm_idle(conn);
+	return true;
+}
+
 /* A slow client may have got the end of the last answer long after we gave it to the socket: its time begins
  * when the last byte has left. Until then it has to take some, as during the answer. */
 static bool is_idle_for_less(struct conn *conn)
@@ -159,7 +169,7 @@ static bool is_idle_for_less(struct conn *conn)
 /* Closing while the client may still be sending would reset the connection, and the reset would destroy the
  * answer in the client's buffer (RFC 9112, 9.6): we say that no more comes and read on until the client has
  * seen it. */
-static enum step start_linger(struct http1 *http)
+void http1_linger(struct http1 *http)
 {
 	exchange_end(&http->exchange);
 	http->begun = false;
@@ -169,7 +179,6 @@ static enum step start_linger(struct http1 *http)
 	conn_leaves(http->conn);
 	if (!http->conn->ended)
 		http->conn->transport->shutdown(http->conn);
-	return STEP_ON;
 }
 
 static enum step stage_linger(struct http1 *http)
@@ -236,7 +245,7 @@ static enum step finish_exchange(struct http1 *http)
 	epitaph_answered(http->conn->engine->epitaph);
 	http->conn->served++;
 	if (!http->keep && !done)
-		return start_linger(http);
+		return http1_linger(http), STEP_ON;
 	exchange_end(&http->exchange);
 	http->begun = false;
 	release_out(http);
@@ -273,16 +282,25 @@ static enum step work(struct http1 *http)
 	return step;
 }
 
+/* A timer that would fire too early is left as it is: then it is armed anew, once for many requests. */
+void http1_idles(struct conn *conn, bool worked)
+{
+	bool armed = timer_armed(&conn->timer);
+
+	conn_idles(conn);
+	if (!worked && armed)           /* no byte came: the deadline stands */
+		return;
+	conn->since_ns = conn->engine->loop->now_ns;
+	if (!armed || conn->timer.due_ns > conn->since_ns + idle_ns(conn))
+		arm_idle(conn);
+}
+
 static void wait_idle(struct http1 *http)
 {
 	struct conn *conn = http->conn;
 
 	http1_free(http);
-	conn_idles(conn);
-	if (timer_armed(&conn->timer))          /* no byte came: the deadline stands */
-		return;
-	conn->since_ns = conn->engine->loop->now_ns;
-	arm_idle(conn);
+	http1_idles(conn, !timer_armed(&conn->timer));
 }
 
 /* How much of the answer the client itself has. What is in the socket's buffer may stay there for ever, and a
@@ -365,7 +383,7 @@ static bool is_idle(const struct http1 *http)
 static enum served outcome(struct http1 *http, enum step step, bool is_spare)
 {
 	if (step == STEP_WAIT && is_spare && is_idle(http)) {
-		start_linger(http);
+		http1_linger(http);
 		step = work(http);
 	}
 	if (step == STEP_CLOSE)
@@ -373,7 +391,7 @@ static enum served outcome(struct http1 *http, enum step step, bool is_spare)
 	return step == STEP_ON ? SERVED_MORE : settle(http);
 }
 
-static enum served run(struct http1 *http)
+enum served http1_run(struct http1 *http)
 {
 	enum step step = work(http);
 
@@ -393,9 +411,7 @@ static enum served http1_ready(struct conn *conn)
 
 	if (http == NULL && !conn->readable)
 		return SERVED_WAIT;
-	if (http == NULL)
-		http = http1_new(conn);
-	return http == NULL ? SERVED_CLOSE : run(http);
+	return http == NULL ? express_ready(conn) : http1_run(http);
 }
 
 /* A head that did not come gets 408; the answer does not wait for a body that nobody wants. */
@@ -410,7 +426,7 @@ static enum served answer_timeout(struct http1 *http)
 		exchange_error(&http->exchange, 408);
 		step = http1_answer(http);
 	}
-	return step == STEP_CLOSE ? SERVED_CLOSE : run(http);
+	return step == STEP_CLOSE ? SERVED_CLOSE : http1_run(http);
 }
 
 /* After a last look: a request that came meanwhile, while the loop was busy, is served, and the connection
@@ -421,7 +437,7 @@ static enum served end_idle(struct conn *conn)
 	struct http1 *http;
 	enum step step;
 
-	if (is_idle_for_less(conn))
+	if (is_early(conn) || is_idle_for_less(conn))
 		return SERVED_WAIT;
 	http = http1_new(conn);
 	if (http == NULL)
@@ -512,5 +528,6 @@ const struct protocol protocol_http1 = {
 	.moved = http1_moved,
 	.close = http1_close,
 	.doing = http1_doing,
+	.forget = express_forget,
 	.refusal = &protocol_refusal,
 };

@@ -36,12 +36,17 @@ void http1_begin(struct http1 *http)
 	http->failed = http->body_read = false;
 }
 
-static enum step take_request(struct http1 *http)
+static void understand(struct http1 *http)
 {
 	http->in_at += http->parse.scanned;
 	engine_count(http->conn->engine, COUNT_REQUESTS);
-	http->exchanges_left--;
 	http->exchange.understood = true;
+}
+
+static enum step take_request(struct http1 *http)
+{
+	understand(http);
+	http->exchanges_left--;
 	return http1_begin_body(http);
 }
 
@@ -67,6 +72,39 @@ static enum step parse(struct http1 *http)
 	if (result == PARSE_DONE)
 		return take_request(http);
 	return result == PARSE_ERROR ? http1_refuse(http, status) : STEP_ON;
+}
+
+bool http1_copy_head(struct http1 *http, const struct request *request, size_t head_bytes)
+{
+	struct exchange *exchange = &http->exchange;
+	size_t bytes = request->header_count * sizeof(*request->headers);
+
+	begin(http);
+	exchange->head = http->in + http->in_at;
+	exchange->request = *request;
+	exchange->request.headers = arena_alloc(&exchange->arena, bytes);
+	if (exchange->request.headers == NULL)
+		return http1_no_memory(http), false;
+	if (bytes > 0)
+		memcpy(exchange->request.headers, request->headers, bytes);
+	http->parse.scanned = (uint32_t)head_bytes;
+	http->parse.header_room = request->header_count;
+	understand(http);
+	return true;
+}
+
+enum step http1_take_head(struct http1 *http, const struct request *request, size_t head_bytes)
+{
+	return http1_copy_head(http, request, head_bytes) ? http1_begin_body(http) : STEP_CLOSE;
+}
+
+bool http1_take_bytes(struct http1 *http, struct str bytes)
+{
+	if (!http1_grow(http, bytes.len))
+		return http1_no_memory(http), false;
+	memcpy(http->in, bytes.at, bytes.len);
+	http->in_len = bytes.len;
+	return true;
 }
 
 bool http1_grow(struct http1 *http, size_t more_bytes)

@@ -3,6 +3,7 @@
  * Called by http1.c in STAGE_SENDING. Fails by STEP_CLOSE: out of memory, a broken connection, a file that
  * has become shorter than its Content-Length, a stream that broke off. MSG_MORE is said only when the file's
  * bytes follow in the next call, so nothing is ever left corked. */
+#include "express.h"
 #include "http1_state.h"
 #include "response.h"
 
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -21,7 +23,7 @@ enum {
 
 /* ---- the head --------------------------------------------------------------------------------------- */
 
-static void count_status(struct engine *engine, unsigned status)
+void http1_count_status(struct engine *engine, unsigned status)
 {
 	static const enum counter counters[] = {
 		[2] = COUNT_STATUS_2XX,
@@ -116,10 +118,49 @@ enum step http1_answer(struct http1 *http)
 	http->keep = framing.keep_alive;
 	http->conn->promised_s = framing.keep_alive_s;
 	begin_body(http, framing);
-	count_status(exchange->engine, exchange->response.status);
+	if (exchange->response.lasting != NULL)
+		express_keep(exchange);
+	http1_count_status(exchange->engine, exchange->response.status);
 	exchange_unpin(exchange);
 	http1_enter(http, STAGE_SENDING);
 	return STEP_ON;
+}
+
+/* The head is a copy: what is left of it, and perhaps of the body behind it, has to outlive the batch. */
+static bool take_out(struct http1 *http, const struct rest *rest)
+{
+	if (rest->out.len == 0)
+		return true;
+	if (!get_out(http, rest->out.len))
+		return false;
+	memcpy(http->out, rest->out.at, rest->out.len);
+	http->out_len = rest->out.len;
+	return true;
+}
+
+bool http1_take_answer(struct http1 *http, const struct request *request, size_t head_bytes,
+		       const struct rest *rest)
+{
+	struct exchange *exchange = &http->exchange;
+
+	if (!http1_copy_head(http, request, head_bytes))
+		return false;
+	http->body_read = true;
+	http->keep = request->keep_alive;
+	exchange->response.status = rest->status;
+	exchange->sent_bytes = rest->body_sent;
+	http->sent = rest->sent;
+	http1_count_status(exchange->engine, rest->status);
+	exchange_unpin(exchange);
+	http1_enter(http, STAGE_SENDING);
+	if (!take_out(http, rest))
+		return http1_no_memory(http), false;
+	http->body_at = rest->body_at;
+	http->body = BODY_MEMORY;
+	http->memory = rest->memory;
+	if (rest->lasting != NULL)
+		exchange->response.lasting = lasting_pin(rest->lasting);
+	return true;
 }
 
 /* ---- transfers -------------------------------------------------------------------------------------- */

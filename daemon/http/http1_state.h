@@ -53,6 +53,42 @@ struct http1 {
 /* A zeroed one for an idle connection; NULL when out of memory (counted). */
 struct http1 *http1_new(struct conn *conn);
 
+/* The first request of a state whose head was parsed already, into `request`, from bytes that are the first
+ * of `in` now. http1_copy_head: begins its exchange; false when out of memory (counted). http1_take_head: and
+ * goes on as if it had been parsed here. */
+bool http1_copy_head(struct http1 *http, const struct request *request, size_t head_bytes);
+enum step http1_take_head(struct http1 *http, const struct request *request, size_t head_bytes);
+
+/* The first bytes of a state; false when out of memory (counted). */
+bool http1_take_bytes(struct http1 *http, struct str bytes);
+
+/* The rest of an answer that was begun without a state (express.h). */
+struct rest {
+	unsigned status;
+	struct str out;                 /* of the head, and of a body that lies behind it */
+	size_t body_at;                 /* where that begins; SIZE_MAX: not in there */
+	struct str memory;              /* what follows; the `lasting`'s */
+	struct lasting *lasting;        /* NULL: nothing follows */
+	uint64_t sent, body_sent;       /* what went before */
+};
+
+/* Goes on with the answer to this request; see http1_copy_head. The answer counts, and the state is in
+ * STAGE_SENDING. False when out of memory (counted). */
+bool http1_take_answer(struct http1 *http, const struct request *request, size_t head_bytes,
+		       const struct rest *rest);
+
+/* Serves it from its stage on, within the budget of a turn. */
+enum served http1_run(struct http1 *http);
+
+/* The last answer was sent: its end is announced, and what still comes is thrown away. */
+void http1_linger(struct http1 *http);
+
+/* The connection has no state, and waits for its next request. `worked`: since now. */
+void http1_idles(struct conn *conn, bool worked);
+
+/* An answer with this status is given. */
+void http1_count_status(struct engine *engine, unsigned status);
+
 /* The connection is idle: ends the exchange and gives everything back. */
 void http1_free(struct http1 *http);
 

@@ -33,6 +33,16 @@ static inline size_t limits_room(struct exchange *exchange, const struct engine 
 	return limits_pay(exchange, wanted);
 }
 
+/* Whether any request, or any answer, has to be held against a limit. */
+static inline bool limits_any(const struct engine *engine)
+{
+	const struct quota_limit *now = engine->quota_rules->limits;
+	const struct quota_limit *new = engine->generation->quota.limits;
+
+	return (now[QUOTA_ADDRESS].bandwidth | now[QUOTA_NETWORK].bandwidth | new[QUOTA_ADDRESS].request_ns |
+		new[QUOTA_NETWORK].request_ns) != 0;
+}
+
 /* So many were sent. */
 static inline void limits_sent(struct pace *pace, size_t bytes)
 {

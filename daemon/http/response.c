@@ -110,6 +110,11 @@ static char *put_connection(char *out, struct framing framing)
 	return put_text(out, "\r\n");
 }
 
+size_t response_connection(struct framing framing, char *out)
+{
+	return (size_t)(put_connection(out, framing) - out);
+}
+
 size_t response_head_room(const struct exchange *exchange)
 {
 	const struct response *response = &exchange->response;

@@ -23,6 +23,12 @@ size_t response_head_room(const struct exchange *exchange);
 /* Writes the head into `out`; returns its length. */
 size_t response_head(const struct exchange *exchange, struct framing framing, char *out);
 
+/* Writes what the head says of the connection, whole lines, perhaps none; returns the length, which is under
+ * RESPONSE_CONNECTION_BYTES. In a head it begins the line "Connection: ", and nobody else does. */
+size_t response_connection(struct framing framing, char *out);
+
+enum { RESPONSE_CONNECTION_BYTES = 128 };
+
 /* The wall clock as this turn of the loop sees it, looked at no more than once a second. */
 struct wall {
 	uint64_t until_ns;              /* of the loop's clock: when the second ends */

@@ -167,6 +167,14 @@ size_t rules_room(const struct rules *rules)
 	return rules == NULL ? 0 : rules->lines.len + rules->content_type.len + rules->cache_room;
 }
 
+bool rules_say_when(const struct rules *rules)
+{
+	for (unsigned i = 0; rules != NULL && i < rules->cache_count; i++)
+		if (rules->caches[i].expires_s > 0)
+			return true;
+	return false;
+}
+
 /* ---- applying --------------------------------------------------------------------------------------- */
 
 /* What was seen in a head on the way through it. */

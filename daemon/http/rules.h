@@ -30,6 +30,9 @@ bool rules_build(const struct headers_config *site, const struct route_config *r
 /* How many bytes rules_apply may add; NULL: none. */
 size_t rules_room(const struct rules *rules);
 
+/* True when what they add depends on the second in which it is done. NULL: false. */
+bool rules_say_when(const struct rules *rules);
+
 /* Changes the rendered head of `len` bytes in place; returns its length. */
 size_t rules_apply(const struct rules *rules, const struct rules_answer *answer, char *head, size_t len);
 

@@ -55,6 +55,8 @@ static const char *rest_of(struct exchange *exchange, const struct settings *set
 			     exchange->route->match.len, &exchange->arena);
 }
 
+static struct lasting always;
+
 static enum answer redirect_start(struct exchange *exchange, const void *opaque)
 {
 	const struct settings *settings = opaque;
@@ -70,6 +72,8 @@ static enum answer redirect_start(struct exchange *exchange, const void *opaque)
 		exchange_redirect(exchange, settings->status, location);
 	else
 		exchange_error(exchange, 500);
+	if (location != NULL)           /* nothing but the target, and who forwards, decided it */
+		exchange->response.lasting = lasting_pin(&always);
 	return ANSWERED;
 }
 

@@ -34,20 +34,23 @@ const struct schema respond_schema = {
 	.help = "answers every request with the same text",
 };
 
+/* The settings say it all, and go with the generation. */
+static struct lasting always;
+
 /* The settings may go before the last byte is sent: the exchange gets copies. */
-static enum answer respond_start(struct exchange *exchange, const void *opaque)
+static void fill(struct exchange *exchange, const struct settings *settings)
 {
-	const struct settings *settings = opaque;
 	const char *body = arena_copy(&exchange->arena, str_of(settings->body));
 	const char *type = arena_copy(&exchange->arena, str_of(settings->type));
 
 	if (settings->body == NULL && settings->status >= 400) {
 		exchange_error(exchange, settings->status);
-		return ANSWERED;
+		exchange->response.lasting = lasting_pin(&always);
+		return;
 	}
 	if (body == NULL || type == NULL) {
 		exchange_error(exchange, 500);
-		return ANSWERED;
+		return;
 	}
 	exchange->response = (struct response){
 		.status = settings->status,
@@ -55,11 +58,17 @@ static enum answer respond_start(struct exchange *exchange, const void *opaque)
 		.body = BODY_MEMORY, .memory = str_of(body),
 		.length_known = true, .length = strlen(body),
 		.file_fd = -1,
+		.lasting = lasting_pin(&always),
 	};
 	if (settings->status == 205) {  /* RFC 9110, 15.3.6: it says that it has no content */
 		exchange->response.content_type = exchange->response.memory = (struct str){ NULL, 0 };
 		exchange->response.length = 0;
 	}
+}
+
+static enum answer respond_start(struct exchange *exchange, const void *opaque)
+{
+	fill(exchange, opaque);
 	return ANSWERED;
 }
 

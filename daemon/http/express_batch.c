@@ -1,0 +1,198 @@
+/* express_batch.c - the answers of one read, put together and sent.
+ *
+ * Called by express.c. Fails with what the transport says. */
+#include "express_batch.h"
+
+#include "access_log.h"
+#include "http1_state.h"
+#include "response.h"
+
+#include "base/clock.h"
+#include "base/put.h"
+
+enum { DATE_LEN = DATE_BYTES - 1 };
+
+static void render_fields(struct fields *fields, bool keep_alive, unsigned keep_alive_s)
+{
+	struct framing framing = { .keep_alive = keep_alive, .keep_alive_s = keep_alive_s };
+
+	fields->len = response_connection(framing, fields->text);
+}
+
+void batch_fields(struct express *express, uint64_t keep_alive_ns)
+{
+	uint32_t keep_s = (uint32_t)(keep_alive_ns / CLOCK_S);
+
+	if (express->close.len > 0 && express->keep_s == keep_s)
+		return;
+	express->keep_s = keep_s;
+	render_fields(&express->keep, true, keep_s);
+	render_fields(&express->close, false, keep_s);
+}
+
+void batch_begin(struct express *express)
+{
+	express->first = express->count = 0;
+	express->piece_count = 0;
+	express->out_len = 0;
+	express->headers_used = 0;
+}
+
+/* ---- an answer --------------------------------------------------------------------------------------- */
+
+static char *put_head(const struct express *express, const struct ready_terms *terms, bool keep_alive,
+		      char *out)
+{
+	const struct fields *fields = keep_alive ? &express->keep : &express->close;
+	const char *head = terms->head.at;
+	size_t rest = terms->head.len - terms->fields_at;
+
+	memcpy(out, head, terms->fields_at);
+	memcpy(out + terms->date_at, express->date, DATE_LEN);
+	out += terms->fields_at;
+	memcpy(out, fields->text, fields->len);
+	out += fields->len;
+	memcpy(out, head + terms->fields_at, rest);
+	return out + rest;
+}
+
+/* What lies behind the last piece makes that longer. */
+static void add_piece(struct express *express, const char *at, size_t len)
+{
+	struct iovec *last = express->piece_count > 0 ? &express->pieces[express->piece_count - 1] : NULL;
+
+	if (len == 0)
+		return;
+	if (last != NULL && (char *)last->iov_base + last->iov_len == at)
+		last->iov_len += len;
+	else
+		express->pieces[express->piece_count++] = (struct iovec){ (char *)at, len };
+}
+
+static void add_body(struct express *express, struct answered *answered, const struct ready_terms *terms,
+		     char *end)
+{
+	bool copied = !terms->body_lasts || terms->body.len <= EXPRESS_COPY_BYTES;
+
+	answered->body_at = SIZE_MAX;
+	answered->body = (struct str){ 0 };
+	answered->lasting = NULL;
+	if (answered->request.method == METHOD_HEAD || terms->body.len == 0)
+		return;
+	if (copied) {
+		answered->body_at = (size_t)(end - express->out);
+		memcpy(end, terms->body.at, terms->body.len);
+		answered->out_len += terms->body.len;
+		return;
+	}
+	answered->body = terms->body;
+	answered->lasting = lasting_pin(terms->lasting);
+}
+
+void batch_add(struct express *express, const struct ready_terms *terms)
+{
+	struct answered *answered = &express->answered[express->count++];
+	char *begin = express->out + express->out_len;
+	char *end = put_head(express, terms, answered->request.keep_alive, begin);
+
+	answered->status = terms->status;
+	answered->out_at = express->out_len;
+	answered->out_len = (size_t)(end - begin);
+	add_body(express, answered, terms, end);
+	express->out_len += answered->out_len;
+	add_piece(express, begin, answered->out_len);
+	add_piece(express, answered->body.at, answered->body.len);
+	express->headers_used += answered->request.header_count;
+	if (express->headers_used > EXPRESS_HEADERS)
+		express->headers_used = EXPRESS_HEADERS;
+}
+
+bool batch_is_full(const struct express *express)
+{
+	return express->count == EXPRESS_MOST || sizeof(express->out) - express->out_len <
+		READY_ANSWER_BYTES + EXPRESS_COPY_BYTES + RESPONSE_CONNECTION_BYTES;
+}
+
+/* ---- sending ----------------------------------------------------------------------------------------- */
+
+static void log_one(struct express *express, const struct answered *answered)
+{
+	struct exchange *exchange = &express->exchange;
+	const struct conn *conn = express->conn;
+
+	epitaph_phase(exchange->engine->epitaph, PHASE_LOGGING);
+	exchange->conn = express->conn;
+	exchange->client = conn->client;
+	exchange->instance = exchange->engine->instance;
+	exchange->number = exchange->engine->exchanges;
+	exchange->generation_number = express->generation;
+	exchange->understood = true;
+	exchange->head = answered->head;
+	exchange->request = answered->request;
+	exchange->response.status = answered->status;
+	exchange->sent_bytes = answered->body.len;
+	if (answered->body_at != SIZE_MAX)
+		exchange->sent_bytes = answered->out_at + answered->out_len - answered->body_at;
+	access_log_exchange(exchange);
+}
+
+static void finish_one(struct express *express, struct answered *answered)
+{
+	struct conn *conn = express->conn;
+	struct engine *engine = conn->engine;
+
+	engine_count(engine, COUNT_REQUESTS);
+	http1_count_status(engine, answered->status);
+	engine->exchanges++;
+	conn->served++;
+	if (express->exchange.log != NULL)
+		log_one(express, answered);
+	lasting_unpin(answered->lasting);
+	answered->lasting = NULL;
+}
+
+/* So many bytes were taken. Returns how many of them are of the first answer that was not taken whole. */
+static size_t finish(struct express *express, size_t sent)
+{
+	for (; express->first < express->count; express->first++) {
+		struct answered *answered = &express->answered[express->first];
+		size_t len = answered->out_len + answered->body.len;
+
+		if (sent < len)
+			break;
+		sent -= len;
+		finish_one(express, answered);
+	}
+	return sent;
+}
+
+enum io batch_send(struct express *express)
+{
+	struct conn *conn = express->conn;
+	struct engine *engine = conn->engine;
+	size_t sent = 0;
+	enum io io;
+
+	if (express->count == 0)
+		return IO_OK;
+	epitaph_phase(engine->epitaph, PHASE_SENDING);
+	io = conn->transport->writev(conn, express->pieces, (int)express->piece_count, false, &sent);
+	if (io != IO_OK)
+		sent = 0;
+	conn->promised_s = express->keep_s;
+	engine->counters[COUNT_BYTES_SENT] += sent;
+	express->bytes_left -= sent < express->bytes_left ? sent : express->bytes_left;
+	express->taken = finish(express, sent);
+	if (express->first < express->count)
+		return io != IO_OK ? io : IO_AGAIN;
+	epitaph_answered(engine->epitaph);
+	batch_begin(express);
+	return IO_OK;
+}
+
+void batch_drop(struct express *express)
+{
+	for (unsigned i = express->first; i < express->count; i++)
+		lasting_unpin(express->answered[i].lasting);
+	express->first = express->count;
+}
