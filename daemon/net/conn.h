@@ -132,6 +132,7 @@ extern const char *const counter_names[COUNTERS];
 struct access_log;
 struct log_writers;
 struct offload;
+struct watcher;
 
 struct engine {
 	struct loop *loop;
@@ -176,6 +177,7 @@ struct engine {
 	struct log_writers *log_writers;        /* the owner's; NULL where nothing is logged */
 	struct offload *offload;        /* the owner's, for requests (http/task.h); NULL: none */
 	struct offload *disk, *far;     /* the same, for what waits for a disk, or for others */
+	struct watcher *watcher;        /* the owner's, of files; NULL: nobody tells when they change */
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
 	void (*closed_one)(
 		struct engine *engine); /* after connections were freed: accept may go on; may be NULL */

@@ -26,6 +26,7 @@ static const struct syscall_group groups[] = {
 	{ "files, below directories that are open",
 	  "openat openat2 readlink readlinkat getdents64 fstat newfstatat statx stat lstat lseek pread64 "
 	  "preadv2 faccessat faccessat2 fstatfs" },
+	{ "what has become of files", "inotify_add_watch inotify_rm_watch statfs" },
 	{ "memory", "brk munmap mremap mprotect madvise" },
 	{ "helper threads",
 	  "futex set_robust_list rseq gettid exit sched_yield sched_getaffinity" },

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/watch.h"
 #include "net/move.h"
 
 #include <errno.h>
@@ -83,8 +84,10 @@ static unsigned take_all(struct worker *worker, struct conn **conns, struct hand
 	return count;
 }
 
+/* What some of them have asked for came with the batch: see plain_recv. */
 static void begin_all(struct worker *worker, struct conn **conns, unsigned count)
 {
+	watch_tell();
 	for (unsigned i = 0; i < count; i++) {
 		engine_count(&worker->engine, COUNT_TAKEN_OVER);
 		move_begin(conns[i]);

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/privilege.h"
+#include "base/watch.h"
 #include "net/listener.h"
 
 #include <signal.h>
@@ -273,6 +274,16 @@ static void catch_crashes(struct epitaph *epitaph)
 		log_event(LEVEL_WARNING, "crash_not_caught", log_text("error", err.text));
 }
 
+/* Before the system calls are confined: one that asks for signals is not on the list. */
+static void watch_files(struct worker *worker)
+{
+	struct err err;
+
+	worker->engine.watcher = watcher_open(&worker->loop, &err);
+	if (worker->engine.watcher == NULL)
+		log_event(LEVEL_WARNING, "files_not_watched", log_text("error", err.text));
+}
+
 static bool set_up(struct worker *worker, const struct worker_start *start, struct err *err)
 {
 	char role[32];
@@ -318,6 +329,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->engine.board = start->board;
 	worker->engine.closed_one = on_closed;
 	worker->engine.kernel_dropped = kernel_dropped;
+	watch_files(worker);
 	worker->step.serve = adopt_step;
 	worker->sweep.run = accept_sweep;
 	loop_at_turn_end(&worker->loop, &worker->sweep);
@@ -356,6 +368,7 @@ static void tear_down(struct worker *worker)
 	offload_close(&worker->far, deadline_ns - LOG_FLUSH_NS / 2);
 	close_logs(worker, deadline_ns);
 	generation_unpin(worker->engine.generation);
+	watcher_close(worker->engine.watcher);
 	engine_free(&worker->engine);
 	loop_close(&worker->loop);
 	fd_close(&worker->channel.fd);
