@@ -1,32 +1,274 @@
-/* watch.c - names that are watched.  Not there yet: nobody can tell. */
+/* watch.c - names that are watched: the inotify instance, its events, and the signal that there are some.
+ *
+ * Called by whoever keeps what was found by a path; single-threaded.  What cannot be watched is said; nothing
+ * else fails.
+ *
+ * The signal is what makes watch_tell exact without a system call. The kernel sends it before the system call
+ * that changed something returns, and has it handled before one that receives a request returns. It is
+ * blocked until the queue was read, so that a thousand changes interrupt once. */
 #include "watch.h"
+
+#include "clock.h"
+#include "fd.h"
+#include "watch_walk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum {
+	READ_BYTES = 16384,             /* some hundred events */
+	MOST_READS = 512,               /* at once; whoever makes more events meanwhile has changed it all */
+	TRIES = 3,                      /* at a path that changes while it is looked at */
+};
+
+struct watcher {
+	struct source source;
+	struct loop *loop;
+	struct list link;               /* of watchers */
+	bool hears;                     /* signals are sent */
+	struct watch_tree tree;
+};
 
 volatile sig_atomic_t watch_signalled;
 
+static struct list watchers = { &watchers, &watchers };
+static sig_atomic_t deaf;               /* watchers that no signal is sent for: they read each time */
+static bool draining;
+
+/* ---- the signal --------------------------------------------------------------------------------------- */
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+	(void)info;
+	watch_signalled = 1;
+	sigaddset(&((ucontext_t *)context)->uc_sigmask, number);
+}
+
+/* Before the queue is read: what comes later is signalled anew. */
+static void listen_again(void)
+{
+	sigset_t set;
+
+	watch_signalled = deaf;
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* Has the thread that calls signalled; false: it cannot be. */
+static bool ask_for_signals(int fd)
+{
+	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct f_owner_ex self = { F_OWNER_TID, gettid() };
+	int flags = fcntl(fd, F_GETFL);
+
+	return sigaction(SIGIO, &action, NULL) == 0 && fcntl(fd, F_SETOWN_EX, &self) == 0 && flags >= 0 &&
+	       fcntl(fd, F_SETFL, flags | O_ASYNC) == 0;
+}
+
+/* ---- events ------------------------------------------------------------------------------------------- */
+
+/* The places of the directory one by one; a place that ends may take others along, hence from the start. */
+static void end_places(struct watch_tree *tree, struct watched_inode *inode)
+{
+	unsigned wd = (unsigned)inode->wd;
+
+	while (inode != NULL) {
+		tree_end(tree, LIST_ENTRY(inode->places.next, struct watched_place, same)->name);
+		inode = tree_inode_of(tree, (int)wd);
+	}
+}
+
+/* True when something has ended, perhaps `place` itself. */
+static bool concerns(struct watch_tree *tree, struct watched_place *place, uint32_t mask, struct str text)
+{
+	struct watched_name *name = tree_find(tree, place, text), *directory = place->name;
+	bool is_entry = (mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)) != 0;
+	bool told = is_entry && tree_tell_owners(tree, directory);
+
+	if (name != NULL)
+		tree_end(tree, name);
+	else if (told)
+		tree_release(tree, directory);
+	return name != NULL || told;
+}
+
+static void on_name(struct watch_tree *tree, struct watched_inode *inode, const struct inotify_event *event)
+{
+	struct str name = { event->name, strnlen(event->name, event->len) };
+	struct list *link = inode->places.next;
+	int wd = event->wd;
+
+	while (inode != NULL && link != &inode->places) {
+		struct watched_place *place = LIST_ENTRY(link, struct watched_place, same);
+
+		link = link->next;
+		if (!concerns(tree, place, event->mask, name))
+			continue;
+		inode = tree_inode_of(tree, wd);        /* places may have ended: once more */
+		link = inode == NULL ? NULL : inode->places.next;
+	}
+}
+
+static void on_event(struct watch_tree *tree, const struct inotify_event *event)
+{
+	struct watched_inode *inode;
+
+	if ((event->mask & IN_Q_OVERFLOW) != 0) {
+		tree_end_all(tree);
+		return;
+	}
+	inode = tree_inode_of(tree, event->wd);
+	if (inode == NULL)              /* a late event of a directory that is not watched any more */
+		return;
+	if ((event->mask & IN_IGNORED) != 0)
+		inode->gone = true;
+	if (event->len == 0)
+		end_places(tree, inode);
+	else
+		on_name(tree, inode, event);
+}
+
+/* False: there is nothing to read. */
+static bool read_some(struct watch_tree *tree)
+{
+	char buffer[READ_BYTES] __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t len = read(tree->inotify_fd, buffer, sizeof(buffer));
+
+	for (ssize_t at = 0; at < len;) {
+		const struct inotify_event *event = (const void *)(buffer + at);
+
+		on_event(tree, event);
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
+	/* it ends where the next event has no room, or there is none */
+	return len + (ssize_t)sizeof(struct inotify_event) + NAME_MAX + 1 > READ_BYTES;
+}
+
+static void drain(struct watcher *watcher)
+{
+	unsigned reads = 0;
+
+	while (reads < MOST_READS && read_some(&watcher->tree))
+		reads++;
+	if (reads == MOST_READS)
+		tree_end_all(&watcher->tree);
+	tree_settle(&watcher->tree);
+}
+
+void watch_drain(void)
+{
+	if (draining)
+		return;
+	draining = true;
+	if (watch_signalled != 0)
+		listen_again();
+	for (struct list *link = watchers.next; link != &watchers; link = link->next)
+		drain(LIST_ENTRY(link, struct watcher, link));
+	draining = false;
+}
+
+static void on_readable(struct source *source, uint32_t events)
+{
+	(void)source, (void)events;
+	watch_drain();
+}
+
+/* ---- watchers and watches ----------------------------------------------------------------------------- */
+
+static bool begin(struct watcher *watcher, struct loop *loop, int fd, struct err *err)
+{
+	int error;
+
+	tree_init(&watcher->tree, fd);
+	watcher->loop = loop;
+	watcher->source = (struct source){ .fd = fd, .handle = on_readable };
+	error = loop_add(loop, &watcher->source, EPOLLIN);
+	if (error != 0)
+		return err_sys(err, error, "epoll_ctl");
+	watcher->hears = ask_for_signals(fd);
+	if (!watcher->hears)
+		watch_signalled = ++deaf;
+	list_push_back(&watchers, &watcher->link);
+	return true;
+}
+
 struct watcher *watcher_open(struct loop *loop, struct err *err)
 {
-	(void)loop;
-	err_set(err, "not there yet");
-	return NULL;
+	int fd AUTO_CLOSE = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	struct watcher *watcher = fd < 0 ? NULL : calloc(1, sizeof(*watcher));
+
+	if (watcher == NULL) {
+		err_sys(err, errno, "inotify_init1");
+		return NULL;
+	}
+	if (!begin(watcher, loop, fd, err)) {
+		free(watcher);
+		return NULL;
+	}
+	fd_take(&fd);
+	return watcher;
+}
+
+static void end_silently(struct watch_tree *tree)
+{
+	struct list *link;
+
+	tree_end_all(tree);
+	while ((link = list_pop_front(&tree->told)) != NULL)
+		continue;
+	tree_settle(tree);
 }
 
 void watcher_close(struct watcher *watcher)
 {
-	(void)watcher;
+	if (watcher == NULL)
+		return;
+	end_silently(&watcher->tree);
+	loop_remove(watcher->loop, &watcher->source);
+	close(watcher->source.fd);
+	list_remove(&watcher->link);
+	if (!watcher->hears)
+		deaf--;
+	free(watcher);
+}
+
+/* What happened on its way until now must not be told of later: `watch` would be said to be good, and is not.
+ * `again`: something happened. */
+static bool begin_watch(struct watcher *watcher, struct watch *watch, const char *path, bool *again)
+{
+	struct watch_tree *tree = &watcher->tree;
+	struct watched_name *name = walk_path(tree, path, watcher->loop->now_ns);
+
+	if (name != NULL)
+		tree_watch(name, watch);
+	tree->making = watch;
+	tree_settle(tree);
+	*again = watch_signalled != 0;
+	watch_tell();
+	tree->making = NULL;
+	return watch->name != NULL;
 }
 
 bool watch_path(struct watcher *watcher, struct watch *watch, const char *path)
 {
-	(void)watcher, (void)watch, (void)path;
+	bool again = true;
+
+	watch_end(watch);
+	watch_tell();
+	for (unsigned i = 0; i < TRIES && again; i++)
+		if (begin_watch(watcher, watch, path, &again))
+			return true;
 	return false;
 }
 
 void watch_end(struct watch *watch)
 {
-	(void)watch;
-}
-
-void watch_drain(void)
-{
-	watch_signalled = 0;
+	tree_unwatch(watch);
 }

@@ -1,12 +1,12 @@
 /* load.c - the client of bench.py: a closed loop that accounts for every answer.
  *
  *     load -a ADDRESS -p PORT -f TARGETS [-c CONNECTIONS] [-n REQUESTS | -t MILLISECONDS] [-d DEPTH]
- *          [-H HEADERS] [-w MILLISECONDS] [-1] [-z]
+ *          [-H HEADERS] [-w MILLISECONDS] [-1] [-u | -z]
  *
  * TARGETS is a file of lines "TARGET STATUS LENGTH"; HEADERS one of header lines. Each connection sends DEPTH
  * requests at once and the next ones when all were answered. -1: one request for each connection, which the
- * server closes. -z: targets by Zipf's law instead of in turn. -w: how long no answer may come, 10 s by
- * default. The same arguments make the same requests.
+ * server closes. -u: targets at random, -z: by Zipf's law, instead of in turn. -w: how long no answer may
+ * come, 10 s by default. The same arguments make the same requests.
  *
  * An answer counts when its head and its whole body came, with the status and the length that were expected.
  * Anything else ends the program with a message and status 1, so that no figure rests on wrong answers.
@@ -59,7 +59,7 @@ static struct {
 	struct sockaddr_in server;
 	unsigned connections, depth, patience_ms;
 	uint64_t requests, duration_ns; /* whichever is not 0 ends the run */
-	bool one_shot, zipf;
+	bool one_shot, uniform, zipf;
 } options = { .connections = 32, .depth = 1, .patience_ms = 10000 };
 
 static struct target *targets;
@@ -148,8 +148,13 @@ static void make_zipf_order(void)
 
 static void make_order(void)
 {
-	for (size_t i = 0; i < ORDER; i++)
-		order[i] = (uint32_t)(i % target_count);
+	unsigned short seed[3] = { 1, 2, 3 };
+
+	for (size_t i = 0; i < ORDER; i++) {
+		size_t which = options.uniform ? (size_t)nrand48(seed) : i;
+
+		order[i] = (uint32_t)(which % target_count);
+	}
 	if (options.zipf)
 		make_zipf_order();
 }
@@ -387,6 +392,8 @@ static bool set_option(int letter, const char *value)
 		return true;
 	case '1':
 		return options.one_shot = true;
+	case 'u':
+		return options.uniform = true;
 	case 'z':
 		return options.zipf = true;
 	default:
@@ -400,7 +407,7 @@ int main(int argc, char **argv)
 	int letter;
 
 	options.server.sin_family = AF_INET;
-	while ((letter = getopt(argc, argv, "a:p:c:n:t:d:f:H:w:1z")) >= 0) {
+	while ((letter = getopt(argc, argv, "a:p:c:n:t:d:f:H:w:1uz")) >= 0) {
 		if (letter == 'f')
 			target_path = optarg;
 		else if (letter == 'H')

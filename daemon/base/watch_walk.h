@@ -1,0 +1,11 @@
+/* Looking a path up as the kernel does, and watching every name on its way.  Private to watch*.c. */
+#ifndef BASE_WATCH_WALK_H
+#define BASE_WATCH_WALK_H
+
+#include "watch_tree.h"
+
+/* The name on which it depends what `path` (absolute) leads to; nobody depends on it yet: it is released or
+ * watched next. NULL: nobody would tell; or it changes just now. */
+struct watched_name *walk_path(struct watch_tree *tree, const char *path, uint64_t now_ns);
+
+#endif
