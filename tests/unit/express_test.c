@@ -7,9 +7,11 @@
 #include "http/express_batch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define HEAD(path) "HEAD " path " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -21,10 +23,21 @@ enum { TEXT_BYTES = 64 * 1024, ROUNDS = 150 };
 static struct fake_server server;
 static struct fake_client client;
 
+/* What was written just now has a weak tag, and a strong one two seconds later. */
+static void make_old(const char *name)
+{
+	struct timespec then[2] = { { .tv_sec = 1700000000 }, { .tv_sec = 1700000000 } };
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", server.root, name);
+	utimensat(AT_FDCWD, path, then, 0);
+}
+
 static void set_up(void)
 {
 	fake_server_open(&server, &protocol_http1);
 	fake_file(&server, "file.txt", "0123456789", 10);
+	make_old("file.txt");
 }
 
 static void tear_down(void)
@@ -406,6 +419,36 @@ START_TEST(a_shorter_time_is_armed_at_once)
 }
 END_TEST
 
+/* ---- what a crash would tell ------------------------ */
+
+static struct epitaph epitaph, seen;
+
+static enum io see_epitaph(struct conn *conn, const struct iovec *parts, int count, bool more, size_t *sent)
+{
+	seen = epitaph;
+	return transport_plain.writev(conn, parts, count, more, sent);
+}
+
+START_TEST(a_crash_would_tell_of_the_request_without_its_secrets)
+{
+	struct transport transport = transport_plain;
+
+	transport.writev = see_epitaph;
+	server.engine.transport = &transport;
+	server.engine.epitaph = &epitaph;
+	server.config->log_query = false;
+	for (unsigned i = 0; i < 2; i++)
+		free(converse(WITH("/hello?secret", "Cookie: secret"), 1000).text);
+	ck_assert(kept("/hello?secret")->used);
+	ck_assert_uint_eq(seen.phase, PHASE_SENDING);
+	ck_assert(str_equal((struct str){ seen.request, seen.request_bytes },
+			    str_of("GET /hello?- HTTP/1.1\r")));
+	ck_assert_uint_eq(epitaph.request_bytes, 0);
+	server.engine.epitaph = &epitaph_nowhere;
+	server.engine.transport = &transport_plain;
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *all = suite_create("express");
@@ -422,6 +465,7 @@ static Suite *suite(void)
 	tcase_add_test(one, a_head_has_the_same_answer_without_its_body);
 	tcase_add_loop_test(one, what_depends_on_more_is_not_kept, 0, COUNT(not_kept));
 	tcase_add_test(one, another_generation_answers_anew);
+	tcase_add_test(one, a_crash_would_tell_of_the_request_without_its_secrets);
 	tcase_add_test(many, every_mix_has_the_same_answers_in_every_split);
 	tcase_add_test(many, every_mix_has_the_same_answers_when_the_transport_has_fits);
 	tcase_add_test(many, a_long_pipeline_is_answered_to_its_end);
