@@ -22,6 +22,7 @@ bool loop_open(struct loop *loop, struct err *err)
 	*loop = (struct loop){ .epoll_fd = epoll_fd, .now_ns = clock_now_ns() };
 	timers_init(&loop->timers, loop->now_ns);
 	list_init(&loop->ready);
+	list_init(&loop->ready_lean);
 	list_init(&loop->turn_ends);
 	return true;
 }
@@ -31,14 +32,20 @@ void loop_close(struct loop *loop)
 	fd_close(&loop->epoll_fd);
 }
 
-static struct epoll_event event_for(struct source *source, uint32_t events)
+void loop_lean(struct loop *loop, const struct lean_handlers *handlers)
+{
+	loop->lean = handlers;
+	loop->timers.fire_lean = handlers->fire;
+}
+
+static struct epoll_event event_for(struct lean_source *source, uint32_t events)
 {
 	uint64_t data = (uint64_t)(uintptr_t)source | (uint64_t)source->tag << TAG_SHIFT;
 
 	return (struct epoll_event){ .events = events, .data.u64 = data };
 }
 
-int loop_add(struct loop *loop, struct source *source, uint32_t events)
+int loop_add_lean(struct loop *loop, struct lean_source *source, uint32_t events)
 {
 	struct epoll_event event = event_for(source, events);
 
@@ -50,28 +57,28 @@ int loop_add(struct loop *loop, struct source *source, uint32_t events)
 
 int loop_modify(struct loop *loop, struct source *source, uint32_t events)
 {
-	struct epoll_event event = event_for(source, events);
+	struct epoll_event event = event_for(&source->lean, events);
 
 	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event) < 0 ? errno : 0;
 }
 
-void loop_remove(struct loop *loop, struct source *source)
+void loop_remove_lean(struct loop *loop, struct lean_source *source)
 {
 	if (source->added)
 		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-	loop_forget(source);
-}
-
-void loop_forget(struct source *source)
-{
-	source->added = false;
-	source->tag++;
+	loop_forget_lean(source);
 }
 
 void loop_ready(struct loop *loop, struct ready *ready)
 {
 	if (!list_linked(&ready->link))
 		list_push_back(&loop->ready, &ready->link);
+}
+
+void loop_ready_lean(struct loop *loop, struct list *ready)
+{
+	if (!list_linked(ready))
+		list_push_back(&loop->ready_lean, ready);
 }
 
 void loop_unready(struct ready *ready)
@@ -82,6 +89,11 @@ void loop_unready(struct ready *ready)
 void loop_timer(struct loop *loop, struct timer *timer, uint64_t after_ns)
 {
 	timer_arm(&loop->timers, timer, loop->now_ns + after_ns);
+}
+
+void loop_timer_lean(struct loop *loop, struct lean_timer *timer, uint64_t after_ns)
+{
+	timer_arm_lean(&loop->timers, timer, loop->now_ns + after_ns);
 }
 
 void loop_at_turn_end(struct loop *loop, struct turn_end *hook)
@@ -99,7 +111,7 @@ static int wait_ms(struct loop *loop)
 {
 	uint64_t next = timers_next_ns(&loop->timers), ms;
 
-	if (!list_empty(&loop->ready))
+	if (!list_empty(&loop->ready) || !list_empty(&loop->ready_lean))
 		return 0;
 	if (next == UINT64_MAX)
 		return -1;
@@ -109,12 +121,18 @@ static int wait_ms(struct loop *loop)
 	return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
-static void handle(const struct epoll_event *event)
+static void handle(const struct loop *loop, const struct epoll_event *event)
 {
 	uint64_t data = event->data.u64;
-	struct source *source = (struct source *)(uintptr_t)(data & ((UINT64_C(1) << TAG_SHIFT) - 1));
+	void *at = (void *)(uintptr_t)(data & ((UINT64_C(1) << TAG_SHIFT) - 1));
+	struct lean_source *lean = at;
+	struct source *source = at;
 
-	if (source->tag == (uint16_t)(data >> TAG_SHIFT))
+	if (lean->tag != (uint16_t)(data >> TAG_SHIFT))
+		return;
+	if (lean->is_lean)
+		loop->lean->handle(lean, event->events);
+	else
 		source->handle(source, event->events);
 }
 
@@ -128,6 +146,12 @@ static void serve_ready(struct list *turn)
 	}
 }
 
+static void serve_lean(const struct loop *loop, struct list *turn)
+{
+	for (struct list *link = list_pop_front(turn); link != NULL; link = list_pop_front(turn))
+		loop->lean->serve(link);
+}
+
 static void publish_busy(const struct loop *loop, uint64_t since_ns)
 {
 	if (loop->busy_since_ns != NULL)
@@ -137,7 +161,7 @@ static void publish_busy(const struct loop *loop, uint64_t since_ns)
 static bool turn(struct loop *loop, struct err *err)
 {
 	struct epoll_event events[BATCH];
-	struct list ready;
+	struct list ready, lean;
 	int count;
 
 	publish_busy(loop, 0);
@@ -149,11 +173,14 @@ static bool turn(struct loop *loop, struct err *err)
 	if (loop->turn_ns != NULL)
 		*loop->turn_ns = loop->now_ns;
 	list_init(&ready);
+	list_init(&lean);
 	list_move_all(&ready, &loop->ready);
+	list_move_all(&lean, &loop->ready_lean);
 	for (int i = 0; i < count; i++)
-		handle(&events[i]);
+		handle(loop, &events[i]);
 	timers_run(&loop->timers, loop->now_ns);
 	serve_ready(&ready);
+	serve_lean(loop, &lean);
 	for (struct list *link = loop->turn_ends.next; link != &loop->turn_ends; link = link->next) {
 		struct turn_end *hook = LIST_ENTRY(link, struct turn_end, link);
 

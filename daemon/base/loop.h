@@ -14,13 +14,29 @@
 
 struct loop;
 
-/* Something with a descriptor.  `tag` changes when the source is removed, so that an event of the same batch
+/* Something of which there are very many, all of one kind: its source, timer and place on the ready list have
+ * no handlers of their own, but those that the loop was told once (loop_lean). What is not lean has both
+ * parts under the same names.
+ *
+ * Something with a descriptor.  `tag` changes when the source is removed, so that an event of the same batch
  * that was meant for what it used to be is recognised and dropped (epoll(7), "stale" events).  The memory of
  * a source must therefore stay readable until the turn ends. */
-struct source {
+struct lean_source {
 	int fd;
 	uint16_t tag;
 	bool added;
+	bool is_lean;                   /* else it is that of a struct source */
+};
+
+struct source {
+	union {
+		struct lean_source lean;
+		struct {
+			int fd;
+			uint16_t tag;
+			bool added, is_lean;
+		};
+	};
 	void (*handle)(struct source *source, uint32_t events);
 };
 
@@ -28,6 +44,12 @@ struct source {
 struct ready {
 	struct list link;
 	void (*serve)(struct ready *ready);
+};
+
+struct lean_handlers {
+	void (*handle)(struct lean_source *source, uint32_t events);
+	void (*fire)(struct lean_timer *timer, uint64_t now_ns);
+	void (*serve)(struct list *ready);      /* what was put there by loop_ready_lean */
 };
 
 /* Called at the end of every turn, in the order of registration. */
@@ -44,8 +66,9 @@ struct loop {
 	 * nobody does */
 	uint64_t *busy_since_ns, *turn_ns;
 	struct timers timers;
-	struct list ready;
+	struct list ready, ready_lean;
 	struct list turn_ends;
+	const struct lean_handlers *lean;       /* NULL: nothing is lean */
 };
 
 /* A loop with an epoll instance of its own: made after fork, never shared.  False with `err` on failure. */
@@ -60,28 +83,52 @@ bool loop_run(struct loop *loop, struct err *err);
 /* The turn under way is the last one. */
 void loop_stop(struct loop *loop);
 
+/* The handlers of all that is lean in this loop. */
+void loop_lean(struct loop *loop, const struct lean_handlers *handlers);
+
 /* Registers `source` (its fd and handle set by the caller) for `events`.  Returns 0 or an errno. */
-int loop_add(struct loop *loop, struct source *source, uint32_t events);
+int loop_add_lean(struct loop *loop, struct lean_source *source, uint32_t events);
+
+static inline int loop_add(struct loop *loop, struct source *source, uint32_t events)
+{
+	return loop_add_lean(loop, &source->lean, events);
+}
 
 /* Changes the events of a registered source (not of one with EPOLLEXCLUSIVE).  Returns 0 or an errno. */
 int loop_modify(struct loop *loop, struct source *source, uint32_t events);
 
 /* EPOLL_CTL_DEL: needed for every descriptor whose open file description lives on elsewhere.  Harmless when
  * the source is not registered. */
-void loop_remove(struct loop *loop, struct source *source);
+void loop_remove_lean(struct loop *loop, struct lean_source *source);
+
+static inline void loop_remove(struct loop *loop, struct source *source)
+{
+	loop_remove_lean(loop, &source->lean);
+}
 
 /* For a source whose descriptor is about to be closed and has no duplicate: the kernel drops the registration
  * with the descriptor, only stale events have to be kept from it. */
-void loop_forget(struct source *source);
+static inline void loop_forget_lean(struct lean_source *source)
+{
+	source->added = false;
+	source->tag++;
+}
+
+static inline void loop_forget(struct source *source)
+{
+	loop_forget_lean(&source->lean);
+}
 
 /* Puts `ready` at the end of the ready list; harmless when it is there already. */
 void loop_ready(struct loop *loop, struct ready *ready);
+void loop_ready_lean(struct loop *loop, struct list *ready);
 
 /* Takes it off; harmless when it is not there. */
 void loop_unready(struct ready *ready);
 
 /* Arms a timer `after_ns` from the beginning of this turn. */
 void loop_timer(struct loop *loop, struct timer *timer, uint64_t after_ns);
+void loop_timer_lean(struct loop *loop, struct lean_timer *timer, uint64_t after_ns);
 
 /* Registers an end-of-turn hook for the life of the loop. */
 void loop_at_turn_end(struct loop *loop, struct turn_end *hook);

@@ -5,11 +5,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { CHUNK_BYTES = 32 * 1024 };
+enum {
+	CHUNK_BYTES = 32 * 1024,
+	LINE_BYTES = 64,                /* of the processor's cache */
+};
 
 struct slab_chunk {
 	struct slab_chunk *next;
-	alignas(max_align_t) char bytes[];
+	char bytes[];                   /* and in it, aligned, the objects */
 };
 
 struct slab_free {
@@ -18,27 +21,34 @@ struct slab_free {
 
 void slab_init(struct slab *slab, size_t object_bytes)
 {
-	size_t align = alignof(max_align_t);
+	size_t align = object_bytes % LINE_BYTES == 0 ? LINE_BYTES : alignof(max_align_t);
 
 	if (object_bytes < sizeof(struct slab_free))
 		object_bytes = sizeof(struct slab_free);
-	*slab = (struct slab){ .object_bytes = (object_bytes + align - 1) & ~(align - 1) };
+	*slab = (struct slab){ .object_bytes = (object_bytes + align - 1) & ~(align - 1), .align = align };
+}
+
+static char *aligned(char *at, size_t align)
+{
+	return at + (-(uintptr_t)at & (align - 1));
 }
 
 static void slab_grow(struct slab *slab)
 {
 	size_t count = CHUNK_BYTES / slab->object_bytes;
 	struct slab_chunk *chunk;
+	char *objects;
 
 	if (count == 0)
 		count = 1;
-	chunk = malloc(sizeof(*chunk) + count * slab->object_bytes);
+	chunk = malloc(sizeof(*chunk) + slab->align - 1 + count * slab->object_bytes);
 	if (chunk == NULL)
 		return;
 	chunk->next = slab->chunks;
 	slab->chunks = chunk;
+	objects = aligned(chunk->bytes, slab->align);
 	for (size_t i = count; i > 0; i--) {    /* backwards: handed out in address order */
-		struct slab_free *object = (void *)(chunk->bytes + (i - 1) * slab->object_bytes);
+		struct slab_free *object = (void *)(objects + (i - 1) * slab->object_bytes);
 
 		object->next = slab->free;
 		slab->free = object;

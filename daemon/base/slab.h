@@ -11,13 +11,14 @@ struct slab_chunk;
 struct slab_free;
 
 struct slab {
-	size_t object_bytes;
+	size_t object_bytes, align;
 	unsigned in_use;                /* objects handed out */
 	struct slab_chunk *chunks;
 	struct slab_free *free;
 };
 
-/* An empty slab for objects of `object_bytes`; takes no memory yet. */
+/* An empty slab for objects of `object_bytes`; takes no memory yet. Objects that fill cache lines exactly
+ * begin with one. */
 void slab_init(struct slab *slab, size_t object_bytes);
 
 /* True when the next slab_alloc will succeed: for whoever must know it before it begins. */

@@ -14,9 +14,12 @@ void timers_init(struct timers *timers, uint64_t now_ns)
 	timers->tick = now_ns >> TIMER_TICK_SHIFT;
 	for (unsigned level = 0; level < TIMER_LEVELS; level++) {
 		timers->occupied[level] = 0;
-		for (unsigned slot = 0; slot < TIMER_SLOTS; slot++)
-			list_init(&timers->slots[level][slot]);
+		for (unsigned slot = 0; slot < TIMER_SLOTS; slot++) {
+			list_init(&timers->slots[level][slot].own);
+			list_init(&timers->slots[level][slot].lean);
+		}
 	}
+	timers->fire_lean = NULL;
 }
 
 /* Never early: the first whole tick at or after `due_ns`, and never one that has passed. */
@@ -27,9 +30,10 @@ static uint64_t tick_of(const struct timers *timers, uint64_t due_ns)
 	return tick > timers->tick ? tick : timers->tick + 1;
 }
 
-static void place(struct timers *timers, struct timer *timer)
+/* The slot for one that is due then; the caller puts it in. */
+static struct timer_slot *place(struct timers *timers, uint64_t due_ns)
 {
-	uint64_t tick = tick_of(timers, timer->due_ns);
+	uint64_t tick = tick_of(timers, due_ns);
 	uint64_t furthest = timers->tick + (UINT64_C(1) << (SLOT_BITS * TIMER_LEVELS)) - 1;
 	uint64_t differing, slot;
 	unsigned level;
@@ -42,20 +46,27 @@ static void place(struct timers *timers, struct timer *timer)
 	if (level >= TIMER_LEVELS)      /* the carry out of the top level: its last slot is far enough */
 		level = TIMER_LEVELS - 1;
 	slot = tick >> (SLOT_BITS * level) & SLOT_MASK;
-	list_push_back(&timers->slots[level][slot], &timer->link);
 	timers->occupied[level] |= UINT64_C(1) << slot;
+	return &timers->slots[level][slot];
 }
 
 void timer_arm(struct timers *timers, struct timer *timer, uint64_t due_ns)
 {
 	list_remove(&timer->link);
 	timer->due_ns = due_ns;
-	place(timers, timer);
+	list_push_back(&place(timers, due_ns)->own, &timer->link);
 }
 
-void timer_cancel(struct timer *timer)
+void timer_arm_lean(struct timers *timers, struct lean_timer *timer, uint64_t due_ns)
 {
 	list_remove(&timer->link);
+	timer->due_ns = due_ns;
+	list_push_back(&place(timers, due_ns)->lean, &timer->link);
+}
+
+static bool is_empty(const struct timer_slot *slot)
+{
+	return list_empty(&slot->own) && list_empty(&slot->lean);
 }
 
 /* The tick at which the first occupied slot of `level` comes up; UINT64_MAX when none is. */
@@ -70,7 +81,7 @@ static uint64_t level_next(struct timers *timers, unsigned level)
 		uint64_t ahead = bits >> here >> 1 << here << 1; /* two shifts: one by 64 is undefined */
 		unsigned slot = (unsigned)__builtin_ctzll(ahead != 0 ? ahead : bits);
 
-		if (list_empty(&timers->slots[level][slot])) {
+		if (is_empty(&timers->slots[level][slot])) {
 			timers->occupied[level] &= ~(UINT64_C(1) << slot);
 			continue;
 		}
@@ -100,12 +111,38 @@ uint64_t timers_next_ns(struct timers *timers)
 	return tick == UINT64_MAX ? UINT64_MAX : tick << TIMER_TICK_SHIFT;
 }
 
+/* What is due fires, the rest sinks. */
+static void run_own(struct timers *timers, struct list *due, uint64_t now_ns)
+{
+	for (struct list *link = list_pop_front(due); link != NULL; link = list_pop_front(due)) {
+		struct timer *timer = LIST_ENTRY(link, struct timer, link);
+
+		if (timer->due_ns <= now_ns)
+			timer->fire(timer, now_ns);
+		else
+			list_push_back(&place(timers, timer->due_ns)->own, link);
+	}
+}
+
+static void run_lean(struct timers *timers, struct list *due, uint64_t now_ns)
+{
+	for (struct list *link = list_pop_front(due); link != NULL; link = list_pop_front(due)) {
+		struct lean_timer *timer = LIST_ENTRY(link, struct lean_timer, link);
+
+		if (timer->due_ns <= now_ns)
+			timers->fire_lean(timer, now_ns);
+		else
+			list_push_back(&place(timers, timer->due_ns)->lean, link);
+	}
+}
+
 /* Empties every slot that comes up at the current tick: fires what is due, lets the rest sink. */
 static void run_tick(struct timers *timers, uint64_t now_ns)
 {
-	struct list due;
+	struct timer_slot due;
 
-	list_init(&due);
+	list_init(&due.own);
+	list_init(&due.lean);
 	for (unsigned level = 0; level < TIMER_LEVELS; level++) {
 		unsigned shift = SLOT_BITS * level;
 		uint64_t slot = timers->tick >> shift & SLOT_MASK;
@@ -113,16 +150,11 @@ static void run_tick(struct timers *timers, uint64_t now_ns)
 		if (level > 0 && (timers->tick & ((UINT64_C(1) << shift) - 1)) != 0)
 			break;
 		timers->occupied[level] &= ~(UINT64_C(1) << slot);
-		list_move_all(&due, &timers->slots[level][slot]);
+		list_move_all(&due.own, &timers->slots[level][slot].own);
+		list_move_all(&due.lean, &timers->slots[level][slot].lean);
 	}
-	for (struct list *link = list_pop_front(&due); link != NULL; link = list_pop_front(&due)) {
-		struct timer *timer = LIST_ENTRY(link, struct timer, link);
-
-		if (timer->due_ns <= now_ns)
-			timer->fire(timer, now_ns);
-		else
-			place(timers, timer);
-	}
+	run_own(timers, &due.own, now_ns);
+	run_lean(timers, &due.lean, now_ns);
 }
 
 void timers_run(struct timers *timers, uint64_t now_ns)

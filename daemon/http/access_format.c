@@ -294,18 +294,20 @@ static char *put_number_member(char *out, const char *key, uint64_t number)
  * not the same. */
 static bool is_forwarded(const struct exchange *exchange)
 {
+	union peer peer = conn_peer(exchange->conn);
+
 	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): one is a copy */
-	return memcmp(&exchange->client, &exchange->conn->peer, sizeof(union peer)) != 0;
+	return memcmp(&exchange->client, &peer, sizeof(peer)) != 0;
 }
 
 static char *put_json_peers(char *out, const struct exchange *exchange)
 {
-	const union peer *peer = &exchange->conn->peer;
+	union peer peer = conn_peer(exchange->conn);
 
-	out = put_peer(put(out, "\",\"peer\":\""), peer);
+	out = put_peer(put(out, "\",\"peer\":\""), &peer);
 	*out++ = '"';
-	if (port_of(peer) != 0)
-		out = put_number_member(out, ",\"port\":", port_of(peer));
+	if (port_of(&peer) != 0)
+		out = put_number_member(out, ",\"port\":", port_of(&peer));
 	if (!is_forwarded(exchange))
 		return out;
 	out = put_peer(put(out, ",\"client\":\""), &exchange->client);
@@ -383,14 +385,14 @@ static char *put_journal_fields(char *out, const struct access_style *style,
 				 const struct access_entry *entry)
 {
 	const struct exchange *exchange = entry->exchange;
-	const union peer *peer = &exchange->conn->peer;
+	union peer peer = conn_peer(exchange->conn);
 	char text[INET6_ADDRSTRLEN + 64];
 
 	out = put_journal_head(out, EVENT, style->message_id);
-	*put_peer(text, peer) = '\0';
+	*put_peer(text, &peer) = '\0';
 	out = put_field(out, "DROVER_PEER", str_of(text), sizeof(text));
-	if (port_of(peer) != 0)
-		out = put_number_field(out, "DROVER_PORT", port_of(peer));
+	if (port_of(&peer) != 0)
+		out = put_number_field(out, "DROVER_PORT", port_of(&peer));
 	if (is_forwarded(exchange)) {
 		*put_peer(text, &exchange->client) = '\0';
 		out = put_field(out, "DROVER_CLIENT", str_of(text), sizeof(text));

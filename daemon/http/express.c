@@ -55,7 +55,7 @@ void express_forget(struct engine *engine)
 
 static bool may_go(const struct conn *conn)
 {
-	const struct engine *engine = conn->engine;
+	const struct engine *engine = conn_engine(conn);
 
 	return conn->writable && !conn->broken && !engine->draining && !limits_any(engine);
 }
@@ -72,7 +72,7 @@ static bool is_usual(const struct request *request)
 /* What all requests of this serve have in common. */
 static void begin(struct express *express, struct conn *conn)
 {
-	struct engine *engine = conn->engine;
+	struct engine *engine = conn_engine(conn);
 	const struct config *config = engine->generation->config;
 	struct exchange *exchange = &express->exchange;
 
@@ -279,7 +279,7 @@ static enum served serve(struct express *express)
 	enum io io = IO_OK;
 
 	while (conn->readable) {
-		io = conn->transport->recv(conn, express->in, sizeof(express->in), &express->in_len);
+		io = conn_transport(conn)->recv(conn, express->in, sizeof(express->in), &express->in_len);
 		if (io != IO_OK)
 			break;
 		worked = true;
@@ -294,7 +294,7 @@ static enum served serve(struct express *express)
 
 enum served express_ready(struct conn *conn)
 {
-	struct express *express = express_of(conn->engine);
+	struct express *express = express_of(conn_engine(conn));
 	struct http1 *http;
 
 	if (express != NULL && may_go(conn)) {

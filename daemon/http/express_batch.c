@@ -122,7 +122,7 @@ static void log_one(struct express *express, const struct answered *answered)
 
 	epitaph_phase(exchange->engine->epitaph, PHASE_LOGGING);
 	exchange->conn = express->conn;
-	exchange->client = conn->client;
+	exchange->client = conn_client(conn);
 	exchange->instance = exchange->engine->instance;
 	exchange->number = exchange->engine->exchanges;
 	exchange->generation_number = express->generation;
@@ -139,7 +139,7 @@ static void log_one(struct express *express, const struct answered *answered)
 static void finish_one(struct express *express, struct answered *answered)
 {
 	struct conn *conn = express->conn;
-	struct engine *engine = conn->engine;
+	struct engine *engine = conn_engine(conn);
 
 	engine_count(engine, COUNT_REQUESTS);
 	http1_count_status(engine, answered->status);
@@ -169,17 +169,17 @@ static size_t finish(struct express *express, size_t sent)
 enum io batch_send(struct express *express)
 {
 	struct conn *conn = express->conn;
-	struct engine *engine = conn->engine;
+	struct engine *engine = conn_engine(conn);
 	size_t sent = 0;
 	enum io io;
 
 	if (express->count == 0)
 		return IO_OK;
 	epitaph_phase(engine->epitaph, PHASE_SENDING);
-	io = conn->transport->writev(conn, express->pieces, (int)express->piece_count, false, &sent);
+	io = conn_transport(conn)->writev(conn, express->pieces, (int)express->piece_count, false, &sent);
 	if (io != IO_OK)
 		sent = 0;
-	conn->promised_s = express->keep_s;
+	conn_promise(conn, express->keep_s);
 	engine->counters[COUNT_BYTES_SENT] += sent;
 	express->bytes_left -= sent < express->bytes_left ? sent : express->bytes_left;
 	express->taken = finish(express, sent);

@@ -30,17 +30,17 @@ enum {
 
 enum step http1_no_memory(struct http1 *http)
 {
-	engine_count(http->conn->engine, COUNT_OUT_OF_MEMORY);
+	engine_count(conn_engine(http->conn), COUNT_OUT_OF_MEMORY);
 	return STEP_CLOSE;
 }
 
 struct http1 *http1_new(struct conn *conn)
 {
-	struct http1 *http = slab_alloc(&conn->engine->states);
+	struct http1 *http = slab_alloc(&conn_engine(conn)->states);
 
 	must(conn->state == NULL);
 	if (http == NULL) {
-		engine_count(conn->engine, COUNT_OUT_OF_MEMORY);
+		engine_count(conn_engine(conn), COUNT_OUT_OF_MEMORY);
 		return NULL;
 	}
 	*http = (struct http1){ .conn = conn };
@@ -51,7 +51,7 @@ struct http1 *http1_new(struct conn *conn)
 
 static void release_out(struct http1 *http)
 {
-	pool_put(&http->conn->engine->pool, http->out, http->out_size);
+	pool_put(&conn_engine(http->conn)->pool, http->out, http->out_size);
 	http->out = NULL;
 	http->out_size = http->out_len = http->out_at = 0;
 }
@@ -59,7 +59,7 @@ static void release_out(struct http1 *http)
 static void release_buffers(struct http1 *http)
 {
 	release_out(http);
-	pool_put(&http->conn->engine->pool, http->in, http->in_size);
+	pool_put(&conn_engine(http->conn)->pool, http->in, http->in_size);
 	http->in = NULL;
 	http->in_size = http->in_len = http->in_at = 0;
 }
@@ -71,7 +71,7 @@ void http1_free(struct http1 *http)
 	exchange_end(&http->exchange);
 	arena_free(&http->exchange.arena);
 	release_buffers(http);
-	slab_release(&conn->engine->states, http);
+	slab_release(&conn_engine(conn)->states, http);
 	conn->state = NULL;
 }
 
@@ -83,7 +83,7 @@ static void say_stage(const struct http1 *http)
 		[STAGE_LINGER] = PHASE_LEAVING,
 	};
 
-	epitaph_phase(http->conn->engine->epitaph, phases[http->stage]);
+	epitaph_phase(conn_engine(http->conn)->epitaph, phases[http->stage]);
 }
 
 void http1_say_request(const struct http1 *http)
@@ -104,7 +104,7 @@ void http1_enter(struct http1 *http, enum stage stage)
 
 static void arm_if_not(struct conn *conn, uint64_t after_ns)
 {
-	if (!timer_armed(&conn->timer))
+	if (!timer_armed_lean(&conn->timer))
 		conn_timer(conn, after_ns);
 }
 
@@ -113,7 +113,7 @@ static void arm_if_not(struct conn *conn, uint64_t after_ns)
  * would cross our FIN. */
 static uint64_t idle_ns(const struct conn *conn)
 {
-	const struct config *config = conn->engine->generation->config;
+	const struct config *config = conn_engine(conn)->generation->config;
 	const struct listener_rules *rules = conn->listener->rules;
 	uint64_t keep_ns, promised_ns = conn->promised_s * CLOCK_S;
 
@@ -125,20 +125,20 @@ static uint64_t idle_ns(const struct conn *conn)
 
 static void arm_idle(struct conn *conn)
 {
-	uint64_t due = conn->since_ns + idle_ns(conn), now = conn->engine->loop->now_ns;
+	uint64_t due = conn->since_ns + idle_ns(conn), now = conn_engine(conn)->loop->now_ns;
 
 	conn_timer(conn, due > now ? due - now : 1);
 }
 
 static uint64_t unsent(const struct conn *conn)
 {
-	return conn->transport->unsent != NULL ? conn->transport->unsent(conn) : 0;
+	return conn_transport(conn)->unsent != NULL ? conn_transport(conn)->unsent(conn) : 0;
 }
 
 /* Its timer was armed for an earlier end. */
 static bool is_early(struct conn *conn)
 {
-	if (conn->engine->loop->now_ns >= conn->since_ns + idle_ns(conn))
+	if (conn_engine(conn)->loop->now_ns >= conn->since_ns + idle_ns(conn))
 		return false;
 	arm_idle(conn);
 	return true;
@@ -148,14 +148,14 @@ static bool is_early(struct conn *conn)
  * when the last byte has left. Until then it has to take some, as during the answer. */
 static bool is_idle_for_less(struct conn *conn)
 {
-	uint64_t idle = conn->engine->loop->now_ns - conn->since_ns, allowed = idle_ns(conn);
-	uint64_t quiet = conn->transport->quiet_ns != NULL ? conn->transport->quiet_ns(conn) : idle;
+	uint64_t idle = conn_engine(conn)->loop->now_ns - conn->since_ns, allowed = idle_ns(conn);
+	uint64_t quiet = conn_transport(conn)->quiet_ns != NULL ? conn_transport(conn)->quiet_ns(conn) : idle;
 
 	if (conn->served == 0)
 		return false;
 	if (unsent(conn) > 0)
 		allowed += http1_own_or(conn->listener->rules->send_ns,
-					conn->engine->generation->config->send_ns);
+					conn_engine(conn)->generation->config->send_ns);
 	if (quiet < idle)
 		idle = quiet;
 	if (idle >= allowed)
@@ -175,10 +175,10 @@ void http1_linger(struct http1 *http)
 	http->begun = false;
 	release_buffers(http);
 	http1_enter(http, STAGE_LINGER);
-	http->until_ns = http->conn->engine->loop->now_ns + LINGER_NS;
+	http->until_ns = conn_engine(http->conn)->loop->now_ns + LINGER_NS;
 	conn_leaves(http->conn);
 	if (!http->conn->ended)
-		http->conn->transport->shutdown(http->conn);
+		conn_transport(http->conn)->shutdown(http->conn);
 }
 
 static enum step stage_linger(struct http1 *http)
@@ -189,9 +189,10 @@ static enum step stage_linger(struct http1 *http)
 
 	if (!http->conn->readable)
 		return STEP_WAIT;
-	if (http->conn->engine->loop->now_ns >= http->until_ns)         /* no timer, while it always sends */
+	/* no timer, while it always sends */
+	if (conn_engine(http->conn)->loop->now_ns >= http->until_ns)
 		return STEP_CLOSE;
-	io = http->conn->transport->recv(http->conn, scratch, sizeof(scratch), &got);
+	io = conn_transport(http->conn)->recv(http->conn, scratch, sizeof(scratch), &got);
 	if (io != IO_OK)
 		return io == IO_AGAIN ? STEP_WAIT : STEP_CLOSE;
 	http->bytes_left -= got < http->bytes_left ? got : http->bytes_left;
@@ -214,7 +215,7 @@ enum step http1_refuse(struct http1 *http, unsigned status)
 {
 	http->failed = true;
 	if (status != 413)
-		engine_count(http->conn->engine, COUNT_PARSE_ERRORS);
+		engine_count(conn_engine(http->conn), COUNT_PARSE_ERRORS);
 	exchange_error(&http->exchange, status);
 	return http1_answer(http);
 }
@@ -240,9 +241,9 @@ static enum step finish_exchange(struct http1 *http)
 {
 	bool done = client_is_done(http);
 
-	epitaph_phase(http->conn->engine->epitaph, PHASE_LOGGING);
+	epitaph_phase(conn_engine(http->conn)->epitaph, PHASE_LOGGING);
 	access_log_exchange(&http->exchange);
-	epitaph_answered(http->conn->engine->epitaph);
+	epitaph_answered(conn_engine(http->conn)->epitaph);
 	http->conn->served++;
 	if (!http->keep && !done)
 		return http1_linger(http), STEP_ON;
@@ -285,12 +286,12 @@ static enum step work(struct http1 *http)
 /* A timer that would fire too early is left as it is: then it is armed anew, once for many requests. */
 void http1_idles(struct conn *conn, bool worked)
 {
-	bool armed = timer_armed(&conn->timer);
+	bool armed = timer_armed_lean(&conn->timer);
 
 	conn_idles(conn);
 	if (!worked && armed)           /* no byte came: the deadline stands */
 		return;
-	conn->since_ns = conn->engine->loop->now_ns;
+	conn->since_ns = conn_engine(conn)->loop->now_ns;
 	if (!armed || conn->timer.due_ns > conn->since_ns + idle_ns(conn))
 		arm_idle(conn);
 }
@@ -300,7 +301,7 @@ static void wait_idle(struct http1 *http)
 	struct conn *conn = http->conn;
 
 	http1_free(http);
-	http1_idles(conn, !timer_armed(&conn->timer));
+	http1_idles(conn, !timer_armed_lean(&conn->timer));
 }
 
 /* How much of the answer the client itself has. What is in the socket's buffer may stay there for ever, and a
@@ -333,7 +334,7 @@ static void wait_to_send(struct http1 *http)
 
 	if (conn->writable)
 		conn_timer(conn, 0);
-	else if (!timer_armed(&conn->timer))
+	else if (!timer_armed_lean(&conn->timer))
 		watch_taking(http);
 }
 
@@ -341,7 +342,8 @@ static void wait_to_send(struct http1 *http)
 static void wait_for_more(struct http1 *http, uint64_t pause_ns)
 {
 	struct conn *conn = http->conn;
-	uint64_t now = conn->engine->loop->now_ns, left = http->until_ns > now ? http->until_ns - now : 1;
+	uint64_t now = conn_engine(conn)->loop->now_ns;
+	uint64_t left = http->until_ns > now ? http->until_ns - now : 1;
 
 	conn_timer(conn, left < pause_ns ? left : pause_ns);
 }
@@ -349,7 +351,7 @@ static void wait_for_more(struct http1 *http, uint64_t pause_ns)
 /* A client that goes on sending does not hold up a server that leaves. */
 static void wait_for_the_end(struct http1 *http)
 {
-	if (http->conn->engine->draining)
+	if (conn_engine(http->conn)->draining)
 		arm_if_not(http->conn, LINGER_PAUSE_NS);
 	else
 		wait_for_more(http, LINGER_PAUSE_NS);
@@ -446,7 +448,7 @@ static enum served end_idle(struct conn *conn)
 	step = work(http);
 	/* an old one may send a request, a new one has to */
 	if (step == STEP_WAIT && served == 0 && is_idle(http) && conn->served == 0)
-		engine_count(conn->engine, COUNT_TIMEOUTS);
+		engine_count(conn_engine(conn), COUNT_TIMEOUTS);
 	return outcome(http, step, conn->served == served);
 }
 
@@ -462,7 +464,7 @@ static enum served http1_timeout(struct conn *conn)
 		watch_taking(http);
 		return SERVED_WAIT;
 	}
-	engine_count(conn->engine, COUNT_TIMEOUTS);
+	engine_count(conn_engine(conn), COUNT_TIMEOUTS);
 	if (http->stage == STAGE_BODY || (http->stage == STAGE_HEAD && http->begun))
 		return answer_timeout(http);
 	return SERVED_CLOSE;

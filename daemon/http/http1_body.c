@@ -32,7 +32,7 @@ enum step http1_begin_body(struct http1 *http)
 	http->chunked_in = (struct chunked){ 0 };
 	http->body_left = request->body_bytes;
 	http1_enter(http, STAGE_BODY);
-	http->until_ns = http->conn->engine->loop->now_ns + http->body_ns;
+	http->until_ns = conn_engine(http->conn)->loop->now_ns + http->body_ns;
 	return STEP_ON;
 }
 
@@ -69,7 +69,7 @@ static enum step read_more(struct http1 *http)
 	http->in_len = http->in_at = (size_t)(http->exchange.head - http->in) + http->parse.scanned;
 	if (http->in_size - http->in_len < READ_BYTES && !make_room(http))
 		return http1_no_memory(http);
-	io = conn->transport->recv(conn, http->in + http->in_len, http->in_size - http->in_len, &got);
+	io = conn_transport(conn)->recv(conn, http->in + http->in_len, http->in_size - http->in_len, &got);
 	if (io == IO_EOF)       /* an incomplete request, whose client may still listen (RFC 9112, 8) */
 		return http1_refuse(http, 400);
 	if (io != IO_OK)

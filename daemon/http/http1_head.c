@@ -39,7 +39,7 @@ void http1_begin(struct http1 *http)
 static void understand(struct http1 *http)
 {
 	http->in_at += http->parse.scanned;
-	engine_count(http->conn->engine, COUNT_REQUESTS);
+	engine_count(conn_engine(http->conn), COUNT_REQUESTS);
 	http->exchange.understood = true;
 }
 
@@ -109,7 +109,7 @@ bool http1_take_bytes(struct http1 *http, struct str bytes)
 
 bool http1_grow(struct http1 *http, size_t more_bytes)
 {
-	struct pool *pool = &http->conn->engine->pool;
+	struct pool *pool = &conn_engine(http->conn)->pool;
 	size_t size;
 	char *larger = pool_get(pool, http->in_size + more_bytes, &size);
 
@@ -149,7 +149,7 @@ static enum step fill(struct http1 *http)
 	if (!make_room(http))
 		return http1_no_memory(http);
 	http->exchange.head = http->in + http->in_at;   /* it may be over before it is parsed on */
-	io = conn->transport->recv(conn, http->in + http->in_len, http->in_size - http->in_len, &got);
+	io = conn_transport(conn)->recv(conn, http->in + http->in_len, http->in_size - http->in_len, &got);
 	if (io != IO_OK)        /* a FIN: everything complete has been answered; what is not never will be */
 		return io == IO_AGAIN ? STEP_WAIT : STEP_CLOSE;
 	http->in_len += got;

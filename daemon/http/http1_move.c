@@ -158,7 +158,7 @@ static enum moving freeze_head(struct http1 *http, struct record *record, int *f
 
 	(void)file_fd;
 	if (!http->begun)
-		http->exchange.started_ns = http->conn->engine->loop->now_ns;
+		http->exchange.started_ns = conn_engine(http->conn)->loop->now_ns;
 	record_head(http, &luggage, record);
 	return MOVING_HEAD;
 }
@@ -216,7 +216,7 @@ static bool unpack(struct http1 *http, char **buffer, size_t *size, struct str f
 {
 	if (first.len + second.len == 0)
 		return true;
-	*buffer = pool_get(&http->conn->engine->pool, first.len + second.len, size);
+	*buffer = pool_get(&conn_engine(http->conn)->pool, first.len + second.len, size);
 	if (*buffer == NULL) {
 		http1_no_memory(http);
 		return false;
@@ -313,7 +313,7 @@ static bool thaw_answer(struct http1 *http, struct record *record, int *file_fd)
 	record_answer(http, &luggage, record);
 	http->exchange.response.file_fd = fd_take(file_fd);
 	http->out_len = luggage.out.len + luggage.memory.len;
-	if (!is_pace(&http->exchange.pace, http->conn->engine->loop->now_ns) ||
+	if (!is_pace(&http->exchange.pace, conn_engine(http->conn)->loop->now_ns) ||
 	    !unpack_request(http, &luggage) ||
 	    !unpack(http, &http->out, &http->out_size, luggage.out, luggage.memory) ||
 	    !thaw_source(http, record))

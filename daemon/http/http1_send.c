@@ -39,7 +39,7 @@ void http1_count_status(struct engine *engine, unsigned status)
 /* A buffer of at least `room` bytes in place of the one that is there. */
 static bool get_out(struct http1 *http, size_t room)
 {
-	struct pool *pool = &http->conn->engine->pool;
+	struct pool *pool = &conn_engine(http->conn)->pool;
 
 	http->out_len = http->out_at = 0;
 	http->body_at = SIZE_MAX;
@@ -62,7 +62,7 @@ static bool adopt_buffer(struct http1 *http, struct framing framing)
 	if (!framing.body || response->body != BODY_MEMORY || response->buffer == NULL ||
 	    response_head_room(&http->exchange) > EXCHANGE_HEAD_BYTES)
 		return false;
-	pool_put(&http->conn->engine->pool, http->out, http->out_size);
+	pool_put(&conn_engine(http->conn)->pool, http->out, http->out_size);
 	http->out = response->buffer;
 	http->out_size = response->buffer_size;
 	response->buffer = NULL;
@@ -116,7 +116,7 @@ enum step http1_answer(struct http1 *http)
 	if (!write_head(http, framing))
 		return http1_no_memory(http);
 	http->keep = framing.keep_alive;
-	http->conn->promised_s = framing.keep_alive_s;
+	conn_promise(http->conn, framing.keep_alive_s);
 	begin_body(http, framing);
 	if (exchange->response.lasting != NULL)
 		express_keep(exchange);
@@ -175,7 +175,7 @@ static void account(struct http1 *http, size_t sent)
 	http->sent += sent;
 	limits_sent(&http->exchange.pace, sent);
 	http->bytes_left -= sent < http->bytes_left ? sent : http->bytes_left;
-	http->conn->engine->counters[COUNT_BYTES_SENT] += sent;
+	conn_engine(http->conn)->counters[COUNT_BYTES_SENT] += sent;
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -196,7 +196,7 @@ static void account_out(struct http1 *http, size_t to)
 /* What goes from the file to the client without our buffers. */
 static uint64_t file_left(const struct http1 *http)
 {
-	return http->body == BODY_FILE && http->conn->transport->send_file != NULL ? http->left : 0;
+	return http->body == BODY_FILE && conn_transport(http->conn)->send_file != NULL ? http->left : 0;
 }
 
 /* Can the next bytes of the file, up to `*len`, be sent without waiting for a disk? */
@@ -222,7 +222,7 @@ static enum step send_buffers(struct http1 *http)
 {
 	size_t out_left = http->out_len - http->out_at, memory_left = http->memory.len, sent;
 	uint64_t behind = file_left(http);
-	size_t room = limits_room(&http->exchange, http->conn->engine, out_left + memory_left + behind);
+	size_t room = limits_room(&http->exchange, conn_engine(http->conn), out_left + memory_left + behind);
 	bool more = behind > 0 && room > out_left + memory_left && file_follows(http);
 	struct iovec parts[2];
 	int count = 0;
@@ -235,7 +235,7 @@ static enum step send_buffers(struct http1 *http)
 	if (memory_left > 0 && room > out_left)
 		parts[count++] = (struct iovec){ (char *)http->memory.at,
 						 smaller(memory_left, room - out_left) };
-	io = http->conn->transport->writev(http->conn, parts, count, more, &sent);
+	io = conn_transport(http->conn)->writev(http->conn, parts, count, more, &sent);
 	if (io != IO_OK)
 		return after_io(io);
 	account(http, sent);
@@ -254,14 +254,14 @@ static enum step send_buffers(struct http1 *http)
 
 static enum step file_shrank(struct http1 *http)
 {
-	engine_count(http->conn->engine, COUNT_FILE_SHRANK);
+	engine_count(conn_engine(http->conn), COUNT_FILE_SHRANK);
 	return STEP_CLOSE;
 }
 
 /* What would end the answer must not do so when the file is another one by now. */
 static enum step file_changed(struct http1 *http)
 {
-	engine_count(http->conn->engine, COUNT_FILE_CHANGED);
+	engine_count(conn_engine(http->conn), COUNT_FILE_CHANGED);
 	return STEP_CLOSE;
 }
 
@@ -274,7 +274,7 @@ static bool is_changed(struct http1 *http)
 
 static enum step send_file(struct http1 *http)
 {
-	size_t room = limits_room(&http->exchange, http->conn->engine, http->left), sent;
+	size_t room = limits_room(&http->exchange, conn_engine(http->conn), http->left), sent;
 	size_t len = http->left < http->bytes_left ? (size_t)http->left : http->bytes_left;
 	enum io io;
 
@@ -286,8 +286,8 @@ static enum step send_file(struct http1 *http)
 		return after_io(io);
 	if (len == http->left && is_changed(http))
 		return file_changed(http);
-	io = http->conn->transport->send_file(http->conn, http->exchange.response.file_fd, &http->file_at,
-					      len, &sent);
+	io = conn_transport(http->conn)->send_file(http->conn, http->exchange.response.file_fd,
+						   &http->file_at, len, &sent);
 	if (io == IO_EOF)
 		return file_shrank(http);
 	if (io != IO_OK)
@@ -323,7 +323,7 @@ static enum step read_file(struct http1 *http)
 
 static enum step next_of_file(struct http1 *http)
 {
-	return http->conn->transport->send_file != NULL ? send_file(http) : read_file(http);
+	return conn_transport(http->conn)->send_file != NULL ? send_file(http) : read_file(http);
 }
 
 /* `got` bytes lie at out + CHUNK_HEAD_BYTES: puts size and CRLF around them. */

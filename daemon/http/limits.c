@@ -34,13 +34,13 @@ static bool has_place(const struct quota_places *places)
 /* Whose connection it is has its places already; false: it is for somebody else, or has none. */
 static bool places_of_conn(struct exchange *exchange)
 {
-	const struct conn *conn = exchange->conn;
+	union peer client = conn_client(exchange->conn);
 
 	/* all of its bytes are copied from one to the other, or else a header's word:
 	 * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
-	if (memcmp(&exchange->client, &conn->client, sizeof(conn->client)) != 0)
+	if (memcmp(&exchange->client, &client, sizeof(client)) != 0)
 		return false;
-	memcpy(exchange->places.at, conn->counted_at, sizeof(exchange->places.at));
+	memcpy(exchange->places.at, exchange->conn->counted_at, sizeof(exchange->places.at));
 	return has_place(&exchange->places);
 }
 
@@ -71,20 +71,36 @@ static struct str retry_after(struct exchange *exchange, uint64_t wait_ns)
 	return (struct str){ field, (size_t)(end - field) };
 }
 
+/* How often in a row by now; without memory to know it, as often as it may be. */
+static unsigned count_refusal(struct conn *conn)
+{
+	struct conn_side *side = conn_side_made(conn);
+
+	if (side == NULL)
+		return MOST_REFUSALS;
+	if (side->refusals < MOST_REFUSALS)
+		side->refusals++;
+	return side->refusals;
+}
+
+static void forget_refusals(const struct conn *conn)
+{
+	if (conn->has_side)
+		conn_side(conn)->refusals = 0;
+}
+
 static void refuse(struct exchange *exchange, uint64_t wait_ns)
 {
-	struct conn *conn = exchange->conn;
+	unsigned refusals = count_refusal(exchange->conn);
 
-	if (conn->refusals < MOST_REFUSALS)
-		conn->refusals++;
-	if (conn->refusals <= WITH_A_PAGE)
+	if (refusals <= WITH_A_PAGE)
 		exchange_error(exchange, 429);
 	else
 		exchange->response = (struct response){
 			.status = 429, .is_error = true, .length_known = true, .file_fd = -1,
 		};
 	exchange->response.extra = retry_after(exchange, wait_ns);
-	exchange->last = conn->refusals == MOST_REFUSALS;
+	exchange->last = refusals == MOST_REFUSALS;
 }
 
 /* Apart, so that a request without a limit saves no registers for it. */
@@ -95,7 +111,7 @@ __attribute__((noinline)) static unsigned judge(struct exchange *exchange, const
 
 	excess = quota_request(engine->quota, rules, places_of(exchange, rules), engine->loop->now_ns);
 	if (excess.wait_ns == 0) {
-		exchange->conn->refusals = 0;
+		forget_refusals(exchange->conn);
 		return 0;
 	}
 	engine_count(engine, COUNT_LIMITED_REQUESTS);

@@ -34,7 +34,7 @@ static void refusal_open(struct conn *conn)
 
 static enum served answer(struct conn *conn)
 {
-	const struct engine *engine = conn->engine;
+	const struct engine *engine = conn_engine(conn);
 	unsigned after_s = (unsigned)(engine->generation->config->retry_after_ns / CLOCK_S);
 	char text[ANSWER_BYTES];
 	struct iovec part = { text, 0 };
@@ -50,10 +50,10 @@ static enum served answer(struct conn *conn)
 					conn->limited ? "429 Too Many Requests" : "503 Service Unavailable",
 					wall_clock(engine->loop)->date, after_s);
 	/* the buffer of a new socket takes it whole */
-	if (conn->transport->writev(conn, &part, 1, false, &sent) != IO_OK || sent != part.iov_len)
+	if (conn_transport(conn)->writev(conn, &part, 1, false, &sent) != IO_OK || sent != part.iov_len)
 		return SERVED_CLOSE;
 	conn->served = 1;
-	conn->transport->shutdown(conn);
+	conn_transport(conn)->shutdown(conn);
 	conn_timer(conn, LINGER_NS);
 	return SERVED_MORE;
 }
@@ -64,7 +64,7 @@ static enum served refusal_ready(struct conn *conn)
 	size_t got;
 
 	for (unsigned i = 0; i < READS_A_TURN && conn->readable; i++) {
-		enum io io = conn->transport->recv(conn, scratch, sizeof(scratch), &got);
+		enum io io = conn_transport(conn)->recv(conn, scratch, sizeof(scratch), &got);
 
 		if (io == IO_AGAIN)
 			return SERVED_WAIT;

@@ -5,7 +5,9 @@
 #include "base/err.h"
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 enum { ADDR_TEXT_BYTES = 128 };
@@ -23,6 +25,47 @@ union peer {
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
 };
+
+/* The same in still fewer, where there are very many: without the flow label, which the kernel tells nobody
+ * who has not asked for it (ipv6(7), IPV6_FLOWINFO_SEND). */
+struct packed_peer {
+	uint8_t family;
+	uint8_t port[2];
+	uint8_t rest[4];                /* IPv4: the address; IPv6: the scope */
+	uint8_t v6[16];
+};
+
+static inline struct packed_peer peer_pack(const union peer *peer)
+{
+	struct packed_peer packed = { .family = (uint8_t)peer->family };
+
+	memcpy(packed.port, &peer->v4.sin_port, sizeof(packed.port));   /* in its place in both */
+	if (peer->family == AF_INET) {
+		memcpy(packed.rest, &peer->v4.sin_addr, sizeof(packed.rest));
+	} else if (peer->family == AF_INET6) {
+		memcpy(packed.rest, &peer->v6.sin6_scope_id, sizeof(packed.rest));
+		memcpy(packed.v6, &peer->v6.sin6_addr, sizeof(packed.v6));
+	}
+	return packed;
+}
+
+static inline union peer peer_unpack(const struct packed_peer *packed)
+{
+	union peer peer;
+
+	memset(&peer, 0, sizeof(peer)); /* whole peers are compared */
+	peer.family = packed->family;
+	memcpy(&peer.v4.sin_port, packed->port, sizeof(packed->port));
+	if (peer.family == AF_INET) {
+		memcpy(&peer.v4.sin_addr, packed->rest, sizeof(packed->rest));
+	} else if (peer.family == AF_INET6) {
+		memcpy(&peer.v6.sin6_scope_id, packed->rest, sizeof(packed->rest));
+		memcpy(&peer.v6.sin6_addr, packed->v6, sizeof(packed->v6));
+	}
+	return peer;
+}
+
+_Static_assert(offsetof(union peer, v4.sin_port) == offsetof(union peer, v6.sin6_port), "one port");
 
 /* An IPv4 or IPv6 network. */
 struct cidr {

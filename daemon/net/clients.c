@@ -13,14 +13,6 @@ enum { REFUSALS_A_PAUSE = 256 };        /* as those of a full worker: about a fo
 
 const struct quota_rules clients_without_rules = { .wanted = false };
 
-static struct quota_places places_of(const struct conn *conn)
-{
-	return (struct quota_places){
-		.at = { conn->counted_at[QUOTA_ADDRESS], conn->counted_at[QUOTA_NETWORK] },
-		.epoch = conn->counted_epoch,
-	};
-}
-
 static void set_places(struct conn *conn, const struct quota_places *places)
 {
 	conn->counted_at[QUOTA_ADDRESS] = places->at[QUOTA_ADDRESS];
@@ -31,21 +23,25 @@ static void set_places(struct conn *conn, const struct quota_places *places)
 /* Before the header has come it is nobody's. */
 static bool is_counted(const struct conn *conn)
 {
-	return conn->engine->quota_rules->wanted && conn->engine->quota != NULL && !conn->refused &&
-	       conn->protocol == conn->engine->protocol;
+	const struct engine *engine = conn_engine(conn);
+
+	return engine->quota_rules->wanted && engine->quota != NULL && !conn->refused &&
+	       conn->speaker == SPEAKER_OWN;
 }
 
 static void find(struct conn *conn, struct quota_places *places)
 {
-	struct engine *engine = conn->engine;
+	struct engine *engine = conn_engine(conn);
+	union peer client = conn_client(conn);
 
-	if (!quota_find(engine->quota, engine->quota_rules, &conn->client, engine->loop->now_ns, places))
+	if (!quota_find(engine->quota, engine->quota_rules, &client, engine->loop->now_ns, places))
 		engine_count(engine, COUNT_CLIENTS_UNTRACKED);
 }
 
 bool clients_admit(struct conn *conn)
 {
-	struct engine *engine = conn->engine;
+	struct engine *engine = conn_engine(conn);
+	union peer client = conn_client(conn);
 	struct quota_places places, asked;
 	struct quota_excess excess;
 	bool entered;
@@ -57,7 +53,7 @@ bool clients_admit(struct conn *conn)
 	entered = quota_enter(engine->quota, engine->quota_rules, &places, false, &excess);
 	if (!entered) {
 		engine_count(engine, COUNT_LIMITED_CONNECTIONS);
-		quota_say(engine->quota, engine->quota_rules, &asked, &conn->client, &excess);
+		quota_say(engine->quota, engine->quota_rules, &asked, &client, &excess);
 	}
 	if (!entered && !engine->quota_rules->dry_run)
 		return false;
@@ -78,7 +74,7 @@ static bool is_within_rate(struct engine *engine)
 
 enum served clients_refuse(struct conn *conn)
 {
-	struct engine *engine = conn->engine;
+	struct engine *engine = conn_engine(conn);
 
 	if (engine->protocol->refusal == NULL || engine->refusing >= QUOTA_REFUSALS ||
 	    !is_within_rate(engine))
@@ -97,25 +93,25 @@ void clients_keep(struct conn *conn)
 	if (!is_counted(conn))
 		return;
 	find(conn, &places);
-	quota_enter(conn->engine->quota, conn->engine->quota_rules, &places, true, &excess);
+	quota_enter(conn_engine(conn)->quota, conn_engine(conn)->quota_rules, &places, true, &excess);
 	set_places(conn, &places);
 }
 
 void clients_leave(struct conn *conn)
 {
-	struct quota_places places = places_of(conn);
+	struct quota_places places = clients_places(conn);
 
 	if (places.at[QUOTA_ADDRESS] == 0 && places.at[QUOTA_NETWORK] == 0)
 		return;
-	quota_leave(conn->engine->quota, &places);
+	quota_leave(conn_engine(conn)->quota, &places);
 	set_places(conn, &(struct quota_places){ 0 });
 }
 
 /* Most places are still theirs: a quarter of the time that finding them anew takes. */
 static bool add_again(struct conn *conn)
 {
-	const struct engine *engine = conn->engine;
-	struct quota_places before = places_of(conn), places = before;
+	const struct engine *engine = conn_engine(conn);
+	struct quota_places before = clients_places(conn), places = before;
 	uint8_t epoch = quota_epoch(engine->quota);
 	struct quota_excess excess;
 

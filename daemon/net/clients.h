@@ -8,6 +8,15 @@
 
 extern const struct quota_rules clients_without_rules;
 
+/* Where it is counted. */
+static inline struct quota_places clients_places(const struct conn *conn)
+{
+	return (struct quota_places){
+		.at = { conn->counted_at[QUOTA_ADDRESS], conn->counted_at[QUOTA_NETWORK] },
+		.epoch = conn->counted_epoch,
+	};
+}
+
 /* Counts a new connection. False: its client has as many as it may; counted, logged, and not added. */
 bool clients_admit(struct conn *conn);
 

@@ -76,8 +76,17 @@ const char *const counter_names[COUNTERS] = {
 
 /* ---- one connection --------------------------------------------------------------------------------- */
 
+const struct protocol *conn_protocol(const struct conn *conn)
+{
+	const struct protocol *own = conn_engine(conn)->protocol;
+
+	if (conn->speaker == SPEAKER_OWN)
+		return own;
+	return conn->speaker == SPEAKER_PROXY ? &protocol_proxy : own->refusal;
+}
+
 /* What every event and turn has to keep in mind: the flags first, then one serve a turn. */
-static void handle_events(struct source *source, uint32_t events)
+static void handle_events(struct lean_source *source, uint32_t events)
 {
 	struct conn *conn = LIST_ENTRY(source, struct conn, source);
 	bool broken = (events & (EPOLLHUP | EPOLLERR)) != 0;
@@ -87,16 +96,16 @@ static void handle_events(struct source *source, uint32_t events)
 	conn->ended |= ended;
 	conn->readable |= ended || (events & EPOLLIN) != 0;
 	conn->writable |= broken || (events & EPOLLOUT) != 0;
-	if (!list_linked(&conn->ready.link))    /* else its turn comes with the ready list */
+	if (!list_linked(&conn->ready)) /* else its turn comes with the ready list */
 		conn_serve(conn);
 }
 
-static void serve_ready(struct ready *ready)
+static void serve_ready(struct list *ready)
 {
 	conn_serve(LIST_ENTRY(ready, struct conn, ready));
 }
 
-static void fire_timer(struct timer *timer, uint64_t now_ns)
+static void fire_timer(struct lean_timer *timer, uint64_t now_ns)
 {
 	struct conn *conn = LIST_ENTRY(timer, struct conn, timer);
 
@@ -104,24 +113,32 @@ static void fire_timer(struct timer *timer, uint64_t now_ns)
 	if (conn->closed)
 		return;
 	conn_enter(conn);
-	conn_after(conn, conn->protocol->timeout(conn));
+	conn_after(conn, conn_protocol(conn)->timeout(conn));
 	conn_leave(conn);
 }
 
+static const struct lean_handlers handlers = {
+	.handle = handle_events,
+	.fire = fire_timer,
+	.serve = serve_ready,
+};
+
 void conn_timer(struct conn *conn, uint64_t after_ns)
 {
+	struct loop *loop = conn_engine(conn)->loop;
+
 	if (conn->frozen)       /* armed when it thaws */
-		conn->timer.due_ns = after_ns == 0 ? 0 : conn->engine->loop->now_ns + after_ns;
+		conn->timer.due_ns = after_ns == 0 ? 0 : loop->now_ns + after_ns;
 	else if (after_ns == 0)
-		timer_cancel(&conn->timer);
+		timer_cancel_lean(&conn->timer);
 	else
-		loop_timer(conn->engine->loop, &conn->timer, after_ns);
+		loop_timer_lean(loop, &conn->timer, after_ns);
 }
 
 void conn_wake(struct conn *conn)
 {
 	if (!conn->closed && !conn->frozen)     /* a frozen one is served when it thaws */
-		loop_ready(conn->engine->loop, &conn->ready);
+		loop_ready_lean(conn_engine(conn)->loop, &conn->ready);
 }
 
 /* close(2) now drops what the kernel still holds for a client that does not take it (socket(7),
@@ -142,9 +159,9 @@ void conn_close(struct conn *conn)
 		return;
 	}
 	conn->closed = true;
-	conn->protocol->close(conn);
-	if (conn->transport->close != NULL)
-		conn->transport->close(conn);
+	conn_protocol(conn)->close(conn);
+	if (conn_transport(conn)->close != NULL)
+		conn_transport(conn)->close(conn);
 	if (conn->reset)
 		reset_on_close(conn->source.fd);
 	conn_release(conn);
@@ -152,16 +169,17 @@ void conn_close(struct conn *conn)
 
 void conn_release(struct conn *conn)
 {
-	struct engine *engine = conn->engine;
+	struct engine *engine = conn_engine(conn);
 
 	must((conn->refused ? engine->refusing : engine->count) > 0 && conn->listener->conns > 0);
 	conn->closed = true;
 	clients_leave(conn);
 	engine->epitaph->known = 0;     /* whoever that was: better nobody than one that is gone */
 	conn_works(conn);               /* the descriptor may be something else soon */
-	timer_cancel(&conn->timer);
-	loop_unready(&conn->ready);
-	loop_forget(&conn->source);     /* its only descriptor goes: so does the registration */
+	timer_cancel_lean(&conn->timer);
+	list_remove(&conn->ready);
+	conn_side_drop(conn);
+	loop_forget_lean(&conn->source);/* its only descriptor goes: so does the registration */
 	fd_close(&conn->source.fd);
 	list_remove(&conn->link);
 	list_push_back(&engine->closed, &conn->link);
@@ -180,14 +198,16 @@ void conn_leaves(struct conn *conn)
 	if (conn->closed)
 		return;
 	list_remove(&conn->link);
-	list_push_back(&conn->engine->leaving, &conn->link);
+	list_push_back(&conn_engine(conn)->leaving, &conn->link);
 }
 
 bool conn_register(struct conn *conn)
 {
-	if (conn->source.added || loop_add(conn->engine->loop, &conn->source, CONN_EVENTS | EPOLLET) == 0)
+	struct engine *engine = conn_engine(conn);
+
+	if (conn->source.added || loop_add_lean(engine->loop, &conn->source, CONN_EVENTS | EPOLLET) == 0)
 		return true;
-	engine_count(conn->engine, COUNT_OUT_OF_MEMORY);
+	engine_count(engine, COUNT_OUT_OF_MEMORY);
 	return false;
 }
 
@@ -200,16 +220,18 @@ void conn_watch(struct conn *conn)
 
 void conn_after(struct conn *conn, enum served served)
 {
+	struct engine *engine = conn_engine(conn);
+
 	if (conn->closed || conn->frozen)
 		return;
 	if (served == SERVED_CLOSE)
 		conn_close(conn);
-	else if (served == SERVED_MORE || conn->transport->pending(conn))
-		loop_ready(conn->engine->loop, &conn->ready);
+	else if (served == SERVED_MORE || engine->transport->pending(conn))
+		loop_ready_lean(engine->loop, &conn->ready);
 	else
 		conn_watch(conn);
-	if (served == SERVED_WAIT && conn->engine->waits != NULL && !conn->closed && !conn->refused)
-		conn->engine->waits(conn->engine, conn);
+	if (served == SERVED_WAIT && engine->waits != NULL && !conn->closed && !conn->refused)
+		engine->waits(engine, conn);
 }
 
 void conn_serve(struct conn *conn)
@@ -217,7 +239,7 @@ void conn_serve(struct conn *conn)
 	if (conn->closed || conn->frozen)
 		return;
 	conn_enter(conn);
-	conn_after(conn, conn->protocol->ready(conn));
+	conn_after(conn, conn_protocol(conn)->ready(conn));
 	conn_leave(conn);
 }
 
@@ -269,9 +291,11 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 	list_init(&engine->frozen);
 	list_init(&engine->listeners);
 	list_init(&engine->access_logs);
+	engine->nowhere.engine = engine;
 	engine->nowhere.rules = &listener_without_rules;
 	engine->nowhere.number = UINT32_MAX;
 	name_instance(engine);
+	loop_lean(loop, &handlers);
 	loop_at_turn_end(loop, &engine->sweep);
 }
 
@@ -291,6 +315,7 @@ struct engine_listener *engine_listener_find(struct engine *engine, const char *
 	listener = calloc(1, sizeof(*listener));
 	if (listener == NULL)
 		return NULL;
+	listener->engine = engine;
 	listener->rules = &listener_without_rules;
 	listener->number = UINT32_MAX;
 	snprintf(listener->address, sizeof(listener->address), "%s", address);
@@ -327,16 +352,11 @@ struct conn *conn_new(struct engine *engine, int fd, const union peer *peer, str
 		return NULL;
 	}
 	*conn = (struct conn){
-		.source = { .fd = fd, .tag = engine->next_tag++, .handle = handle_events },
+		.source = { .fd = fd, .tag = engine->next_tag++, .is_lean = true },
+		.speaker = listener->rules->proxy ? SPEAKER_PROXY : SPEAKER_OWN,
 		.since_ns = engine->loop->now_ns,
-		.ready.serve = serve_ready,
-		.timer.fire = fire_timer,
-		.engine = engine,
 		.listener = listener,
-		.protocol = listener->rules->proxy ? &protocol_proxy : engine->protocol,
-		.transport = engine->transport,
-		.peer = *peer,
-		.client = *peer,
+		.client = peer_pack(peer),
 	};
 	listener->conns++;
 	engine->count++;
@@ -359,7 +379,7 @@ bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage 
 		return false;
 	conn->readable = conn->writable = true;
 	list_push_back(&engine->conns, &conn->link);
-	if (conn->protocol == engine->protocol && !clients_admit(conn)) {
+	if (conn->speaker == SPEAKER_OWN && !clients_admit(conn)) {
 		if (clients_refuse(conn) == SERVED_CLOSE)
 			conn_release(conn);
 		else
@@ -367,23 +387,23 @@ bool engine_accept(struct engine *engine, int fd, const struct sockaddr_storage 
 		return true;
 	}
 	engine_count(engine, COUNT_ACCEPTED);
-	conn->protocol->open(conn);
+	conn_protocol(conn)->open(conn);
 	conn_serve(conn);
 	return true;
 }
 
 void conn_refuse(struct conn *conn)
 {
-	struct engine *engine = conn->engine;
+	struct engine *engine = conn_engine(conn);
 
 	engine->count--;
 	engine->counters[COUNT_OPEN]--;
 	engine->refusing++;
 	conn->refused = true;
-	conn->protocol = engine->protocol->refusal;
+	conn->speaker = SPEAKER_REFUSAL;
 	list_remove(&conn->link);
 	list_push_back(&engine->refused, &conn->link);
-	conn->protocol->open(conn);
+	conn_protocol(conn)->open(conn);
 }
 
 bool engine_refuse(struct engine *engine, int fd, const struct sockaddr_storage *peer,
@@ -418,11 +438,11 @@ static struct conn *survivor(struct engine *engine, int fd, struct engine_listen
 	conn = conn_new(engine, fd, &who, listener);
 	if (conn == NULL)
 		return NULL;
-	conn->protocol = engine->protocol;      /* a PROXY header was read, or none was wanted */
+	conn->speaker = SPEAKER_OWN;    /* a PROXY header was read, or none was wanted */
 	conn->served = 1;
 	list_push_back(&engine->conns, &conn->link);
 	clients_keep(conn);
-	conn->protocol->open(conn);
+	conn_protocol(conn)->open(conn);
 	return conn;
 }
 
@@ -447,7 +467,7 @@ struct generation *engine_adopt(struct engine *engine, struct generation *genera
 		struct conn *conn = LIST_ENTRY(link, struct conn, link);
 
 		next = link->next;
-		conn_after(conn, conn->protocol->adopt(conn));
+		conn_after(conn, conn_protocol(conn)->adopt(conn));
 	}
 	return before;
 }
@@ -461,4 +481,5 @@ void engine_free(struct engine *engine)
 	slab_free(&engine->slab);
 	slab_free(&engine->states);
 	pool_trim(&engine->pool);
+	free(engine->sides);
 }

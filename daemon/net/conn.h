@@ -33,6 +33,7 @@ struct listener_rules {
  * worker), and none when that has no such address. */
 struct engine_listener {
 	struct list link;               /* in engine->listeners */
+	struct engine *engine;
 	unsigned sockets, conns;        /* that have it: without any, it is freed */
 	uint32_t number;                /* not 0; the same in all workers, see conn_idles */
 	const struct listener_rules *rules;     /* never NULL */
@@ -40,35 +41,53 @@ struct engine_listener {
 	char address[ADDR_TEXT_BYTES];
 };
 
+/* Who speaks on a connection: the engine's protocol, one that comes before it, or one in its place. */
+enum speaker { SPEAKER_OWN, SPEAKER_PROXY, SPEAKER_REFUSAL };
+
+enum {
+	PROMISE_BITS = 17,              /* timeouts.keep_alive is a day at most */
+	PROMISE_MOST_S = (1 << PROMISE_BITS) - 1,
+};
+
+/* All that an idle connection has, in two lines of the processor's cache: what every request touches is in
+ * the first. What few have is apart, see struct conn_side. */
 struct conn {
-	struct source source;           /* its fd, -1 once closed */
-	bool readable, writable;
-	bool ended;                     /* EPOLLRDHUP, HUP or ERR was seen: read on to the end */
-	bool broken;                    /* HUP or ERR was seen: the peer will not take anything any more */
-	bool closed;                    /* given up in this turn */
+	struct lean_source source;      /* its fd, -1 once closed */
+	bool readable : 1, writable : 1;
+	bool ended : 1;                 /* EPOLLRDHUP, HUP or ERR was seen: read on to the end */
+	bool broken : 1;                /* HUP or ERR was seen: the peer will not take anything any more */
+	bool closed : 1;                /* given up in this turn */
 	bool frozen : 1;                /* on its way to another worker: nothing happens to it here */
 	bool refused : 1;               /* there was no room for it: see engine_refuse */
 	bool limited : 1;               /* refused, because its client has as many as it may (clients.h) */
 	bool reset : 1; /* closing sends RST: nobody shall take half an answer for a whole one */
-	bool proxied : 1;               /* `client` is what a PROXY header says */
-	uint8_t declined;               /* how often another worker would not take it over */
-	uint8_t refusals;               /* how many requests in a row met a limit of its client */
-	uint8_t counted_epoch;          /* of counted_at: see struct quota_places */
+	bool has_side : 1;
+	unsigned speaker : 2;           /* enum speaker: see conn_protocol */
+	unsigned declined : 3;          /* how often another worker would not take it over */
+	unsigned promised_s : PROMISE_BITS;     /* see conn_promise; 0: no word */
 	uint32_t served;                /* exchanges that were finished on it */
-	uint32_t promised_s;            /* how long the last answer said that it may be idle; 0: no word */
 	uint64_t since_ns;              /* when it was accepted, or became idle */
-	struct ready ready;
-	struct timer timer;
-	struct list link;               /* in engine->conns, leaving, refused, frozen or closed */
-	struct engine *engine;
-	struct engine_listener *listener;       /* where it came in; never NULL */
-	const struct protocol *protocol;        /* the engine's, or one that comes before it */
-	const struct transport *transport;
-	void *transport_state;          /* NULL at first; see transport.close */
 	void *state;                    /* the protocol's, in engine->states */
-	union peer peer;                /* who connected */
-	union peer client;              /* for whom: the peer, unless that is a proxy that says otherwise */
+	struct engine_listener *listener;       /* where it came in; never NULL */
+	uint8_t counted_epoch;          /* of counted_at: see clients_places */
+	struct packed_peer client;      /* who connected, or whom a proxy says that it is for */
+
+	struct lean_timer timer;
+	struct list ready;
+	struct list link;               /* in engine->conns, leaving, refused, frozen or closed */
 	uint32_t counted_at[QUOTA_SCOPES];      /* as one of its client's; 0: it is not counted */
+};
+
+enum { CONN_BYTES = 128, CONN_HOT_BYTES = 64 };
+
+_Static_assert(sizeof(struct conn) == CONN_BYTES, "an idle connection takes no more");
+_Static_assert(offsetof(struct conn, timer) == CONN_HOT_BYTES, "what every request touches is one line");
+
+/* What few connections have; by descriptor, in engine->sides. */
+struct conn_side {
+	union peer peer;                /* who connected: a proxy that says who its client is; or nobody */
+	void *transport_state;          /* NULL at first; see transport.close */
+	unsigned refusals;              /* how many requests in a row met a limit of its client */
 };
 
 /* Counters that the engine and its protocols move; a column of the board, or any array in a test. */
@@ -137,8 +156,7 @@ struct watcher;
 struct engine {
 	struct loop *loop;
 	const struct protocol *protocol;
-	const struct transport
-		*transport; /* of new connections; transport_plain unless a test says otherwise */
+	const struct transport *transport;      /* transport_plain unless a test says otherwise */
 	struct generation *generation;  /* new exchanges go by this one */
 	uint64_t *counters;             /* COUNTERS of them */
 	struct epitaph *epitaph;        /* what it is doing: the owner's, or nobody's; never NULL */
@@ -161,6 +179,8 @@ struct engine {
 	bool out_of_service;            /* the service stops: a health check shall say so */
 	uint32_t *marks;                /* by descriptor, see conn_idles; NULL: nobody wants to know */
 	unsigned marks_room;            /* of marks; the others are not marked */
+	struct conn_side **sides;       /* by descriptor; of few it is not NULL */
+	unsigned sides_room;
 	struct quota *quota;            /* what clients take, of all workers; NULL: nobody is limited */
 	const struct quota_rules *quota_rules;  /* of the generation; never NULL */
 	uint8_t quota_epoch;            /* in which its connections are counted */
@@ -271,8 +291,26 @@ void conn_close(struct conn *conn);
  * expected. */
 bool conn_is_spare(const struct conn *conn);
 
+/* Who speaks on it now. */
+const struct protocol *conn_protocol(const struct conn *conn);
+
 /* Called by the protocol: the end was announced to the client, see DOING_LEAVING. */
 void conn_leaves(struct conn *conn);
+
+/* Whose connection it is: it comes from `peer`, for `client`. False when out of memory. */
+bool conn_name(struct conn *conn, const union peer *peer, const union peer *client);
+
+/* Who connected. */
+union peer conn_peer(const struct conn *conn);
+
+/* What few connections have besides; NULL: this one has it not. */
+struct conn_side *conn_side(const struct conn *conn);
+
+/* The same, made and zeroed if it is not there; NULL when out of memory. */
+struct conn_side *conn_side_made(struct conn *conn);
+
+/* It is not there any more; what the transport has was given back. */
+void conn_side_drop(struct conn *conn);
 
 /* Arms the connection's one timer; 0 disarms. */
 void conn_timer(struct conn *conn, uint64_t after_ns);
@@ -297,16 +335,46 @@ void conn_drain(struct conn *conn, bool close_idle);
 /* The end of conn_close, what the protocol and the transport have is given back. */
 void conn_release(struct conn *conn);
 
+static inline struct engine *conn_engine(const struct conn *conn)
+{
+	return conn->listener->engine;
+}
+
+static inline const struct transport *conn_transport(const struct conn *conn)
+{
+	return conn_engine(conn)->transport;
+}
+
+/* For whom it is. */
+static inline union peer conn_client(const struct conn *conn)
+{
+	return peer_unpack(&conn->client);
+}
+
+/* A proxy has said for whom it is. */
+static inline bool conn_is_proxied(const struct conn *conn)
+{
+	return conn->has_side && conn_side(conn)->peer.family != AF_UNSPEC;
+}
+
+/* The last answer said for how long it may be idle. */
+static inline void conn_promise(struct conn *conn, uint32_t seconds)
+{
+	conn->promised_s = (seconds < PROMISE_MOST_S ? seconds : PROMISE_MOST_S) & PROMISE_MOST_S;
+}
+
 /* What is done from here to conn_leave is done for this connection: it is in the epitaph if that ends the
  * process. */
 static inline void conn_enter(const struct conn *conn)
 {
-	epitaph_client(conn->engine->epitaph, &conn->client, conn->since_ns);
+	union peer client = conn_client(conn);
+
+	epitaph_client(conn_engine(conn)->epitaph, &client, conn->since_ns);
 }
 
 static inline void conn_leave(const struct conn *conn)
 {
-	epitaph_leave(conn->engine->epitaph, conn->state != NULL && !conn->closed && !conn->frozen);
+	epitaph_leave(conn_engine(conn)->epitaph, conn->state != NULL && !conn->closed && !conn->frozen);
 }
 
 /* The connection is idle, and nothing but its descriptor is needed to serve it on: if this worker crashes, it
@@ -314,19 +382,21 @@ static inline void conn_leave(const struct conn *conn)
  * proxy has said something of. */
 static inline void conn_idles(const struct conn *conn)
 {
+	struct engine *engine = conn_engine(conn);
 	unsigned fd = (unsigned)conn->source.fd;
 
-	if (fd < conn->engine->marks_room && conn->transport->moves && !conn->proxied)
-		conn->engine->marks[fd] = conn->listener->number;
+	if (fd < engine->marks_room && engine->transport->moves && !conn_is_proxied(conn))
+		engine->marks[fd] = conn->listener->number;
 }
 
 /* It is not any more: to be called before a byte is taken from it. */
 static inline void conn_works(const struct conn *conn)
 {
+	const struct engine *engine = conn_engine(conn);
 	unsigned fd = (unsigned)conn->source.fd;
 
-	if (fd < conn->engine->marks_room)
-		conn->engine->marks[fd] = 0;
+	if (fd < engine->marks_room)
+		engine->marks[fd] = 0;
 }
 
 static inline void engine_count(struct engine *engine, enum counter counter)

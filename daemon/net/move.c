@@ -37,37 +37,38 @@ static void basis(struct record *record, struct basis *it)
 enum moving move_write(const struct conn *conn, struct record *record, int *file_fd)
 {
 	struct basis it = {
-		.protocol = str_of(conn->protocol->name),
+		.protocol = str_of(conn_protocol(conn)->name),
 		.listener = str_of(conn->listener->address),
 		.since_ns = conn->since_ns,
-		.due_ns = timer_armed(&conn->timer) ? conn->timer.due_ns : 0,
+		.due_ns = timer_armed_lean(&conn->timer) ? conn->timer.due_ns : 0,
 		.served = conn->served,
 		.promised_s = conn->promised_s,
-		.peer = conn->peer,
-		.client = conn->client,
+		.peer = conn_peer(conn),
+		.client = conn_client(conn),
 	};
 	enum moving moving;
 
 	*file_fd = -1;
-	if (conn->closed || conn->frozen || !conn->transport->moves || conn->protocol->freeze == NULL)
+	if (conn->closed || conn->frozen || !conn_transport(conn)->moves ||
+	    conn_protocol(conn)->freeze == NULL)
 		return MOVING_NOT;
 	basis(record, &it);
-	moving = conn->protocol->freeze(conn, record, file_fd);
+	moving = conn_protocol(conn)->freeze(conn, record, file_fd);
 	return record->bad ? MOVING_NOT : moving;
 }
 
 void move_freeze(struct conn *conn)
 {
-	struct engine *engine = conn->engine;
+	struct engine *engine = conn_engine(conn);
 
-	if (!timer_armed(&conn->timer))
+	if (!timer_armed_lean(&conn->timer))
 		conn->timer.due_ns = 0;
 	conn->frozen = true;
 	clients_leave(conn);            /* rather not counted for a moment than twice */
 	conn_works(conn);               /* somebody else may have it soon */
-	timer_cancel(&conn->timer);
-	loop_remove(engine->loop, &conn->source);
-	loop_unready(&conn->ready);
+	timer_cancel_lean(&conn->timer);
+	loop_remove_lean(engine->loop, &conn->source);
+	list_remove(&conn->ready);
 	list_remove(&conn->link);
 	list_push_back(&engine->frozen, &conn->link);
 }
@@ -76,16 +77,16 @@ void move_freeze(struct conn *conn)
  * so. */
 void move_thaw(struct conn *conn)
 {
-	struct engine *engine = conn->engine;
-	bool leaves = conn->protocol->doing(conn) == DOING_LEAVING;
+	struct engine *engine = conn_engine(conn);
+	bool leaves = conn_protocol(conn)->doing(conn) == DOING_LEAVING;
 
 	conn->frozen = conn->readable = conn->writable = false;
 	clients_keep(conn);
 	if (conn->timer.due_ns != 0)
-		timer_arm(&engine->loop->timers, &conn->timer, conn->timer.due_ns);
+		timer_arm_lean(&engine->loop->timers, &conn->timer, conn->timer.due_ns);
 	list_remove(&conn->link);
 	list_push_back(leaves ? &engine->leaving : &engine->conns, &conn->link);
-	if (conn->state == NULL && conn->protocol == engine->protocol)
+	if (conn->state == NULL && conn->speaker == SPEAKER_OWN)
 		conn_idles(conn);
 	conn_wake(conn);
 	conn_watch(conn);
@@ -95,8 +96,9 @@ void move_thaw(struct conn *conn)
 
 void move_gone(struct conn *conn)
 {
-	conn->protocol->moved(conn);
-	loop_remove(conn->engine->loop, &conn->source); /* closing does not: the other side has it open */
+	conn_protocol(conn)->moved(conn);
+	/* closing does not: the other side has it open */
+	loop_remove_lean(conn_engine(conn)->loop, &conn->source);
 	conn_release(conn);
 }
 
@@ -107,11 +109,13 @@ static bool is_peer(const union peer *peer)
 	return peer->family == AF_INET || peer->family == AF_INET6 || peer->family == AF_UNIX;
 }
 
-static const struct protocol *find_protocol(const struct engine *engine, struct str name)
+/* False: nobody here. */
+static bool find_speaker(const struct engine *engine, struct str name, enum speaker *speaker)
 {
-	if (str_equal(name, str_of(engine->protocol->name)))
-		return engine->protocol;
-	return str_equal(name, str_of(protocol_proxy.name)) ? &protocol_proxy : NULL;
+	*speaker = str_equal(name, str_of(engine->protocol->name)) ? SPEAKER_OWN : SPEAKER_PROXY;
+	if (*speaker == SPEAKER_OWN)
+		return engine->protocol->thaw != NULL;
+	return str_equal(name, str_of(protocol_proxy.name));
 }
 
 /* One that came in at an address which is not served here goes by no listener's rules, as after a reload that
@@ -128,8 +132,7 @@ static struct engine_listener *find_listener(struct engine *engine, struct str n
 }
 
 /* A frozen connection with what `it` says; takes `fd` over in any case. */
-static struct conn *make(struct engine *engine, const struct basis *it, const struct protocol *protocol,
-			 int fd)
+static struct conn *make(struct engine *engine, const struct basis *it, enum speaker speaker, int fd)
 {
 	struct engine_listener *listener = find_listener(engine, it->listener);
 	struct conn *conn;
@@ -144,13 +147,13 @@ static struct conn *make(struct engine *engine, const struct basis *it, const st
 		engine_listener_settle(listener);
 		return NULL;
 	}
-	conn->protocol = protocol;
-	conn->client = it->client;
-	/* all of its bytes are copied from one to the other, or else a header's word:
-	 * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
-	conn->proxied = memcmp(&it->client, &it->peer, sizeof(it->peer)) != 0;
+	conn->speaker = speaker;
+	if (!conn_name(conn, &it->peer, &it->client)) {
+		conn_release(conn);
+		return NULL;
+	}
 	conn->served = it->served;
-	conn->promised_s = it->promised_s;
+	conn_promise(conn, it->promised_s);
 	if (it->since_ns < conn->since_ns)      /* the sender's turn may have begun after ours */
 		conn->since_ns = it->since_ns;
 	move_freeze(conn);
@@ -169,18 +172,17 @@ static struct conn *refuse(int fd, int file_fd)
 struct conn *move_read(struct engine *engine, struct record *record, int fd, int file_fd)
 {
 	struct basis it = { .protocol = { "", 0 } };
-	const struct protocol *protocol;
+	enum speaker speaker;
 	struct conn *conn;
 
 	basis(record, &it);
-	protocol = find_protocol(engine, it.protocol);
-	if (record->bad || fd < 0 || protocol == NULL || protocol->thaw == NULL || !is_peer(&it.peer) ||
+	if (record->bad || fd < 0 || !find_speaker(engine, it.protocol, &speaker) || !is_peer(&it.peer) ||
 	    !is_peer(&it.client))
 		return refuse(fd, file_fd);
-	conn = make(engine, &it, protocol, fd);
+	conn = make(engine, &it, speaker, fd);
 	if (conn == NULL)
 		return refuse(-1, file_fd);
-	if (!protocol->thaw(conn, record, file_fd)) {
+	if (!conn_protocol(conn)->thaw(conn, record, file_fd)) {
 		conn_release(conn);
 		return NULL;
 	}

@@ -19,7 +19,7 @@ enum { SHED_LOOK = 32 };                /* connections that are compared for one
 
 static bool is_younger(const struct conn *conn, uint64_t age_ns)
 {
-	return conn->engine->loop->now_ns - conn->since_ns < age_ns;
+	return conn_engine(conn)->loop->now_ns - conn->since_ns < age_ns;
 }
 
 static bool is_fresh(const struct conn *conn)
@@ -30,7 +30,7 @@ static bool is_fresh(const struct conn *conn)
 void conn_drain(struct conn *conn, bool close_idle)
 {
 	conn_enter(conn);
-	conn_after(conn, conn->protocol->drain(conn, close_idle && !is_fresh(conn)));
+	conn_after(conn, conn_protocol(conn)->drain(conn, close_idle && !is_fresh(conn)));
 	conn_leave(conn);
 }
 
@@ -48,7 +48,7 @@ void engine_drain(struct engine *engine, bool close_idle)
 
 bool conn_is_spare(const struct conn *conn)
 {
-	return conn->engine->close_idle && !is_fresh(conn);
+	return conn_engine(conn)->close_idle && !is_fresh(conn);
 }
 
 static bool owes(const struct list *conns, uint64_t until_ns)
@@ -57,7 +57,7 @@ static bool owes(const struct list *conns, uint64_t until_ns)
 		const struct conn *conn = LIST_ENTRY(link, struct conn, link);
 
 		if (conn->since_ns <= until_ns &&
-		    (conn->protocol->doing(conn) != DOING_IDLE || is_fresh(conn)))
+		    (conn_protocol(conn)->doing(conn) != DOING_IDLE || is_fresh(conn)))
 			return true;
 	}
 	return false;
@@ -73,7 +73,7 @@ static void count_doings(const struct list *conns, unsigned counts[DOINGS])
 	for (const struct list *link = conns->next; link != conns; link = link->next) {
 		const struct conn *conn = LIST_ENTRY(link, struct conn, link);
 
-		counts[conn->protocol->doing(conn)]++;
+		counts[conn_protocol(conn)->doing(conn)]++;
 	}
 }
 
@@ -95,7 +95,7 @@ static struct conn *longest_idle(struct engine *engine)
 
 		list_remove(&conn->link);
 		list_push_back(&engine->conns, &conn->link);
-		if (conn->protocol->doing(conn) == DOING_IDLE && !is_fresh(conn) &&
+		if (conn_protocol(conn)->doing(conn) == DOING_IDLE && !is_fresh(conn) &&
 		    !is_younger(conn, PAUSE_NS) && (found == NULL || conn->since_ns < found->since_ns))
 			found = conn;
 	}
@@ -107,11 +107,11 @@ static bool is_busy_now(struct conn *conn)
 {
 	uint32_t served = conn->served;
 
-	conn_after(conn, conn->protocol->drain(conn, true));
+	conn_after(conn, conn_protocol(conn)->drain(conn, true));
 	if (conn->closed)
 		return false;
-	return conn->served != served || (conn->protocol->doing(conn) != DOING_IDLE &&
-					  conn->protocol->doing(conn) != DOING_LEAVING);
+	return conn->served != served || (conn_protocol(conn)->doing(conn) != DOING_IDLE &&
+					  conn_protocol(conn)->doing(conn) != DOING_LEAVING);
 }
 
 bool engine_shed(struct engine *engine)
@@ -147,7 +147,7 @@ static void cut_all(struct engine *engine, struct list *conns)
 	while (!list_empty(conns)) {
 		struct conn *conn = LIST_ENTRY(conns->next, struct conn, link);
 
-		count_cut(engine, conn->protocol->doing(conn));
+		count_cut(engine, conn_protocol(conn)->doing(conn));
 		conn_close(conn);
 	}
 }

@@ -13,13 +13,28 @@
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 
-/* What a failed transfer means; `ready` is the flag that an event will set again. */
-static enum io failed(bool *ready)
+static enum io failed(void)
 {
-	if (errno != EAGAIN && errno != EWOULDBLOCK)
-		return IO_ERROR;
-	*ready = false;
-	return IO_AGAIN;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? IO_AGAIN : IO_ERROR;
+}
+
+/* An event will set the flag again. */
+static enum io failed_to_read(struct conn *conn)
+{
+	enum io io = failed();
+
+	if (io == IO_AGAIN)
+		conn->readable = false;
+	return io;
+}
+
+static enum io failed_to_write(struct conn *conn)
+{
+	enum io io = failed();
+
+	if (io == IO_AGAIN)
+		conn->writable = false;
+	return io;
 }
 
 static enum io plain_recv(struct conn *conn, void *buffer, size_t room, size_t *got)
@@ -27,7 +42,7 @@ static enum io plain_recv(struct conn *conn, void *buffer, size_t room, size_t *
 	ssize_t len = recv(conn->source.fd, buffer, room, 0);
 
 	if (len < 0)
-		return failed(&conn->readable);
+		return failed_to_read(conn);
 	watch_tell();           /* what was asked after a change is answered by what is there now */
 	if (len == 0)
 		return IO_EOF;
@@ -58,7 +73,7 @@ static enum io plain_writev(struct conn *conn, const struct iovec *parts, int co
 	else
 		len = sendmsg(conn->source.fd, &message, flags);
 	if (len < 0)
-		return failed(&conn->writable);
+		return failed_to_write(conn);
 	if ((size_t)len < total(parts, count))
 		conn->writable = false;
 	*sent = (size_t)len;
@@ -70,7 +85,7 @@ static enum io plain_send_file(struct conn *conn, int file_fd, off_t *offset, si
 	ssize_t moved = sendfile(conn->source.fd, file_fd, offset, len);
 
 	if (moved < 0)
-		return failed(&conn->writable);
+		return failed_to_write(conn);
 	if (moved == 0)
 		return IO_EOF;
 	*sent = (size_t)moved;

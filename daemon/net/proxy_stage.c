@@ -16,14 +16,15 @@
 /* Told once a second, counted always: anybody can connect. */
 static void refuse(struct conn *conn, const char *why)
 {
-	struct engine *engine = conn->engine;
+	struct engine *engine = conn_engine(conn);
+	union peer who = conn_peer(conn);
 	struct addr peer;
 
 	engine_count(engine, COUNT_PROXY_REFUSED);
 	if (engine->refused_told_ns != 0 && engine->loop->now_ns - engine->refused_told_ns < CLOCK_S)
 		return;
 	engine->refused_told_ns = engine->loop->now_ns;
-	peer_describe(&conn->peer, &peer);
+	peer_describe(&who, &peer);
 	log_event(LEVEL_INFO, "proxy_refused", log_text("peer", peer.text),
 		  log_text("listener", conn->listener->address), log_text("why", why));
 }
@@ -38,8 +39,9 @@ static enum served refused(struct conn *conn, const char *why)
 static void proxy_open(struct conn *conn)
 {
 	const struct listener_rules *rules = conn->listener->rules;
+	union peer peer = conn_peer(conn);
 
-	if (networks_have(&rules->proxy_from, &conn->peer)) {
+	if (networks_have(&rules->proxy_from, &peer)) {
 		conn_timer(conn, rules->proxy_ns);
 		return;
 	}
@@ -50,16 +52,17 @@ static void proxy_open(struct conn *conn)
 /* From here on the connection is as one that was accepted just now, from whoever the header says. */
 static enum served hand_over(struct conn *conn, const struct proxy_header *header)
 {
-	if (header->has_source)
-		conn->client = header->source;
-	conn->proxied = header->has_source;
-	conn->since_ns = conn->engine->loop->now_ns;
+	union peer peer = conn_peer(conn);
+
+	if (header->has_source && !conn_name(conn, &peer, &header->source))
+		return SERVED_CLOSE;
+	conn->since_ns = conn_engine(conn)->loop->now_ns;
 	conn_timer(conn, 0);
 	if (!clients_admit(conn))
-		return clients_refuse(conn) == SERVED_CLOSE ? SERVED_CLOSE : conn->protocol->ready(conn);
-	conn->protocol = conn->engine->protocol;
-	conn->protocol->open(conn);
-	return conn->protocol->ready(conn);
+		return clients_refuse(conn) == SERVED_CLOSE ? SERVED_CLOSE : conn_protocol(conn)->ready(conn);
+	conn->speaker = SPEAKER_OWN;
+	conn_protocol(conn)->open(conn);
+	return conn_protocol(conn)->ready(conn);
 }
 
 /* `bytes` were seen, the header among them. */
@@ -101,7 +104,7 @@ static enum served proxy_ready(struct conn *conn)
 
 static enum served proxy_timeout(struct conn *conn)
 {
-	engine_count(conn->engine, COUNT_TIMEOUTS);
+	engine_count(conn_engine(conn), COUNT_TIMEOUTS);
 	return refused(conn, "no PROXY header came in time");
 }
 
@@ -120,7 +123,7 @@ static enum served proxy_drain(struct conn *conn, bool close_idle)
 		return SERVED_WAIT;
 	conn->readable = true;
 	served = proxy_ready(conn);
-	return conn->protocol == &protocol_proxy ? SERVED_CLOSE : served;
+	return conn->speaker == SPEAKER_PROXY ? SERVED_CLOSE : served;
 }
 
 /* Nothing was taken out of the socket, and its deadline is the connection's. */

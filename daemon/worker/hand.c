@@ -202,7 +202,7 @@ static void try_again(struct timer *timer, uint64_t now_ns)
 static void on_waits(struct engine *engine, struct conn *conn)
 {
 	struct worker *worker = LIST_ENTRY(engine, struct worker, engine);
-	bool leaves = conn->protocol->doing(conn) == DOING_LEAVING;
+	bool leaves = conn_protocol(conn)->doing(conn) == DOING_LEAVING;
 
 	if (conn->frozen || conn->declined > 0)
 		return;

@@ -113,10 +113,18 @@ static bool is_gone(unsigned i)
 }
 
 /* Its peer's port goes along with a connection, and says whose it is. */
+static void give_number(struct conn *conn, unsigned client)
+{
+	union peer peer = conn_peer(conn);
+
+	peer.v4.sin_port = (in_port_t)client;
+	MUST(conn_name(conn, &peer, &peer));
+}
+
 static bool has(const struct list *conns, unsigned client)
 {
 	for (const struct list *link = conns->next; link != conns; link = link->next)
-		if (LIST_ENTRY(link, struct conn, link)->peer.v4.sin_port == client)
+		if (conn_peer(LIST_ENTRY(link, struct conn, link)).v4.sin_port == client)
 			return true;
 	return false;
 }
@@ -292,7 +300,7 @@ static void begin(void)
 	fake_workers[FIRST]->config.connections = FIRST_ROOM;
 	for (unsigned client = 0; client < CONNS; client++) {
 		fake_workers_connect(worker_of(LEAVER), 1);
-		LIST_ENTRY(conns->prev, struct conn, link)->peer.v4.sin_port = (in_port_t)client;
+		give_number(LIST_ENTRY(conns->prev, struct conn, link), client);
 		MUST(send(fake_clients[client], &modes[client], 1, 0) == 1);
 		world.asked[client]++;
 	}

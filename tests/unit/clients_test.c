@@ -120,7 +120,7 @@ END_TEST
 
 START_TEST(so_many_are_told_in_a_time)
 {
-	struct conn conn = { .engine = &server.engine, .protocol = &protocol_http1 };
+	struct conn conn = { .listener = &server.engine.nowhere };
 
 	server.engine.limited_since_ns = server.loop.now_ns;
 	server.engine.limited_made = 256;

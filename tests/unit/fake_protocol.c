@@ -20,7 +20,7 @@ struct lines {
 
 static void lines_open(struct conn *conn)
 {
-	struct lines *lines = slab_alloc(&conn->engine->states);
+	struct lines *lines = slab_alloc(&conn_engine(conn)->states);
 
 	*lines = (struct lines){ .conn = conn };
 	conn->state = lines;
@@ -66,7 +66,7 @@ static void answer_all(struct lines *lines)
 
 		if (!one->used || !one->exchange.answered)
 			continue;
-		lines->conn->transport->writev(lines->conn, parts, 2, false, &sent);
+		conn_transport(lines->conn)->writev(lines->conn, parts, 2, false, &sent);
 		exchange_end(&one->exchange);
 		one->used = false;
 	}
@@ -81,7 +81,7 @@ static enum served lines_ready(struct conn *conn)
 
 	answer_all(lines);
 	while (conn->readable && lines->len < LINE_BYTES && (one = free_one(lines)) != NULL) {
-		io = conn->transport->recv(conn, lines->in + lines->len, 1, &got);
+		io = conn_transport(conn)->recv(conn, lines->in + lines->len, 1, &got);
 		if (io != IO_OK)
 			return io == IO_AGAIN ? SERVED_WAIT : SERVED_CLOSE;
 		if (lines->in[lines->len] != '\n') {
@@ -116,7 +116,7 @@ static void lines_close(struct conn *conn)
 		exchange_end(&lines->ones[i].exchange);
 		arena_free(&lines->ones[i].exchange.arena);
 	}
-	slab_release(&conn->engine->states, lines);
+	slab_release(&conn_engine(conn)->states, lines);
 	conn->state = NULL;
 }
 

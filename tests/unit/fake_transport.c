@@ -15,7 +15,9 @@ struct fake_fits fake_fits;
 
 static struct inside *inside_of(const struct conn *conn)
 {
-	return conn->transport_state;
+	const struct conn_side *side = conn_side(conn);
+
+	return side != NULL ? side->transport_state : NULL;
 }
 
 static bool fake_pending(const struct conn *conn)
@@ -39,7 +41,7 @@ static enum io fill_inside(struct conn *conn)
 	enum io io;
 
 	if (inside == NULL)
-		inside = conn->transport_state = calloc(1, sizeof(*inside));
+		inside = conn_side_made(conn)->transport_state = calloc(1, sizeof(*inside));
 	io = transport_plain.recv(conn, inside->bytes, sizeof(inside->bytes), &got);
 	inside->at = 0;
 	inside->len = io == IO_OK ? got : 0;
@@ -100,8 +102,9 @@ static void fake_shutdown(struct conn *conn)
 
 static void fake_close(struct conn *conn)
 {
-	free(conn->transport_state);
-	conn->transport_state = NULL;
+	free(inside_of(conn));
+	if (conn_side(conn) != NULL)
+		conn_side(conn)->transport_state = NULL;
 }
 
 const struct transport fake_transport = {

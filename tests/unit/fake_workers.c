@@ -46,7 +46,7 @@ static const struct {
 
 static struct counting *counting_new(struct conn *conn)
 {
-	struct counting *it = conn->state = slab_alloc(&conn->engine->states);
+	struct counting *it = conn->state = slab_alloc(&conn_engine(conn)->states);
 
 	*it = (struct counting){ .mode = COUNTS_IDLE, .file_fd = -1 };
 	return it;
@@ -77,14 +77,14 @@ static enum served counting_ready(struct conn *conn)
 	enum io io;
 
 	while (conn->readable) {
-		io = conn->transport->recv(conn, &byte, 1, &got);
+		io = conn_transport(conn)->recv(conn, &byte, 1, &got);
 		if (io != IO_OK)
 			return io == IO_AGAIN ? SERVED_WAIT : SERVED_CLOSE;
 		if (byte == COUNTS_CLOSE)
 			return SERVED_CLOSE;
 		it->count++;
 		become(conn, byte);
-		ck_assert_int_eq(conn->transport->writev(conn, &answer, 1, false, &got), IO_OK);
+		ck_assert_int_eq(conn_transport(conn)->writev(conn, &answer, 1, false, &got), IO_OK);
 	}
 	return SERVED_WAIT;
 }
@@ -124,7 +124,7 @@ static void counting_close(struct conn *conn)
 	struct counting *it = conn->state;
 
 	fd_close(&it->file_fd);
-	slab_release(&conn->engine->states, it);
+	slab_release(&conn_engine(conn)->states, it);
 	conn->state = NULL;
 }
 

@@ -782,7 +782,7 @@ static void let_idle_time_end(void)
 	struct conn *conn = only_conn();
 
 	conn->since_ns -= 1000 * CLOCK_S;
-	conn->timer.fire(&conn->timer, server.loop.now_ns);
+	server.loop.lean->fire(&conn->timer, server.loop.now_ns);
 }
 
 /* As when the loop was busy for so long that timers are late, too, and come first. */
@@ -829,7 +829,7 @@ static void be_served_slowly(void)
 	server.config->send_ns = 20 * CLOCK_MS;
 	fake_connect(&server, &client, GET("/hello"));
 	ck_assert(fake_until_text(&client, "hello\n"));
-	only_conn()->transport = &transport;
+	server.engine.transport = &transport;
 }
 
 START_TEST(a_slow_clients_time_begins_when_the_last_byte_has_left)

@@ -45,12 +45,12 @@ static void tear_down(void)
 /* A client that has an address, 10.0.0.`last`. */
 static void connect_as(struct fake_client *who, unsigned last)
 {
+	union peer name = { .v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000000 + last) } };
 	struct conn *conn;
 
 	fake_connect(&server, who, "");
 	conn = LIST_ENTRY(server.engine.conns.prev, struct conn, link);
-	conn->client.v4 = (struct sockaddr_in){ .sin_family = AF_INET,
-						.sin_addr.s_addr = htonl(0x0a000000 + last) };
+	conn->client = peer_pack(&name);
 }
 
 static void requests_an_hour(enum quota_scope scope, unsigned burst)
@@ -202,7 +202,7 @@ START_TEST(refusals_count_in_a_row_only)
 	fake_send(&client, GET("/hello"));
 	ck_assert(until_count("HTTP/1.1 429", MOST_REFUSALS));
 	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 0);
-	ck_assert_uint_eq(fake_only(&server.engine)->refusals, 1);
+	ck_assert_uint_eq(conn_side(fake_only(&server.engine))->refusals, 1);
 }
 END_TEST
 

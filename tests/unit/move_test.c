@@ -53,12 +53,12 @@ static enum served echo_ready(struct conn *which)
 
 	does.served++;
 	while (which->readable) {
-		io = which->transport->recv(which, text, sizeof(text), &part.iov_len);
+		io = conn_transport(which)->recv(which, text, sizeof(text), &part.iov_len);
 		if (io == IO_AGAIN)
 			break;
 		if (io != IO_OK)
 			return SERVED_CLOSE;
-		which->transport->writev(which, &part, 1, false, &sent);
+		conn_transport(which)->writev(which, &part, 1, false, &sent);
 		which->served++;
 	}
 	return SERVED_WAIT;
@@ -340,22 +340,25 @@ END_TEST
 
 START_TEST(what_everybody_knows_of_a_connection_goes_along)
 {
+	union peer peer = { .v4 = { .sin_family = AF_INET, .sin_port = 99, .sin_addr.s_addr = 7 } };
+	union peer who = { .v6 = { .sin6_family = AF_INET6, .sin6_scope_id = 3, .sin6_port = 98 } };
+	union peer its_peer, its_client;
 	struct conn *there;
 
+	who.v6.sin6_addr = in6addr_loopback;
+	ck_assert(conn_name(conn, &peer, &who));
 	conn->served = 7;
-	conn->promised_s = 60;
-	conn->promised_s = 60;
+	conn_promise(conn, 86400);
 	conn->since_ns = 1234;
-	conn->peer.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = 99 };
-	conn->client.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_scope_id = 3 };
 	there = read_one(freeze());
 	ck_assert_uint_eq(there->served, 7);
-	ck_assert_uint_eq(there->promised_s, 60);
-	ck_assert_uint_eq(there->promised_s, 60);
+	ck_assert_uint_eq(there->promised_s, 86400);
 	ck_assert_uint_eq(there->since_ns, 1234);
-	ck_assert_mem_eq(&there->peer, &conn->peer, sizeof(conn->peer));
-	ck_assert_mem_eq(&there->client, &conn->client, sizeof(conn->client));
-	ck_assert_ptr_eq(there->protocol, &echo);
+	its_peer = conn_peer(there);
+	its_client = conn_client(there);
+	ck_assert_mem_eq(&its_peer, &peer, sizeof(peer));
+	ck_assert_mem_eq(&its_client, &who, sizeof(who));
+	ck_assert_ptr_eq(conn_protocol(there), &echo);
 }
 END_TEST
 
@@ -371,7 +374,7 @@ START_TEST(its_deadline_is_the_same_there)
 	uint64_t due_ns = conn->timer.due_ns;
 	struct conn *there = move();
 
-	ck_assert(timer_armed(&there->timer));
+	ck_assert(timer_armed_lean(&there->timer));
 	ck_assert_uint_eq(there->timer.due_ns, due_ns);
 }
 END_TEST
@@ -379,7 +382,7 @@ END_TEST
 START_TEST(without_a_deadline_it_has_none_there)
 {
 	conn_timer(conn, 0);
-	ck_assert(!timer_armed(&move()->timer));
+	ck_assert(!timer_armed_lean(&move()->timer));
 }
 END_TEST
 
@@ -399,7 +402,7 @@ START_TEST(its_protocol_may_set_another_deadline)
 
 	does.timer_ns = CLOCK_S;
 	there = read_one(freeze());
-	ck_assert(!timer_armed(&there->timer));
+	ck_assert(!timer_armed_lean(&there->timer));
 	move_begin(there);
 	ck_assert_uint_eq(there->timer.due_ns, to.loop.now_ns + CLOCK_S);
 }
@@ -631,7 +634,7 @@ END_TEST
 
 START_TEST(one_that_never_waited_is_served_when_it_thaws)
 {
-	loop_remove(&from.loop, &conn->source);
+	loop_remove_lean(&from.loop, &conn->source);
 	freeze();
 	say("hello");
 	move_thaw(conn);
@@ -659,9 +662,9 @@ START_TEST(its_deadline_stands_when_it_thaws)
 	uint64_t due_ns = conn->timer.due_ns;
 
 	freeze();
-	ck_assert(!timer_armed(&conn->timer));
+	ck_assert(!timer_armed_lean(&conn->timer));
 	move_thaw(conn);
-	ck_assert(timer_armed(&conn->timer));
+	ck_assert(timer_armed_lean(&conn->timer));
 	ck_assert_uint_eq(conn->timer.due_ns, due_ns);
 }
 END_TEST
@@ -671,7 +674,7 @@ START_TEST(one_without_a_deadline_has_none_when_it_thaws)
 	conn_timer(conn, 0);
 	freeze();
 	move_thaw(conn);
-	ck_assert(!timer_armed(&conn->timer));
+	ck_assert(!timer_armed_lean(&conn->timer));
 }
 END_TEST
 
@@ -679,7 +682,7 @@ START_TEST(a_deadline_that_is_set_meanwhile_counts_when_it_thaws)
 {
 	freeze();
 	conn_timer(conn, 3 * CLOCK_S);
-	ck_assert(!timer_armed(&conn->timer));
+	ck_assert(!timer_armed_lean(&conn->timer));
 	move_thaw(conn);
 	ck_assert_uint_eq(conn->timer.due_ns, from.loop.now_ns + 3 * CLOCK_S);
 }
@@ -690,7 +693,7 @@ START_TEST(a_deadline_that_is_called_off_meanwhile_is_off_when_it_thaws)
 	freeze();
 	conn_timer(conn, 0);
 	move_thaw(conn);
-	ck_assert(!timer_armed(&conn->timer));
+	ck_assert(!timer_armed_lean(&conn->timer));
 }
 END_TEST
 
@@ -749,10 +752,10 @@ START_TEST(one_whose_protocol_cannot_is_not_moved)
 	int file_fd;
 
 	unmoving.freeze = NULL;
-	conn->protocol = &unmoving;
+	from.engine.protocol = &unmoving;
 	ck_assert_int_eq(move_write(conn, &record, &file_fd), MOVING_NOT);
 	ck_assert_int_eq(file_fd, -1);
-	conn->protocol = &echo;
+	from.engine.protocol = &echo;
 }
 END_TEST
 
@@ -763,9 +766,9 @@ START_TEST(one_whose_transport_keeps_something_is_not_moved)
 	int file_fd;
 
 	other.moves = false;
-	conn->transport = &other;
+	from.engine.transport = &other;
 	ck_assert_int_eq(move_write(conn, &record, &file_fd), MOVING_NOT);
-	conn->transport = &transport_plain;
+	from.engine.transport = &transport_plain;
 }
 END_TEST
 
@@ -882,11 +885,9 @@ START_TEST(one_from_nowhere_is_refused)
 {
 	size_t whole;
 	unsigned before = open_count();
+	union peer here = conn_peer(conn), nowhere = { .family = _i == 0 ? AF_NETLINK : AF_UNSPEC };
 
-	if (_i == 0)
-		conn->peer.family = AF_NETLINK;
-	else
-		conn->client.family = AF_UNSPEC;
+	ck_assert(conn_name(conn, _i == 0 ? &nowhere : &here, _i == 0 ? &here : &nowhere));
 	whole = freeze();
 	ck_refused(read_one(whole), before);
 }

@@ -189,8 +189,8 @@ START_TEST(a_request_behind_the_header_is_served)
 {
 	fake_connect(&server, &client, HEADER REQUEST);
 	ck_assert(fake_until_text(&client, "hello\n"));
-	ck_assert_int_eq(first_conn()->client.v4.sin_addr.s_addr, inet_addr("192.0.2.7"));
-	ck_assert_int_eq(first_conn()->peer.family, AF_UNIX);
+	ck_assert_int_eq(conn_client(first_conn()).v4.sin_addr.s_addr, inet_addr("192.0.2.7"));
+	ck_assert_int_eq(conn_peer(first_conn()).family, AF_UNIX);
 }
 END_TEST
 
@@ -227,7 +227,7 @@ START_TEST(a_connection_moves_behind_any_byte_of_header_and_request)
 		fake_turn(&server);
 	}
 	ck_assert(fake_until_text(&client, "hello\n"));
-	ck_assert_int_eq(first_conn()->client.v4.sin_addr.s_addr, inet_addr("192.0.2.7"));
+	ck_assert_int_eq(conn_client(first_conn()).v4.sin_addr.s_addr, inet_addr("192.0.2.7"));
 	fake_second_close(&second);
 }
 END_TEST
@@ -257,11 +257,11 @@ START_TEST(a_connection_that_waits_for_its_header_holds_nothing_and_is_idle)
 	fake_turn(&server);
 	ck_assert_uint_eq(server.engine.states.in_use, 0);
 	ck_assert_uint_eq(server.engine.pool.in_use_bytes, 0);
-	ck_assert_int_eq(first_conn()->protocol->doing(first_conn()), DOING_IDLE);
+	ck_assert_int_eq(conn_protocol(first_conn())->doing(first_conn()), DOING_IDLE);
 	fake_send(&client, "192.0.2.7 192.0.2.2 1 2\r\n");
 	fake_turn(&server);
-	ck_assert_ptr_eq(first_conn()->protocol, &protocol_http1);
-	ck_assert_int_eq(first_conn()->protocol->doing(first_conn()), DOING_IDLE);
+	ck_assert_ptr_eq(conn_protocol(first_conn()), &protocol_http1);
+	ck_assert_int_eq(conn_protocol(first_conn())->doing(first_conn()), DOING_IDLE);
 }
 END_TEST
 

@@ -93,8 +93,10 @@ END_TEST
 
 START_TEST(one_that_a_proxy_spoke_of_is_not)
 {
+	union peer proxy = { .family = AF_UNIX }, who = { .family = AF_INET };
+
 	let_it_idle();
-	only_one()->proxied = true;
+	ck_assert(conn_name(only_one(), &proxy, &who));
 	fake_send(&client, GET("/hello"));
 	client.len = 0;
 	ck_assert(fake_until_text(&client, "hello\n"));
