@@ -77,11 +77,11 @@ static bool ask_for_signals(int fd)
 /* The places of the directory one by one; a place that ends may take others along, hence from the start. */
 static void end_places(struct watch_tree *tree, struct watched_inode *inode)
 {
-	unsigned wd = (unsigned)inode->wd;
+	int wd = inode->wd;
 
-	while (inode != NULL) {
+	while (inode != NULL && !list_empty(&inode->places)) {
 		tree_end(tree, LIST_ENTRY(inode->places.next, struct watched_place, same)->name);
-		inode = tree_inode_of(tree, (int)wd);
+		inode = tree_inode_of(tree, wd);
 	}
 }
 
@@ -129,7 +129,9 @@ static void on_event(struct watch_tree *tree, const struct inotify_event *event)
 		return;
 	if ((event->mask & IN_IGNORED) != 0)
 		inode->gone = true;
-	if (event->len == 0)
+	if (list_empty(&inode->places))
+		tree_unwanted(tree, inode);
+	else if (event->len == 0)
 		end_places(tree, inode);
 	else
 		on_name(tree, inode, event);
@@ -231,6 +233,7 @@ void watcher_close(struct watcher *watcher)
 	if (watcher == NULL)
 		return;
 	end_silently(&watcher->tree);
+	tree_close(&watcher->tree);
 	loop_remove(watcher->loop, &watcher->source);
 	close(watcher->source.fd);
 	list_remove(&watcher->link);

@@ -8,13 +8,17 @@
 #include <string.h>
 #include <sys/inotify.h>
 
-enum { LEAST_ROOM = 4 };                /* of a table of names */
+enum {
+	LEAST_ROOM = 4,                 /* of a table of names */
+	MOST_UNWANTED = 100,            /* events of a directory that nobody needs */
+};
 
 void tree_init(struct watch_tree *tree, int inotify_fd)
 {
 	*tree = (struct watch_tree){ .inotify_fd = inotify_fd };
 	_Static_assert(sizeof(tree->key) == crypto_shorthash_KEYBYTES, "");
 	crypto_shorthash_keygen(tree->key);
+	list_init(&tree->idle);
 	list_init(&tree->links);
 	list_init(&tree->told);
 }
@@ -105,7 +109,7 @@ struct watched_name *tree_add_name(struct watch_tree *tree, struct watched_place
 
 	if (in != NULL && !make_room(in))
 		return NULL;
-	name = calloc(1, sizeof(*name) + text.len + 1);
+	name = calloc(1, offsetof(struct watched_name, text) + text.len);
 	if (name == NULL)
 		return NULL;
 	name->in = in;
@@ -156,20 +160,55 @@ struct watched_inode *tree_inode(struct watch_tree *tree, int wd)
 	return inode;
 }
 
-/* If nothing is there any more that it would tell of. */
-static void drop_inode(struct watch_tree *tree, struct watched_inode *inode)
+static void free_inode(struct watch_tree *tree, struct watched_inode *inode)
 {
 	struct watched_inode **at = chain_of(tree, inode->wd);
 
-	if (!list_empty(&inode->places))
-		return;
 	while (*at != inode)
 		at = &(*at)->next;
 	*at = inode->next;
 	if (!inode->gone)
 		inotify_rm_watch(tree->inotify_fd, inode->wd);
+	if (list_linked(&inode->idle))
+		tree->idle_count--;
+	list_remove(&inode->idle);
 	tree->directories--;
 	free(inode);
+}
+
+/* If nothing is there any more that it would tell of. */
+static void drop_inode(struct watch_tree *tree, struct watched_inode *inode)
+{
+	if (!list_empty(&inode->places) || list_linked(&inode->idle))
+		return;
+	if (inode->gone) {
+		free_inode(tree, inode);
+		return;
+	}
+	inode->unwanted = 0;
+	list_push_back(&tree->idle, &inode->idle);
+	if (++tree->idle_count > WATCH_IDLE)
+		tree_drop_idle(tree);
+}
+
+bool tree_drop_idle(struct watch_tree *tree)
+{
+	if (list_empty(&tree->idle))
+		return false;
+	free_inode(tree, LIST_ENTRY(tree->idle.next, struct watched_inode, idle));
+	return true;
+}
+
+void tree_unwanted(struct watch_tree *tree, struct watched_inode *inode)
+{
+	if (inode->gone || ++inode->unwanted > MOST_UNWANTED)
+		free_inode(tree, inode);
+}
+
+void tree_close(struct watch_tree *tree)
+{
+	while (tree_drop_idle(tree))
+		continue;
 }
 
 struct watched_place *tree_add_place(struct watch_tree *tree, struct watched_name *name,
@@ -184,8 +223,14 @@ struct watched_place *tree_add_place(struct watch_tree *tree, struct watched_nam
 	place->name = name;
 	place->real = place;
 	place->inode = inode;
+	if (list_linked(&inode->idle))
+		tree->idle_count--;
+	list_remove(&inode->idle);
 	list_push_back(&inode->places, &place->same);
-	name->below = place;
+	if (tree_is_link(name))
+		name->link->below = place;
+	else
+		name->below = place;
 	return place;
 }
 
@@ -267,9 +312,9 @@ static void free_place(struct watch_tree *tree, struct watched_place *place)
 static void free_name(struct watch_tree *tree, struct watched_name *name)
 {
 	tell_all(tree, name);
-	if (name->below != NULL)
-		free_place(tree, name->below);
-	if (name->link != NULL) {
+	if (tree_below(name) != NULL)
+		free_place(tree, tree_below(name));
+	if (tree_is_link(name) && name->link != NULL) {
 		name->link->name = NULL;
 		name->link->next = tree->over;
 		tree->over = name->link;
@@ -287,7 +332,7 @@ static struct watch_tree *tree_of(const struct watched_name *name)
 
 static bool is_needed(const struct watched_name *name)
 {
-	return !list_empty(&name->watches) || (name->below != NULL && name->below->count > 0) ||
+	return !list_empty(&name->watches) || (tree_below(name) != NULL && tree_below(name)->count > 0) ||
 	       name->kind == WATCHED_REFUSED || name->kind == WATCHED_LINK_IN_WORK;
 }
 
@@ -341,6 +386,7 @@ struct watched_link *tree_add_link(struct watched_name *name)
 {
 	struct watched_link *link = calloc(1, sizeof(*link));
 
+	name->kind = WATCHED_LINK_IN_WORK;
 	if (link == NULL)
 		return NULL;
 	link->target.changed = on_target;
@@ -407,20 +453,19 @@ void tree_settle(struct watch_tree *tree)
 
 /* ---- paths -------------------------------------------------------------------------------------------- */
 
-bool tree_path(const struct watched_name *name, char *path, size_t room, const char **text)
+char *tree_path(const struct watched_name *name, char *room, size_t bytes)
 {
-	char *at = path + room - 1;
+	char *at = room + bytes - 1;
 
 	*at = '\0';
 	for (; name->in != NULL; name = name->in->real->name) {
-		if ((size_t)(at - path) < name->len + 1U)
-			return false;
+		if ((size_t)(at - room) < name->len + 1U)
+			return NULL;
 		at -= name->len;
 		memcpy(at, name->text, name->len);
 		*--at = '/';
 	}
-	if (*at == '\0' && at > path)
+	if (*at == '\0')
 		*--at = '/';
-	*text = at;
-	return true;
+	return at;
 }

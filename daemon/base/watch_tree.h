@@ -21,15 +21,21 @@
 enum {
 	WATCH_INODES = 1024,            /* chains of the table of inodes */
 	WATCH_REFUSED = 64,             /* directories that are remembered because they cannot be watched */
+	WATCH_IDLE = 256,               /* directories that are watched though nobody needs that now */
 };
 
-/* What the kernel watches: a directory. */
+/* What the kernel watches: a directory. The kernel's watch outlives its last place for a while: to begin one
+ * anew takes the kernel as long as to look at all names of the directory that it has in memory, and that may
+ * be a million of names that do not exist. */
 struct watched_inode {
 	struct watched_inode *next;     /* of its chain */
 	struct list places;
+	struct list idle;               /* of tree->idle */
 	struct watch_tree *tree;
 	int wd;
+	unsigned unwanted;              /* events since it is idle */
 	bool gone;                      /* the kernel has ended the watch by itself */
+	bool files;                     /* what is written to its files is told, too */
 };
 
 struct watched_place {
@@ -54,14 +60,17 @@ enum watched_kind {
 struct watched_link {
 	struct watch target;            /* target.link is in tree->links once it was told, or is over */
 	struct watched_name *name;      /* NULL: that is gone */
+	struct watched_place *below;    /* where it leads to, if that is a directory */
 	struct watched_link *next;      /* of those that are over */
 };
 
 struct watched_name {
 	struct watched_place *in;       /* NULL: it is "/" itself */
 	struct list watches;            /* that end here */
-	struct watched_place *below;    /* the directory, or where the symlink leads to if that is one */
-	struct watched_link *link;
+	union {                         /* both NULL but for directories and symlinks */
+		struct watched_place *below;
+		struct watched_link *link;
+	};
 	uint32_t hash;
 	uint8_t kind;
 	uint8_t len;
@@ -78,6 +87,8 @@ struct watch_tree {
 	struct watched_name *top;       /* "/"; NULL: nothing is watched */
 	struct watched_inode *inodes[WATCH_INODES];
 	unsigned directories;           /* inodes that there are */
+	struct list idle;               /* those of them without a place, longest first */
+	unsigned idle_count;
 	struct watched_refusal refused[WATCH_REFUSED];
 	unsigned next_refused;
 	uint64_t full_until_ns;         /* the kernel had no more watches (ENOSPC) */
@@ -87,6 +98,19 @@ struct watch_tree {
 	struct list told;               /* of watch.link: their owners are to be told */
 	struct watch *making;           /* of which nobody is told */
 };
+
+static inline bool tree_is_link(const struct watched_name *name)
+{
+	return name->kind == WATCHED_LINK || name->kind == WATCHED_LINK_IN_WORK;
+}
+
+/* The directory that `name` is, or leads to; NULL: it does not. */
+static inline struct watched_place *tree_below(const struct watched_name *name)
+{
+	if (!tree_is_link(name))
+		return name->below;
+	return name->link == NULL ? NULL : name->link->below;
+}
 
 void tree_init(struct watch_tree *tree, int inotify_fd);
 
@@ -101,7 +125,8 @@ struct watched_name *tree_find(struct watch_tree *tree, struct watched_place *pl
 /* A new name, which nobody depends on yet; NULL: no memory. `in` NULL: it becomes the top. */
 struct watched_name *tree_add_name(struct watch_tree *tree, struct watched_place *in, struct str text);
 
-/* A new place below `name`; NULL: no memory, and the inode is given back if it has no other place. */
+/* A new place below `name`, a directory or symlink; NULL: no memory, and the inode is given back if it has no
+ * other place. */
 struct watched_place *tree_add_place(struct watch_tree *tree, struct watched_name *name,
 				     struct watched_inode *inode);
 
@@ -110,6 +135,15 @@ struct watched_inode *tree_inode(struct watch_tree *tree, int wd);
 
 /* The same, NULL: there is none. */
 struct watched_inode *tree_inode_of(const struct watch_tree *tree, int wd);
+
+/* An event of an idle one: if there are too many, or it was the last, the kernel's watch ends. */
+void tree_unwanted(struct watch_tree *tree, struct watched_inode *inode);
+
+/* Ends the kernel's watch that has been idle for longest; false: none is. */
+bool tree_drop_idle(struct watch_tree *tree);
+
+/* Ends them all, of those that are idle. */
+void tree_close(struct watch_tree *tree);
 
 /* What was found by that name counts no more: it goes, and all below it; those who depended are told by
  * tree_settle. */
@@ -134,7 +168,7 @@ uint64_t tree_refused_until(const struct watch_tree *tree, const struct watched_
 /* Forgets that: it is looked at again. */
 void tree_forget(struct watch_tree *tree, struct watched_name *name);
 
-/* A symlink's dependency, which depends on nothing yet; NULL: no memory. */
+/* What makes `name` a symlink, which depends on nothing yet; NULL: no memory. */
 struct watched_link *tree_add_link(struct watched_name *name);
 
 /* From now on `watch` is told when `name` ends. */
@@ -143,7 +177,7 @@ void tree_watch(struct watched_name *name, struct watch *watch);
 /* Ends a watch of its owner's will: nobody is told.  Harmless on one that watches nothing. */
 void tree_unwatch(struct watch *watch);
 
-/* How `name` is found from "/" without passing a symlink; false: longer than `room` bytes. */
-bool tree_path(const struct watched_name *name, char *path, size_t room, const char **text);
+/* How `name` is found from "/" without passing a symlink, at the end of the room; NULL: it is longer. */
+char *tree_path(const struct watched_name *name, char *room, size_t bytes);
 
 #endif

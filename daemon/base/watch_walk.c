@@ -19,9 +19,12 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define MASK                                                                                        \
-	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | \
-	 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW)
+#define NAMES                                                                                       \
+	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | \
+	 IN_ONLYDIR | IN_DONT_FOLLOW)
+
+/* Closing tells of what was stored through a mapping. */
+#define FILES (IN_MODIFY | IN_CLOSE_WRITE)
 
 enum { MOST_LINKS = 40 };               /* on a path, as for the kernel (path_resolution(7)) */
 
@@ -63,13 +66,15 @@ static int watch_directory(struct walk *walk, struct watched_name *name, const c
 	struct watch_tree *tree = walk->tree;
 	int wd;
 
-	if (tree->directories >= WATCH_DIRECTORIES || walk->now_ns < tree->full_until_ns)
+	if (walk->now_ns < tree->full_until_ns)
+		return -1;
+	if (tree->directories >= WATCH_DIRECTORIES && !tree_drop_idle(tree))
 		return -1;
 	if (!asked && !is_told_of(path)) {
 		tree_refuse(tree, name, walk->now_ns + REFUSED_NS);
 		return -1;
 	}
-	wd = inotify_add_watch(tree->inotify_fd, path, MASK);
+	wd = inotify_add_watch(tree->inotify_fd, path, NAMES | IN_MASK_ADD);
 	if (wd < 0 && errno == ENOSPC)
 		tree->full_until_ns = walk->now_ns + REFUSED_NS;
 	if (wd < 0 && errno == EACCES)
@@ -114,7 +119,7 @@ static bool follow(struct walk *walk, struct watched_name *name, const char *tar
 	if (end == NULL)
 		return false;
 	tree_watch(end, &link->target);
-	return end->below == NULL || add_place_behind(walk, name, end->below);
+	return tree_below(end) == NULL || add_place_behind(walk, name, tree_below(end));
 }
 
 static bool add_link(struct walk *walk, struct watched_name *name, const char *path)
@@ -126,7 +131,6 @@ static bool add_link(struct walk *walk, struct watched_name *name, const char *p
 	if (len <= 0 || (size_t)len >= sizeof(target) || walk->links++ >= MOST_LINKS)
 		return false;
 	target[len] = '\0';
-	name->kind = WATCHED_LINK_IN_WORK;
 	followed = follow(walk, name, target);
 	name->kind = WATCHED_LINK;
 	return followed;
@@ -143,14 +147,30 @@ static bool is_seen(const struct statx *is)
 	return !S_ISREG(is->stx_mode) || is->stx_nlink <= 1;
 }
 
+/* What is written to the files of `inode` is told from now on, unless it is already; `path` is one of them,
+ * and is cut. False: its directory is another one by now, or cannot be watched any more. */
+static bool watch_files(struct walk *walk, struct watched_inode *inode, char *path)
+{
+	char *end = strrchr(path, '/');
+	int wd;
+
+	if (inode->files)
+		return true;
+	*(end == path ? end + 1 : end) = '\0';
+	wd = inotify_add_watch(walk->tree->inotify_fd, path, NAMES | FILES);
+	inode->files = wd == inode->wd;
+	if (wd >= 0 && !inode->files && tree_inode_of(walk->tree, wd) == NULL)
+		inotify_rm_watch(walk->tree->inotify_fd, wd);
+	return inode->files;
+}
+
 /* What is there by that name; false: nobody would tell, or it has changed meanwhile. */
 static bool look(struct walk *walk, struct watched_name *name)
 {
-	char room[PATH_MAX];
-	const char *path;
+	char room[PATH_MAX], *path = tree_path(name, room, sizeof(room));
 	struct statx is;
 
-	if (!tree_path(name, room, sizeof(room), &path))
+	if (path == NULL)
 		return false;
 	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_NLINK, &is) < 0)
 		return errno == ENOENT || errno == EACCES;      /* modes of directories are watched, too */
@@ -158,7 +178,7 @@ static bool look(struct walk *walk, struct watched_name *name)
 		return add_directory(walk, name, path, makedev(is.stx_dev_major, is.stx_dev_minor));
 	if (S_ISLNK(is.stx_mode))
 		return add_link(walk, name, path);
-	return is_seen(&is);
+	return is_seen(&is) && (!S_ISREG(is.stx_mode) || watch_files(walk, name->in->inode, path));
 }
 
 /* Whether it is known what `name` is. */
@@ -213,7 +233,7 @@ static bool is_text(struct str name, const char *text)
 /* What becomes of `at`, a directory, by one more name of the path; `first`: it is where the path begins. */
 static struct watched_name *step(struct walk *walk, struct watched_name *at, struct str name, bool first)
 {
-	struct watched_place *real = at->below->real;
+	struct watched_place *real = tree_below(at)->real;
 
 	if (is_text(name, "."))
 		return at;
@@ -221,7 +241,7 @@ static struct watched_name *step(struct walk *walk, struct watched_name *at, str
 		return !first ? NULL : real->name->in == NULL ? at : real->name->in->name;
 	if (name.len > NAME_MAX)
 		return NULL;
-	return name_in(walk, at->below, name);
+	return name_in(walk, tree_below(at), name);
 }
 
 static struct watched_name *walk_from(struct walk *walk, struct watched_name *from, const char *path)
@@ -230,11 +250,11 @@ static struct watched_name *walk_from(struct walk *walk, struct watched_name *fr
 	bool first = true;
 
 	for (struct str name = next_name(&path); name.len > 0; name = next_name(&path)) {
-		struct watched_name *next = at->below == NULL ? at : step(walk, at, name, first);
+		struct watched_name *next = tree_below(at) == NULL ? at : step(walk, at, name, first);
 
 		if (next == NULL)
 			tree_release(walk->tree, at);
-		if (next == NULL || at->below == NULL)
+		if (next == NULL || tree_below(at) == NULL)
 			return next;
 		first = first && (is_text(name, ".") || is_text(name, ".."));
 		at = next;

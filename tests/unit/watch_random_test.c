@@ -199,7 +199,7 @@ static void open_watcher(void)
 	ck_assert(loop_open(&loop, &err));
 	watcher = watcher_open(&loop, &err);
 	ck_assert_msg(watcher != NULL, "%s", err.text);
-	snprintf(root, sizeof(root), "/tmp/watch.XXXXXX");
+	snprintf(root, sizeof(root), "/dev/shm/watch.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(root));
 }
 
