@@ -625,6 +625,22 @@ static const struct setting rows[] = {
 		  "reload is refused" },
 	{ "limits.max_draining", SETTING_INTEGER, .def = "16", .min = "1", .max = "1024", AT(max_draining),
 	  .help = "the most draining workers of one slot; a reload that would make more is refused" },
+	{ "file_cache.memory", SETTING_SIZE, .def = "64m", .min = "0", .max = "64g", AT(cache_bytes),
+	  .example = "\"512m\"",
+	  .help = "the most memory of one worker in which it keeps what it found below roots: small files, "
+		  "and that"
+		  " nothing is there. See THE FILE CACHE; 0 keeps nothing" },
+	{ "file_cache.largest", SETTING_SIZE, .def = "64k", .min = "0", .max = "1g", AT(cache_largest_bytes),
+	  .example = "\"32k\"",
+	  .help = "files up to this size are kept in memory; of larger ones an open descriptor is" },
+	{ "file_cache.files", SETTING_INTEGER, .def = "256", .min = "0", .max = "1000000", AT(cache_files),
+	  .example = "1000",
+	  .help = "the most descriptors of larger files that one worker keeps open; and never more than a"
+		  " sixteenth of limits.open_files" },
+	{ "file_cache.trust", SETTING_DURATION, .def = "0s", .min = "0s", .max = "1h", AT(cache_trust_ns),
+	  .example = "\"1s\"",
+	  .help = "how long what was found is believed without another look where the kernel does not tell of"
+		  " changes (network file systems, overlayfs, FUSE); 0 looks for each request" },
 	{ "clients.connections", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
 	  AT(quotas[QUOTA_ADDRESS].connections), .example = "100",
 	  .help = "the most connections that one address may have open, over all workers; one more gets 429."
@@ -681,8 +697,7 @@ static const struct setting rows[] = {
 	  .example = "true",
 	  .help = "a worker that crashes may leave a core dump, which has in it what clients sent; and "
 		  "processes of the same user may look into it through /proc" },
-	{ "sandbox.read", SETTING_STRINGS, .check = check_path, AT(sandbox_read),
-	  .example = "[ \"/srv\" ]",
+	{ "sandbox.read", SETTING_STRINGS, .check = check_path, AT(sandbox_read), .example = "[ \"/srv\" ]",
 	  .help = "directories below which workers may read, with sandbox.landlock. What is not below one of "
 		  "them is "
 		  "derived: the directory that a root is in, so that the root may be swapped. A reload that "

@@ -14,7 +14,8 @@
 
 enum {
 	CONFIG_MAX_WORKERS = 1024,
-	CONFIG_KEPT_FDS = 32,           /* of a worker's: epoll, channel, logs, a file, a reload */
+	CONFIG_KEPT_FDS = 32,           /* of a worker's: epoll, channel, logs, inotify, a reload */
+	CONFIG_CACHED_SHARE = 16,       /* the file cache gets at most one descriptor in so many */
 	CONFIG_REFUSALS = 32,           /* clients of a full worker that are refused at a time */
 };
 
@@ -116,6 +117,9 @@ struct config {
 	struct strings forwarded_from;  /* CIDRs and "unix"; none: nobody */
 	uint64_t request_line_bytes, header_bytes, body_bytes, min_rate;
 	unsigned headers, connections, open_files, max_generations, max_draining;
+	uint64_t cache_bytes, cache_largest_bytes;      /* of the file cache; 0: there is none */
+	unsigned cache_files;           /* descriptors that it may keep; see config_cached_files */
+	uint64_t cache_trust_ns;
 	unsigned when_full;             /* enum when_full */
 	uint64_t retry_after_ns, queue_ns;
 	struct quota_config quotas[QUOTA_SCOPES];
@@ -156,10 +160,21 @@ static inline bool config_limits_connections(const struct config *config)
 	return config->quotas[QUOTA_ADDRESS].connections > 0 || config->quotas[QUOTA_NETWORK].connections > 0;
 }
 
-/* Descriptors of a worker that no connection gets; its listening sockets are not among them. */
-static inline unsigned config_kept_files(const struct config *config)
+/* How many of the `open_files` that a worker may have its file cache keeps. */
+static inline unsigned config_cached_files(const struct config *config, uint64_t open_files)
 {
-	return CONFIG_KEPT_FDS + (config->when_full == FULL_REFUSE ? CONFIG_REFUSALS : 0U) +
+	if (config->cache_bytes == 0)
+		return 0;
+	return config->cache_files < open_files / CONFIG_CACHED_SHARE
+		       ? config->cache_files
+		       : (unsigned)(open_files / CONFIG_CACHED_SHARE);
+}
+
+/* Descriptors of a worker that no connection gets; its listening sockets are not among them. */
+static inline unsigned config_kept_files(const struct config *config, uint64_t open_files)
+{
+	return CONFIG_KEPT_FDS + config_cached_files(config, open_files) +
+	       (config->when_full == FULL_REFUSE ? CONFIG_REFUSALS : 0U) +
 	       (config_limits_connections(config) ? QUOTA_REFUSALS : 0U);
 }
 

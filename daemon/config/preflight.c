@@ -108,8 +108,8 @@ static uint64_t worker_open_files(const struct config *config, const struct mach
 /* The connections that one worker will really take. */
 static uint64_t connections_of(const struct config *config, const struct machine *machine)
 {
-	uint64_t kept = config_kept_files(config) + listening_sockets(config, machine);
 	uint64_t files = machine->open_files.known ? worker_open_files(config, machine) : FIGURE_UNLIMITED;
+	uint64_t kept = config_kept_files(config, files) + listening_sockets(config, machine);
 
 	if (files <= kept)
 		return 1;
@@ -129,9 +129,11 @@ static uint64_t head_buffer(const struct config *config)
 
 static bool open_files(const struct config *config, const struct machine *machine, struct finding *finding)
 {
-	uint64_t kept = config_kept_files(config) + listening_sockets(config, machine);
-	uint64_t have = worker_open_files(config, machine), need = config->connections + kept;
-	uint64_t with_files = need + config->connections;
+	uint64_t have = worker_open_files(config, machine);
+	uint64_t kept = config_kept_files(config, have) + listening_sockets(config, machine);
+	uint64_t need = config->connections + kept;
+	uint64_t with_files = 2ULL * config->connections + config_kept_files(config, FIGURE_UNLIMITED) +
+			      listening_sockets(config, machine);
 	bool own = config->open_files != 0 && config->open_files < machine->open_files.value;
 
 	if (!machine->open_files.known || have >= need)

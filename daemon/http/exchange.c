@@ -246,7 +246,8 @@ void exchange_drop_body(struct exchange *exchange)
 	response->file_lasts = false;
 	fd_close(&response->file_fd);
 	lasting_unpin(response->lasting);
-	response->lasting = NULL;
+	lasting_unpin(response->holds);
+	response->lasting = response->holds = NULL;
 }
 
 void exchange_timer(struct exchange *exchange, uint64_t after_ns)

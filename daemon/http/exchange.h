@@ -52,6 +52,7 @@ struct response {
 	/* Pinned until the exchange is over: while this lasts, the answer may be given again (lasting.h).
 	 * NULL: it is for this request alone. */
 	struct lasting *lasting;
+	struct lasting *holds;          /* pinned as well: whose memory or file it is; NULL: see `lasting` */
 	void *source;                   /* what the functions below know, in the exchange's arena */
 	/* Of a BODY_FILE: asked before its last bytes are sent, and when a transfer left some.  False: it was
 	 * written to, and the connection is cut, so that no mixture looks whole.  NULL: nobody cares. */

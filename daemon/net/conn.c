@@ -72,6 +72,9 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_CLIENTS_UNTRACKED] = "clients_untracked",
 	[COUNT_READS_OFFLOADED] = "reads_offloaded",
 	[COUNT_READS_FAILED] = "reads_failed",
+	[COUNT_FILE_CACHE_HITS] = "file_cache_hits",
+	[COUNT_FILE_CACHE_MISSES] = "file_cache_misses",
+	[COUNT_FILE_CACHE_EVICTED] = "file_cache_evicted",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */
@@ -292,6 +295,7 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 	list_init(&engine->listeners);
 	list_init(&engine->access_logs);
 	engine->nowhere.engine = engine;
+	list_init(&engine->parts);
 	engine->nowhere.rules = &listener_without_rules;
 	engine->nowhere.number = UINT32_MAX;
 	name_instance(engine);
@@ -474,6 +478,12 @@ struct generation *engine_adopt(struct engine *engine, struct generation *genera
 
 void engine_free(struct engine *engine)
 {
+	while (!list_empty(&engine->parts)) {
+		struct engine_part *part = LIST_ENTRY(engine->parts.prev, struct engine_part, link);
+
+		list_remove(&part->link);
+		part->close(part);
+	}
 	list_remove(&engine->sweep.link);
 	timer_cancel(&engine->counting);
 	if (engine->protocol->forget != NULL)

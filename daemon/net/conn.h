@@ -142,13 +142,23 @@ enum counter {
 	COUNT_CLIENTS_UNTRACKED,        /* without a limit, because the table was full */
 	COUNT_READS_OFFLOADED,          /* pieces of files that a helper thread brought */
 	COUNT_READS_FAILED,             /* the same that did not come: an answer was cut, or is 503 or 500 */
+	COUNT_FILE_CACHE_HITS,          /* requests that the file cache knew the outcome of */
+	COUNT_FILE_CACHE_MISSES,        /* those that it had to look for */
+	COUNT_FILE_CACHE_EVICTED,       /* outcomes, or files of them, that made room for others */
 	COUNTERS
 };
 
 /* Their names, as in status answers: "accepted", "open" ... */
 extern const char *const counter_names[COUNTERS];
 
+/* What a service or a protocol keeps for an engine: closed with it, when no connection is left. */
+struct engine_part {
+	struct list link;               /* in engine->parts */
+	void (*close)(struct engine_part *part);
+};
+
 struct access_log;
+struct files_cache;
 struct log_writers;
 struct offload;
 struct watcher;
@@ -198,6 +208,8 @@ struct engine {
 	struct offload *offload;        /* the owner's, for requests (http/task.h); NULL: none */
 	struct offload *disk, *far;     /* the same, for what waits for a disk, or for others */
 	struct watcher *watcher;        /* the owner's, of files; NULL: nobody tells when they change */
+	struct list parts;              /* of struct engine_part; the last that came is closed first */
+	struct files_cache *files_cache;        /* of the files service; NULL: not yet */
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
 	void (*closed_one)(
 		struct engine *engine); /* after connections were freed: accept may go on; may be NULL */
@@ -269,7 +281,7 @@ void engine_census(const struct engine *engine, unsigned counts[DOINGS]);
  * take it over has not said that it did. */
 void engine_cut(struct engine *engine);
 
-/* Gives all memory back. Every connection must be closed; the loop must not
+/* Closes the parts and gives all memory back. Every connection must be closed; the loop must not
  * run again. */
 void engine_free(struct engine *engine);
 

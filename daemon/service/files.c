@@ -1,16 +1,18 @@
 /* files.c - files below a root.
  *
- * Called through the struct. The root's path is resolved anew for each request (a deployment swaps a
- * symlink), the file is opened once and only what fstat says of that descriptor counts, so that a file
- * replaced meanwhile is answered whole, as it was or as it is. Fails with the answer that the errno stands
- * for. */
+ * Called through the struct. What is found is kept (files_cache.h) as long as nothing has changed; else
+ * the root's path is resolved anew (a deployment swaps a symlink), the file is opened once and only what
+ * fstat says of that descriptor counts, so that a file replaced meanwhile is answered whole, as it was or
+ * as it is. Fails with the answer that the errno stands for. */
 #include "files.h"
 
 #include "files_answer.h"
 #include "files_body.h"
+#include "files_cache.h"
 #include "files_find.h"
 #include "listing.h"
 
+#include "http/error_page.h"
 #include "http/exchange.h"
 #include "http/location.h"
 #include "http/negotiate.h"
@@ -62,10 +64,10 @@ static const struct setting rows[] = {
 	{ "root", SETTING_PATH, .required = true, .opened = true, .instead = "alias",
 	  .example = "\"/srv/www\"", AT(root),
 	  .help = "the directory whose files are served: what the request's path has behind the route's match"
-		  " (or, if that is exact, its last name) is looked for in it; looked up anew for each"
-		  " request" },
-	{ "alias", SETTING_PATH, .opened = true, .example = "\"/usr/share/icons/drover.ico\"",
-	  AT(alias),
+		  " (or, if that is exact, its last name) is looked for in it; where a symlink in its path "
+		  "leads"
+		  " counts from the next request on" },
+	{ "alias", SETTING_PATH, .opened = true, .example = "\"/usr/share/icons/drover.ico\"", AT(alias),
 	  .help = "what stands for the route's match: a directory, as with root, or a single file, which"
 		  " answers for the match itself" },
 	{ "index", SETTING_STRINGS, .def = "index.html", .example = "[ \"index.html\" ]",
@@ -154,7 +156,8 @@ static enum answer answer(struct exchange *exchange, const struct files_settings
 	return answer;
 }
 
-static enum answer files_start(struct exchange *exchange, const void *settings)
+/* Looks for the file, whatever is kept. */
+static enum answer find(struct exchange *exchange, const struct files_settings *settings)
 {
 	struct files_place place = { .root = -1 };
 	unsigned status = files_locate(exchange, settings, &place);
@@ -165,6 +168,60 @@ static enum answer files_start(struct exchange *exchange, const void *settings)
 	result = answer(exchange, settings, &place);
 	fd_close(&place.root);
 	return result;
+}
+
+/* Nothing is there, as long as `lasting` says; our own page for that is the same for everybody. */
+static enum answer answer_nothing(struct exchange *exchange, unsigned status, struct lasting *lasting)
+{
+	fail(exchange, status);
+	if (lasting != NULL && exchange->response.memory.at != NULL &&
+	    !error_page_is_file(exchange->site, status))
+		exchange->response.lasting = lasting_pin(lasting);
+	return ANSWERED;
+}
+
+static bool has_ranges(const struct exchange *exchange)
+{
+	struct header header;
+
+	return request_only(&exchange->request, HEADER_RANGE, &header) &&
+	       memchr(exchange->head + header.value.at, ',', header.value.len) != NULL;
+}
+
+/* ANSWER_LATER: it is not known. */
+static enum answer answer_kept(struct exchange *exchange, const struct files_settings *settings,
+			       struct files_outcome *outcome)
+{
+	unsigned status = files_outcome_status(outcome);
+	struct file file;
+
+	if (status == 301)
+		return redirect(exchange) == 301 ? ANSWERED : fail(exchange, 500);
+	if (status != 0)
+		return answer_nothing(exchange, status,
+				      files_outcome_is_kept(outcome) ? files_outcome_lasting(outcome) : NULL);
+	status = files_outcome_file(outcome, exchange, settings, &file);
+	if (status == 500)
+		return ANSWER_LATER;
+	return status == 0 ? files_answer(exchange, &file) : fail(exchange, status);
+}
+
+static enum answer files_start(struct exchange *exchange, const void *opaque)
+{
+	static struct lasting for_ever = { .pins = 1 };
+	const struct files_settings *settings = opaque;
+	struct files_outcome *outcome = NULL;
+	enum answer answer;
+
+	if (files_is_hidden(exchange, settings))
+		return answer_nothing(exchange, 404, &for_ever);
+	if (!has_ranges(exchange))      /* several parts are read from the file */
+		outcome = files_cache_find(exchange, settings);
+	if (outcome == NULL)
+		return find(exchange, settings);
+	answer = answer_kept(exchange, settings, outcome);
+	lasting_unpin(files_outcome_lasting(outcome));
+	return answer == ANSWERED ? ANSWERED : find(exchange, settings);
 }
 
 /* ---- before it is served ------------------------------------------------------------------------------ */

@@ -164,6 +164,14 @@ static bool is_warm(const struct attempt *attempt)
 	       is_younger(stat->st_ctim, WARM_SECONDS, attempt->now);
 }
 
+/* They are there already. */
+static enum files_body give_bytes(const struct attempt *attempt, struct range range)
+{
+	attempt->exchange->response.body = BODY_MEMORY;
+	attempt->exchange->response.memory = (struct str){ attempt->file->bytes + range.first, range.len };
+	return FILES_BODY_DONE;
+}
+
 /* `small`: it may be read at once.  The client of a HEAD gets none, and costs no reading. */
 static enum files_body give_range(const struct attempt *attempt, struct range range, bool small)
 {
@@ -172,6 +180,8 @@ static enum files_body give_range(const struct attempt *attempt, struct range ra
 	attempt->exchange->response.length = range.len;
 	if (range.len == 0 || attempt->exchange->request.method == METHOD_HEAD)
 		return FILES_BODY_DONE;
+	if (attempt->file->bytes != NULL)
+		return give_bytes(attempt, range);
 	if (small && range.len <= FILES_BODY_SMALL_BYTES && !attempt->file->far)
 		body = files_body_small(attempt->exchange, attempt->file, range);
 	if (body != FILES_BODY_COLD)
@@ -286,12 +296,42 @@ static enum files_body answer_once(struct exchange *exchange, struct file *file,
 	return FILES_BODY_DONE;
 }
 
+/* A request with more to it than a name would get another answer at another time, as would one for a file
+ * whose tag is weak because it is young. */
+static bool is_plain(const struct exchange *exchange)
+{
+	static const enum header_id more[] = {
+		HEADER_RANGE,         HEADER_IF_RANGE,          HEADER_IF_MATCH,
+		HEADER_IF_NONE_MATCH, HEADER_IF_MODIFIED_SINCE, HEADER_IF_UNMODIFIED_SINCE
+	};
+
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		if (request_saw(&exchange->request, more[i]))
+			return false;
+	return exchange->response.status == 200 && !str_has_prefix(exchange->response.etag, str_of("W/"));
+}
+
+/* What the answer is made of stays as long as it is sent. */
+static void hold(struct exchange *exchange, const struct file *file)
+{
+	struct response *response = &exchange->response;
+
+	if (file->holds == NULL || response->is_error)
+		return;
+	response->holds = lasting_pin(file->holds);
+	response->memory_lasts = response->body == BODY_MEMORY;
+	response->file_lasts = response->file_fd >= 0;
+	if (file->kept && is_plain(exchange))
+		response->lasting = lasting_pin(file->holds);
+}
+
 enum answer files_answer(struct exchange *exchange, struct file *file)
 {
 	enum files_body body = FILES_BODY_CHANGED;
 
 	for (unsigned tries = 0; body == FILES_BODY_CHANGED; tries++)
 		body = answer_once(exchange, file, tries < TRIES);      /* the last one is cut if it must */
+	hold(exchange, file);
 	if (body == FILES_BODY_FAILED)
 		exchange_error(exchange, 500);
 	return ANSWERED;

@@ -1,12 +1,12 @@
 /* files_find.c - which file answers a request.
  *
- * Called by files.c. Every path is looked up anew and each file is opened once, so that a request that comes
- * after a rename or an unlink sees what is there now. Fails with the status that the errno stands for. */
+ * Called by files.c and files_cache.c. Every path is looked up anew and each file is opened once, so that
+ * a request that comes after a rename or an unlink sees what is there now. Fails with the status that the
+ * errno stands for. */
 #include "files_find.h"
 
 #include "http/exchange.h"
 #include "http/mime.h"
-#include "http/negotiate.h"
 #include "http/route.h"
 #include "http/target.h"
 
@@ -67,6 +67,19 @@ static bool is_match(const struct exchange *exchange)
 	return exchange->path.len == (len > 0 ? len : 1);
 }
 
+const char *files_path(const struct exchange *exchange, const struct files_settings *settings,
+		       bool *directory, bool *match)
+{
+	*directory = exchange->path.at[exchange->path.len - 1] == '/';
+	*match = is_match(exchange);
+	return path_below(exchange, settings);
+}
+
+bool files_is_hidden(const struct exchange *exchange, const struct files_settings *settings)
+{
+	return !settings->dotfiles && target_is_hidden(exchange->path, exchange->route->match.len);
+}
+
 /* An alias may be a file, for the path of the match alone: its directory is the root then.  How it gets there
  * is the operator's business. */
 static unsigned locate_file(const struct exchange *exchange, const char *alias, struct files_place *place)
@@ -82,6 +95,7 @@ static unsigned locate_file(const struct exchange *exchange, const char *alias, 
 	place->root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (place->root < 0)
 		return status_of(errno);
+	place->base = (struct str){ alias, len };
 	place->path = slash + 1;
 	place->directory = false;
 	place->policy = BENEATH_ALL;
@@ -112,8 +126,10 @@ unsigned files_locate(const struct exchange *exchange, const struct files_settin
 {
 	const char *root = root_of(settings);
 
-	place->path = path_below(exchange, settings);
-	place->directory = exchange->path.at[exchange->path.len - 1] == '/';
+	bool match;
+
+	place->base = str_of(root);
+	place->path = files_path(exchange, settings, &place->directory, &match);
 	place->policy = settings->symlinks;
 	place->root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (place->root >= 0)
@@ -139,12 +155,20 @@ static struct str last_segment(const char *path)
 	return str_of(slash != NULL ? slash + 1 : path);
 }
 
+static void tell(const struct files_place *place, const char *path)
+{
+	if (place->witness != NULL)
+		place->witness->tell(place->witness, place->base, path);
+}
+
 /* Opens `path`, whatever it is; 0, or the status that says why not. */
 static unsigned open_any(const struct search *search, const char *path)
 {
 	struct file *file = search->file;
 
 	fd_close(&file->fd);
+	tell(search->place, path);
+	file->path = path;
 	file->fd = beneath_open(search->place->root, path, search->place->policy);
 	file->name = last_segment(path);
 	if (file->fd < 0)
@@ -164,51 +188,68 @@ static bool is_current(const struct stat *sibling, const struct stat *original)
 						     original->st_mtim.tv_nsec <= sibling->st_mtim.tv_nsec);
 }
 
-/* Puts the sibling of `path` that is in `coding` in the file's place; false when there is no good one. */
-static bool take_sibling(const struct search *search, const char *path, enum coding coding)
+int files_open_sibling(struct exchange *exchange, const struct files_place *place, const char *path,
+		       enum coding coding, const struct stat *original, struct stat *stat)
 {
 	const struct str pieces[] = { str_of(path), str_of("."), str_of(coding_names[coding].suffix) };
-	const char *name = arena_join(&search->exchange->arena, pieces, 3);
+	const char *name = arena_join(&exchange->arena, pieces, 3);
 	int fd AUTO_CLOSE = -1;
-	struct stat stat;
 
 	if (name == NULL)
-		return false;
-	fd = beneath_open(search->place->root, name, search->place->policy);
+		return -1;
+	tell(place, name);
+	fd = beneath_open(place->root, name, place->policy);
 	/* an empty one was never finished: even of nothing, every coding makes some bytes */
-	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_size == 0 ||
-	    !is_current(&stat, &search->file->stat))
+	if (fd < 0 || fstat(fd, stat) < 0 || !S_ISREG(stat->st_mode) || stat->st_size == 0 ||
+	    !is_current(stat, original))
+		return -1;
+	return fd_take(&fd);
+}
+
+/* Puts the sibling that is in `coding` in the file's place; false when there is no good one. */
+static bool take_sibling(const struct search *search, enum coding coding)
+{
+	struct file *file = search->file;
+	struct stat stat;
+	int fd = files_open_sibling(search->exchange, search->place, file->path, coding, &file->stat, &stat);
+
+	if (fd < 0)
 		return false;
-	fd_close(&search->file->fd);
-	search->file->fd = fd_take(&fd);
-	search->file->stat = stat;
-	search->file->coding = str_of(coding_names[coding].name);
+	fd_close(&file->fd);
+	file->fd = fd;
+	file->stat = stat;
+	file->coding = str_of(coding_names[coding].name);
 	return true;
 }
 
-/* The sibling that the client wants most; false when there is none that it wants. */
-static bool take_best_sibling(const struct search *search, const char *path, struct codings codings)
+unsigned files_codings(const struct files_settings *settings, enum coding codings[FILES_CODINGS])
 {
-	enum { MOST = 2 * CODINGS };    /* more than there are names */
-	const struct strings *suffixes = &search->settings->precompressed;
-	enum coding preferred[MOST], coding;
+	const struct strings *suffixes = &settings->precompressed;
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < suffixes->count && count < MOST; i++)
-		preferred[count++] = negotiate_by_suffix(suffixes->at[i]);
+	for (unsigned i = 0; i < suffixes->count && count < FILES_CODINGS; i++)
+		codings[count++] = negotiate_by_suffix(suffixes->at[i]);
+	return count;
+}
+
+/* The sibling that the client wants most; false when there is none that it wants. */
+static bool take_best_sibling(const struct search *search, struct codings codings)
+{
+	enum coding preferred[FILES_CODINGS], coding;
+	unsigned count = files_codings(search->settings, preferred);
+
 	while ((coding = negotiate_next(&codings, preferred, count)) != CODING_IDENTITY)
-		if (take_sibling(search, path, coding))
+		if (take_sibling(search, coding))
 			return true;
 	return false;
 }
 
 /* The file is open as it is: looks for what the client would rather have. */
-static unsigned negotiate(const struct search *search, const char *path)
+static unsigned negotiate(const struct search *search)
 {
 	struct codings codings = negotiate_codings(&search->exchange->request, search->exchange->head);
 
-	if (search->file->negotiable && negotiate_wants_any(&codings) &&
-	    take_best_sibling(search, path, codings))
+	if (search->file->negotiable && negotiate_wants_any(&codings) && take_best_sibling(search, codings))
 		return 0;
 	return codings.weights[CODING_IDENTITY] > 0 ? 0 : 406;
 }
@@ -237,10 +278,8 @@ static unsigned open_file(const struct search *search, const char *path)
 	file->type = type_of(search->exchange, file->name);
 	if (file->type.at == NULL)
 		return 500;
-	if (search->settings->precompressed.count == 0)
-		return 0;
-	file->negotiable = !mime_is_compressed(file->type);
-	return negotiate(search, path);
+	file->negotiable = search->settings->precompressed.count > 0 && !mime_is_compressed(file->type);
+	return 0;
 }
 
 /* `directory` ends with a slash or is empty.  The first index that exists counts, readable or not. */
@@ -298,6 +337,19 @@ static bool is_same(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
+bool files_is_there(const struct files_settings *settings, const struct files_place *place,
+		    const struct file *file)
+{
+	struct stat there, now;
+
+	if (stat(root_of(settings), &now) < 0)
+		return false;
+	if (S_ISREG(now.st_mode))       /* an alias that is a file */
+		return file->fd >= 0 && is_same(&file->stat, &now);
+	return place->base.len == strlen(root_of(settings)) && fstat(place->root, &there) == 0 &&
+	       is_same(&there, &now);
+}
+
 /* True when the root's path leads to another directory by now, which is the place's root then.  A look at the
  * path is enough for most of what is not found, which never was. */
 static bool is_swapped(const struct search *search, struct files_place *place)
@@ -325,14 +377,14 @@ static unsigned open_path(const struct search *search)
 	return search->place->directory ? open_directory(search, path) : open_file(search, path);
 }
 
-unsigned files_find(struct exchange *exchange, const struct files_settings *settings,
-		    struct files_place *place, struct file *file)
+unsigned files_find_plain(struct exchange *exchange, const struct files_settings *settings,
+			  struct files_place *place, struct file *file)
 {
 	struct search search = { exchange, settings, place, file };
 	unsigned status;
 
 	/* as if they were not there; and nothing stands in for them, which would say that they are nothing */
-	if (!settings->dotfiles && target_is_hidden(exchange->path, exchange->route->match.len))
+	if (files_is_hidden(exchange, settings))
 		return 404;
 	status = open_path(&search);
 	/* a deployment may remove the old directory as soon as the root leads to the new one */
@@ -341,4 +393,15 @@ unsigned files_find(struct exchange *exchange, const struct files_settings *sett
 	for (unsigned i = 0; i < settings->try.count && status == 404; i++)
 		status = open_fallback(&search, settings->try.at[i]);
 	return status;
+}
+
+unsigned files_find(struct exchange *exchange, const struct files_settings *settings,
+		    struct files_place *place, struct file *file)
+{
+	struct search search = { exchange, settings, place, file };
+	unsigned status = files_find_plain(exchange, settings, place, file);
+
+	if (status != 0 || !S_ISREG(file->stat.st_mode) || settings->precompressed.count == 0)
+		return status;
+	return negotiate(&search);
 }

@@ -146,8 +146,9 @@ static void pause_accept(struct worker *worker, const struct held_socket *held, 
 /* As configured, but never so many that no descriptor is left for files and for the next reload. */
 static unsigned most_connections(const struct worker *worker)
 {
-	unsigned configured = worker->engine.generation->config->connections;
-	unsigned kept = config_kept_files(worker->engine.generation->config) + worker->held_count;
+	const struct config *config = worker->engine.generation->config;
+	unsigned configured = config->connections;
+	unsigned kept = config_kept_files(config, worker->open_files) + worker->held_count;
 
 	if (worker->open_files <= kept)
 		return 1;
