@@ -257,7 +257,8 @@ static bool pass(struct express *express, enum served *served)
 	size_t at;
 
 	batch_begin(express);
-	arena_reset(&express->arena);
+	if (express->arena.blocks != NULL)
+		arena_reset(&express->arena);
 	if (!answer_all(express, &at, &way, served))
 		return false;
 	if (way == WAY_GENERAL)

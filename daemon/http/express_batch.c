@@ -19,12 +19,11 @@ static void render_fields(struct fields *fields, bool keep_alive, unsigned keep_
 	fields->len = response_connection(framing, fields->text);
 }
 
-void batch_fields(struct express *express, uint64_t keep_alive_ns)
+void batch_render_fields(struct express *express, uint64_t keep_ns)
 {
-	uint32_t keep_s = (uint32_t)(keep_alive_ns / CLOCK_S);
+	uint32_t keep_s = (uint32_t)(keep_ns / CLOCK_S);
 
-	if (express->close.len > 0 && express->keep_s == keep_s)
-		return;
+	express->keep_ns = keep_ns;
 	express->keep_s = keep_s;
 	render_fields(&express->keep, true, keep_s);
 	render_fields(&express->close, false, keep_s);
@@ -40,20 +39,27 @@ void batch_begin(struct express *express)
 
 /* ---- an answer --------------------------------------------------------------------------------------- */
 
+/* The head says something else of this connection. */
+static char *put_other_head(const struct fields *fields, const struct ready_terms *terms, char *out)
+{
+	size_t behind = terms->fields_at + terms->fields_len;
+
+	out = put(out, (struct str){ terms->head.at, terms->fields_at });
+	out = put(out, (struct str){ fields->text, fields->len });
+	return put(out, (struct str){ terms->head.at + behind, terms->head.len - behind });
+}
+
 static char *put_head(const struct express *express, const struct ready_terms *terms, bool keep_alive,
 		      char *out)
 {
-	const struct fields *fields = keep_alive ? &express->keep : &express->close;
-	const char *head = terms->head.at;
-	size_t rest = terms->head.len - terms->fields_at;
+	char *end;
 
-	memcpy(out, head, terms->fields_at);
+	if (keep_alive && terms->keep_s == express->keep_s)
+		end = put(out, terms->head);
+	else
+		end = put_other_head(keep_alive ? &express->keep : &express->close, terms, out);
 	memcpy(out + terms->date_at, express->date, DATE_LEN);
-	out += terms->fields_at;
-	memcpy(out, fields->text, fields->len);
-	out += fields->len;
-	memcpy(out, head + terms->fields_at, rest);
-	return out + rest;
+	return end;
 }
 
 /* What lies behind the last piece makes that longer. */

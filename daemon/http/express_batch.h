@@ -53,6 +53,7 @@ struct express {
 	uint64_t generation;
 	struct parse_limits limits;
 	const char *date;
+	uint64_t keep_ns;               /* what `keep` was rendered for */
 	uint32_t keep_s;
 	struct fields keep, close;
 	unsigned requests_left;         /* of this serve's budget */
@@ -76,8 +77,14 @@ struct express {
 	char out[EXPRESS_OUT_BYTES];
 };
 
-/* Renders what is said of connections that are kept for `keep_alive_ns`, and of others. */
-void batch_fields(struct express *express, uint64_t keep_alive_ns);
+/* Renders what is said of connections that are kept for `keep_ns`, and of others. */
+void batch_render_fields(struct express *express, uint64_t keep_ns);
+
+static inline void batch_fields(struct express *express, uint64_t keep_ns)
+{
+	if (express->keep_ns != keep_ns || express->close.len == 0)
+		batch_render_fields(express, keep_ns);
+}
 
 /* Nothing is there yet. */
 void batch_begin(struct express *express);

@@ -6,9 +6,11 @@
 #include "express_batch.h"
 #include "route.h"
 
+/* Further room is for what is said of a connection. */
 enum { HEAD_MOST_BYTES = READY_ANSWER_BYTES };
 
-_Static_assert((int)HEAD_MOST_BYTES <= (int)EXPRESS_OUT_BYTES, "a head is rendered into `out`");
+_Static_assert((int)HEAD_MOST_BYTES + (int)RESPONSE_CONNECTION_BYTES <= (int)EXPRESS_OUT_BYTES,
+	       "a head is rendered into `out`");
 
 /* ---- what an answer must not depend on ---------------------------------------------------------------- */
 
@@ -65,21 +67,25 @@ static size_t find_line(struct str head, const char *name)
 	return at != NULL ? (size_t)(at + strlen("\r\n") - head.at) : SIZE_MAX;
 }
 
-/* Renders the head once more and takes out what it says of the connection: where that was is known then. */
-static bool render(const struct exchange *exchange, char *out, struct ready_terms *terms)
+/* Renders the head once more for a connection that ends, for then it has a line that says so; in its place it
+ * says that the connection is kept. */
+static bool render(const struct exchange *exchange, const struct fields *keep, char *out,
+		   struct ready_terms *terms)
 {
 	struct framing framing = response_framing(exchange, false);
 	struct str head = { out, response_head(exchange, framing, out) };
-	char fields[RESPONSE_CONNECTION_BYTES];
-	size_t len = response_connection(framing, fields);
+	char close[RESPONSE_CONNECTION_BYTES];
+	size_t len = response_connection(framing, close);
 	size_t date = find_line(head, "\r\nDate: "), connection = find_line(head, "\r\nConnection: ");
 
 	if (framing.chunked || date == SIZE_MAX || connection == SIZE_MAX || date > connection)
 		return false;
-	memmove(out + connection, out + connection + len, head.len - connection - len);
-	terms->head = (struct str){ out, head.len - len };
+	memmove(out + connection + keep->len, out + connection + len, head.len - connection - len);
+	memcpy(out + connection, keep->text, keep->len);
+	terms->head = (struct str){ out, head.len - len + keep->len };
 	terms->date_at = (uint32_t)(date + strlen("Date: "));
 	terms->fields_at = (uint32_t)connection;
+	terms->fields_len = (uint32_t)keep->len;
 	return true;
 }
 
@@ -102,8 +108,10 @@ void express_keep(struct exchange *exchange)
 	};
 
 	if (express == NULL || !may_be_given_again(exchange) ||
-	    response_head_room(exchange) > HEAD_MOST_BYTES || !render(exchange, express->out, &terms))
+	    response_head_room(exchange) > HEAD_MOST_BYTES ||
+	    !render(exchange, &express->keep, express->out, &terms))
 		return;
+	terms.keep_s = express->keep_s;
 	if (rules_say_when(exchange_rules(exchange)))
 		terms.until_ns = wall_clock(exchange->engine->loop)->until_ns;
 	if (has_content(response->status))

@@ -26,14 +26,14 @@ struct ready_key {
 	unsigned codings;               /* what Accept-Encoding comes to (negotiate_number) */
 };
 
-/* Of an answer. What is said of the connection is not in `head`: it belongs in front of the byte at
- * `fields_at`; at `date_at` there are the bytes of a date that has to be made the current one. */
+/* Of an answer. At `date_at` of its head there are the bytes of a date that has to be made the current one;
+ * at `fields_at` is what is said of a connection that is kept for `keep_s` seconds, `fields_len` bytes. */
 struct ready_terms {
 	uint64_t generation;            /* its number */
 	uint64_t until_ns;              /* of the loop's clock; UINT64_MAX: no end */
 	unsigned status;
 	struct str head;
-	uint32_t date_at, fields_at;
+	uint32_t date_at, fields_at, fields_len, keep_s;
 	struct str body;
 	bool body_lasts;                /* it is the lasting's; else it is copied */
 	struct lasting *lasting;

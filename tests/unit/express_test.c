@@ -452,6 +452,22 @@ START_TEST(a_crash_would_tell_of_the_request_without_its_secrets)
 }
 END_TEST
 
+START_TEST(what_is_promised_is_the_listeners_own)
+{
+	struct listener_rules rules = { .address = "", .keep_alive_ns = 7 * CLOCK_S };
+	struct outcome outcome;
+
+	free(converse(GET("/hello"), 1000).text);
+	server.engine.nowhere.rules = &rules;
+	outcome = converse(GET("/hello") GET("/hello"), 1000);
+	ck_assert_uint_eq(count_of(outcome.text, "Keep-Alive: timeout=7\r\n"), 2);
+	ck_assert_uint_eq(count_of(outcome.text, "Content-Length: 6\r\n"), 2);
+	ck_assert(kept("/hello")->used);
+	server.engine.nowhere.rules = &listener_without_rules;
+	free(outcome.text);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *all = suite_create("express");
@@ -475,6 +491,7 @@ static Suite *suite(void)
 	tcase_add_test(full, what_the_socket_does_not_take_is_sent_when_it_does);
 	tcase_add_test(full, a_client_that_goes_meanwhile_counts_once);
 	tcase_add_test(between, a_connection_has_no_state_between_requests);
+	tcase_add_test(between, what_is_promised_is_the_listeners_own);
 	tcase_add_test(between, its_timer_is_not_armed_for_each_request);
 	tcase_add_test(between, its_time_begins_with_the_last_request_all_the_same);
 	tcase_add_test(between, a_shorter_time_is_armed_at_once);
