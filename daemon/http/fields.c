@@ -48,6 +48,11 @@ static unsigned check_host(const struct message *message)
 	struct header header, second;
 	unsigned index = 0;
 
+	if (request->host_is_plain && !request_saw_again(request, HEADER_HOST)) {
+		if (request->authority.len == 0)
+			request->authority = request->headers[request->first[HEADER_HOST]].value;
+		return 0;
+	}
 	if (!request_next(request, HEADER_HOST, &index, &header))
 		return request->minor == 0 ? 0 : 400;
 	if (request_next(request, HEADER_HOST, &index, &second))
@@ -141,18 +146,36 @@ static unsigned check_framing(const struct message *message)
 	return check_codings(message);
 }
 
+/* What browsers send, and nothing else: it need not be taken apart. */
+static bool is_keep_alive(const struct message *message)
+{
+	const struct request *request = message->request;
+	const struct header *header = &request->headers[request->first[HEADER_CONNECTION]];
+	struct str value = text_of(message, header->value);
+
+	return !request_saw_again(request, HEADER_CONNECTION) && header->id == HEADER_CONNECTION &&
+	       value.len == strlen("keep-alive") && memcmp(value.at, "keep-alive", value.len) == 0;
+}
+
 /* RFC 9112, 9.3. */
-static unsigned check_connection(const struct message *message)
+static void check_connection(const struct message *message)
 {
 	struct request *request = message->request;
 
+	if (!request_saw(request, HEADER_CONNECTION)) {
+		request->keep_alive = request->minor == 1;
+		return;
+	}
+	if (is_keep_alive(message)) {
+		request->keep_alive = true;
+		return;
+	}
 	request->keep_alive = !lists(message, HEADER_CONNECTION, "close") &&
 			      (request->minor == 1 || lists(message, HEADER_CONNECTION, "keep-alive"));
-	return 0;
 }
 
 /* RFC 9110, 10.1.1: from an HTTP/1.0 client it must be ignored; what else one may expect is not known. */
-static unsigned check_expect(const struct message *message)
+static void check_expect(const struct message *message)
 {
 	struct request *request = message->request;
 	struct header header;
@@ -168,21 +191,19 @@ static unsigned check_expect(const struct message *message)
 				request->expects_other = true;
 		}
 	}
-	return 0;
 }
 
 unsigned fields_check(struct request *request, const char *head)
 {
-	static unsigned (*const checks[])(const struct message *message) = {
-		check_host,
-		check_framing,
-		check_connection,
-		check_expect,
-	};
+	const uint32_t of_body = 1U << HEADER_TRANSFER_ENCODING | 1U << HEADER_CONTENT_LENGTH;
 	const struct message message = { request, head };
-	unsigned status = 0;
+	unsigned status = check_host(&message);
 
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && status == 0; i++)
-		status = checks[i](&message);
+	if (status == 0 && (request->seen & of_body) != 0)
+		status = check_framing(&message);
+	if (status == 0)
+		check_connection(&message);
+	if (status == 0 && request_saw(request, HEADER_EXPECT))
+		check_expect(&message);
 	return status;
 }

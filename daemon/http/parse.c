@@ -4,12 +4,14 @@
  * Fails with the status to answer; after that the connection cannot be used any more, because nobody knows
  * where the next request would begin.
  *
- * A line is read twice: scan_line looks for its end and at nothing but which bytes are allowed and how many;
- * the functions above it see whole lines only.  What needs all fields is checked at the empty line
- * (fields.h). */
+ * A line that is as nearly all are is taken by lines.h. Any other is read twice: scan_line looks for its end
+ * and at nothing but which bytes are allowed and how many; the functions above it see whole lines only.  What
+ * needs all fields is checked at the empty line (fields.h). */
 #include "parse.h"
 
 #include "fields.h"
+#include "header_id.h"
+#include "lines.h"
 #include "target.h"
 
 enum {
@@ -55,35 +57,6 @@ static const struct {
 	{ "PUT", METHOD_PUT },         { "DELETE", METHOD_DELETE }, { "OPTIONS", METHOD_OPTIONS },
 	{ "PATCH", METHOD_PATCH },     { "TRACE", METHOD_TRACE }, { "CONNECT", METHOD_CONNECT },
 };
-
-#define KNOWN(name, id) { { name, sizeof(name) - 1 }, id }
-
-enum { LONGEST_KNOWN = 19, KNOWN_OF_A_LENGTH = 3 };
-
-/* By length, which tells most names apart without looking at a letter. */
-static const struct known {
-	struct str name;
-	enum header_id id;
-} known_headers[LONGEST_KNOWN + 1][KNOWN_OF_A_LENGTH] = {
-	[4] = { KNOWN("Host", HEADER_HOST) },
-	[5] = { KNOWN("Range", HEADER_RANGE) },
-	[6] = { KNOWN("Accept", HEADER_ACCEPT), KNOWN("Expect", HEADER_EXPECT) },
-	[7] = { KNOWN("Referer", HEADER_REFERER) },
-	[8] = { KNOWN("If-Match", HEADER_IF_MATCH), KNOWN("If-Range", HEADER_IF_RANGE) },
-	[9] = { KNOWN("Forwarded", HEADER_FORWARDED) },
-	[10] = { KNOWN("User-Agent", HEADER_USER_AGENT), KNOWN("Connection", HEADER_CONNECTION),
-		 KNOWN("Keep-Alive", HEADER_KEEP_ALIVE) },
-	[13] = { KNOWN("If-None-Match", HEADER_IF_NONE_MATCH), KNOWN("Authorization", HEADER_AUTHORIZATION) },
-	[14] = { KNOWN("Content-Length", HEADER_CONTENT_LENGTH) },
-	[15] = { KNOWN("Accept-Encoding", HEADER_ACCEPT_ENCODING),
-		 KNOWN("X-Forwarded-For", HEADER_X_FORWARDED_FOR) },
-	[17] = { KNOWN("If-Modified-Since", HEADER_IF_MODIFIED_SINCE),
-		 KNOWN("Transfer-Encoding", HEADER_TRANSFER_ENCODING),
-		 KNOWN("X-Forwarded-Proto", HEADER_X_FORWARDED_PROTO) },
-	[19] = { KNOWN("If-Unmodified-Since", HEADER_IF_UNMODIFIED_SINCE) },
-};
-
-#undef KNOWN
 
 static struct str text_of(const struct head *head, struct span span)
 {
@@ -252,19 +225,6 @@ static unsigned take_request_line(const struct head *head, struct span line)
 
 /* --- field lines (RFC 9112, 5) --- */
 
-static enum header_id header_id_of(struct str name)
-{
-	const struct known *known;
-
-	if (name.len > LONGEST_KNOWN)
-		return HEADER_OTHER;
-	known = known_headers[name.len];
-	for (size_t i = 0; i < KNOWN_OF_A_LENGTH && known[i].name.len != 0; i++)
-		if (str_equal_nocase(name, known[i].name))
-			return known[i].id;
-	return HEADER_OTHER;
-}
-
 /* Makes room for one more header; false when out of memory. */
 static bool grow_headers(const struct head *head)
 {
@@ -308,6 +268,12 @@ static unsigned take_field_line(const struct head *head, struct span line)
 		.value = { line.at + (uint32_t)(value.at - text.at), (uint32_t)value.len },
 		.id = id,
 	};
+	if (id == HEADER_OTHER)
+		return 0;
+	if (request_saw(request, id))
+		request->again |= 1U << id;
+	else
+		request->first[id] = (uint16_t)(request->header_count - 1);
 	request->seen |= 1U << id;
 	return 0;
 }
@@ -415,6 +381,42 @@ void parse_begin(struct parse *parse, struct request *request)
 	*request = (struct request){ 0 };
 }
 
+void parse_begin_with(struct parse *parse, struct request *request, struct header *headers, uint32_t room)
+{
+	parse_begin(parse, request);
+	request->headers = headers;
+	parse->header_room = room;
+}
+
+/* True when the empty line is next, of which nothing must have been looked at, and is there; takes it. */
+static bool take_empty_line(const struct head *head)
+{
+	struct parse *parse = head->parse;
+	const char *line = head->bytes + parse->line;
+
+	if (parse->headers_at == 0 || head->len - parse->line < CRLF_BYTES || line[0] != '\r' ||
+	    line[1] != '\n')
+		return false;
+	parse->scanned += CRLF_BYTES;
+	parse->line = parse->scanned;
+	return true;
+}
+
+/* Takes what is as usual from the line under way on, of which nothing must have been looked at. */
+static void take_usual_lines(const struct head *head)
+{
+	struct request *request = head->request;
+	uint32_t count;
+
+	do {
+		count = request->header_count;
+		if (!grow_headers(head))
+			return;
+		lines_take(head->parse, request, head->limits, head->bytes, head->len);
+	} while (request->header_count > count && request->header_count == head->parse->header_room &&
+		 request->header_count < head->limits->headers);
+}
+
 /* The first word of a line that has not ended says if the answer has content: an error of a HEAD has none
  * (RFC 9110, 9.3.2). */
 static void know_method(const struct head *head)
@@ -435,6 +437,14 @@ enum parse_result parse_head(struct parse *parse, struct request *request, const
 
 	while (problem == 0 && ended && !last) {
 		ended = false;
+		if (parse->scanned == parse->line) {
+			take_usual_lines(&all);
+			last = take_empty_line(&all);
+		}
+		if (last) {
+			problem = fields_check(request, head);
+			break;
+		}
 		problem = scan_line(&all, &ended);
 		if (ended)
 			problem = take_line(&all, &last);

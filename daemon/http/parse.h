@@ -30,6 +30,10 @@ enum parse_result { PARSE_MORE, PARSE_DONE, PARSE_ERROR };
 /* Starts a new head: zeroes both. */
 void parse_begin(struct parse *parse, struct request *request);
 
+/* The same, with a place for the first `room` headers (at least one), so that most requests need nothing of
+ * the arena. It must be there as long as request->headers is needed. */
+void parse_begin_with(struct parse *parse, struct request *request, struct header *headers, uint32_t room);
+
 /* Looks at head[parse->scanned .. len-1]. `head` holds the request from its first byte, as in the calls
  * before (it may have moved). At most four empty lines in front of the request line are passed over (RFC
  * 9112, 2.2) and are part of the head. Headers are allocated in `arena` (growing, at most limits->headers).

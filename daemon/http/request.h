@@ -60,13 +60,17 @@ struct request {
 	unsigned minor;                 /* HTTP/1.minor, at most 1 */
 	unsigned header_count;
 	struct header *headers;         /* header_count, in the order they came */
-	uint32_t seen;                  /* which ids are among them: see request_saw */
+	/* A bit for each id that may be among them, and for each that may be more than once: see request_saw.
+	 * They, and `first`, only save looking: who makes a request by hand sets all bits and no `first`. */
+	uint32_t seen, again;
+	bool host_is_plain;             /* Host was seen to be valid: it is of letters, digits, "-" and "." */
 	bool keep_alive;                /* the client wants the connection to go on (RFC 9112, 9.3) */
 	bool has_body;                  /* Content-Length over 0, or Transfer-Encoding */
 	bool chunked;                   /* the body is; else it has body_bytes */
 	uint64_t body_bytes;
 	bool expects_continue;          /* Expect: 100-continue, in HTTP/1.1 */
 	bool expects_other;             /* Expect has something else, in HTTP/1.1: 417 */
+	uint16_t first[HEADER_IDS];     /* no header before this one has the id */
 };
 
 static inline struct str span_str(struct span span, const char *head)
@@ -80,11 +84,20 @@ static inline bool request_saw(const struct request *request, enum header_id id)
 	return (request->seen >> id & 1U) != 0;
 }
 
+static inline bool request_saw_again(const struct request *request, enum header_id id)
+{
+	return (request->again >> id & 1U) != 0;
+}
+
 /* The first field with this id at or behind `*index`, which is set behind it; false when there is none. */
 static inline bool request_next(const struct request *request, enum header_id id, unsigned *index,
 				struct header *header)
 {
-	for (unsigned i = *index; request_saw(request, id) && i < request->header_count; i++) {
+	unsigned i = *index > request->first[id] ? *index : request->first[id];
+
+	if (!request_saw(request, id) || (i > request->first[id] && !request_saw_again(request, id)))
+		return false;
+	for (; i < request->header_count; i++) {
 		if (request->headers[i].id == id) {
 			*header = request->headers[i];
 			*index = i + 1;

@@ -14,7 +14,7 @@ enum { MOST_FIELDS = 16 };
 static struct codings codings_of(struct str text, char separator)
 {
 	struct header headers[MOST_FIELDS] = { 0 };
-	struct request request = { .headers = headers, .seen = UINT32_MAX };
+	struct request request = { .headers = headers, .seen = UINT32_MAX, .again = UINT32_MAX };
 	struct input input = { (const uint8_t *)text.at, text.len };
 
 	while (input.len > 0 && request.header_count < MOST_FIELDS) {

@@ -52,7 +52,10 @@ static bool read_lines(const struct lines *lines, enum forwarded_header header,
 		       const struct networks *networks, struct forwarded *found)
 {
 	struct request request = {
-		.headers = (struct header *)lines->headers, .header_count = lines->count, .seen = UINT32_MAX,
+		.headers = (struct header *)lines->headers,
+		.header_count = lines->count,
+		.seen = UINT32_MAX,
+		.again = UINT32_MAX,
 	};
 
 	*found = (struct forwarded){ .client.v4 = { .sin_family = AF_INET,

@@ -1,9 +1,11 @@
 /* head_fuzz.c - request heads: the same outcome whatever the split, slices inside of the head, limits kept.
  *
+ * All that by each implementation of lines.h, with the same outcome.
+ *
  * Input: which limits, how the bytes are cut, the bytes. */
 #include "fuzz.h"
 
-#include "http/parse.h"
+#include "http/lines.h"
 
 static const struct parse_limits all_limits[] = {
 	{ 8000, 16000, 100 }, { 60, 120, 4 }, { 20, 30, 3 }, { 1, 2, 1 },
@@ -70,7 +72,8 @@ static void compare_heads(const struct request *a, const struct request *b)
 	FUZZ_CHECK(same_span(a->authority, b->authority));
 	FUZZ_CHECK(same_span(a->path, b->path));
 	FUZZ_CHECK(same_span(a->query, b->query));
-	FUZZ_CHECK(a->header_count == b->header_count);
+	FUZZ_CHECK(a->header_count == b->header_count && a->seen == b->seen && a->again == b->again);
+	FUZZ_CHECK(memcmp(a->first, b->first, sizeof(a->first)) == 0);
 	for (unsigned i = 0; i < a->header_count; i++) {
 		FUZZ_CHECK(same_span(a->headers[i].name, b->headers[i].name));
 		FUZZ_CHECK(same_span(a->headers[i].value, b->headers[i].value));
@@ -129,21 +132,38 @@ static void check_error(unsigned status)
 	FUZZ_CHECK(status == 400 || status == 414 || status == 431 || status == 501 || status == 505);
 }
 
+static struct outcome by(const struct lines *lines, const struct parse_limits *limits, struct str bytes,
+			 struct cuts cuts)
+{
+	struct outcome whole, pieces;
+
+	lines_use(lines);
+	whole = at_once(limits, bytes);
+	pieces = in_pieces(limits, bytes, cuts);
+	if (bytes.len > 0)
+		compare(&whole, &pieces);
+	arena_free(&pieces.arena);
+	return whole;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = { data, size };
 	const struct parse_limits *limits = &all_limits[input_byte(&input) % 4];
 	struct cuts cuts = cuts_of(&input);
 	struct str bytes = input_take(&input, input.len);
-	struct outcome whole = at_once(limits, bytes), pieces = in_pieces(limits, bytes, cuts);
+	struct outcome plain = by(&lines_none, limits, bytes, cuts);
 
-	if (bytes.len > 0)
-		compare(&whole, &pieces);
-	if (whole.result == PARSE_DONE)
-		check_done(&whole, limits, bytes);
-	if (whole.result == PARSE_ERROR)
-		check_error(whole.status);
-	arena_free(&whole.arena);
-	arena_free(&pieces.arena);
+	if (plain.result == PARSE_DONE)
+		check_done(&plain, limits, bytes);
+	if (plain.result == PARSE_ERROR)
+		check_error(plain.status);
+	for (const struct lines *const *lines = lines_usable(); *lines != NULL; lines++) {
+		struct outcome other = by(*lines, limits, bytes, cuts);
+
+		compare(&plain, &other);
+		arena_free(&other.arena);
+	}
+	arena_free(&plain.arena);
 	return 0;
 }

@@ -118,7 +118,7 @@ START_TEST(times_that_are_far_apart)
 	settings.precompressed = (struct strings){ 1, suffixes };
 	exchange.head = "gzip";
 	exchange.request.header_count = 1;
-	exchange.request.seen = UINT32_MAX;
+	exchange.request.seen = exchange.request.again = UINT32_MAX;
 	exchange.request.headers = &accepted;
 	run("echo packed >old/f.gz");
 	set_time("f", rows[_i].file);

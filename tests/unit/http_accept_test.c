@@ -56,7 +56,7 @@ static bool prefers_json(const char *one, const char *two)
 {
 	static char head[512];
 	struct header headers[2];
-	struct request request = { .headers = headers, .seen = UINT32_MAX };
+	struct request request = { .headers = headers, .seen = UINT32_MAX, .again = UINT32_MAX };
 	const char *const values[] = { one, two };
 	uint32_t at = 0;
 

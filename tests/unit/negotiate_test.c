@@ -13,7 +13,7 @@ static const char *order_of(const char *const *fields)
 	static const enum coding preferred[] = { CODING_ZSTD, CODING_BR, CODING_GZIP };
 	static char order[64], head[512];
 	struct header headers[MOST_HEADERS];
-	struct request request = { .headers = headers, .seen = UINT32_MAX };
+	struct request request = { .headers = headers, .seen = UINT32_MAX, .again = UINT32_MAX };
 	struct codings codings;
 	enum coding coding;
 	size_t at = 0;
@@ -115,7 +115,9 @@ END_TEST
 START_TEST(other_fields_say_nothing)
 {
 	struct header header = { .value = { 0, 4 }, .id = HEADER_ACCEPT };
-	struct request request = { .headers = &header, .header_count = 1, .seen = UINT32_MAX };
+	struct request request = {
+		.headers = &header, .header_count = 1, .seen = UINT32_MAX, .again = UINT32_MAX
+	};
 
 	ck_assert_uint_eq(negotiate_codings(&request, "gzip").weights[CODING_GZIP], 0);
 }
@@ -233,7 +235,10 @@ static unsigned remember(struct negotiate_memo *memo, const char *first, const c
 		{ .value = { (uint32_t)strlen(first), 0 }, .id = HEADER_ACCEPT_ENCODING },
 	};
 	struct request request = {
-		.headers = headers, .header_count = 1, .seen = 1U << HEADER_ACCEPT_ENCODING,
+		.headers = headers,
+		.header_count = 1,
+		.seen = UINT32_MAX,
+		.again = UINT32_MAX,
 	};
 	char head[512];
 	unsigned number, expected;
