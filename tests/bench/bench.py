@@ -3,12 +3,16 @@
 
     bench.py [--part NAME ...] [--scenario NAME ...] [--server NAME ...] [--cpus 1|2] [--seconds S] [--rounds N]
              [--quick] [--before DROVER] [--accept MODE ...] [--whole] [--layers] [--results FILE] [--show]
+             [--write]
 
 Parts: `cost` is the server's CPU per request in each scenario, client and server in turns on one CPU, then on a CPU
-each (cost.py); `calls` its system calls (calls.py).
+each (cost.py, 5 minutes); `calls` its system calls (calls.py); `idle` the memory of an idle connection, `active` what
+idle connections, up to 100,000, cost others (idle.py); `start` how long from exec(2) to the first answer, and the
+binary's size; `latency` the p99 at a rate that is kept (moments.py).  Everything takes about 9 minutes.
 
 The figures go to build/bench/results.json, each beside what other runs have left there, and what is printed is made
-of all of it: so parts and scenarios can be measured one by one.  --show prints, and measures nothing.
+of all of it: so parts and scenarios can be measured one by one.  --show prints, and measures nothing.  A run of
+everything, and --write, put the tables into README.md and tests/MEASUREMENTS.md and draw tests/bench/cost.svg.
 
 --quick: drover beside the floor, three scenarios on one CPU, in less than a minute; nothing of it is kept. It is for
 --before, another build of drover in the same rounds: what a change costs.
@@ -38,7 +42,11 @@ import time
 
 import calls
 import cost
+import idle
+import moments
+import picture
 import report
+from drover import TOP
 from servers import BUILD, SCENARIOS, SERVERS, Before, Drover, Floor, in_mode, libc
 
 CLONE_NEWNET = 0x40000000
@@ -46,11 +54,13 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
 RESULTS = os.path.join(BUILD, "bench/results.json")
 IN_TURNS, APART = "in turns", "apart"
+PICTURE = os.path.join(TOP, "tests/bench/cost.svg")
+BEGIN, END = "<!-- from here on by `make bench` -->", "<!-- until here -->"
 MODES = {IN_TURNS: "client and server in turns on one CPU", APART: "client and server on a CPU each"}
 QUICK = {"scenario": ["1k", "browser", "pipelined"], "server": [], "cpus": 1, "seconds": 0.25, "rounds": 16,
          "part": ["cost"]}
 USUAL = {"scenario": list(SCENARIOS), "server": [cls.name for cls in SERVERS], "seconds": 0.25, "rounds": 12,
-         "part": ["cost", "calls"]}
+         "part": ["cost", "calls", "idle", "active", "start", "latency"]}
 
 
 # ---- the machine ----
@@ -120,7 +130,33 @@ def run_calls(results, classes, options):
     yield "calls"
 
 
-PARTS = {"cost": run_cost, "calls": run_calls}
+def run_idle(results, classes, options):
+    results["idle"] = idle.run_memory(classes)
+    yield "idle"
+
+
+def run_active(results, classes, options):
+    results["active"] = []
+    for found in idle.run_active(classes, modes_of(options).popitem()[1][1], options.rounds,
+                                 int(options.seconds * 1000)):
+        results["active"].append(found)
+        yield "active, %d idle of %s" % (found["idle"], found["server"])
+
+
+def run_start(results, classes, options):
+    results["start"] = moments.run_start([cls for cls in classes if cls is not Floor])
+    results["size"] = moments.stripped_bytes()
+    yield "start"
+
+
+def run_latency(results, classes, options):
+    cpus = sorted(os.sched_getaffinity(0))
+    results["latency"] = moments.run_latency(classes, cpus[0], cpus[-1], 5 * options.rounds)
+    yield "latency"
+
+
+PARTS = {"cost": run_cost, "calls": run_calls, "idle": run_idle, "active": run_active, "start": run_start,
+         "latency": run_latency}
 
 
 # ---- what is printed ----
@@ -129,18 +165,56 @@ def scenario_order(figures):
     return {name: (SCENARIOS[name].title, figures[name]) for name in SCENARIOS if name in figures}
 
 
-def show(results):
-    print("Machine: %s." % results["machine"])
-    print("Versions: %s." % "; ".join("%s %s" % item for item in results["versions"].items()))
+def cost_text(results):
     for mode, figures in results.get("cost", {}).items():
-        print("\nServer CPU per request, %s (medians, ratios with quartiles, of %s rounds):\n" % (
-            MODES[mode], "/".join(sorted({str(len(found["floor"])) for found in figures.values()}))))
-        print(report.cost_table(scenario_order(figures), mode == IN_TURNS))
+        yield "Server CPU per request, %s (medians, ratios with quartiles, of %s rounds):" % (
+            MODES[mode], "/".join(sorted({str(len(found["floor"])) for found in figures.values()})))
+        yield report.cost_table(scenario_order(figures), mode == IN_TURNS)
+
+
+def rest_text(results):
     if "calls" in results:
-        print("\nSystem calls of the worker:\n\n" + report.calls_table(results["calls"]))
-    for remarks in results.get("remarks", {}).values():
-        print("".join("\n- %s." % remark for remark in remarks), end="")
-    print()
+        yield "System calls of the worker:"
+        yield report.calls_table(results["calls"])
+    if "idle" in results:
+        yield "Memory of an idle keep-alive connection, of {:,}:".format(results["idle"]["count"])
+        yield report.idle_table(results["idle"])
+    if "active" in results:
+        yield "CPU per request of 64 connections beside idle ones:"
+        yield report.active_table(results["active"])
+    if "start" in results:
+        yield report.start_table(results["start"])
+        yield report.size_text(results["size"])
+    if "latency" in results:
+        yield "{:,} requests a second, each from when it was due:".format(results["latency"]["rate"])
+        yield report.latency_table(results["latency"])
+
+
+def whole_text(results):
+    """All that is known."""
+    pieces = ["Machine: %s. Versions: %s." % (
+        results["machine"], "; ".join("%s %s" % item for item in results["versions"].items()))]
+    pieces += [*cost_text(results), *rest_text(results)]
+    remarks = [remark for remarks in results.get("remarks", {}).values() for remark in remarks]
+    return "\n\n".join(pieces + ["\n".join("- %s." % remark for remark in remarks)] * bool(remarks))
+
+
+def rewrite(path, content):
+    with open(path, encoding="utf-8") as file:
+        page = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(report.between(page, BEGIN, END, content))
+
+
+def write_pages(results):
+    """README.md, tests/MEASUREMENTS.md and the picture."""
+    scenarios = scenario_order(results["cost"][IN_TURNS])
+    with open(PICTURE, "w", encoding="utf-8") as file:
+        file.write(picture.draw(report.picture_groups(scenarios), "%s, one worker; %s" % (
+            results["machine"].split(",")[0], MODES[IN_TURNS])))
+    rewrite(os.path.join(TOP, "README.md"), "![Server CPU per request, to nginx](%s)\n\n%s" % (
+        os.path.relpath(PICTURE, TOP), report.short_table(scenarios)))
+    rewrite(os.path.join(TOP, "tests/MEASUREMENTS.md"), whole_text(results))
 
 
 # ---- the command line ----
@@ -162,12 +236,19 @@ def parse_options():
     parser.add_argument("--whole", action="store_true", help="the client's CPU, too")
     parser.add_argument("--results", metavar="FILE", help="where figures are kept (%s)" % RESULTS)
     parser.add_argument("--show", action="store_true", help="print what there is")
+    parser.add_argument("--write", action="store_true", help="put what there is into README.md and the others")
     options = parser.parse_args()
     options.chosen = options.scenario
     for name, value in (QUICK if options.quick else USUAL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     return options
+
+
+def is_usual(options):
+    """Everything is measured, and nothing else."""
+    return all(getattr(options, name) == value for name, value in USUAL.items()) and not (
+        options.show or options.layers or options.whole or options.accept or options.before or options.cpus)
 
 
 def choose_servers(options):
@@ -199,6 +280,7 @@ def main():
     if options.results is None and not options.quick:
         options.results = RESULTS
     results = stored(options.results) if options.results is not None else {}
+    everything = is_usual(options)
     if not options.show:
         private = private_network()
         results["machine"] = machine() + ", not in a network of its own" * (not private)
@@ -207,7 +289,9 @@ def main():
             cost.bench_layers(options, modes_of(options))
             return 0
         measure(results, options)
-    show(results)
+    print(whole_text(results))
+    if options.write or everything:
+        write_pages(results)
     return 0
 
 

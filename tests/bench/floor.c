@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FDS_MAX = 4096, EVENTS = 256, BACKLOG = 4096, COPIES = 16, COPIED_MAX = 32768, HEAD_MAX = 256 };
+enum { FDS_MAX = 20480, EVENTS = 256, BACKLOG = 4096, COPIES = 16, COPIED_MAX = 32768, HEAD_MAX = 256 };
 
 /* One per descriptor. */
 struct client {

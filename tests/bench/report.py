@@ -126,6 +126,31 @@ def outliers(title, figures):
                 title, name, len(far), len(values), OUTLIER * 100, base, ", ".join("%.2f" % value for value in far))
 
 
+def short_table(scenarios):
+    """The same in short: what a reader asks first."""
+    rows = []
+    for title, figures in scenarios.values():
+        others = [number(middle(ratios(figures, name, "nginx"))) for name in ("floor", "h2o", "lighttpd", "drover")]
+        rows.append([title, *others, number(middle(ratios(figures, "drover", "floor")))])
+    return table(["server CPU per request", "the floor, to nginx", "h2o, to nginx", "lighttpd, to nginx",
+                  "drover, to nginx", "drover, to the floor"], rows)
+
+
+def picture_groups(scenarios):
+    """[(title, server -> ratio to nginx)]"""
+    return [(title, {name: middle(ratios(figures, name, "nginx")) for name in figures if name != "nginx"})
+            for title, figures in scenarios.values() if "nginx" in figures]
+
+
+def between(page, begin, end, content):
+    """The page with what stands between the lines `begin` and `end` replaced."""
+    head, found, rest = page.partition(begin + "\n")
+    _, found_end, tail = rest.partition(end)
+    if not found or not found_end:
+        raise ValueError("there is no place for it: %s" % begin)
+    return head + begin + "\n" + content.strip("\n") + "\n" + end + tail
+
+
 # ---- the rest ----
 
 def idle_table(idle):

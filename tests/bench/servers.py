@@ -100,8 +100,8 @@ class Server:
     program = name = None
     worker_count = 1
 
-    def __init__(self, top, scenario):
-        self.dir = os.path.join(top, self.name)
+    def __init__(self, top, scenario, label=None):
+        self.dir = os.path.join(top, label or self.name)
         self.site = os.path.join(top, "site")
         self.log = os.path.join(self.dir, "access.log")
         self.scenario = scenario
@@ -300,6 +300,7 @@ http {{
     sendfile {sendfile};
     tcp_nopush {sendfile};
     keepalive_requests 1000000000;
+    keepalive_timeout 1h;
     client_header_buffer_size 4k;
     open_file_cache max=20000 inactive=1h;
     open_file_cache_valid 1h;
@@ -332,6 +333,7 @@ server.max-connections = {most}
 server.listen-backlog = 4096
 server.defer-accept = 1
 server.max-keep-alive-requests = 65535
+server.max-keep-alive-idle = 3600
 mimetype.assign = ( ".html" => "text/html" )
 """
     logging = """\
@@ -351,6 +353,7 @@ class H2o(Server):
 num-threads: 1
 num-name-resolution-threads: 1
 max-connections: {most}
+http1-request-timeout: 3600
 pid-file: {dir}/pid
 error-log: {dir}/error.log
 listen: {{ host: {host}, port: {port} }}
