@@ -158,7 +158,9 @@ static void check_same(struct str sent, struct cuts cuts, struct fake_fits fits)
 	fake_fits = fits;
 	express = converse(sent, cuts);
 	FUZZ_CHECK(str_equal(general.text, express.text));
-	FUZZ_CHECK(memcmp(general.counters, express.counters, sizeof(general.counters)) == 0);
+	for (unsigned i = 0; i < COUNTERS; i++)         /* a ready answer asks no file cache */
+		FUZZ_CHECK(general.counters[i] == express.counters[i] || i == COUNT_FILE_CACHE_HITS ||
+			   i == COUNT_FILE_CACHE_MISSES);
 	free((char *)general.text.at);
 	free((char *)express.text.at);
 }
