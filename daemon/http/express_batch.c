@@ -33,7 +33,7 @@ void batch_begin(struct express *express)
 {
 	express->first = express->count = 0;
 	express->piece_count = 0;
-	express->out_len = 0;
+	express->out_len = express->piece_at = 0;
 	express->headers_used = 0;
 }
 
@@ -62,17 +62,16 @@ static char *put_head(const struct express *express, const struct ready_terms *t
 	return end;
 }
 
-/* What lies behind the last piece makes that longer. */
-static void add_piece(struct express *express, const char *at, size_t len)
+/* What was put into `out` since the last piece is one; and a body from elsewhere, if any, is the next. */
+static void end_piece(struct express *express, struct str body)
 {
-	struct iovec *last = express->piece_count > 0 ? &express->pieces[express->piece_count - 1] : NULL;
+	size_t len = express->out_len - express->piece_at;
 
-	if (len == 0)
-		return;
-	if (last != NULL && (char *)last->iov_base + last->iov_len == at)
-		last->iov_len += len;
-	else
-		express->pieces[express->piece_count++] = (struct iovec){ (char *)at, len };
+	if (len > 0)
+		express->pieces[express->piece_count++] = (struct iovec){ express->out + express->piece_at, len };
+	if (body.len > 0)
+		express->pieces[express->piece_count++] = (struct iovec){ (char *)body.at, body.len };
+	express->piece_at = express->out_len;
 }
 
 static void add_body(struct express *express, struct answered *answered, const struct ready_terms *terms,
@@ -106,8 +105,8 @@ void batch_add(struct express *express, const struct ready_terms *terms)
 	answered->out_len = (size_t)(end - begin);
 	add_body(express, answered, terms, end);
 	express->out_len += answered->out_len;
-	add_piece(express, begin, answered->out_len);
-	add_piece(express, answered->body.at, answered->body.len);
+	if (answered->body.len > 0)
+		end_piece(express, answered->body);
 	express->headers_used += answered->request.header_count;
 	if (express->headers_used > EXPRESS_HEADERS)
 		express->headers_used = EXPRESS_HEADERS;
@@ -182,6 +181,7 @@ enum io batch_send(struct express *express)
 	if (express->count == 0)
 		return IO_OK;
 	epitaph_phase(engine->epitaph, PHASE_SENDING);
+	end_piece(express, (struct str){ 0 });
 	io = conn_transport(conn)->writev(conn, express->pieces, (int)express->piece_count, false, &sent);
 	if (io != IO_OK)
 		sent = 0;

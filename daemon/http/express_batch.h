@@ -67,6 +67,7 @@ struct express {
 	size_t taken;                   /* bytes of the first of them that were */
 	struct iovec pieces[2 * EXPRESS_MOST];
 	unsigned piece_count;
+	size_t piece_at;                /* what lies behind it in `out` is in no piece yet */
 	size_t out_len;
 	size_t in_len;
 	struct exchange exchange;       /* for epitaph and access log: what they look at is filled in */

@@ -31,7 +31,7 @@ static uint64_t word_at(const char *at)
 }
 
 /* Up to 8 bytes, with no loop over them; different texts of the same length give different words. */
-static uint64_t short_word(struct str text)
+static inline uint64_t short_word(struct str text)
 {
 	uint32_t first, last;
 
@@ -49,8 +49,20 @@ static uint64_t short_word(struct str text)
 	       (unsigned char)text.at[text.len - 1];
 }
 
+/* Two texts of the same length; a call would cost more than most of them have bytes. */
+static inline bool same_text(const char *a, const char *b, size_t len)
+{
+	size_t at = 0;
+
+	if (len <= 8)
+		return short_word((struct str){ a, len }) == short_word((struct str){ b, len });
+	while (at < len - 8 && word_at(a + at) == word_at(b + at))
+		at += 8;
+	return at >= len - 8 && word_at(a + len - 8) == word_at(b + len - 8);
+}
+
 /* Eight bytes a step, the last eight perhaps twice. */
-static uint64_t add_text(uint64_t hash, struct str text)
+static inline uint64_t add_text(uint64_t hash, struct str text)
 {
 	hash ^= text.len * UINT64_C(0x9e3779b97f4a7c15);
 	if (text.len <= 8)
@@ -60,7 +72,7 @@ static uint64_t add_text(uint64_t hash, struct str text)
 	return mix(hash ^ word_at(text.at + text.len - 8), UINT64_C(0xa0761d6478bd642f));
 }
 
-static uint32_t hash_key(const struct ready_table *ready, const struct ready_key *key)
+static inline uint32_t hash_key(const struct ready_table *ready, const struct ready_key *key)
 {
 	uint64_t hash = add_text(ready->seed ^ key->codings, key->target);
 
@@ -99,10 +111,12 @@ static void let_go(struct lasting_holder *holder)
 static bool has_key(const struct ready_answer *answer, uint32_t hash, const struct ready_key *key)
 {
 	return answer->hash == hash && answer->codings == key->codings &&
-	       str_equal(answer->target, key->target) && str_equal(answer->authority, key->authority);
+	       answer->target.len == key->target.len && answer->authority.len == key->authority.len &&
+	       same_text(answer->target.at, key->target.at, key->target.len) &&
+	       same_text(answer->authority.at, key->authority.at, key->authority.len);
 }
 
-static struct ready_answer *find(struct ready_table *ready, uint32_t hash, const struct ready_key *key)
+static inline struct ready_answer *find(struct ready_table *ready, uint32_t hash, const struct ready_key *key)
 {
 	struct ready_answer *answer = *bucket_of(ready, hash);
 
