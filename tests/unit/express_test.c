@@ -413,6 +413,8 @@ END_TEST
 
 START_TEST(a_shorter_time_is_armed_at_once)
 {
+	free(converse(GET("/hello"), 1000).text);
+	server.client_count = 0;
 	server.config->request_head_ns = 60 * CLOCK_S;
 	server.config->keep_alive_ns = CLOCK_S;
 	server.config->keep_alive_grace_ns = 0;
