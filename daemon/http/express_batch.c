@@ -65,12 +65,14 @@ static char *put_head(const struct express *express, const struct ready_terms *t
 /* What was put into `out` since the last piece is one; and a body from elsewhere, if any, is the next. */
 static void end_piece(struct express *express, struct str body)
 {
+	struct iovec *next = &express->pieces[express->piece_count];
 	size_t len = express->out_len - express->piece_at;
 
 	if (len > 0)
-		express->pieces[express->piece_count++] = (struct iovec){ express->out + express->piece_at, len };
+		*next++ = (struct iovec){ express->out + express->piece_at, len };
 	if (body.len > 0)
-		express->pieces[express->piece_count++] = (struct iovec){ (char *)body.at, body.len };
+		*next++ = (struct iovec){ (char *)body.at, body.len };
+	express->piece_count = (unsigned)(next - express->pieces);
 	express->piece_at = express->out_len;
 }
 
