@@ -218,7 +218,7 @@ class Server(Drover):
 class Answers:
     """Asks one server, on connections that stay and on new ones."""
 
-    CODINGS = (None, "gzip", "br, gzip")
+    CODINGS = (None, "gzip", "br, gzip", "gzip, identity;q=0")
 
     def __init__(self, server):
         self.server = server
@@ -327,6 +327,205 @@ class FreshnessOnOverlay(Freshness, unittest.TestCase):
         cls.top = base + "/top"
         subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", cls.top], check=True)
         cls.addClassCleanup(subprocess.run, ["umount", "-l", cls.top], check=True)
+
+
+class WhatIsKept(unittest.TestCase):
+    """One worker, which is told of changes."""
+
+    def start(self, settings=None, preexec=None, **cache):
+        server = Drover({"workers": 1, "file_cache": {"memory": "64m", **cache}, **(settings or {})}, preexec=preexec)
+        self.addCleanup(server.close)
+        self.client = server.client()
+        self.addCleanup(self.client.close)
+        return server
+
+    def counter(self, server, name):
+        return server.status()["totals"][name]
+
+    def put(self, server, name, text):
+        os.utime(server.write(name, text), (1e9, 1e9))
+
+    def replace(self, server, name, text):
+        self.put(server, "new", text)
+        os.rename(server.path("new"), server.path(name))
+
+    def ask(self, target="/f"):
+        return self.client.request(target).body
+
+    def ask_until(self, body, target="/f"):
+        """For what nobody tells of."""
+        end = drover.deadline()
+        while self.ask(target) != body:
+            self.assertLess(time.monotonic(), end)
+
+    def ask_on(self, target="/f"):
+        """In a way that no ready answer serves."""
+        return self.client.request(target, [("Range", "bytes=0-0")]).status
+
+    def test_a_request_is_looked_for_once(self):
+        server = self.start()
+        self.put(server, "f", "text")
+        for target, status in (("/f", 206), ("/none", 404), ("/", 206)):
+            self.ask_on(target)
+            misses, hits = self.counter(server, "file_cache_misses"), self.counter(server, "file_cache_hits")
+            for _ in range(5):
+                self.assertEqual(self.ask_on(target), status)
+            self.assertEqual(self.counter(server, "file_cache_misses"), misses, target)
+            self.assertEqual(self.counter(server, "file_cache_hits"), hits + 5, target)
+
+    def test_it_outlives_a_reload(self):
+        server = self.start()
+        self.put(server, "f", "text")
+        self.ask_on()
+        server.configure({"timeouts": {"keep_alive": "59s"}})
+        self.assertEqual(server.reload()[0], 0)
+        misses = self.counter(server, "file_cache_misses")
+        self.assertEqual(self.ask_on(), 206)
+        self.assertEqual(self.counter(server, "file_cache_misses"), misses)
+
+    def test_a_reload_turns_it_off_and_on(self):
+        server = self.start()
+        self.put(server, "f", "text")
+        self.ask_on()
+        for memory, grows in (("0", 0), ("1m", 1)):
+            server.configure({"file_cache": {"memory": memory}})
+            self.assertEqual(server.reload()[0], 0)
+            misses = self.counter(server, "file_cache_misses")
+            self.assertEqual(self.ask_on(), 206)
+            self.assertEqual(self.counter(server, "file_cache_misses"), misses + grows)
+
+    def test_a_weak_tag_gets_strong(self):
+        server = self.start()
+        server.write("f", "text")
+        tag = self.client.request("/f").header("etag")
+        self.assertTrue(tag.startswith("W/"))
+        end = drover.deadline()
+        while self.client.request("/f").header("etag") != tag.removeprefix("W/"):
+            self.assertLess(time.monotonic(), end)
+
+    def test_ranges_and_conditions(self):
+        server, text = self.start(), bytes(range(97, 123)) * 8000
+        for name, body in (("small", text[:1000]), ("large", text)):
+            self.put(server, name, body)
+            for _ in range(3):
+                whole = self.client.request("/" + name)
+                self.assertEqual(whole.body, body)
+                part = self.client.request("/" + name, [("Range", "bytes=10-19")])
+                self.assertEqual((part.status, part.body), (206, body[10:20]))
+                parts = self.client.request("/" + name, [("Range", "bytes=1-2,-3")])
+                self.assertEqual(parts.status, 206)
+                self.assertIn(body[1:3], parts.body)
+                beyond = self.client.request("/" + name, [("Range", "bytes=%d-" % len(body))])
+                self.assertEqual(beyond.status, 416)
+                same = self.client.request("/" + name, [("If-None-Match", whole.header("etag"))])
+                self.assertEqual((same.status, same.body), (304, b""))
+                other = self.client.request("/" + name, [("If-Match", '"other"')])
+                self.assertEqual(other.status, 412)
+                head = self.client.request("/" + name, method="HEAD")
+                self.assertEqual(head.header("content-length"), str(len(body)))
+
+    def test_a_small_memory_gives_right_answers(self):
+        server = self.start(memory="64k", files=2)
+        for number in range(100):
+            self.put(server, "f%d" % number, "%d " % number * 500)
+        self.put(server, "large", "L" * 100_000)
+        for number in range(300):
+            self.assertEqual(self.ask("/f%d" % (number * 37 % 100)), b"%d " % (number * 37 % 100) * 500)
+            self.assertEqual(self.client.request("/none%d" % number).status, 404)
+        self.assertEqual(self.ask("/large"), b"L" * 100_000)
+        self.assertGreater(self.counter(server, "file_cache_evicted"), 100)
+
+    def test_events_are_lost(self):
+        server = self.start({"timeouts": {"hang_kill": "0"}})
+        self.put(server, "f", "before")
+        for _ in range(3):
+            self.ask()
+        worker = server.workers()[0]
+        os.kill(worker, 19)     # SIGSTOP: the queue of the kernel fills
+        with open("/proc/sys/fs/inotify/max_queued_events", encoding="ascii") as file:
+            most = int(file.read())
+        for number in range(most // 3 + 1):     # created, written and closed, removed
+            with open(server.path("x%d" % (number % 2)), "w", encoding="ascii") as file:
+                file.write("x")
+            os.unlink(server.path("x%d" % (number % 2)))
+        self.replace(server, "f", "after")
+        os.kill(worker, 18)
+        self.assertEqual(self.ask(), b"after")
+
+    def test_changes_under_load(self):
+        server = self.start()
+        self.put(server, "f", "0")
+        stop = threading.Event()
+
+        def load():
+            with server.client() as client:
+                while not stop.is_set():
+                    client.request("/f")
+
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(1, 300):
+                self.replace(server, "f", str(number))
+                self.assertEqual(self.ask(), b"%d" % number)
+                if number % 10 == 0:
+                    os.unlink(server.path("f"))
+                    self.assertEqual(self.client.request("/f").status, 404)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def test_trust(self):
+        server = self.start(preexec=without_inotify, trust="1h")
+        self.assertEqual(self.ask_on("/f"), 404)
+        self.put(server, "f", "there")
+        self.assertEqual(self.ask_on("/f"), 404)
+        server.configure({"file_cache": {"trust": "0"}})
+        server.reload()
+        self.assertEqual(self.ask_on("/g"), 404)
+        self.put(server, "g", "there")
+        self.assertEqual(self.ask_on("/g"), 206)
+
+    # what nobody tells of is seen within seconds
+
+    def test_written_through_a_mapping(self):
+        server = self.start()
+        self.put(server, "f", "before")
+        with open(server.path("f"), "r+b") as file:
+            with mmap.mmap(file.fileno(), 6) as memory:
+                for _ in range(3):
+                    self.assertEqual(self.ask(), b"before")
+                memory[:6] = b"behind"
+                memory.flush()
+                self.ask_until(b"behind")
+
+    def test_written_by_a_name_that_came_later(self):
+        server = self.start()
+        self.put(server, "f", "before")
+        for _ in range(3):
+            self.assertEqual(self.ask(), b"before")
+        os.link(server.path("f"), server.dir + "/link")
+        with open(server.dir + "/link", "r+", encoding="ascii") as file:
+            file.write("behind")
+        self.ask_until(b"behind")
+
+    def test_mounted_over_and_unmounted(self):
+        if drover.libc.unshare(CLONE_NEWNS) != 0:
+            raise OSError("unshare")
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        server = self.start()
+        self.put(server, "d/f", "below")
+        for _ in range(3):
+            self.assertEqual(self.ask("/d/f"), b"below")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", server.path("d")], check=True)
+        try:
+            self.put(server, "d/f", "above")
+            self.ask_until(b"above", "/d/f")
+        finally:
+            subprocess.run(["umount", "-l", server.path("d")], check=True)
+        self.ask_until(b"below", "/d/f")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,34 @@ START_TEST(what_is_not_there_is_not_there)
 }
 END_TEST
 
+/* Who keeps what was found asks afterwards whether it is still the same root that was looked into. */
+START_TEST(the_root_is_compared_when_all_was_found)
+{
+	expect("old\n");
+	ck_assert(files_is_there(&settings, &place, &file));
+	run("ln -s new next && mv -T next current");
+	ck_assert(!files_is_there(&settings, &place, &file));
+	run("rm current");
+	ck_assert(!files_is_there(&settings, &place, &file));
+}
+END_TEST
+
+START_TEST(an_alias_that_is_a_file_is_compared_itself)
+{
+	static char alias[96];
+
+	fd_close(&place.root);
+	snprintf(alias, sizeof(alias), "%s/f", current);
+	settings = (struct files_settings){ .alias = alias };
+	exchange.path = str_of("/");
+	ck_assert_uint_eq(files_locate(&exchange, &settings, &place), 0);
+	expect("old\n");
+	ck_assert(files_is_there(&settings, &place, &file));
+	run("ln -s new next && mv -T next current");
+	ck_assert(!files_is_there(&settings, &place, &file));
+}
+END_TEST
+
 static void set_time(const char *name, time_t seconds)
 {
 	const struct timespec times[2] = { { seconds, 0 }, { seconds, 0 } };
@@ -140,6 +168,8 @@ int main(void)
 	tcase_add_test(tests, the_old_root_was_removed_behind_the_swap);
 	tcase_add_test(tests, no_fallback_stands_in_for_what_is_in_the_new_root);
 	tcase_add_test(tests, what_is_not_there_is_not_there);
+	tcase_add_test(tests, the_root_is_compared_when_all_was_found);
+	tcase_add_test(tests, an_alias_that_is_a_file_is_compared_itself);
 	tcase_add_loop_test(tests, times_that_are_far_apart, 0, 6);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
