@@ -32,6 +32,7 @@ struct watcher {
 	struct loop *loop;
 	struct list link;               /* of watchers */
 	bool hears;                     /* signals are sent */
+	struct source mounts;           /* fd -1: nobody tells when something is mounted */
 	struct watch_tree tree;
 };
 
@@ -88,7 +89,7 @@ static void end_places(struct watch_tree *tree, struct watched_inode *inode)
 /* True when something has ended, perhaps `place` itself. */
 static bool concerns(struct watch_tree *tree, struct watched_place *place, uint32_t mask, struct str text)
 {
-	struct watched_name *name = tree_find(tree, place, text), *directory = place->name;
+	struct watched_name *name = tree_find_alike(tree, place, text), *directory = place->name;
 	bool is_entry = (mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)) != 0;
 	bool told = is_entry && tree_tell_owners(tree, directory);
 
@@ -182,6 +183,27 @@ static void on_readable(struct source *source, uint32_t events)
 	watch_drain();
 }
 
+/* ---- mounts ------------------------------------------------------------------------------------------- */
+
+/* What is mounted over a directory hides it without an event of inotify's. */
+static void on_mount(struct source *source, uint32_t events)
+{
+	struct watcher *watcher = LIST_ENTRY(source, struct watcher, mounts);
+
+	(void)events;
+	tree_end_all(&watcher->tree);
+	tree_settle(&watcher->tree);
+}
+
+/* Without it nothing else is lost. */
+static void watch_mounts(struct watcher *watcher)
+{
+	watcher->mounts.handle = on_mount;
+	watcher->mounts.fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	if (watcher->mounts.fd >= 0 && loop_add(watcher->loop, &watcher->mounts, EPOLLPRI) != 0)
+		fd_close(&watcher->mounts.fd);
+}
+
 /* ---- watchers and watches ----------------------------------------------------------------------------- */
 
 static bool begin(struct watcher *watcher, struct loop *loop, int fd, struct err *err)
@@ -194,6 +216,7 @@ static bool begin(struct watcher *watcher, struct loop *loop, int fd, struct err
 	error = loop_add(loop, &watcher->source, EPOLLIN);
 	if (error != 0)
 		return err_sys(err, error, "epoll_ctl");
+	watch_mounts(watcher);
 	watcher->hears = ask_for_signals(fd);
 	if (!watcher->hears)
 		watch_signalled = ++deaf;
@@ -236,6 +259,8 @@ void watcher_close(struct watcher *watcher)
 	tree_close(&watcher->tree);
 	loop_remove(watcher->loop, &watcher->source);
 	close(watcher->source.fd);
+	loop_remove(watcher->loop, &watcher->mounts);
+	fd_close(&watcher->mounts.fd);
 	list_remove(&watcher->link);
 	if (!watcher->hears)
 		deaf--;

@@ -9,8 +9,11 @@
  * by then, and makes none itself while nothing has changed, for the kernel says by a signal (SIGIO) that
  * there is something to read. That signal is the watchers'.
  *
+ * What is mounted or unmounted is told by the loop's next turn.
+ *
  * Nobody can tell of: what is stored through a shared mapping (mmap(2)), until the last of its descriptors
- * and mappings is gone; a link made to a file that is watched already, and writes by that other name. */
+ * and mappings is gone; a link made to a file that is watched already, and writes by that other name; what
+ * changes by another spelling where a directory takes both for the same, of letters that are not ASCII. */
 #ifndef BASE_WATCH_H
 #define BASE_WATCH_H
 

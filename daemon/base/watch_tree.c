@@ -3,6 +3,7 @@
  * Called by watch.c and watch_walk.c.  Fails only for want of memory, and then leaves nothing behind. */
 #include "watch_tree.h"
 
+#include <limits.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,32 +26,44 @@ void tree_init(struct watch_tree *tree, int inotify_fd)
 
 /* ---- a place's table of names ------------------------------------------------------------------------- */
 
+/* The same for upper and lower case. */
 static uint32_t hash_of_text(const struct watch_tree *tree, struct str text)
 {
-	unsigned char bytes[crypto_shorthash_BYTES];
+	unsigned char hashed[crypto_shorthash_BYTES], lower[NAME_MAX];
 	uint32_t hash;
 
-	crypto_shorthash(bytes, (const unsigned char *)text.at, text.len, tree->key);
-	memcpy(&hash, bytes, sizeof(hash));
+	for (size_t i = 0; i < text.len; i++)
+		lower[i] = (unsigned char)str_lower(text.at[i]);
+	crypto_shorthash(hashed, lower, text.len, tree->key);
+	memcpy(&hash, hashed, sizeof(hash));
 	return hash;
 }
 
-static bool is(const struct watched_name *name, uint32_t hash, struct str text)
+static struct watched_name *find(struct watch_tree *tree, struct watched_place *place, struct str text,
+				 bool (*is)(struct str, struct str))
 {
-	return name->hash == hash && name->len == text.len && memcmp(name->text, text.at, text.len) == 0;
+	uint32_t hash, at;
+
+	if (place->count == 0 || text.len > NAME_MAX)
+		return NULL;
+	hash = hash_of_text(tree, text);
+	for (at = hash & (place->room - 1); place->names[at] != NULL; at = (at + 1) & (place->room - 1)) {
+		struct watched_name *name = place->names[at];
+
+		if (name->hash == hash && is((struct str){ name->text, name->len }, text))
+			return name;
+	}
+	return NULL;
 }
 
 struct watched_name *tree_find(struct watch_tree *tree, struct watched_place *place, struct str text)
 {
-	uint32_t hash, at;
+	return find(tree, place, text, str_equal);
+}
 
-	if (place->count == 0)
-		return NULL;
-	hash = hash_of_text(tree, text);
-	for (at = hash & (place->room - 1); place->names[at] != NULL; at = (at + 1) & (place->room - 1))
-		if (is(place->names[at], hash, text))
-			return place->names[at];
-	return NULL;
+struct watched_name *tree_find_alike(struct watch_tree *tree, struct watched_place *place, struct str text)
+{
+	return find(tree, place, text, str_equal_nocase);
 }
 
 static void put(struct watched_place *place, struct watched_name *name)

@@ -122,6 +122,10 @@ void tree_settle(struct watch_tree *tree);
 
 struct watched_name *tree_find(struct watch_tree *tree, struct watched_place *place, struct str text);
 
+/* One that differs in the case of ASCII letters at most: an event may have another spelling than the one that
+ * was looked up, in a directory that takes them for the same (casefold in ext4(5)). */
+struct watched_name *tree_find_alike(struct watch_tree *tree, struct watched_place *place, struct str text);
+
 /* A new name, which nobody depends on yet; NULL: no memory. `in` NULL: it becomes the top. */
 struct watched_name *tree_add_name(struct watch_tree *tree, struct watched_place *in, struct str text);
 

@@ -66,7 +66,7 @@ static int watch_directory(struct walk *walk, struct watched_name *name, const c
 	struct watch_tree *tree = walk->tree;
 	int wd;
 
-	if (walk->now_ns < tree->full_until_ns)
+	if (walk->now_ns < tree->full_until_ns && tree->idle_count == 0)
 		return -1;
 	if (tree->directories >= WATCH_DIRECTORIES && !tree_drop_idle(tree))
 		return -1;
@@ -74,7 +74,9 @@ static int watch_directory(struct walk *walk, struct watched_name *name, const c
 		tree_refuse(tree, name, walk->now_ns + REFUSED_NS);
 		return -1;
 	}
-	wd = inotify_add_watch(tree->inotify_fd, path, NAMES | IN_MASK_ADD);
+	do
+		wd = inotify_add_watch(tree->inotify_fd, path, NAMES | IN_MASK_ADD);
+	while (wd < 0 && errno == ENOSPC && tree_drop_idle(tree));
 	if (wd < 0 && errno == ENOSPC)
 		tree->full_until_ns = walk->now_ns + REFUSED_NS;
 	if (wd < 0 && errno == EACCES)

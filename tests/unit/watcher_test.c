@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
-#include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -653,6 +653,185 @@ START_TEST(a_name_that_is_too_long_cannot_be_watched)
 }
 END_TEST
 
+START_TEST(another_spelling_counts_as_the_same_name)
+{
+	WATCHED(watch, at("d/f"));
+
+	put(at("d/F"), "");             /* where case does not matter, it may be */
+	ck_assert_uint_eq(told_now(), 1);
+}
+END_TEST
+
+START_TEST(a_file_with_several_names_cannot_be_watched)
+{
+	static struct watch watch = { .changed = on_changed };
+
+	ck_assert_int_eq(link(at("d/f"), at("also")), 0);
+	ck_assert(!watch_path(watcher, &watch, at("d/f")));
+	unlink(at("also"));
+	ck_assert(watch_path(watcher, &watch, at("d/f")));
+}
+END_TEST
+
+static void be_nobody(void)
+{
+	ck_assert_int_eq(setegid(65534), 0);
+	ck_assert_int_eq(seteuid(65534), 0);
+}
+
+START_TEST(a_directory_that_must_not_be_read_cannot_be_watched_until_it_may)
+{
+	static struct watch watch = { .changed = on_changed };
+
+	ck_assert_int_eq(chmod(root, 0755), 0);
+	ck_assert_int_eq(chmod(at("d"), 0711), 0);
+	be_nobody();
+	ck_assert(!watch_path(watcher, &watch, at("d/f")));
+	ck_assert(!watch_path(watcher, &watch, at("d/f")));
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_eq(chmod(at("d"), 0755), 0);
+	be_nobody();
+	ck_assert(watch_path(watcher, &watch, at("d/f")));
+	ck_assert_int_eq(seteuid(0), 0);
+	put(at("d/f"), "two");
+	ck_assert_uint_eq(told_now(), 1);
+}
+END_TEST
+
+START_TEST(a_directory_that_must_not_be_entered_hides_what_is_in_it)
+{
+	static struct watch watch = { .changed = on_changed };
+
+	ck_assert_int_eq(chmod(root, 0755), 0);
+	ck_assert_int_eq(chmod(at("d"), 0744), 0);
+	be_nobody();
+	ck_assert(watch_path(watcher, &watch, at("d/f")));
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_eq(chmod(at("d"), 0755), 0);
+	ck_assert_uint_eq(told_now(), 1);
+}
+END_TEST
+
+/* The user of a name space of its own has the limits of that. */
+static void limit(const char *name, const char *value)
+{
+	int fd;
+
+	ck_assert_int_eq(unshare(CLONE_NEWUSER), 0);
+	fd = open(name, O_WRONLY);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, value, strlen(value)), (ssize_t)strlen(value));
+	close(fd);
+}
+
+START_TEST(when_the_user_may_have_no_more_watches_what_is_not_needed_makes_room)
+{
+	static struct watch watch = { .changed = on_changed }, other = { .changed = on_changed };
+	struct err err;
+
+	make(at("e"));
+	watcher_close(watcher);
+	limit("/proc/sys/user/max_inotify_watches", "5");
+	watcher = watcher_open(&loop, &err);            /* the limit is its opener's */
+	ck_assert_ptr_nonnull(watcher);
+	ck_assert(watch_path(watcher, &watch, at("d/f")));              /* "/", dev, shm, root, d */
+	ck_assert(!watch_path(watcher, &other, at("e/f")));
+	watch_end(&watch);
+	ck_assert(watch_path(watcher, &other, at("e/f")));
+}
+END_TEST
+
+START_TEST(when_the_user_may_not_have_more_watchers_that_is_said)
+{
+	struct watcher *more;
+	struct err err;
+
+	limit("/proc/sys/user/max_inotify_instances", "1");
+	watcher_close(watcher);
+	watcher = watcher_open(&loop, &err);
+	ck_assert_ptr_nonnull(watcher);
+	more = watcher_open(&loop, &err);
+	ck_assert_ptr_null(more);
+	ck_assert_str_eq(err.text, "inotify_init1: Too many open files");
+}
+END_TEST
+
+START_TEST(a_watcher_has_so_many_directories_and_no_more)
+{
+	static struct watch each[WATCH_DIRECTORIES + 8], again = { .changed = on_changed };
+	unsigned watched = 0;
+
+	for (unsigned i = 0; i < WATCH_DIRECTORIES + 8; i++) {
+		each[i].changed = on_changed;
+		make(at("%u", i));
+		if (watch_path(watcher, &each[i], at("%u/f", i)))
+			watched++;
+	}
+	ck_assert_uint_eq(watched, WATCH_DIRECTORIES - 4);              /* "/", dev, shm, root */
+	watch_end(&each[0]);
+	ck_assert(watch_path(watcher, &again, at("%u/f", WATCH_DIRECTORIES + 7)));
+	put(at("%u/f", WATCH_DIRECTORIES + 7), "");
+	ck_assert_uint_eq(told_now(), 1);
+}
+END_TEST
+
+/* ---- mounts ------------------------ */
+
+static void own_mounts(void)
+{
+	struct err err;
+
+	watcher_close(watcher);
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	watcher = watcher_open(&loop, &err);
+	ck_assert_ptr_nonnull(watcher);
+}
+
+START_TEST(what_is_mounted_over_a_directory_is_told)
+{
+	own_mounts();
+	WATCHED(watch, at("d/f"));
+
+	ck_assert_int_eq(mount("none", at("d"), "tmpfs", 0, NULL), 0);
+	one_turn(&loop);
+	ck_assert_uint_eq(told, 1);
+	ck_assert(watch_path(watcher, &watch, at("d/f")));
+	put(at("d/f"), "another");
+	ck_assert_uint_eq(told_now(), 1);
+	ck_assert(watch_path(watcher, &watch, at("d/f")));
+	ck_assert_int_eq(umount(at("d")), 0);
+	one_turn(&loop);
+	ck_assert_uint_eq(told, 3);
+}
+END_TEST
+
+START_TEST(a_file_that_is_mounted_cannot_be_watched)
+{
+	static struct watch watch = { .changed = on_changed };
+
+	own_mounts();
+	put(at("over"), "");
+	ck_assert_int_eq(mount(at("over"), at("d/f"), NULL, MS_BIND, NULL), 0);
+	ck_assert(!watch_path(watcher, &watch, at("d/f")));
+	ck_assert_int_eq(umount(at("d/f")), 0);
+}
+END_TEST
+
+START_TEST(a_directory_that_is_in_two_places_tells_in_both)
+{
+	own_mounts();
+	make(at("e"));
+	ck_assert_int_eq(mount(at("d"), at("e"), NULL, MS_BIND, NULL), 0);
+	WATCHED(watch, at("d/f"));
+	WATCHED(other, at("e/f"));
+
+	put(at("d/f"), "two");
+	ck_assert_uint_eq(told_now(), 2);
+	ck_assert_int_eq(umount(at("e")), 0);
+}
+END_TEST
+
 /* ---- many ------------------------ */
 
 enum { DIRECTORIES = 100, FILES = 100 };
@@ -818,6 +997,16 @@ int main(void)
 	tcase_add_test(tests, a_relative_path_cannot_be_watched);
 	tcase_add_test(tests, a_file_system_that_others_may_change_cannot_be_watched);
 	tcase_add_test(tests, a_name_that_is_too_long_cannot_be_watched);
+	tcase_add_test(tests, another_spelling_counts_as_the_same_name);
+	tcase_add_test(tests, a_file_with_several_names_cannot_be_watched);
+	tcase_add_test(tests, a_directory_that_must_not_be_read_cannot_be_watched_until_it_may);
+	tcase_add_test(tests, a_directory_that_must_not_be_entered_hides_what_is_in_it);
+	tcase_add_test(tests, when_the_user_may_have_no_more_watches_what_is_not_needed_makes_room);
+	tcase_add_test(tests, when_the_user_may_not_have_more_watchers_that_is_said);
+	tcase_add_test(tests, a_watcher_has_so_many_directories_and_no_more);
+	tcase_add_test(tests, what_is_mounted_over_a_directory_is_told);
+	tcase_add_test(tests, a_file_that_is_mounted_cannot_be_watched);
+	tcase_add_test(tests, a_directory_that_is_in_two_places_tells_in_both);
 	tcase_add_test(tests, ten_thousand_watches_take_little_memory);
 	tcase_add_test(tests, what_has_ended_leaves_nothing_behind);
 	tcase_add_test(tests, each_of_ten_thousand_is_told_of_its_own_file);
