@@ -630,7 +630,7 @@ static const struct setting rows[] = {
 	  .help = "the most memory of one worker in which it keeps what it found below roots: small files, "
 		  "and that"
 		  " nothing is there. See THE FILE CACHE; 0 keeps nothing" },
-	{ "file_cache.largest", SETTING_SIZE, .def = "64k", .min = "0", .max = "1g", AT(cache_largest_bytes),
+	{ "file_cache.largest", SETTING_SIZE, .def = "128k", .min = "0", .max = "1g", AT(cache_largest_bytes),
 	  .example = "\"32k\"",
 	  .help = "files up to this size are kept in memory; of larger ones an open descriptor is" },
 	{ "file_cache.files", SETTING_INTEGER, .def = "256", .min = "0", .max = "1000000", AT(cache_files),
