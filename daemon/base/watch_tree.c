@@ -7,12 +7,8 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 
-enum {
-	LEAST_ROOM = 4,                 /* of a table of names */
-	MOST_UNWANTED = 100,            /* events of a directory that nobody needs */
-};
+enum { LEAST_ROOM = 4 };                /* of a table of names */
 
 void tree_init(struct watch_tree *tree, int inotify_fd)
 {
@@ -139,106 +135,19 @@ struct watched_name *tree_add_name(struct watch_tree *tree, struct watched_place
 	return name;
 }
 
-static struct watched_inode **chain_of(struct watch_tree *tree, int wd)
-{
-	return &tree->inodes[(unsigned)wd % WATCH_INODES];
-}
-
-struct watched_inode *tree_inode_of(const struct watch_tree *tree, int wd)
-{
-	struct watched_inode *inode = tree->inodes[(unsigned)wd % WATCH_INODES];
-
-	while (inode != NULL && inode->wd != wd)
-		inode = inode->next;
-	return inode;
-}
-
-struct watched_inode *tree_inode(struct watch_tree *tree, int wd)
-{
-	struct watched_inode *inode = tree_inode_of(tree, wd);
-
-	if (inode != NULL)
-		return inode;
-	inode = calloc(1, sizeof(*inode));
-	if (inode == NULL) {
-		inotify_rm_watch(tree->inotify_fd, wd);
-		return NULL;
-	}
-	inode->tree = tree;
-	inode->wd = wd;
-	list_init(&inode->places);
-	inode->next = *chain_of(tree, wd);
-	*chain_of(tree, wd) = inode;
-	tree->directories++;
-	return inode;
-}
-
-static void free_inode(struct watch_tree *tree, struct watched_inode *inode)
-{
-	struct watched_inode **at = chain_of(tree, inode->wd);
-
-	while (*at != inode)
-		at = &(*at)->next;
-	*at = inode->next;
-	if (!inode->gone)
-		inotify_rm_watch(tree->inotify_fd, inode->wd);
-	if (list_linked(&inode->idle))
-		tree->idle_count--;
-	list_remove(&inode->idle);
-	tree->directories--;
-	free(inode);
-}
-
-/* If nothing is there any more that it would tell of. */
-static void drop_inode(struct watch_tree *tree, struct watched_inode *inode)
-{
-	if (!list_empty(&inode->places) || list_linked(&inode->idle))
-		return;
-	if (inode->gone) {
-		free_inode(tree, inode);
-		return;
-	}
-	inode->unwanted = 0;
-	list_push_back(&tree->idle, &inode->idle);
-	if (++tree->idle_count > WATCH_IDLE)
-		tree_drop_idle(tree);
-}
-
-bool tree_drop_idle(struct watch_tree *tree)
-{
-	if (list_empty(&tree->idle))
-		return false;
-	free_inode(tree, LIST_ENTRY(tree->idle.next, struct watched_inode, idle));
-	return true;
-}
-
-void tree_unwanted(struct watch_tree *tree, struct watched_inode *inode)
-{
-	if (inode->gone || ++inode->unwanted > MOST_UNWANTED)
-		free_inode(tree, inode);
-}
-
-void tree_close(struct watch_tree *tree)
-{
-	while (tree_drop_idle(tree))
-		continue;
-}
-
 struct watched_place *tree_add_place(struct watch_tree *tree, struct watched_name *name,
 				     struct watched_inode *inode)
 {
 	struct watched_place *place = calloc(1, sizeof(*place));
 
 	if (place == NULL) {
-		drop_inode(tree, inode);
+		tree_drop_inode(tree, inode);
 		return NULL;
 	}
 	place->name = name;
 	place->real = place;
 	place->inode = inode;
-	if (list_linked(&inode->idle))
-		tree->idle_count--;
-	list_remove(&inode->idle);
+	tree_use_inode(tree, inode);
 	list_push_back(&inode->places, &place->same);
 	if (tree_is_link(name))
 		name->link->below = place;
@@ -317,7 +226,7 @@ static void free_place(struct watch_tree *tree, struct watched_place *place)
 			free_name(tree, place->names[i]);
 	free(place->names);
 	list_remove(&place->same);
-	drop_inode(tree, place->inode);
+	tree_drop_inode(tree, place->inode);
 	free(place);
 }
 

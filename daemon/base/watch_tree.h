@@ -140,6 +140,12 @@ struct watched_inode *tree_inode(struct watch_tree *tree, int wd);
 /* The same, NULL: there is none. */
 struct watched_inode *tree_inode_of(const struct watch_tree *tree, int wd);
 
+/* It has a place again. */
+void tree_use_inode(struct watch_tree *tree, struct watched_inode *inode);
+
+/* It has one less: if that was the last, it is idle. */
+void tree_drop_inode(struct watch_tree *tree, struct watched_inode *inode);
+
 /* An event of an idle one: if there are too many, or it was the last, the kernel's watch ends. */
 void tree_unwanted(struct watch_tree *tree, struct watched_inode *inode);
 
