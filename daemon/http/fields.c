@@ -48,11 +48,6 @@ static unsigned check_host(const struct message *message)
 	struct header header, second;
 	unsigned index = 0;
 
-	if (request->host_is_plain && !request_saw_again(request, HEADER_HOST)) {
-		if (request->authority.len == 0)
-			request->authority = request->headers[request->first[HEADER_HOST]].value;
-		return 0;
-	}
 	if (!request_next(request, HEADER_HOST, &index, &header))
 		return request->minor == 0 ? 0 : 400;
 	if (request_next(request, HEADER_HOST, &index, &second))
@@ -146,30 +141,11 @@ static unsigned check_framing(const struct message *message)
 	return check_codings(message);
 }
 
-/* What browsers send, and nothing else: it need not be taken apart. */
-static bool is_keep_alive(const struct message *message)
-{
-	const struct request *request = message->request;
-	const struct header *header = &request->headers[request->first[HEADER_CONNECTION]];
-	struct str value = text_of(message, header->value);
-
-	return !request_saw_again(request, HEADER_CONNECTION) && header->id == HEADER_CONNECTION &&
-	       value.len == strlen("keep-alive") && memcmp(value.at, "keep-alive", value.len) == 0;
-}
-
 /* RFC 9112, 9.3. */
 static void check_connection(const struct message *message)
 {
 	struct request *request = message->request;
 
-	if (!request_saw(request, HEADER_CONNECTION)) {
-		request->keep_alive = request->minor == 1;
-		return;
-	}
-	if (is_keep_alive(message)) {
-		request->keep_alive = true;
-		return;
-	}
 	request->keep_alive = !lists(message, HEADER_CONNECTION, "close") &&
 			      (request->minor == 1 || lists(message, HEADER_CONNECTION, "keep-alive"));
 }
@@ -193,17 +169,45 @@ static void check_expect(const struct message *message)
 	}
 }
 
-unsigned fields_check(struct request *request, const char *head)
+static __attribute__((noinline)) unsigned check_all(struct request *request, const char *head)
 {
-	const uint32_t of_body = 1U << HEADER_TRANSFER_ENCODING | 1U << HEADER_CONTENT_LENGTH;
 	const struct message message = { request, head };
 	unsigned status = check_host(&message);
 
-	if (status == 0 && (request->seen & of_body) != 0)
-		status = check_framing(&message);
 	if (status == 0)
+		status = check_framing(&message);
+	if (status == 0) {
 		check_connection(&message);
-	if (status == 0 && request_saw(request, HEADER_EXPECT))
 		check_expect(&message);
+	}
 	return status;
+}
+
+/* What browsers say, which is what is so anyway. */
+static bool is_keep_alive(const struct request *request, const char *head)
+{
+	const struct header *header = &request->headers[request->first[HEADER_CONNECTION]];
+
+	return !request_saw_again(request, HEADER_CONNECTION) && header->value.len == strlen("keep-alive") &&
+	       memcmp(head + header->value.at, "keep-alive", strlen("keep-alive")) == 0;
+}
+
+/* The request of nearly everybody who wants to have something: there is nothing that has to be looked at. */
+static bool is_usual(const struct request *request, const char *head)
+{
+	const uint32_t others =
+		1U << HEADER_TRANSFER_ENCODING | 1U << HEADER_CONTENT_LENGTH | 1U << HEADER_EXPECT;
+
+	return request->minor == 1 && request->host_is_plain && !request_saw_again(request, HEADER_HOST) &&
+	       request->authority.len == 0 && (request->seen & others) == 0 &&
+	       (!request_saw(request, HEADER_CONNECTION) || is_keep_alive(request, head));
+}
+
+unsigned fields_check(struct request *request, const char *head)
+{
+	if (!is_usual(request, head))
+		return check_all(request, head);
+	request->authority = request->headers[request->first[HEADER_HOST]].value;
+	request->keep_alive = true;
+	return 0;
 }

@@ -13,9 +13,10 @@ struct lines {
 	const char *name;
 	/* Begins at parse->line, of which nothing was scanned yet, and takes whole lines as long as it can:
 	 * the request line ("GET" or "HEAD", a path and perhaps a query without escapes, HTTP/1.1), then
-	 * fields ("Name: value"), at most as many as request->headers has room for. Moves parse->line,
-	 * scanned and headers_at. Reads nothing outside of head[0 .. len-1]. */
-	void (*take)(struct parse *parse, struct request *request, const struct parse_limits *limits,
+	 * fields ("Name: value"), at most as many as request->headers has room for, and the empty line. Moves
+	 * parse->line, scanned and headers_at. Reads nothing outside of head[0 .. len-1]. True when it has
+	 * come to the end of the head, whose fields still have to be checked (fields.h). */
+	bool (*take)(struct parse *parse, struct request *request, const struct parse_limits *limits,
 		     const char *head, size_t len);
 };
 
@@ -25,14 +26,7 @@ extern const struct lines lines_none, lines_sse2, lines_avx2;
 /* Those that this machine can run, the best one first. NULL behind the last. */
 const struct lines *const *lines_usable(void);
 
-/* The one that is used. */
-const struct lines *lines_used(void);
-
-/* Uses another one: for tests. */
-void lines_use(const struct lines *lines);
-
-/* See struct lines. */
-void lines_take(struct parse *parse, struct request *request, const struct parse_limits *limits,
-		const char *head, size_t len);
+/* The one that is used; tests put another one here. */
+extern const struct lines *lines_used;
 
 #endif

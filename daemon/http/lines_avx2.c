@@ -54,28 +54,29 @@ struct constants {
 	__m256i token_rows, columns, halves, one, space;
 };
 
-/* The compiler shall not make it anew at each place where it is used. */
-LINES_INLINE __m256i kept(__m256i bytes)
-{
-	__asm__("" : "+x"(bytes));
-	return bytes;
-}
-
 LINES_INLINE __m256i rows_of(const struct set *set)
 {
 	return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)set->rows));
 }
 
+/* As rows_of, but for good: the compiler shall not make it anew at each place where it is used. */
+LINES_INLINE __m256i kept(const struct set *set)
+{
+	__m256i rows;
+
+	__asm__("vbroadcasti128 %1, %0" : "=x"(rows) : "m"(*set));
+	return rows;
+}
+
 LINES_INLINE struct constants constants_load(void)
 {
 	static const struct set columns = { { 0, 0, 1, 2, 4, 8, 16, 32 } };
+	static const struct set halves = { { [0 ... 15] = 0x0f } };
+	static const struct set ones = { { [0 ... 15] = 1 } };
+	static const struct set spaces = { { [0 ... 15] = ' ' } };
 
 	return (struct constants){
-		.token_rows = kept(rows_of(&tokens)),
-		.columns = kept(rows_of(&columns)),
-		.halves = kept(_mm256_set1_epi8(0x0f)),
-		.one = kept(_mm256_set1_epi8(1)),
-		.space = kept(_mm256_set1_epi8(' ')),
+		kept(&tokens), kept(&columns), kept(&halves), kept(&ones), kept(&spaces),
 	};
 }
 
@@ -126,11 +127,11 @@ LINES_INLINE uint32_t block_equals(const struct constants *constants, struct blo
 
 #include "lines_body.h"
 
-static __attribute__((target("avx2,bmi,bmi2"))) void take(struct parse *parse, struct request *request,
+static __attribute__((target("avx2,bmi,bmi2"))) bool take(struct parse *parse, struct request *request,
 							  const struct parse_limits *limits, const char *head,
 							  size_t len)
 {
-	lines_body(parse, request, limits, head, len);
+	return lines_body(parse, request, limits, head, len);
 }
 
 const struct lines lines_avx2 = { "AVX2", take };

@@ -24,6 +24,7 @@ enum {
 struct view {
 	const char *last;               /* up to here a block can be read, and what it ends with */
 	uintptr_t origin;               /* where the head's first byte is, or would be */
+	char *copy;                     /* three blocks */
 	struct constants constants;
 };
 
@@ -37,35 +38,42 @@ LINES_INLINE const char *at_offset(const struct view *view, size_t offset)
 	return (const char *)(view->origin + offset);
 }
 
-/* Goes on in `tail`, of three blocks, with a copy of the head's last block and the byte before it, from where
- * `line` is; where that is now. */
-LINES_INLINE const char *view_tail(struct view *view, const char *head, size_t len, char *tail,
-				   const char *line)
-{
-	size_t from = len - BLOCK - 1, at = offset_of(view, line);
-
-	block_store(tail, block_load(head + from));
-	block_store(tail + 1, block_load(head + from + 1));
-	block_store(tail + 1 + BLOCK, block_zero());
-	view->origin = (uintptr_t)tail - from;
-	view->last = tail + 1 + BLOCK;
-	return at_offset(view, at);
-}
-
 /* A view of a head's first `len` bytes; of less than a block and one it is a copy at once. The one is there
  * so that the byte behind a block can be read, too. */
-LINES_INLINE void view_begin(struct view *view, const char *head, size_t len, char *tail)
+LINES_INLINE void view_begin(struct view *view, const char *head, size_t len)
 {
 	if (len > BLOCK) {
 		view->last = head + len - BLOCK - 1;
 		view->origin = (uintptr_t)head;
 		return;
 	}
-	block_store(tail, block_zero());
-	block_store(tail + BLOCK, block_zero());
-	memcpy(tail, head, len);
-	view->last = tail + BLOCK;
-	view->origin = (uintptr_t)tail;
+	block_store(view->copy, block_zero());
+	block_store(view->copy + BLOCK, block_zero());
+	memcpy(view->copy, head, len);
+	view->last = view->copy + BLOCK;
+	view->origin = (uintptr_t)view->copy;
+}
+
+/* Goes on in a copy of the last block and the byte before it, from where `line` is; where that is now. */
+LINES_INLINE const char *view_end(struct view *view, const char *head, size_t len, const char *line)
+{
+	size_t from = len - BLOCK - 1, at = offset_of(view, line);
+
+	block_store(view->copy, block_load(head + from));
+	block_store(view->copy + 1, block_load(head + from + 1));
+	block_store(view->copy + 1 + BLOCK, block_zero());
+	view->origin = (uintptr_t)view->copy - from;
+	view->last = view->copy + 1 + BLOCK;
+	return at_offset(view, at);
+}
+
+/* Sees less of the head, but not less than the line at `line`; where that is now. */
+LINES_INLINE const char *view_shorten(struct view *view, const char *head, size_t len, const char *line)
+{
+	size_t at = offset_of(view, line);
+
+	view_begin(view, head, len);
+	return at_offset(view, at);
 }
 
 /* The bits of a block's bytes from `at` on, which is behind `last`, where the block begins. */
@@ -237,8 +245,7 @@ LINES_INLINE const char *text_end(const struct view *view, const char *at, struc
 
 /* What is known of the fields so far, while lines are taken. */
 struct taken {
-	struct header *header;          /* the next one */
-	uint32_t seen;
+	uint32_t count, seen;
 };
 
 LINES_INLINE void note_known(struct request *request, struct taken *taken, enum header_id id)
@@ -246,13 +253,14 @@ LINES_INLINE void note_known(struct request *request, struct taken *taken, enum 
 	if ((taken->seen >> id & 1U) != 0)
 		request->again |= 1U << id;
 	else
-		request->first[id] = (uint16_t)(taken->header - request->headers);
+		request->first[id] = (uint16_t)taken->count;
 	taken->seen |= 1U << id;
 }
 
-/* Takes the field that begins at `line`; where the next line begins, NULL when it was not taken. */
+/* Takes the field that begins at `line` as `header`; where the next line begins, NULL when it was not
+ * taken. */
 LINES_INLINE const char *take_field(const struct view *view, struct request *request, struct taken *taken,
-				    const char *line)
+				    struct header *header, const char *line)
 {
 	const uint16_t colon_space = load_16(": "), crlf = load_16("\r\n");
 	const struct block block = block_load(line);
@@ -268,7 +276,7 @@ LINES_INLINE const char *take_field(const struct view *view, struct request *req
 		return NULL;
 	id = known_id(view, block, line, colon);
 	begin = offset_of(view, line);
-	*taken->header = (struct header){
+	*header = (struct header){
 		.name = { begin, (uint32_t)(colon - line) },
 		.value = { begin + (uint32_t)(colon - line) + 2, (uint32_t)(end - colon) - 2 },
 		.id = id,
@@ -280,44 +288,62 @@ LINES_INLINE const char *take_field(const struct view *view, struct request *req
 	return end + 2;
 }
 
-LINES_INLINE void lines_body(struct parse *parse, struct request *request, const struct parse_limits *limits,
-			     const char *head, size_t len)
+/* Takes fields from `line` on, while there is room for them and their lines end before head[len]; where it
+ * has come to. */
+LINES_INLINE uint32_t take_fields(struct view *view, struct request *request, uint32_t room, const char *head,
+				  size_t len, const char *line)
 {
-	char tail[3 * BLOCK];
-	struct view view = { .constants = constants_load() };
-	uint32_t room = parse->header_room < limits->headers ? parse->header_room : limits->headers;
-	struct taken taken = { request->headers + request->header_count, request->seen };
-	struct header *end = request->headers + room;
-	const char *line, *next;
+	struct taken taken = { request->header_count, request->seen };
+	struct header *header = request->headers + request->header_count;
 
-	view_begin(&view, head, len, tail);
-	line = at_offset(&view, parse->line);
-	if (parse->headers_at == 0) {
-		if (line > view.last)
-			line = view_tail(&view, head, len, tail, line);
-		line = take_request_line(&view, request, limits->request_line_bytes, line);
-		if (line == NULL)
-			return;
-		parse->headers_at = offset_of(&view, line);
-	}
-	if (len - parse->headers_at > limits->header_bytes) {
-		size_t at = offset_of(&view, line);
+	for (; taken.count < room; taken.count++, header++) {
+		const char *next;
 
-		len = parse->headers_at + limits->header_bytes;
-		view_begin(&view, head, len, tail);
-		line = at_offset(&view, at);
-	}
-	for (; taken.header < end; taken.header++) {
-		if (line > view.last)
-			line = view_tail(&view, head, len, tail, line);
-		next = take_field(&view, request, &taken, line);
+		if (line > view->last) {
+			if (offset_of(view, line) + 2 >= len)   /* the empty line, or nothing */
+				break;
+			line = view_end(view, head, len, line);
+		}
+		next = take_field(view, request, &taken, header, line);
 		if (next == NULL)
 			break;
 		line = next;
 	}
-	request->header_count = (uint32_t)(taken.header - request->headers);
+	request->header_count = taken.count;
 	request->seen = taken.seen;
-	parse->line = parse->scanned = offset_of(&view, line);
+	return offset_of(view, line);
+}
+
+LINES_INLINE bool lines_body(struct parse *parse, struct request *request, const struct parse_limits *limits,
+			     const char *head, size_t len)
+{
+	char copy[3 * BLOCK];
+	struct view view = { .copy = copy, .constants = constants_load() };
+	uint32_t room = parse->header_room < limits->headers ? parse->header_room : limits->headers;
+	const char *line;
+	size_t stop = len;
+
+	view_begin(&view, head, len);
+	line = at_offset(&view, parse->line);
+	if (parse->headers_at == 0) {
+		if (line > view.last)
+			line = view_end(&view, head, len, line);
+		line = take_request_line(&view, request, limits->request_line_bytes, line);
+		if (line == NULL)
+			return false;
+		parse->headers_at = offset_of(&view, line);
+	}
+	if (len - parse->headers_at > limits->header_bytes) {
+		stop = parse->headers_at + limits->header_bytes;
+		line = view_shorten(&view, head, stop, line);
+	}
+	parse->line = take_fields(&view, request, room, head, stop, line);
+	parse->scanned = parse->line;
+	if (len - parse->line < 2 || load_16(head + parse->line) != load_16("\r\n"))
+		return false;
+	parse->line += 2;
+	parse->scanned = parse->line;
+	return true;
 }
 
 #endif

@@ -141,10 +141,10 @@ LINES_INLINE uint32_t block_equals(const struct constants *constants, struct blo
 
 #include "lines_body.h"
 
-static void take(struct parse *parse, struct request *request, const struct parse_limits *limits,
+static bool take(struct parse *parse, struct request *request, const struct parse_limits *limits,
 		 const char *head, size_t len)
 {
-	lines_body(parse, request, limits, head, len);
+	return lines_body(parse, request, limits, head, len);
 }
 
 const struct lines lines_sse2 = { "SSE2", take };

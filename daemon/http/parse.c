@@ -232,7 +232,7 @@ static bool grow_headers(const struct head *head)
 	uint32_t room = head->parse->header_room, limit = head->limits->headers;
 	struct header *headers;
 
-	if (request->header_count < room)
+	if (request->header_count < room || request->header_count >= limit)
 		return true;
 	room = room == 0 ? FIRST_HEADERS : room > limit / 2 ? limit : room * 2;
 	headers = arena_alloc(head->arena, room * sizeof(*headers));
@@ -388,35 +388,6 @@ void parse_begin_with(struct parse *parse, struct request *request, struct heade
 	parse->header_room = room;
 }
 
-/* True when the empty line is next, of which nothing must have been looked at, and is there; takes it. */
-static bool take_empty_line(const struct head *head)
-{
-	struct parse *parse = head->parse;
-	const char *line = head->bytes + parse->line;
-
-	if (parse->headers_at == 0 || head->len - parse->line < CRLF_BYTES || line[0] != '\r' ||
-	    line[1] != '\n')
-		return false;
-	parse->scanned += CRLF_BYTES;
-	parse->line = parse->scanned;
-	return true;
-}
-
-/* Takes what is as usual from the line under way on, of which nothing must have been looked at. */
-static void take_usual_lines(const struct head *head)
-{
-	struct request *request = head->request;
-	uint32_t count;
-
-	do {
-		count = request->header_count;
-		if (!grow_headers(head))
-			return;
-		lines_take(head->parse, request, head->limits, head->bytes, head->len);
-	} while (request->header_count > count && request->header_count == head->parse->header_room &&
-		 request->header_count < head->limits->headers);
-}
-
 /* The first word of a line that has not ended says if the answer has content: an error of a HEAD has none
  * (RFC 9110, 9.3.2). */
 static void know_method(const struct head *head)
@@ -428,31 +399,60 @@ static void know_method(const struct head *head)
 		head->request->method = method_of(text_of(head, method));
 }
 
+/* What parse_head does where the head is not at its end yet, or has something unusual; line by line. */
+static __attribute__((noinline)) unsigned take_lines(const struct head *head, bool *last)
+{
+	struct parse *parse = head->parse;
+	bool ended = true;
+	unsigned status = 0;
+
+	while (status == 0 && ended && !*last) {
+		ended = false;
+		if (parse->scanned == parse->line && grow_headers(head) &&
+		    lines_used->take(parse, head->request, head->limits, head->bytes, head->len)) {
+			*last = true;
+			return fields_check(head->request, head->bytes);
+		}
+		status = scan_line(head, &ended);
+		if (ended)
+			status = take_line(head, last);
+	}
+	if (status != 0)
+		know_method(head);
+	return status;
+}
+
+static __attribute__((noinline)) enum parse_result take_anything(struct parse *parse, struct request *request,
+								 const struct parse_limits *limits,
+								 const char *head, size_t len,
+								 struct arena *arena, unsigned *status)
+{
+	const struct head all = { parse, request, limits, head, len, arena };
+	bool last = false;
+	unsigned problem = take_lines(&all, &last);
+
+	if (problem != 0)
+		*status = problem;
+	return problem != 0 ? PARSE_ERROR : last ? PARSE_DONE : PARSE_MORE;
+}
+
+bool parse_usual(struct parse *parse, struct request *request, const struct parse_limits *limits,
+		 const char *head, size_t len)
+{
+	if (parse->scanned != parse->line || request->header_count >= parse->header_room ||
+	    !lines_used->take(parse, request, limits, head, len))
+		return false;
+	if (fields_check(request, head) == 0)
+		return true;
+	parse->line -= CRLF_BYTES;      /* parse_head shall find the same */
+	parse->scanned = parse->line;
+	return false;
+}
+
 enum parse_result parse_head(struct parse *parse, struct request *request, const struct parse_limits *limits,
 			     const char *head, size_t len, struct arena *arena, unsigned *status)
 {
-	const struct head all = { parse, request, limits, head, len, arena };
-	bool ended = true, last = false;
-	unsigned problem = 0;
-
-	while (problem == 0 && ended && !last) {
-		ended = false;
-		if (parse->scanned == parse->line) {
-			take_usual_lines(&all);
-			last = take_empty_line(&all);
-		}
-		if (last) {
-			problem = fields_check(request, head);
-			break;
-		}
-		problem = scan_line(&all, &ended);
-		if (ended)
-			problem = take_line(&all, &last);
-	}
-	if (problem != 0) {
-		know_method(&all);
-		*status = problem;
-		return PARSE_ERROR;
-	}
-	return last ? PARSE_DONE : PARSE_MORE;
+	if (parse_usual(parse, request, limits, head, len))
+		return PARSE_DONE;
+	return take_anything(parse, request, limits, head, len, arena, status);
 }

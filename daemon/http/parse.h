@@ -46,4 +46,10 @@ void parse_begin_with(struct parse *parse, struct request *request, struct heade
 enum parse_result parse_head(struct parse *parse, struct request *request, const struct parse_limits *limits,
 			     const char *head, size_t len, struct arena *arena, unsigned *status);
 
+/* Tries what costs least: true when the head is there to its end, has nothing unusual and is all right; then
+ * all is as after PARSE_DONE. False says nothing about it: parse_head has to go on, as if this had not been
+ * called. Headers have to have a place already (parse_begin_with), or it is always false. */
+bool parse_usual(struct parse *parse, struct request *request, const struct parse_limits *limits,
+		 const char *head, size_t len);
+
 #endif

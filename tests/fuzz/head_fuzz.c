@@ -137,7 +137,7 @@ static struct outcome by(const struct lines *lines, const struct parse_limits *l
 {
 	struct outcome whole, pieces;
 
-	lines_use(lines);
+	lines_used = lines;
 	whole = at_once(limits, bytes);
 	pieces = in_pieces(limits, bytes, cuts);
 	if (bytes.len > 0)

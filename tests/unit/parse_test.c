@@ -943,7 +943,7 @@ static int run(const struct lines *lines)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
-	lines_use(lines);
+	lines_used = lines;
 	suite_add_tcase(suite, answers());
 	suite_add_tcase(suite, splits());
 	srunner_run_all(runner, CK_ENV);
