@@ -123,10 +123,11 @@ static bool understands(struct express *express, size_t at)
 	express->asked = &next->request;
 	exchange->head = next->head = express->in + at;
 	say(exchange, express->in_len - at);    /* as in http1_head.c: before it is parsed */
-	parse_begin(&express->parse, &next->request);
-	next->request.headers = express->headers + express->headers_used;
-	express->parse.header_room = EXPRESS_HEADERS - express->headers_used;
-	express->understood = parse_head(&express->parse, &next->request, &express->limits, next->head,
+	parse_begin_with(&express->parse, &next->request, express->headers + express->headers_used,
+			 EXPRESS_HEADERS - express->headers_used);
+	express->understood = parse_usual(&express->parse, &next->request, &express->limits, next->head,
+					  express->in_len - at) ||
+			      parse_head(&express->parse, &next->request, &express->limits, next->head,
 					 express->in_len - at, &express->arena, &status) == PARSE_DONE;
 	return express->understood;
 }

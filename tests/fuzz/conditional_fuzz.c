@@ -34,11 +34,22 @@ static bool has(const struct request *request, enum header_id id)
 	return request_next(request, id, &index, &header);
 }
 
+/* The same, to be given other headers. */
+static struct request without_headers(const struct request *request)
+{
+	struct request other = *request;
+
+	other.header_count = 0;
+	other.seen = other.again = UINT32_MAX;
+	memset(other.first, 0, sizeof(other.first));
+	return other;
+}
+
 /* The verdict without the fields with this id. */
 static struct verdict judge_without(const struct request *request, const char *head, enum header_id id)
 {
 	struct header headers[64];
-	struct request rest = *request;
+	struct request rest = without_headers(request);
 
 	rest.headers = headers;
 	rest.header_count = 0;
@@ -51,11 +62,12 @@ static struct verdict judge_without(const struct request *request, const char *h
 static struct verdict judge_reversed(const struct request *request, const char *head)
 {
 	struct header headers[64];
-	struct request reversed = *request;
+	struct request reversed = without_headers(request);
 
 	for (unsigned i = 0; i < request->header_count; i++)
 		headers[request->header_count - 1 - i] = request->headers[i];
 	reversed.headers = headers;
+	reversed.header_count = request->header_count;
 	return judge(&reversed, head);
 }
 
