@@ -9,6 +9,7 @@
 #include "files_answer.h"
 #include "files_body.h"
 #include "files_cache.h"
+#include "files_far.h"
 #include "files_find.h"
 #include "listing.h"
 
@@ -133,10 +134,22 @@ static enum answer list(struct exchange *exchange, const struct files_settings *
 {
 	struct listing_place listing = {
 		.root = fd_take(&place->root), .directory = fd_take(&directory->fd), .path = place->path,
-		.symlinks = place->policy, .dotfiles = settings->dotfiles,
+		.symlinks = place->policy, .dotfiles = settings->dotfiles, .far = directory->far,
 	};
 
 	return listing_start(exchange, &listing);
+}
+
+static enum answer give(struct exchange *exchange, const struct files_settings *settings,
+			struct files_place *place, struct file *file, unsigned status)
+{
+	if (status == 0 && S_ISREG(file->stat.st_mode))
+		return files_answer(exchange, file);
+	if (status == 0)
+		return list(exchange, settings, place, file);
+	if (status == 301 && redirect(exchange) == 301)
+		return ANSWERED;
+	return fail(exchange, status != 301 ? status : 500);
 }
 
 static enum answer answer(struct exchange *exchange, const struct files_settings *settings,
@@ -144,14 +157,11 @@ static enum answer answer(struct exchange *exchange, const struct files_settings
 {
 	struct file file = { .fd = -1 };
 	unsigned status = files_find(exchange, settings, place, &file);
-	enum answer answer = ANSWERED;
+	enum answer answer;
 
-	if (status == 0 && S_ISREG(file.stat.st_mode))
-		answer = files_answer(exchange, &file);
-	else if (status == 0)
-		answer = list(exchange, settings, place, &file);
-	else if (status != 301 || redirect(exchange) != 301)
-		answer = fail(exchange, status != 301 ? status : 500);
+	if (file.fd >= 0)
+		files_far_notice(exchange, settings, &file.stat);
+	answer = give(exchange, settings, place, &file, status);
 	fd_close(&file.fd);
 	return answer;
 }
@@ -203,6 +213,8 @@ static enum answer answer_kept(struct exchange *exchange, const struct files_set
 	status = files_outcome_file(outcome, exchange, settings, &file);
 	if (status == 500)
 		return ANSWER_LATER;
+	if (status == 0)
+		files_far_notice(exchange, settings, &file.stat);
 	return status == 0 ? files_answer(exchange, &file) : fail(exchange, status);
 }
 
@@ -215,6 +227,8 @@ static enum answer files_start(struct exchange *exchange, const void *opaque)
 
 	if (files_is_hidden(exchange, settings))
 		return answer_nothing(exchange, 404, &for_ever);
+	if (files_far_is(exchange, settings))
+		return files_far_find(exchange, settings, give);
 	if (!has_ranges(exchange))      /* several parts are read from the file */
 		outcome = files_cache_find(exchange, settings);
 	if (outcome == NULL)
@@ -253,9 +267,8 @@ static bool cannot_open(const char *setting, const char *path, int error, struct
 		       setting, path, strerror(error), geteuid());
 }
 
-static bool check_alias(const char *alias, struct err *err)
+static bool check_alias(const char *alias, int fd, struct err *err)
 {
-	int fd AUTO_CLOSE = open(alias, O_PATH | O_CLOEXEC);
 	struct stat stat;
 
 	if (fd < 0 || fstat(fd, &stat) < 0)
@@ -267,20 +280,27 @@ static bool check_alias(const char *alias, struct err *err)
 	return true;
 }
 
-static bool check_root(const char *path, struct err *err)
+static bool check_root(const char *path, int root, struct err *err)
 {
-	int root AUTO_CLOSE = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
 	return (root >= 0 && faccessat(root, ".", X_OK, AT_EACCESS) == 0) ||
 	       cannot_open("root", path, errno, err);
 }
 
+/* Nobody looks anything up in it before: what is seen of it here counts from the first request on. */
 static bool files_check(const void *opaque, const char **setting, struct err *err)
 {
 	const struct files_settings *settings = opaque;
+	int fd AUTO_CLOSE = settings->alias != NULL
+				    ? open(settings->alias, O_PATH | O_CLOEXEC)
+				    : open(settings->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	bool good;
 
 	*setting = settings->alias != NULL ? "alias" : "root";
-	return settings->alias != NULL ? check_alias(settings->alias, err) : check_root(settings->root, err);
+	good = settings->alias != NULL ? check_alias(settings->alias, fd, err)
+				       : check_root(settings->root, fd, err);
+	if (good)
+		files_far_check((struct files_settings *)opaque, fd);
+	return good;
 }
 
 const struct service service_files = {

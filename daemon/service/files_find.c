@@ -102,23 +102,31 @@ static unsigned locate_file(const struct exchange *exchange, const char *alias, 
 	return 0;
 }
 
-/* A file system that is not mounted: clients are told that nothing is there, and only the log knows more. */
-static unsigned without_root(const char *root, int error)
+static const char *root_of(const struct files_settings *settings)
+{
+	return settings->root != NULL ? settings->root : settings->alias;
+}
+
+void files_root_failed(const struct files_settings *settings, int error)
 {
 	static uint64_t next_ns;
 	uint64_t now_ns = clock_now_ns();
 
-	if (now_ns >= next_ns) {
-		next_ns = now_ns + COMPLAINT_NS;
-		log_event(LEVEL_WARNING, "root_failed", log_text("root", root),
-			  log_text("error", strerror(error)));
-	}
-	return status_of(error);
+	if (now_ns < next_ns)
+		return;
+	next_ns = now_ns + COMPLAINT_NS;
+	log_event(LEVEL_WARNING, "root_failed", log_text("root", root_of(settings)),
+		  log_text("error", strerror(error)));
 }
 
-static const char *root_of(const struct files_settings *settings)
+/* A file system that is not mounted: clients are told that nothing is there, and only the log knows more. */
+static unsigned without_root(const struct exchange *exchange, const struct files_settings *settings,
+			     int error)
 {
-	return settings->root != NULL ? settings->root : settings->alias;
+	if (exchange->engine != NULL)   /* it is none that stands in for one, in another thread */
+		files_root_failed(settings, error);
+	errno = error;
+	return status_of(error);
 }
 
 unsigned files_locate(const struct exchange *exchange, const struct files_settings *settings,
@@ -134,8 +142,9 @@ unsigned files_locate(const struct exchange *exchange, const struct files_settin
 	place->root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (place->root >= 0)
 		return 0;
-	return errno == ENOTDIR && settings->alias != NULL ? locate_file(exchange, root, place)
-								     : without_root(root, errno);
+	if (errno == ENOTDIR && settings->alias != NULL)
+		return locate_file(exchange, root, place);
+	return without_root(exchange, settings, errno);
 }
 
 /* ---- which ------------------------------------------------------------------------------------------ */

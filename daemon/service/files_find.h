@@ -5,6 +5,7 @@
 #include "beneath.h"
 #include "files_answer.h"
 
+#include "base/present.h"
 #include "config/setting.h"
 #include "http/negotiate.h"
 
@@ -13,6 +14,10 @@ struct files_settings {
 	struct strings index, try, precompressed;
 	bool listing, dotfiles;
 	unsigned symlinks;              /* enum beneath_policy */
+	struct {                        /* no setting: what a worker has seen of it, see files_far.h */
+		enum place place;       /* of the root */
+		bool far_below;         /* something below it is PLACE_FAR */
+	} seen;
 };
 
 /* Who keeps what is found: told of each path (below the directory `base`) before it is looked up, for the
@@ -43,6 +48,9 @@ bool files_is_hidden(const struct exchange *exchange, const struct files_setting
  * status that says why not; `place->root` (-1 to begin with) is then as it was. */
 unsigned files_locate(const struct exchange *exchange, const struct files_settings *settings,
 		      struct files_place *place);
+
+/* Says in the log, now and then, that the root cannot be opened. */
+void files_root_failed(const struct files_settings *settings, int error);
 
 /* Finds what answers: 0 with a regular file, or with a directory when there is none but its listing; 301 for
  * a directory whose name lacks the slash; else the status that says why there is nothing: 406 where the

@@ -28,7 +28,6 @@ struct reading {
 
 /* ---- descriptors of files that are far away ------------------------------------------------------------ */
 
-/* Nobody may give such an answer again, so it is over from its beginning. */
 struct far_file {
 	struct lasting lasting;
 	struct offload *offload;
@@ -79,7 +78,7 @@ static struct far_file *far_file_of(const struct engine *engine, int *fd)
 	if (file == NULL)
 		return NULL;
 	*file = (struct far_file){
-		.lasting = { .pins = 1, .over = true, .release = let_go },
+		.lasting = { .pins = 1, .release = let_go },
 		.offload = engine->far != NULL ? engine->far : engine->offload,
 		.closing = { .work = close_it, .done = closed },
 		.fd = fd_take(fd),
@@ -98,7 +97,7 @@ bool files_far_hold(struct exchange *exchange)
 	}
 	response->file_fd = file->fd;
 	response->file_lasts = true;
-	response->lasting = &file->lasting;
+	response->holds = &file->lasting;
 	return true;
 }
 
@@ -236,7 +235,7 @@ void files_read_bytes(struct exchange *exchange, off_t at, size_t len, files_arr
 		later(exchange);
 		return;
 	}
-	reading->holds = lasting_pin(exchange->response.lasting);
+	reading->holds = lasting_pin(exchange->response.holds);
 	reading->fd = exchange->response.file_fd;
 	reading->task.helper = TASK_FAR;
 	reading->piece.place = PLACE_FAR;

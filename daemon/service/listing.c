@@ -233,6 +233,7 @@ static struct reading *reading_new(struct listing_place *place, const struct lis
 		return NULL;
 	memset(reading, 0, offsetof(struct reading, buffer));
 	reading->task = (struct task){ .work = work, .done = done, .release = release, .yields = true };
+	reading->task.helper = place->far ? TASK_FAR : TASK_COMMON;
 	reading->root = fd_take(&place->root);
 	reading->directory = fd_take(&place->directory);
 	reading->symlinks = place->symlinks;

@@ -15,6 +15,7 @@ struct listing_place {
 	const char *path;               /* of the directory below the root: "", or with a slash at the end */
 	enum beneath_policy symlinks;
 	bool dotfiles;                  /* they are shown */
+	bool far;                       /* PLACE_FAR (base/present.h) */
 };
 
 /* Answers with a listing: regular files and directories, as far as requests would get them. Takes both

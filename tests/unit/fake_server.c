@@ -14,16 +14,17 @@
 
 static const struct service *const table[] = {
 	&service_files,  &service_redirect, &service_respond, &service_status,
-	&service_health, &service_later,    &service_trickle, NULL,
+	&service_health, &service_later,    &service_trickle, &service_cold, NULL,
 };
 
-enum { FILES, REDIRECT, RESPOND, STATUS, HEALTH, LATER, TRICKLE };
+enum { FILES, REDIRECT, RESPOND, STATUS, HEALTH, LATER, TRICKLE, COLD };
 
 static const struct later_settings soon = { 2 * CLOCK_MS, "soon" }, slow = { 40 * CLOCK_MS, "slow" };
 static const struct trickle_settings chunked = { .text = "trickle" };
 static const struct trickle_settings known = { .text = "trickle", .length_known = true };
 static const struct trickle_settings stalls = { .text = "xy", .after_ns = 20 * CLOCK_MS };
 static const struct trickle_settings breaks = { .text = "trickle", .breaks_after = 3 };
+static const struct cold_settings cold = { .warm = false }, warm = { .warm = true };
 
 /* ---- the generation ------------------------ */
 
@@ -84,6 +85,8 @@ static struct site_config *build_site(struct fake_server *server, struct generat
 	add_route(generation, site, "/known", TRICKLE, &known);
 	add_route(generation, site, "/breaks", TRICKLE, &breaks);
 	add_route(generation, site, "/stalls", TRICKLE, &stalls);
+	add_route(generation, site, "/cold", COLD, &cold);
+	add_route(generation, site, "/warm", COLD, &warm);
 	return site;
 }
 

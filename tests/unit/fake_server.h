@@ -21,7 +21,7 @@
 
 #include <check.h>
 
-enum { FAKE_ROUTES = 10 };
+enum { FAKE_ROUTES = 12 };
 
 struct fake_client {
 	int fd;                         /* -1: closed */
@@ -51,7 +51,7 @@ struct fake_server {
 
 /* Routes: "/" files, "/hello" respond ("hello\n"), "/status" status, "/health" health, "/later" 2 ms, "/slow" 40 ms, "/trickle"
  * chunked "trickle", "/known" the same with a length, "/breaks" the same that breaks off, "/stalls" "xy" with
- * 20 ms before each. */
+ * 20 ms before each, "/cold" a file whose pieces are not in memory, "/warm" one that is. */
 void fake_server_open(struct fake_server *server, const struct protocol *protocol);
 
 /* Gives its engine a table of clients; whoever calls destroys it. */

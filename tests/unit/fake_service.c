@@ -3,6 +3,12 @@
 
 #include "http/exchange.h"
 
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 unsigned fake_cancels;
 
 static void cancel(struct exchange *exchange)
@@ -161,8 +167,56 @@ static void trickle_cancel(struct exchange *exchange)
 	fake_cancels++;
 }
 
+/* ---- a file that is not in memory -------------------------------------------------------------------- */
+
+static void cold_fire(struct timer *timer, uint64_t now_ns)
+{
+	struct exchange *exchange = exchange_of(timer);
+
+	(void)now_ns;
+	exchange->service_state = exchange;     /* now it is */
+	exchange_resume(exchange);
+}
+
+/* Each piece has to be brought before it is there. */
+static enum io cold_present(struct exchange *exchange, off_t at, size_t *len)
+{
+	(void)at;
+	if (exchange->service_state == NULL) {
+		exchange->timer.fire = cold_fire;
+		exchange_timer(exchange, CLOCK_MS);
+		return IO_AGAIN;
+	}
+	if (*len > FAKE_COLD_PIECE)
+		*len = FAKE_COLD_PIECE;
+	if (*len == FAKE_COLD_PIECE)            /* it is sent now, and the next one is not there */
+		exchange->service_state = NULL;
+	return IO_OK;
+}
+
+static enum answer cold_start(struct exchange *exchange, const void *opaque)
+{
+	const struct cold_settings *settings = opaque;
+	int fd = memfd_create("cold", MFD_CLOEXEC);
+
+	if (ftruncate(fd, FAKE_COLD_BYTES) < 0)
+		abort();
+	exchange->service_state = settings->warm ? exchange : NULL;
+	exchange->response = (struct response){
+		.status = 200,
+		.content_type = { "text/plain", 10 },
+		.body = BODY_FILE,
+		.present = settings->warm ? NULL : cold_present,
+		.length_known = true,
+		.length = FAKE_COLD_BYTES,
+		.file_fd = fd,
+	};
+	return ANSWERED;
+}
+
 const struct service service_later = { .name = "later", .start = later_start, .cancel = cancel };
 const struct service service_trickle = { .name = "trickle",
 					 .start = trickle_start,
 					 .thaw = trickle_thaw,
 					 .cancel = trickle_cancel };
+const struct service service_cold = { .name = "cold", .start = cold_start, .cancel = cancel };

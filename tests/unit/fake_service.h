@@ -1,4 +1,5 @@
-/* Services that take their time: one answers by timer, one trickles its body. */
+/* Services that take their time: one answers by timer, one trickles its body, one has a file that is not in
+ * memory. */
 #ifndef FAKE_SERVICE_H
 #define FAKE_SERVICE_H
 
@@ -16,7 +17,13 @@ struct trickle_settings {
 	size_t breaks_after;            /* bytes, then ERROR; 0: never */
 };
 
-extern const struct service service_later, service_trickle;
+enum { FAKE_COLD_BYTES = 100000, FAKE_COLD_PIECE = 30000 };     /* a file of zeroes, in pieces */
+
+struct cold_settings {
+	bool warm;                      /* it is all there */
+};
+
+extern const struct service service_later, service_trickle, service_cold;
 
 extern unsigned fake_cancels;           /* calls of cancel */
 

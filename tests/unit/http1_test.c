@@ -97,6 +97,77 @@ START_TEST(a_file_is_sent_whole_by_a_transport_that_cannot_sendfile)
 }
 END_TEST
 
+/* A transport that remembers whether bytes wait in the kernel for others to come. */
+static struct transport corking;
+static bool is_corked;
+static unsigned corks;
+
+static enum io note_writev(struct conn *conn, const struct iovec *parts, int count, bool more, size_t *sent)
+{
+	ck_assert(!is_corked);
+	is_corked = more;
+	corks += more ? 1 : 0;
+	return transport_plain.writev(conn, parts, count, more, sent);
+}
+
+static enum io note_send_file(struct conn *conn, int file_fd, off_t *offset, size_t len, size_t *sent)
+{
+	is_corked = false;
+	return transport_plain.send_file(conn, file_fd, offset, len, sent);
+}
+
+/* Whatever turn comes next, nothing waits for it in the kernel. */
+static bool is_whole(void *what)
+{
+	ck_assert(!is_corked);
+	return ((const struct fake_client *)what)->len > FAKE_COLD_BYTES;
+}
+
+static void ask_corking(const char *text)
+{
+	corking = transport_plain;
+	corking.writev = note_writev;
+	corking.send_file = note_send_file;
+	server.engine.transport = &corking;
+	fake_connect(&server, &client, text);
+	ck_assert(fake_until(&server, is_whole, &client));
+}
+
+START_TEST(a_head_goes_out_together_with_its_file)
+{
+	ask_corking(GET("/warm"));
+	ck_assert_uint_eq(corks, 1);
+}
+END_TEST
+
+START_TEST(a_head_does_not_wait_in_the_kernel_for_a_file_that_has_to_be_brought)
+{
+	ask_corking(GET("/cold"));
+	ck_assert_uint_eq(corks, 0);
+	ck_assert_uint_eq(client.len - (size_t)(body_of(&client) - client.text), FAKE_COLD_BYTES);
+}
+END_TEST
+
+START_TEST(while_a_file_is_brought_others_are_served)
+{
+	fake_connect(&server, &other, GET("/cold"));
+	fake_connect(&server, &client, GET("/hello"));
+	ck_assert(fake_until_text(&client, "hello\n"));
+	ck_assert_uint_lt(other.len, FAKE_COLD_BYTES);
+	ck_assert(fake_until(&server, is_whole, &other));
+}
+END_TEST
+
+START_TEST(a_client_that_goes_while_a_file_is_brought_leaves_nothing)
+{
+	fake_connect(&server, &client, GET("/cold"));
+	fake_turn(&server);
+	engine_cut(&server.engine);
+	ck_assert_uint_eq(timers_next_ns(&server.loop.timers), UINT64_MAX);
+	ck_assert_uint_eq(fake_cancels, 1);
+}
+END_TEST
+
 START_TEST(an_empty_file_has_length_0)
 {
 	fake_file(&server, "empty", "", 0);
@@ -1131,6 +1202,10 @@ static Suite *suite(void)
 	tcase_add_test(one, a_head_of_a_stream_does_not_pull_it);
 	tcase_add_test(one, a_file_is_sent_whole);
 	tcase_add_test(one, a_file_is_sent_whole_by_a_transport_that_cannot_sendfile);
+	tcase_add_test(one, a_head_goes_out_together_with_its_file);
+	tcase_add_test(one, a_head_does_not_wait_in_the_kernel_for_a_file_that_has_to_be_brought);
+	tcase_add_test(one, while_a_file_is_brought_others_are_served);
+	tcase_add_test(one, a_client_that_goes_while_a_file_is_brought_leaves_nothing);
 	tcase_add_test(one, an_empty_file_has_length_0);
 	tcase_add_test(one, a_304_has_no_length_and_no_body);
 	tcase_add_test(one, a_stream_without_a_length_is_chunked);
