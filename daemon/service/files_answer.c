@@ -319,7 +319,7 @@ static void hold(struct exchange *exchange, const struct file *file)
 	if (file->holds == NULL || response->is_error)
 		return;
 	response->holds = lasting_pin(file->holds);
-	response->memory_lasts = response->body == BODY_MEMORY;
+	response->memory_lasts = response->body == BODY_MEMORY && file->bytes != NULL;
 	response->file_lasts = response->file_fd >= 0;
 	if (file->kept && is_plain(exchange))
 		response->lasting = lasting_pin(file->holds);

@@ -546,6 +546,13 @@ unsigned files_outcome_status(const struct files_outcome *outcome)
 	return outcome->status;
 }
 
+bool files_outcome_vouches(const struct lasting *lasting)
+{
+	watch_tell();
+	return lasting != NULL && !lasting->over &&
+	       LIST_ENTRY(lasting, const struct files_outcome, lasting)->told;
+}
+
 struct lasting *files_outcome_lasting(struct files_outcome *outcome)
 {
 	return &outcome->lasting;

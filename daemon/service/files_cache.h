@@ -29,6 +29,10 @@ struct lasting *files_outcome_lasting(struct files_outcome *outcome);
 /* True when it is in the cache, so that another request would meet it. */
 bool files_outcome_is_kept(const struct files_outcome *outcome);
 
+/* True when what it found is still there, without a look: the kernel would have told. NULL and one that is
+ * over are not known to be. */
+bool files_outcome_vouches(const struct lasting *lasting);
+
 /* Of an outcome with a file: fills `file` in with what the request wants most of what is there: bytes, or a
  * descriptor, that are the outcome's. 0; 406 when it refuses all; 500 when that cannot be had now: the caller
  * has to look for itself. */

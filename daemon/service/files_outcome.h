@@ -62,19 +62,20 @@ struct files_cache {
 };
 
 struct files_outcome {
+	/* what each use touches, in one cache line */
 	struct lasting lasting;
 	struct files_cache *cache;
-	struct files_outcome *next;     /* in its place of the table */
-	struct list link;               /* in files or nothings: it is kept */
-	struct files_key key;           /* its path is below */
 	uint64_t look_ns;               /* when to look at the names again */
-	size_t bytes;                   /* of all it has */
-	unsigned status;                /* 0, 301, 403, 404, or: */
 	bool told;                      /* of every change; else each use looks */
 	bool used;                      /* since its turn to go came last */
 	bool negotiable;
+	unsigned status;                /* 0, 301, 403, 404, or FILES_UNKNOWN */
+	struct files_outcome *next;     /* in its place of the table */
+	struct list link;               /* in files or nothings: it is kept */
+	struct files_key key;           /* its path is below */
+	size_t bytes;                   /* of all it has */
 	struct str type, found;         /* of a file: its type, its path below the root; allocated */
-	struct files_name *names;
+	struct files_name *names;       /* the one that was asked for comes last */
 	unsigned name_count;
 	struct files_copy *copies;      /* the identity first */
 	char path[];
@@ -93,7 +94,8 @@ bool files_outcome_add_copy(struct files_outcome *outcome, enum coding coding, i
 /* Keeps what is told of a file that was found; false when out of memory. */
 bool files_outcome_describe(struct files_outcome *outcome, const struct file *file);
 
-/* Looks at every name: true when all are as they were. */
+/* Looks at its names: true when all are as they were. Where the kernel tells, those suffice by which
+ * something was found, and the first one: this is for what is told of nowhere. */
 bool files_outcome_is_same(const struct files_outcome *outcome);
 
 /* True when one of its names is so young that a clock may not tell what it is from what it will be. */

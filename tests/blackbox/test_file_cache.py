@@ -424,6 +424,14 @@ class WhatIsKept(unittest.TestCase):
                 head = self.client.request("/" + name, method="HEAD")
                 self.assertEqual(head.header("content-length"), str(len(body)))
 
+    def test_files_that_are_not_kept_in_memory(self):
+        """Their bytes are in a buffer that others use next."""
+        server = self.start(largest="0")
+        for number in range(20):
+            self.put(server, "f%d" % number, "%d " % number * 500)
+        for number in range(200):
+            self.assertEqual(self.ask("/f%d" % (number * 7 % 20)), b"%d " % (number * 7 % 20) * 500)
+
     def test_a_small_memory_gives_right_answers(self):
         server = self.start(memory="64k", files=2)
         for number in range(100):

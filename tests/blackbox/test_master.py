@@ -695,11 +695,12 @@ class Workers(Master):
         server.wait_exit()
 
     def test_an_idle_daemon_makes_no_system_call(self):
-        server = self.start()
+        # who keeps what is below /tmp is told when others make and remove their files there
+        server = self.start({"file_cache": {"memory": "0"}})
+        log = os.path.join(server.dir, "strace")
         self.idle(server, 10)
         server.wait_status(lambda status: not status["looking"])
         pids = [server.pid, *server.workers().values()]
-        log = os.path.join(server.dir, "strace")
         # attaching interrupts the wait that each process is in (signal(7)); that is not the daemon's doing
         command = ["timeout", "3", "strace", "-o", log, "-e", "trace=all"]
         for pid in pids:
@@ -762,7 +763,7 @@ class Limits(Master):
 
     def test_downloads_that_use_up_all_descriptors(self):
         """Each takes two. A file that cannot be opened is for later, and the log is not filled with it."""
-        server = self.start({"workers": 1, "limits": {"open_files": 200}})
+        server = self.start({"workers": 1, "limits": {"open_files": 200}, "file_cache": {"memory": "0"}})
         with open(server.write("huge", b""), "wb") as file:
             file.truncate(64 << 20)
         begun = self.begun(server, 20)
