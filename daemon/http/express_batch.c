@@ -149,6 +149,7 @@ static void finish_one(struct express *express, struct answered *answered)
 	struct engine *engine = conn_engine(conn);
 
 	engine_count(engine, COUNT_REQUESTS);
+	engine_count(engine, COUNT_READY_ANSWERS);
 	http1_count_status(engine, answered->status);
 	engine->exchanges++;
 	conn->served++;

@@ -151,6 +151,7 @@ bool http1_take_answer(struct http1 *http, const struct request *request, size_t
 	exchange->sent_bytes = rest->body_sent;
 	http->sent = rest->sent;
 	http1_count_status(exchange->engine, rest->status);
+	engine_count(exchange->engine, COUNT_READY_ANSWERS);
 	exchange_unpin(exchange);
 	http1_enter(http, STAGE_SENDING);
 	if (!take_out(http, rest))

@@ -19,6 +19,7 @@ struct lasting_holder {
 struct lasting {
 	unsigned pins;                  /* who has it: its maker, responses, ready answers */
 	bool over;                      /* set by lasting_end alone */
+	bool used;                      /* given again, without its maker, since that set it to false */
 	struct list holders;            /* zeroed: nobody yet */
 	void (*look)(struct lasting *lasting);  /* ends it where it is over; NULL: its maker is told */
 	void (*release)(struct lasting *lasting);       /* nobody has it any more; NULL: it is static */

@@ -205,6 +205,7 @@ const struct ready_answer *ready_find(struct ready_table *ready, const struct re
 	if (answer->terms.lasting->look != NULL && !lasts(answer))
 		return NULL;
 	answer->used = true;
+	answer->terms.lasting->used = true;
 	return answer;
 }
 

@@ -75,6 +75,7 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_FILE_CACHE_HITS] = "file_cache_hits",
 	[COUNT_FILE_CACHE_MISSES] = "file_cache_misses",
 	[COUNT_FILE_CACHE_EVICTED] = "file_cache_evicted",
+	[COUNT_READY_ANSWERS] = "ready_answers",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */

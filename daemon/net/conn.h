@@ -145,6 +145,7 @@ enum counter {
 	COUNT_FILE_CACHE_HITS,          /* requests that the file cache knew the outcome of */
 	COUNT_FILE_CACHE_MISSES,        /* those that it had to look for */
 	COUNT_FILE_CACHE_EVICTED,       /* outcomes, or files of them, that made room for others */
+	COUNT_READY_ANSWERS,            /* requests for which neither a service nor its cache was asked */
 	COUNTERS
 };
 

@@ -78,6 +78,15 @@ static void evict(struct files_outcome *outcome)
 	drop(outcome);
 }
 
+/* Since it was considered last, by whatever way. */
+static bool was_used(struct files_outcome *outcome)
+{
+	bool used = outcome->used || outcome->lasting.used;
+
+	outcome->used = outcome->lasting.used = false;
+	return used;
+}
+
 /* Takes the next one out whose turn it is; false when there is none but `except`. */
 static bool evict_next(struct list *list, const struct files_outcome *except)
 {
@@ -87,7 +96,7 @@ static bool evict_next(struct list *list, const struct files_outcome *except)
 		struct files_outcome *outcome = LIST_ENTRY(list->next, struct files_outcome, link);
 		bool again = outcome == first;
 
-		if (outcome != except && (!outcome->used || again)) {
+		if (outcome != except && (!was_used(outcome) || again)) {
 			evict(outcome);
 			return true;
 		}
@@ -95,7 +104,6 @@ static bool evict_next(struct list *list, const struct files_outcome *except)
 			return false;
 		if (first == NULL)
 			first = outcome;
-		outcome->used = false;
 		list_remove(&outcome->link);
 		list_push_back(list, &outcome->link);
 	}

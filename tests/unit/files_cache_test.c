@@ -497,6 +497,25 @@ START_TEST(what_is_used_stays)
 }
 END_TEST
 
+/* Nobody asks the cache for what others keep ready. */
+START_TEST(what_is_given_again_by_others_stays)
+{
+	config.cache_bytes = 50 * 1024;
+	put_many(100, 1000);
+	ask("/0");
+	for (unsigned i = 1; i < 100; i++) {
+		struct files_outcome *outcome = find("/0");
+
+		outcome->used = false;
+		files_outcome_lasting(outcome)->used = true;
+		let_go(outcome);
+		ask_for_many(i, i + 1);
+	}
+	ck_assert(is_hit("/0"));
+	ck_assert(!is_hit("/1"));
+}
+END_TEST
+
 START_TEST(who_guesses_at_names_pushes_out_no_files)
 {
 	config.cache_bytes = 128 * 1024;
@@ -627,6 +646,7 @@ int main(void)
 	tcase_add_test(tests, what_is_told_of_is_looked_at_from_time_to_time);
 	tcase_add_test(tests, files_fill_no_more_than_the_memory);
 	tcase_add_test(tests, what_is_used_stays);
+	tcase_add_test(tests, what_is_given_again_by_others_stays);
 	tcase_add_test(tests, who_guesses_at_names_pushes_out_no_files);
 	tcase_add_test(tests, of_larger_files_few_descriptors_stay);
 	tcase_add_test(tests, without_descriptors_larger_files_are_not_kept_open);

@@ -138,6 +138,15 @@ START_TEST(keys_of_every_length_are_told_apart)
 }
 END_TEST
 
+START_TEST(its_maker_can_see_that_it_is_given_again)
+{
+	keep("/x", "head");
+	ck_assert(!lasting.used);
+	find("/x");
+	ck_assert(lasting.used);
+}
+END_TEST
+
 START_TEST(what_is_kept_is_a_copy)
 {
 	char target[] = "/x", head[] = "head";
@@ -314,6 +323,7 @@ static Suite *suite(void)
 	tcase_add_test(finding, what_was_kept_is_found_with_all_that_was_said_of_it);
 	tcase_add_test(finding, every_part_of_the_key_counts);
 	tcase_add_test(finding, keys_of_every_length_are_told_apart);
+	tcase_add_test(finding, its_maker_can_see_that_it_is_given_again);
 	tcase_add_test(finding, what_is_kept_is_a_copy);
 	tcase_add_test(finding, a_body_that_lasts_is_not_copied);
 	tcase_add_test(finding, what_is_kept_again_takes_the_place);
