@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "blackbox"))
 
@@ -26,6 +27,7 @@ LONG_AGO = 1700000000   # of what is served: a server may take what has just cha
 CONNECTIONS_MAX = 16384         # of a worker: what drover's `limits.connections` is shipped with
 FILES_MAX = 20000               # descriptors
 WARM_UP_MS = 200
+SETTLED_SECONDS = 4     # since the site was made: then nobody takes it for something that still changes
 
 BROWSER = """\
 Connection: keep-alive
@@ -73,6 +75,7 @@ def content(path, length):
 
 
 def make_site(top, scenario):
+    """Its files are old by the time of their content; that of their status is now."""
     os.mkdir(top)
     for path in scenario.files if scenario.status == 200 else []:
         os.makedirs(os.path.dirname(top + path), exist_ok=True)
@@ -112,6 +115,7 @@ class Server:
         os.chmod(self.dir, 0o777)       # its workers are somebody else
         self.address = free_address()
         self.process = None
+        self.settled = os.stat(self.site).st_ctime + SETTLED_SECONDS
 
     @classmethod
     def installed(cls):
@@ -248,9 +252,12 @@ class Server:
         return count
 
     def warm_up(self):
-        """Whatever it keeps of what is served, it has had the time to: each file was asked for about ten times."""
+        """Whatever it keeps of what is served, it has had the time to: each file was asked for about ten times, and
+        is no longer one that has just changed."""
         self.check()
         self.load("-t", str(WARM_UP_MS))
+        while self.scenario.status == 200 and time.time() < self.settled:
+            self.load("-t", str(WARM_UP_MS))
         if len(self.scenario.files) > 1:
             self.load("-n", str(10 * len(self.scenario.files)))
 

@@ -352,7 +352,7 @@ class Datagrams(Logs):
     def test_a_reader_that_does_not_read(self):
         receiver, path = self.bind()
         server = self.start({"access": "syslog", "syslog_socket": path}, workers=1)
-        self.many(server, 5000)
+        self.many(server, 20000)
         self.assertGreater(self.dropped(server), 0)
         self.until(receiver, lambda record: b"access_log_lost lines=" in record)
         server.log.wait("access_log_lost")
@@ -437,7 +437,7 @@ class Stuck(Logs):
                                "-e", "inject=write:delay_enter=3600000000"], stderr=subprocess.PIPE) as tracer:
             try:
                 self.assertIn(b"attached", tracer.stderr.readline())
-                self.many(server, 3000)
+                self.many(server, 12000)
                 self.assertEqual(len(self.lines(path, 1)), 1)
                 lost = self.dropped(server)
                 self.assertGreater(lost, 0)
@@ -450,7 +450,7 @@ class Stuck(Logs):
         entries = [json.loads(line) for line in read(path).decode().splitlines()]
         said = sum(entry.get("lines", 0) for entry in entries)
         self.assertEqual(said, lost)
-        self.assertEqual(sum("target" in entry for entry in entries) + said, 3011)
+        self.assertEqual(sum("target" in entry for entry in entries) + said, 12011)
 
     def test_a_fifo_without_a_reader(self):
         server = self.start({})
@@ -467,7 +467,7 @@ class Stuck(Logs):
         path, _ = self.fifo(server, "access.fifo")
         server.configure({"log": {"access": path, "error": path}})
         self.assertEqual(server.reload()[0], 0)
-        self.many(server, 3000)
+        self.many(server, 12000)
         began = time.monotonic()
         self.assertEqual(server.stop(), 0)
         self.assertLess(time.monotonic() - began, 20)
@@ -481,7 +481,7 @@ class Stuck(Logs):
 
     def test_a_full_device(self):
         server = self.start({"access": "/dev/full"}, workers=1)
-        self.many(server, 5000)
+        self.many(server, 20000)
         server.log.wait("access_log_failed", target="/dev/full", error="No space left on device")
         self.assertGreater(self.dropped(server), 0)
 

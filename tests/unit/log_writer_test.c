@@ -24,8 +24,8 @@
 
 enum {
 	PIPE_BYTES = 4096,
-	MANY = 20000,
-	TEXT_BYTES = 4 << 20,
+	MANY = 60000,
+	TEXT_BYTES = 8 << 20,
 	FULL_BYTES = 1 << 20,           /* far above what check itself writes */
 };
 
@@ -339,10 +339,10 @@ START_TEST(a_failure_is_said_once_and_a_gap_when_it_is_over)
 	strcpy(line + sizeof(line) - 2, "\n");
 	open_writer(LOG_STREAM, open_large(), NULL);
 	limit_file(FULL_BYTES);
-	for (unsigned i = 0; i < 1000; i++)
+	for (unsigned i = 0; i < 4000; i++)
 		put(line);
 	run_until(has_failed);
-	ck_assert_uint_gt(lost, 700);           /* a ring has 256 KiB */
+	ck_assert_uint_gt(lost, 2800);          /* a ring has 1 MiB */
 	limit_file(RLIM_INFINITY);
 	wait_behind("lost");
 	ck_assert_uint_eq(said, lost);
