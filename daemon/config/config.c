@@ -640,7 +640,7 @@ static const struct setting rows[] = {
 	{ "file_cache.trust", SETTING_DURATION, .def = "0s", .min = "0s", .max = "1h", AT(cache_trust_ns),
 	  .example = "\"1s\"",
 	  .help = "how long what was found is believed without another look where the kernel does not tell of"
-		  " changes (network file systems, overlayfs, FUSE); 0 looks for each request" },
+		  " changes (overlayfs, hard links); 0 looks for each request" },
 	{ "clients.connections", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
 	  AT(quotas[QUOTA_ADDRESS].connections), .example = "100",
 	  .help = "the most connections that one address may have open, over all workers; one more gets 429."

@@ -257,7 +257,8 @@ static void look(struct lasting *lasting)
 	outcome->used = true;
 	if (now_ns < outcome->look_ns)
 		return;
-	if (outcome->status != FILES_UNKNOWN && files_outcome_is_same(outcome))
+	if (outcome->status != FILES_UNKNOWN && !files_outcome_is_far(outcome) &&
+	    files_outcome_is_same(outcome))
 		set_look(outcome, now_ns);
 	else
 		drop(outcome);

@@ -432,6 +432,21 @@ START_TEST(there_it_is_trusted_as_long_as_is_set)
 }
 END_TEST
 
+/* It takes a helper thread to find that out, so something may have been kept by then. */
+START_TEST(of_what_is_far_away_nothing_is_kept)
+{
+	struct stat stats;
+
+	without_watcher();
+	ck_assert_int_eq(stat(root, &stats), 0);
+	put("f", 'a', 10);
+	ask_until_kept("/f");
+	present_note(stats.st_dev, PLACE_FAR, loop.now_ns);
+	ck_assert_ptr_null(find("/f"));
+	ck_assert_ptr_null(find("/f"));
+}
+END_TEST
+
 /* Nothing tells of it: as of what is mounted there. */
 START_TEST(what_is_told_of_is_looked_at_from_time_to_time)
 {
@@ -643,6 +658,7 @@ int main(void)
 	tcase_add_test(tests, where_nobody_tells_each_use_looks);
 	tcase_add_test(tests, there_a_young_file_is_not_kept);
 	tcase_add_test(tests, there_it_is_trusted_as_long_as_is_set);
+	tcase_add_test(tests, of_what_is_far_away_nothing_is_kept);
 	tcase_add_test(tests, what_is_told_of_is_looked_at_from_time_to_time);
 	tcase_add_test(tests, files_fill_no_more_than_the_memory);
 	tcase_add_test(tests, what_is_used_stays);
