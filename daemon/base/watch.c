@@ -24,7 +24,6 @@
 enum {
 	READ_BYTES = 16384,             /* some hundred events */
 	MOST_READS = 512,               /* at once; whoever makes more events meanwhile has changed it all */
-	TRIES = 3,                      /* at a path that changes while it is looked at */
 };
 
 struct watcher {
@@ -267,33 +266,18 @@ void watcher_close(struct watcher *watcher)
 	free(watcher);
 }
 
-/* What happened on its way until now must not be told of later: `watch` would be said to be good, and is not.
- * `again`: something happened. */
-static bool begin_watch(struct watcher *watcher, struct watch *watch, const char *path, bool *again)
-{
-	struct watch_tree *tree = &watcher->tree;
-	struct watched_name *name = walk_path(tree, path, watcher->loop->now_ns);
-
-	if (name != NULL)
-		tree_watch(name, watch);
-	tree->making = watch;
-	tree_settle(tree);
-	*again = watch_signalled != 0;
-	watch_tell();
-	tree->making = NULL;
-	return watch->name != NULL;
-}
-
+/* What changes while the path is looked up is in the queue then, and told. */
 bool watch_path(struct watcher *watcher, struct watch *watch, const char *path)
 {
-	bool again = true;
+	struct watched_name *name;
 
 	watch_end(watch);
 	watch_tell();
-	for (unsigned i = 0; i < TRIES && again; i++)
-		if (begin_watch(watcher, watch, path, &again))
-			return true;
-	return false;
+	name = walk_path(&watcher->tree, path, watcher->loop->now_ns);
+	if (name != NULL)
+		tree_watch(name, watch);
+	tree_settle(&watcher->tree);
+	return name != NULL;
 }
 
 void watch_end(struct watch *watch)

@@ -33,8 +33,8 @@ struct watched_name;
 /* Zeroed is one that watches nothing. */
 struct watch {
 	/* Something on its way has changed, or may have. The watch has ended by then; called once for each
-	 * watch_path, from watch_tell, from watch_path for another one, or from the loop. May end watches,
-	 * and must not begin one. */
+	 * watch_path, from watch_tell, from watch_path (for others) or from the loop. May end watches, and
+	 * must not begin one. */
 	void (*changed)(struct watch *watch);
 	struct watched_name *name;      /* what it depends on */
 	struct list link;

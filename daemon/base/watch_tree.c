@@ -190,8 +190,7 @@ static void tell(struct watch_tree *tree, struct watch *watch)
 {
 	list_remove(&watch->link);
 	watch->name = NULL;
-	if (watch != tree->making)
-		list_push_back(watch->changed == on_target ? &tree->links : &tree->told, &watch->link);
+	list_push_back(watch->changed == on_target ? &tree->links : &tree->told, &watch->link);
 }
 
 bool tree_tell_owners(struct watch_tree *tree, struct watched_name *name)

@@ -96,7 +96,6 @@ struct watch_tree {
 	struct watched_link *over;      /* of names that are gone, to be ended */
 	struct list links;              /* of target.link: what they lead to has changed */
 	struct list told;               /* of watch.link: their owners are to be told */
-	struct watch *making;           /* of which nobody is told */
 };
 
 static inline bool tree_is_link(const struct watched_name *name)

@@ -1,8 +1,8 @@
 /* watch_walk.c - what the names of a path are, as far as that is not known already.
  *
  * Called by watch.c.  A directory is watched before a name in it is looked at, so whatever is seen here and
- * changes later is told; what changes while it is looked at is in inotify's queue when the walk ends, and
- * watch.c looks there. Fails where nobody would tell. */
+ * changes later is told, be it that the path leads elsewhere before the walk has come to its end: the events
+ * wait in inotify's queue. Fails where nobody would tell. */
 #include "watch_walk.h"
 
 #include "clock.h"

@@ -698,6 +698,21 @@ START_TEST(a_directory_that_must_not_be_read_cannot_be_watched_until_it_may)
 }
 END_TEST
 
+START_TEST(a_directory_that_cannot_be_watched_is_tried_again_after_a_while)
+{
+	static struct watch watch = { .changed = on_changed };
+
+	ck_assert_int_eq(chmod(root, 0755), 0);
+	ck_assert_int_eq(chmod(at("d"), 0700), 0);
+	be_nobody();
+	ck_assert(!watch_path(watcher, &watch, at("d/f")));
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert(!watch_path(watcher, &watch, at("d/f")));
+	loop.now_ns += 11 * CLOCK_S;
+	ck_assert(watch_path(watcher, &watch, at("d/f")));
+}
+END_TEST
+
 START_TEST(a_directory_that_must_not_be_entered_hides_what_is_in_it)
 {
 	static struct watch watch = { .changed = on_changed };
@@ -1000,6 +1015,7 @@ int main(void)
 	tcase_add_test(tests, another_spelling_counts_as_the_same_name);
 	tcase_add_test(tests, a_file_with_several_names_cannot_be_watched);
 	tcase_add_test(tests, a_directory_that_must_not_be_read_cannot_be_watched_until_it_may);
+	tcase_add_test(tests, a_directory_that_cannot_be_watched_is_tried_again_after_a_while);
 	tcase_add_test(tests, a_directory_that_must_not_be_entered_hides_what_is_in_it);
 	tcase_add_test(tests, when_the_user_may_have_no_more_watches_what_is_not_needed_makes_room);
 	tcase_add_test(tests, when_the_user_may_not_have_more_watchers_that_is_said);
