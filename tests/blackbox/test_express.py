@@ -116,6 +116,8 @@ class Express(unittest.TestCase):
         totals = [server.status()["totals"] for server in (general, express)]
         for name in ("requests", "bytes_sent", "status_2xx", "status_3xx", "status_4xx", "parse_errors"):
             self.assertEqual(totals[1][name], totals[0][name], name)
+        self.assertEqual(totals[0]["ready_answers"], 0)
+        self.assertGreater(totals[1]["ready_answers"], self.ROUNDS)
 
     def test_a_reload_changes_what_is_answered(self):
         server = self.start()

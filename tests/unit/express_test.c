@@ -1,7 +1,7 @@
 /* express: the same requests have the same answers, and count the same, whichever way they go.
  *
  * A head that comes byte by byte always goes the general way: that is the oracle. */
-#include "fake_server.h"
+#include "fake_move.h"
 
 #include "base/clock.h"
 #include "http/express_batch.h"
@@ -19,6 +19,8 @@
 #define LAST(path) WITH(path, "Connection: close")
 
 enum { TEXT_BYTES = 64 * 1024, ROUNDS = 150 };
+
+static char big[EXPRESS_COPY_BYTES + 1000];     /* is sent from where it is */
 
 static struct fake_server server;
 static struct fake_client client;
@@ -301,6 +303,74 @@ START_TEST(a_long_pipeline_is_answered_to_its_end)
 }
 END_TEST
 
+/* As a service with bytes of its own would have it. */
+static void keep_big(struct lasting *lasting)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+				   "Content-Length: 9192\r\n\r\n";
+	struct ready_key key = { str_of("a"), str_of("/big"), 0 };
+	struct ready_terms terms = {
+		.generation = 1, .until_ns = UINT64_MAX, .status = 200, .head = str_of(head),
+		.date_at = 23, .fields_at = sizeof(head) - 1 - 2, .keep_s = UINT32_MAX,
+		.body = { big, sizeof(big) }, .body_lasts = true, .lasting = lasting,
+	};
+
+	memset(big, 'x', sizeof(big));
+	ck_assert_uint_eq(sizeof(big), 9192);
+	ck_assert(ready_keep(&express()->ready, &key, &terms));
+}
+
+START_TEST(a_large_body_is_sent_from_where_it_is)
+{
+	static const char text[] = GET("/big") GET("/hello") HEAD("/big") GET("/big") LAST("/big");
+	struct lasting lasting = { .pins = 1 };
+	struct outcome whole, once;
+
+	free(converse(GET("/hello"), 1000).text);
+	keep_big(&lasting);
+	whole = converse(text, 1U << 30);               /* never cut */
+	ck_assert_uint_eq(count_of(whole.text, "Content-Length: 9192\r\n"), 4);
+	ck_assert_uint_eq(whole.counters[COUNT_READY_ANSWERS], 5);
+	ck_assert_uint_gt(strlen(whole.text), 3 * sizeof(big));
+	once = converse(LAST("/big"), 1U << 30);
+	server.engine.transport = &fake_transport;
+	for (unsigned i = 0; i < 50; i++) {
+		fake_fits = (struct fake_fits){ .send_bytes = 1 + below(4000), .again_every = 2 + below(5) };
+		check_same(once, converse(LAST("/big"), 1U << 30));     /* others would go the general way */
+	}
+	lasting_end(&lasting);
+	ck_assert_uint_eq(lasting.pins, 1);
+	free(whole.text);
+	free(once.text);
+}
+END_TEST
+
+START_TEST(a_body_that_is_over_is_sent_to_its_end)
+{
+	struct lasting lasting = { .pins = 1 };
+
+	free(converse(GET("/hello"), 1000).text);
+	keep_big(&lasting);
+	server.client_count = 0;
+	fake_connect(&server, &client, "");
+	fake_fits = (struct fake_fits){ 0 };
+	client.deaf = true;
+	fake_send(&client, GET("/big") GET("/big") GET("/big") GET("/big") GET("/big") GET("/big") GET("/big"));
+	for (unsigned i = 0; i < 40; i++)
+		fake_send(&client, GET("/big"));
+	fake_turn(&server);
+	ck_assert_int_eq(protocol_http1.doing(LIST_ENTRY(server.engine.conns.next, struct conn, link)),
+			 DOING_SENDING);
+	lasting_end(&lasting);
+	ck_assert_uint_eq(lasting.pins, 2);
+	client.deaf = false;
+	shutdown(client.fd, SHUT_WR);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_ge(fake_count(&client, "Content-Length: 9192\r\n"), 10);
+	ck_assert_uint_eq(lasting.pins, 1);
+}
+END_TEST
+
 /* ---- the socket is full ------------------------ */
 
 static void fill_less(struct conn *conn)
@@ -355,6 +425,29 @@ START_TEST(a_client_that_goes_meanwhile_counts_once)
 	fake_turn(&server);
 	ck_assert_uint_eq(server.counters[COUNT_OPEN], 0);
 	ck_assert_uint_eq(server.counters[COUNT_REQUESTS], server.counters[COUNT_STATUS_2XX]);
+	free(text);
+}
+END_TEST
+
+START_TEST(an_answer_under_way_moves_with_what_is_pipelined_behind)
+{
+	char *text = repeat(GET("/hello"), 60);
+	struct fake_second second;
+
+	free(converse(GET("/hello"), 1000).text);
+	fake_second_open(&second, &server);
+	server.client_count = 0;
+	fake_connect(&server, &client, "");
+	fill_less(the_connection());
+	client.deaf = true;
+	fake_send(&client, text);
+	fake_turn(&server);
+	ck_assert_int_eq(fake_move(the_connection(), &second.engine), MOVING_PIPELINED);
+	client.deaf = false;
+	shutdown(client.fd, SHUT_WR);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(fake_count(&client, "\r\n\r\nhello\n"), 60);
+	fake_second_close(&second);
 	free(text);
 }
 END_TEST
@@ -493,7 +586,10 @@ static Suite *suite(void)
 	tcase_add_test(many, every_mix_has_the_same_answers_in_every_split);
 	tcase_add_test(many, every_mix_has_the_same_answers_when_the_transport_has_fits);
 	tcase_add_test(many, a_long_pipeline_is_answered_to_its_end);
+	tcase_add_test(full, a_large_body_is_sent_from_where_it_is);
+	tcase_add_test(full, a_body_that_is_over_is_sent_to_its_end);
 	tcase_add_test(full, what_the_socket_does_not_take_is_sent_when_it_does);
+	tcase_add_test(full, an_answer_under_way_moves_with_what_is_pipelined_behind);
 	tcase_add_test(full, a_client_that_goes_meanwhile_counts_once);
 	tcase_add_test(between, a_connection_has_no_state_between_requests);
 	tcase_add_test(between, what_is_promised_is_the_listeners_own);
