@@ -54,16 +54,16 @@ LINES_INLINE void view_begin(struct view *view, const char *head, size_t len)
 	view->origin = (uintptr_t)view->copy;
 }
 
-/* Goes on in a copy of the last block and the byte before it, from where `line` is; where that is now. */
+/* Goes on in a copy of the last block that can be read at once, from where `line` is; where that is now. The
+ * head's last byte is not in it: it is that of the empty line, or of a line that parse.c takes. */
 LINES_INLINE const char *view_end(struct view *view, const char *head, size_t len, const char *line)
 {
 	size_t from = len - BLOCK - 1, at = offset_of(view, line);
 
 	block_store(view->copy, block_load(head + from));
-	block_store(view->copy + 1, block_load(head + from + 1));
-	block_store(view->copy + 1 + BLOCK, block_zero());
+	block_store(view->copy + BLOCK, block_zero());
 	view->origin = (uintptr_t)view->copy - from;
-	view->last = view->copy + 1 + BLOCK;
+	view->last = view->copy + BLOCK;
 	return at_offset(view, at);
 }
 
