@@ -87,6 +87,12 @@ static bool was_used(struct files_outcome *outcome)
 	return used;
 }
 
+static void put_last(struct list *list, struct list *link)
+{
+	list_remove(link);
+	list_push_back(list, link);
+}
+
 /* Takes the next one out whose turn it is; false when there is none but `except`. */
 static bool evict_next(struct list *list, const struct files_outcome *except)
 {
@@ -94,18 +100,16 @@ static bool evict_next(struct list *list, const struct files_outcome *except)
 
 	while (!list_empty(list)) {
 		struct files_outcome *outcome = LIST_ENTRY(list->next, struct files_outcome, link);
-		bool again = outcome == first;
 
-		if (outcome != except && (!was_used(outcome) || again)) {
+		if (outcome == except && list->next == list->prev)
+			return false;
+		if (outcome != except && (!was_used(outcome) || outcome == first)) {
 			evict(outcome);
 			return true;
 		}
-		if (again)
-			return false;
-		if (first == NULL)
+		if (outcome != except && first == NULL)
 			first = outcome;
-		list_remove(&outcome->link);
-		list_push_back(list, &outcome->link);
+		put_last(list, &outcome->link);
 	}
 	return false;
 }
@@ -140,13 +144,11 @@ static bool make_file_room(struct files_cache *cache)
 		struct files_copy *copy = LIST_ENTRY(cache->open.next, struct files_copy, link);
 		struct files_outcome *outcome = copy->outcome;
 
-		list_remove(&copy->link);
-		list_push_back(&cache->open, &copy->link);
-		if (outcome->lasting.pins == 1 && !outcome->used) {
+		put_last(&cache->open, &copy->link);
+		if (!was_used(outcome) && outcome->lasting.pins == 1) {
 			engine_count(cache->engine, COUNT_FILE_CACHE_EVICTED);
 			files_copy_close(copy);
 		}
-		outcome->used = false;
 	}
 	return cache->open_count < cache->most_open;
 }

@@ -531,6 +531,32 @@ START_TEST(what_is_given_again_by_others_stays)
 }
 END_TEST
 
+/* Another coding of what is the next to go. */
+START_TEST(what_is_read_later_finds_room)
+{
+	char target[8];
+
+	other_precompressed();
+	config.cache_bytes = 20 * 1024;
+	put("f", 'a', 1000);
+	put("f.gz", 'z', 1000);
+	put_many(6, 1000);
+	ck_assert_int_eq(ask("/f"), 'a');
+	ask_for_many(0, 6);
+	for (unsigned i = 0; i < 6; i++) {
+		snprintf(target, sizeof(target), "/%u", i);
+		ck_assert(is_hit(target));
+	}
+	config.cache_bytes = engine.files_cache->bytes;
+	engine.generation = &other_generation;
+	take_gzip(true);
+	ck_assert_int_eq(ask("/f"), 'z');
+	take_gzip(false);
+	ck_assert(is_hit("/f"));
+	ck_assert_uint_eq(counters[COUNT_FILE_CACHE_EVICTED], 1);
+}
+END_TEST
+
 START_TEST(who_guesses_at_names_pushes_out_no_files)
 {
 	config.cache_bytes = 128 * 1024;
@@ -663,6 +689,7 @@ int main(void)
 	tcase_add_test(tests, files_fill_no_more_than_the_memory);
 	tcase_add_test(tests, what_is_used_stays);
 	tcase_add_test(tests, what_is_given_again_by_others_stays);
+	tcase_add_test(tests, what_is_read_later_finds_room);
 	tcase_add_test(tests, who_guesses_at_names_pushes_out_no_files);
 	tcase_add_test(tests, of_larger_files_few_descriptors_stay);
 	tcase_add_test(tests, without_descriptors_larger_files_are_not_kept_open);
