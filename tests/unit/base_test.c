@@ -449,6 +449,17 @@ START_TEST(slab_objects_are_distinct_and_aligned)
 }
 END_TEST
 
+START_TEST(slab_objects_that_fill_lines_of_the_cache_begin_with_one)
+{
+	struct slab slab;
+
+	slab_init(&slab, 128);
+	for (unsigned i = 0; i < 1000; i++)
+		ck_assert_uint_eq((uintptr_t)memset(slab_alloc(&slab), 1, 128) % 64, 0);
+	slab_free(&slab);
+}
+END_TEST
+
 START_TEST(what_was_reserved_is_handed_out_next_and_counts_only_then)
 {
 	struct slab slab;
@@ -811,6 +822,7 @@ int main(void)
 	tcase_add_test(memory, a_reset_arena_keeps_one_block);
 	tcase_add_test(memory, copies_and_formatted_texts_are_terminated);
 	tcase_add_test(memory, slab_objects_are_distinct_and_aligned);
+	tcase_add_test(memory, slab_objects_that_fill_lines_of_the_cache_begin_with_one);
 	tcase_add_test(memory, what_was_reserved_is_handed_out_next_and_counts_only_then);
 	tcase_add_test(memory, a_released_object_is_handed_out_again);
 	tcase_add_test(memory, objects_larger_than_a_chunk_and_smaller_than_a_pointer_both_work);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -28,6 +29,76 @@ static struct conn *first_conn(void)
 {
 	return LIST_ENTRY(server.engine.conns.next, struct conn, link);
 }
+
+/* ---- whose it is ------------------------ */
+
+static union peer numbered(unsigned number)
+{
+	return (union peer){ .v4 = { .sin_family = AF_INET, .sin_port = htons(4711),
+				     .sin_addr.s_addr = htonl(number) } };
+}
+
+START_TEST(a_peer_is_the_same_when_it_was_packed)
+{
+	union peer peers[] = {
+		numbered(0x7f000001), { .family = AF_UNIX }, { .v6 = { .sin6_family = AF_INET6 } },
+	};
+	struct packed_peer packed;
+	union peer again;
+
+	peers[2].v6.sin6_port = htons(80);
+	peers[2].v6.sin6_scope_id = 0x01020304;
+	memcpy(&peers[2].v6.sin6_addr, "\xfe\x80 and so on...", sizeof(struct in6_addr));
+	packed = peer_pack(&peers[_i]);
+	again = peer_unpack(&packed);
+	ck_assert_mem_eq(&again, &peers[_i], sizeof(again));
+}
+END_TEST
+
+START_TEST(whom_a_proxy_speaks_for_is_the_client_and_the_proxy_the_peer)
+{
+	union peer proxy = numbered(1), client_of_it = numbered(2), now;
+
+	fake_connect(&server, &client, "");
+	ck_assert(!conn_is_proxied(first_conn()));
+	ck_assert_ptr_null(conn_side(first_conn()));
+	ck_assert(conn_name(first_conn(), &proxy, &client_of_it));
+	ck_assert(conn_is_proxied(first_conn()));
+	now = conn_peer(first_conn());
+	ck_assert_mem_eq(&now, &proxy, sizeof(now));
+	now = conn_client(first_conn());
+	ck_assert_mem_eq(&now, &client_of_it, sizeof(now));
+	ck_assert(conn_name(first_conn(), &proxy, &proxy));
+	ck_assert(!conn_is_proxied(first_conn()));
+	now = conn_peer(first_conn());
+	ck_assert_mem_eq(&now, &proxy, sizeof(now));
+}
+END_TEST
+
+START_TEST(what_few_have_goes_with_the_connection)
+{
+	struct conn *conn;
+
+	fake_connect(&server, &client, "");
+	conn = first_conn();
+	ck_assert_ptr_nonnull(conn_side_made(conn));
+	ck_assert_ptr_eq(conn_side_made(conn), conn_side(conn));
+	ck_assert_uint_eq(conn_side(conn)->refusals, 0);
+	conn_close(conn);               /* its memory is there until the turn ends */
+	ck_assert(!conn->has_side);
+	ck_assert_ptr_null(conn_side(conn));
+}
+END_TEST
+
+START_TEST(a_promise_is_kept_whole_up_to_a_day)
+{
+	fake_connect(&server, &client, "");
+	conn_promise(first_conn(), 86400);
+	ck_assert_uint_eq(first_conn()->promised_s, 86400);
+	conn_promise(first_conn(), UINT32_MAX);
+	ck_assert_uint_ge(first_conn()->promised_s, 86400);
+}
+END_TEST
 
 /* ---- registration ------------------------ */
 
@@ -452,6 +523,10 @@ static Suite *suite(void)
 	tcase_add_test(engine, what_is_cut_is_counted_by_what_it_was_doing);
 	tcase_add_test(engine, busy_connections_take_turns);
 	tcase_add_test(engine, an_event_for_a_connection_that_was_closed_in_the_same_batch_is_dropped);
+	tcase_add_loop_test(engine, a_peer_is_the_same_when_it_was_packed, 0, 3);
+	tcase_add_test(engine, whom_a_proxy_speaks_for_is_the_client_and_the_proxy_the_peer);
+	tcase_add_test(engine, what_few_have_goes_with_the_connection);
+	tcase_add_test(engine, a_promise_is_kept_whole_up_to_a_day);
 	tcase_add_test(lines, two_exchanges_of_a_connection_may_finish_in_the_other_order);
 	tcase_add_test(lines, all_exchanges_of_a_connection_are_cancelled_with_it);
 	return all;

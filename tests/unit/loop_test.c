@@ -112,6 +112,86 @@ static void close_loop(void)
 
 /* ---- sources ------------------------ */
 
+/* ---- what is lean ------------------------ */
+
+static struct lean_probe {
+	struct lean_source source;
+	struct lean_timer timer;
+	struct list ready;
+	unsigned again;                 /* so often it is ready once more */
+} lean;
+
+static void on_lean_event(struct lean_source *source, uint32_t events)
+{
+	ck_assert_ptr_eq(source, &lean.source);
+	ck_assert_uint_eq(events, EPOLLIN);
+	note('e');
+}
+
+static void on_lean_timer(struct lean_timer *timer, uint64_t now_ns)
+{
+	ck_assert_ptr_eq(timer, &lean.timer);
+	ck_assert_uint_eq(now_ns, loop.now_ns);
+	note('t');
+}
+
+static void on_lean_ready(struct list *ready)
+{
+	ck_assert_ptr_eq(ready, &lean.ready);
+	note('r');
+	if (lean.again-- > 0)
+		loop_ready_lean(&loop, ready);
+}
+
+static void open_lean(void)
+{
+	static const struct lean_handlers handlers = { on_lean_event, on_lean_timer, on_lean_ready };
+
+	open_loop();
+	loop_lean(&loop, &handlers);
+	lean = (struct lean_probe){ .source = { .fd = signalled_fd(), .is_lean = true } };
+}
+
+START_TEST(what_is_lean_goes_by_the_handlers_of_the_loop)
+{
+	struct probe other = { 0 };
+
+	add_probe(&other, 'o');
+	ck_assert_int_eq(loop_add_lean(&loop, &lean.source, EPOLLIN | EPOLLET), 0);
+	ck_assert(lean.source.added);
+	loop_timer_lean(&loop, &lean.timer, 0);
+	loop_ready_lean(&loop, &lean.ready);
+	loop_ready_lean(&loop, &lean.ready);
+	while (timer_armed_lean(&lean.timer))
+		run_turns(1);
+	ck_assert_ptr_nonnull(strchr(happened, 'o'));
+	ck_assert_ptr_nonnull(strchr(happened, 'e'));
+	ck_assert_ptr_nonnull(strchr(happened, 't'));
+	ck_assert_ptr_eq(strchr(happened, 'r'), strrchr(happened, 'r'));
+}
+END_TEST
+
+START_TEST(what_is_lean_and_ready_is_served_once_a_turn_and_keeps_the_loop_awake)
+{
+	loop_unready(&busy);
+	lean.again = 2;
+	loop_ready_lean(&loop, &lean.ready);
+	run_turns(3);
+	ck_assert_str_eq(happened, "r.r.r.");
+}
+END_TEST
+
+START_TEST(an_event_for_what_a_lean_source_was_is_dropped)
+{
+	ck_assert_int_eq(loop_add_lean(&loop, &lean.source, EPOLLIN | EPOLLET), 0);
+	loop_forget_lean(&lean.source);
+	run_turns(1);
+	ck_assert_str_eq(happened, ".");
+	loop_remove_lean(&loop, &lean.source);          /* not added any more: harmless */
+	ck_assert(!lean.source.added);
+}
+END_TEST
+
 START_TEST(an_event_reaches_its_source)
 {
 	struct probe a = { 0 };
@@ -474,7 +554,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("loop");
-	TCase *tests = tcase_create("loop");
+	TCase *tests = tcase_create("loop"), *leans = tcase_create("lean");
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
@@ -506,6 +586,11 @@ int main(void)
 	tcase_add_test(tests, a_turn_says_since_when_it_works);
 	tcase_add_test(tests, a_loop_that_waits_is_not_busy);
 	tcase_add_test(tests, a_loop_whose_epoll_is_gone_says_so);
+	suite_add_tcase(suite, leans);
+	tcase_add_checked_fixture(leans, open_lean, close_loop);
+	tcase_add_test(leans, what_is_lean_goes_by_the_handlers_of_the_loop);
+	tcase_add_test(leans, what_is_lean_and_ready_is_served_once_a_turn_and_keeps_the_loop_awake);
+	tcase_add_test(leans, an_event_for_what_a_lean_source_was_is_dropped);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
