@@ -288,24 +288,35 @@ static bool privileged_port_unknown(const struct config *config, const struct ma
 	return true;
 }
 
+/* What workers keep of files is theirs before any connection comes. */
+static void advise_memory(struct finding *finding, uint64_t left, uint64_t each)
+{
+	if (left / each > 0)
+		advise(finding,
+		       "raise MemoryMax=, or set limits.connections = %llu, or lower"
+		       " limits.header_bytes or file_cache.memory",
+		       (unsigned long long)(left / each));
+	else
+		advise(finding, "raise MemoryMax=, or lower file_cache.memory");
+}
+
 static bool memory(const struct config *config, const struct machine *machine, struct finding *finding)
 {
 	uint64_t workers = workers_of(config, machine), connections = connections_of(config, machine);
-	uint64_t each = CONNECTION_BYTES + head_buffer(config), all = workers * connections,
-		 need = all * each;
-	char need_text[32], each_text[32], have_text[32];
+	uint64_t each = CONNECTION_BYTES + head_buffer(config), all = workers * connections;
+	uint64_t caches = workers * config->cache_bytes, have = machine->memory.value;
+	char need_text[32], each_text[32], caches_text[32], have_text[32];
 
-	if (!machine->memory.known || machine->memory.value >= need)
+	if (!machine->memory.known || have >= all * each + caches)
 		return false;
 	put_place(finding, place_of(config, "limits.connections"));
 	say(finding,
 	    "%llu connections (%llu workers x %llu) can take %s, when each client sends the longest request"
-	    " head that is allowed (%s each); the cgroup allows %s",
+	    " head that is allowed (%s each), and file caches %s; the cgroup allows %s",
 	    (unsigned long long)all, (unsigned long long)workers, (unsigned long long)connections,
-	    size_text(need, need_text), size_text(each, each_text),
-	    size_text(machine->memory.value, have_text));
-	advise(finding, "raise MemoryMax=, or set limits.connections = %llu, or lower limits.header_bytes",
-	       (unsigned long long)(machine->memory.value / workers / each));
+	    size_text(all * each, need_text), size_text(each, each_text), size_text(caches, caches_text),
+	    size_text(have, have_text));
+	advise_memory(finding, have > caches ? (have - caches) / workers : 0, each);
 	return true;
 }
 

@@ -157,17 +157,25 @@ static const struct {
 	  "/etc/d.conf:1:24",
 	  "unknown: /proc/sys/net/ipv4",
 	  "AmbientCapabilities" },
-	/* 4 workers x 100 connections x (64k + 6k) = 28,672,000 */
+	/* 4 workers x 100 connections x (64k + 6k) = 28,672,000, and 4 x 64m */
 	{ "limits = { connections = 100; };\n" LISTEN SITES,
-	  { .memory = { true, 28671999 } },
+	  { .memory = { true, 28671999 + 268435456 } },
 	  false,
 	  "preflight_memory",
 	  FINDING_WARNING,
 	  "/etc/d.conf:1:26",
 	  "400 connections (4 workers x 100) can take 28m, when each client sends the longest request head "
 	  "that"
-	  " is allowed (70k each); the cgroup allows 28m",
+	  " is allowed (70k each), and file caches 256m; the cgroup allows 284m",
 	  "set limits.connections = 99" },
+	{ "limits = { connections = 1; };\n" LISTEN SITES,
+	  { .memory = { true, 268722175 } },
+	  false,
+	  "preflight_memory",
+	  FINDING_WARNING,
+	  "/etc/d.conf:1:26",
+	  "and file caches 256m; the cgroup allows 257m",
+	  "or lower file_cache.memory" },
 	{ LISTEN SITES,
 	  { .memory = { true, 1 } },
 	  true,
