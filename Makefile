@@ -4,10 +4,13 @@ PREFIX     ?= /usr
 SYSCONFDIR ?= /etc
 DESTDIR    ?=
 BUILD      ?= build
+RELEASE    ?= build/release
 CC         ?= gcc
 V          ?= 0
 
 VERSION    := 0.1.0
+
+comma      := ,
 
 WARNINGS   := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
 CFLAGS     ?= -O2 -g
@@ -16,7 +19,34 @@ LDHARDEN   ?= -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
 # WERROR=-Werror in CI and in `make lint`: a newer compiler's new warning must not break a user's build
 WERROR     ?=
 
-ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon $(WARNINGS) $(WERROR) $(CFLAGS) $(HARDENING)
+# Unless somebody sets CFLAGS: what nobody calls is left out; what no request passes through is compiled for size (COLD,
+# below), and where no worker runs without the tables by which a crash is traced (debuggers have their own).
+ifeq ($(origin CFLAGS),file)
+SMALL      := -ffunction-sections -fdata-sections -fno-plt
+LDSMALL    := -Wl,--gc-sections
+FOR_SIZE   := -Os
+NO_TRACE   := -fno-asynchronous-unwind-tables -fno-unwind-tables
+endif
+# Relocations take a tenth of the space when they are packed, which linkers know since binutils 2.38, and glibc since 2.36.
+PACKED_IS   = printf '\#include <features.h>\n\#if !__GLIBC_PREREQ(2, 36)\n\#error old\n\#endif\nint main(void){return 0;}' | \
+	      $(CC) -pie -fPIE -Wl,-z,pack-relative-relocs -Wl,--fatal-warnings -o /dev/null -x c - 2>/dev/null && echo yes
+LDSMALL    += $(if $(filter yes,$(shell $(PACKED_IS))),-Wl$(comma)-z$(comma)pack-relative-relocs)
+
+# `make release` only, for what requests pass through (HOT, below). TRAIN=1 makes a program that notes which way it goes;
+# with PROFILE, the directory where such a one was built and has run, the compiler goes by these notes, over all of these
+# files at once. gcc looks for them beside the object.
+IS_CLANG   := $(findstring clang,$(shell $(CC) --version | head -n 1))
+ifdef TRAIN
+OF_HOT     := $(if $(IS_CLANG),-fprofile-instr-generate,-fprofile-generate -fprofile-update=prefer-atomic)
+LDSMALL    += $(if $(IS_CLANG),-fprofile-instr-generate,-fprofile-generate)
+endif
+ifdef PROFILE
+OF_HOT     := $(if $(IS_CLANG),-flto -fprofile-instr-use=$(PROFILE)/profile -Wno-profile-instr-unprofiled, \
+		-flto=auto -fprofile-use -fprofile-correction -Wno-missing-profile)
+LDSMALL    += $(if $(IS_CLANG),-flto -fuse-ld=lld,-flto=auto)
+endif
+
+ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon $(WARNINGS) $(WERROR) $(CFLAGS) $(SMALL) $(HARDENING)
 # The program of `accept = "directed"` is built where clang, bpftool and libbpf are there; STEERING=no leaves it out.
 STEERING   ?= yes
 BPF_CLANG  ?= clang
@@ -59,6 +89,20 @@ PARTS    := $(filter-out $(IN_KERNEL),$(wildcard daemon/config/*.c daemon/net/*.
 		       daemon/service/*.c daemon/master/*.c daemon/worker/*.c))
 CTL      := $(wildcard daemon/ctl/*.c)
 
+# What a request passes through; the rest is for size.
+HOT      := $(wildcard $(addprefix daemon/base/,arena.c hash.c list.c loop.c pool.c slab.c present.c str*.c timer.c \
+		       watch*.c) \
+	    $(addprefix daemon/net/,clients.c conn*.c owed.c plain.c quota.c) \
+	    $(addprefix daemon/http/,access_*.c chunked.c conditional.c date.c exchange.c express*.c fields.c \
+		       header_id.c http1*.c limits.c lines*.c negotiate.c parse.c range.c ready*.c reason.c response.c route.c \
+		       rules.c secret.c target.c) \
+	    $(addprefix daemon/service/,beneath.c files*.c) daemon/worker/accept.c)
+COLD     := $(patsubst %.c,$(BUILD)/%.o,daemon/main.c $(filter-out $(HOT),$(PARTS) $(BASE)) $(CTL))
+UNTRACED := $(filter $(addprefix $(BUILD)/daemon/,config/% master/% ctl/%),$(COLD))
+$(COLD): ALL_CFLAGS += $(FOR_SIZE)
+$(UNTRACED): ALL_CFLAGS += $(NO_TRACE)
+$(patsubst %.c,$(BUILD)/%.o,$(HOT)): ALL_CFLAGS += $(OF_HOT)
+
 DROVER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,daemon/main.c $(PARTS) $(BASE))
 # FAULT=1: calls of the daemon's objects go through tests/fault/wrap.c
 ifdef FAULT
@@ -100,13 +144,14 @@ TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out $(IN_KERNEL),$(wil
 .SECONDARY:
 
 .PHONY: FORCE figures gate all deps run check install clean asan lint format help mutants loss unit unit-programs
-.PHONY: bench fuzz fuzz-programs tidy
+.PHONY: release bench fuzz fuzz-programs tidy
 .PHONY: analyze attacks fault fault-build soak clients differential loss-compare loss-timed
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
 	@echo "make deps     install what the build and the tests need (Debian packages)"
 	@echo "make          build $(BUILD)/drover and $(BUILD)/droverctl"
+	@echo "make release  build build/release/drover, trained by a replay of requests, for packages"
 	@echo "make run      serve the bundled site at http://127.0.0.1:8080"
 	@echo "make check    every test, the short cells of the loss table (DROVER_SKIP=name,... leaves some out)"
 	@echo "make unit     the unit and model tests alone"
@@ -138,7 +183,7 @@ help:
 
 $(BUILD)/drover: $(DROVER_OBJECTS)
 	@echo "  LD    $@"
-	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(DROVER_LIBS)
+	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDSMALL) $(LDFLAGS) -o $@ $^ $(DROVER_LIBS)
 ifdef NO_STEERING
 	@echo "  NOTE  $@ is built without steering ($(NO_STEERING)): accept = \"directed\" falls back to \"reuseport\""
 endif
@@ -148,10 +193,17 @@ endif
 
 $(BUILD)/droverctl: $(CTL_OBJECTS)
 	@echo "  LD    $@"
-	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
+	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDSMALL) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
 
 # the settings in drover.conf(5) are printed by a program that has the daemon's own table
-$(BUILD)/man/settings: $(BUILD)/man/settings.o $(filter-out %/main.o,$(DROVER_OBJECTS))
+HELPED := $(patsubst %.c,$(BUILD)/%.o,$(shell grep -l '\bHELP."' daemon/*/*.c))
+HELP_OBJECTS := $(patsubst $(BUILD)/%,$(BUILD)/man/%,$(HELPED))
+$(HELP_OBJECTS): ALL_CFLAGS += -DWITH_HELP
+$(HELP_OBJECTS): $(BUILD)/man/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(QUIET)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/man/settings: $(BUILD)/man/settings.o $(HELP_OBJECTS) $(filter-out %/main.o $(HELPED),$(DROVER_OBJECTS))
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS)
 
@@ -174,7 +226,9 @@ $(BUILD)/%.bpf.o: %.bpf.c Makefile
 	@echo "  BPF   $<"
 	@mkdir -p $(@D)
 	$(QUIET)$(BPF_CLANG) -target bpf -ffreestanding -std=gnu17 -O2 -g -Wall -Wextra -Wshadow $(WERROR) -Idaemon \
-		$(SYSTEM_HEADERS) -MMD -MP -c -o $@ $<
+		$(SYSTEM_HEADERS) -MMD -MP -c -o $@.new $<
+	$(QUIET)$(BPFTOOL) gen object $@ $@.new        # leaves out what is for debuggers
+	$(QUIET)rm $@.new
 
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(QUIET){ echo '/* NOLINTBEGIN */'; $(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf && echo '/* NOLINTEND */'; } >$@.new
@@ -219,11 +273,11 @@ $(BUILD)/tests/model/upgrade_model_test: LDFLAGS += $(UPGRADE_MODEL_WRAPS)
 
 $(BROKEN): $(BUILD)/tests/upgrade/broken.o $(DROVER_OBJECTS)
 	@echo "  LD    $@"
-	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $(BROKEN_WRAPS) -o $@ $^ $(DROVER_LIBS)
+	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDSMALL) $(LDFLAGS) $(BROKEN_WRAPS) -o $@ $^ $(DROVER_LIBS)
 
 $(AIDED): $(AIDED_OBJECTS)
 	@echo "  LD    $@"
-	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(DROVER_LIBS)
+	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDSMALL) $(LDFLAGS) -o $@ $^ $(DROVER_LIBS)
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	@echo "  LD    $@"
@@ -233,7 +287,7 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 $(BUILD)/tests/gate/replay.o: ALL_CFLAGS += -DGATE_FLAGS='"$(CFLAGS) $(HARDENING)"'
 $(REPLAY): $(BUILD)/tests/gate/replay.o $(filter-out %/main.o,$(DROVER_OBJECTS))
 	@echo "  LD    $@"
-	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $(call wraps_of,tests/gate/replay.c) -o $@ $^ $(DROVER_LIBS)
+	$(QUIET)$(CC) $(CFLAGS) $(LDHARDEN) $(LDSMALL) $(LDFLAGS) $(call wraps_of,tests/gate/replay.c) -o $@ $^ $(DROVER_LIBS)
 
 # the loop and its timers are the daemon's; it shares nothing else with what it tests
 $(LOSS_CLIENT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/loss/*.c) \
@@ -275,6 +329,15 @@ fuzz-programs: $(FUZZ_PROGRAMS)
 fuzz:
 	tests/tools/fuzz $(if $(filter command line,$(origin SECONDS)),--seconds=$(SECONDS)) \
 		$(if $(HOURS),--hours=$(HOURS)) $(FUZZ) $(TARGET)
+
+# What packages install: the compiler is trained with the requests of tests/gate/scenarios.h.
+release:
+	$(QUIET)$(MAKE) -s BUILD=$(RELEASE)/train TRAIN=1 $(RELEASE)/train/tests/gate/replay
+	$(QUIET)find $(RELEASE)/train -name '*.gcda' -o -name '*.profraw' | xargs -r rm
+	$(QUIET)LLVM_PROFILE_FILE=$(RELEASE)/train/profraw $(RELEASE)/train/tests/gate/replay all 2000 >/dev/null
+	$(QUIET)cd $(RELEASE)/train && find daemon -name '*.gcda' -exec cp --parents -t .. {} +
+	$(QUIET)[ -z "$(IS_CLANG)" ] || llvm-profdata merge -o $(RELEASE)/train/profile $(RELEASE)/train/profraw
+	$(QUIET)$(MAKE) -s BUILD=$(RELEASE) PROFILE=$(RELEASE)/train all
 
 gate: $(REPLAY)
 	tests/gate/gate $(GATE)

@@ -15,12 +15,12 @@ struct err {
 };
 
 /* Sets the text.  Returns false, so that a failing function can end with `return err_set(...)`. */
-bool err_set(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool err_set(struct err *err, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
 
 /* Sets the text to "FORMAT: strerror(error)".  Returns false. */
-bool err_sys(struct err *err, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool err_sys(struct err *err, int error, const char *format, ...) __attribute__((cold, format(printf, 3, 4)));
 
 /* Puts "FORMAT: " in front of the text that is there.  Returns false. */
-bool err_add(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool err_add(struct err *err, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
 
 #endif

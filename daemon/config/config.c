@@ -242,75 +242,75 @@ static const char *const access_formats[] = { "common", "combined", "json", NULL
 static const struct setting listen_rows[] = {
 	{ "address", SETTING_STRING, .required = true, .check = check_address, .example = "\"[::]:80\"",
 	  .offset = offsetof(struct listen_config, address),
-	  .help = "an IPv4 or IPv6 address with a port, or the path of a unix socket as unix:/path" },
+	  HELP("an IPv4 or IPv6 address with a port, or the path of a unix socket as unix:/path") },
 	{ "name", SETTING_STRING, .check = check_fd_name, .example = "\"http\"",
 	  .offset = offsetof(struct listen_config, name),
-	  .help = "the FileDescriptorName= of the systemd.socket(5) units that pass the sockets of this "
+	  HELP("the FileDescriptorName= of the systemd.socket(5) units that pass the sockets of this "
 		  "address;"
 		  " a socket of this name at another address, or of another name at this one, is then an "
-		  "error" },
+		  "error") },
 	{ "backlog", SETTING_INTEGER, .def = "4096", .min = "1", .max = "65535",
 	  .offset = offsetof(struct listen_config, backlog),
-	  .help = "how many connections may wait to be accepted, per socket; the kernel caps it at "
-		  "net.core.somaxconn" },
+	  HELP("how many connections may wait to be accepted, per socket; the kernel caps it at "
+		  "net.core.somaxconn") },
 	{ "v6only", SETTING_BOOL, .def = "false", .when = RESTART,
 	  .offset = offsetof(struct listen_config, v6only),
-	  .help = "an IPv6 wildcard address takes IPv6 connections only" },
+	  HELP("an IPv6 wildcard address takes IPv6 connections only") },
 	{ "defer_accept", SETTING_BOOL, .def = "false",
 	  .offset = offsetof(struct listen_config, defer_accept),
-	  .help = "wake a worker only when the first bytes are there; a client that sends nothing is seen a "
+	  HELP("wake a worker only when the first bytes are there; a client that sends nothing is seen a "
 		  "second"
-		  " later, so leave it off behind health checks that only connect" },
+		  " later, so leave it off behind health checks that only connect") },
 	{ "freebind", SETTING_BOOL, .def = "false", .when = RESTART,
 	  .offset = offsetof(struct listen_config, freebind),
-	  .help = "bind the address although this machine does not have it (yet)" },
+	  HELP("bind the address although this machine does not have it (yet)") },
 	{ "device", SETTING_STRING, .when = RESTART, .check = check_device, .example = "\"eth0\"",
 	  .offset = offsetof(struct listen_config, device),
-	  .help = "accept only what arrives at this network device; absent: at any" },
+	  HELP("accept only what arrives at this network device; absent: at any") },
 	{ "mode", SETTING_STRING, .check = check_mode, .example = "\"0660\"",
 	  .offset = offsetof(struct listen_config, mode),
-	  .help = "the permissions of a unix socket's path, in octal: who may write may connect; absent:"
-		  " \"0666\", and the directory decides" },
+	  HELP("the permissions of a unix socket's path, in octal: who may write may connect; absent:"
+		  " \"0666\", and the directory decides") },
 	{ "owner", SETTING_STRING, .check = check_name, .example = "\"www-data\"",
 	  .offset = offsetof(struct listen_config, owner),
-	  .help = "who owns a unix socket's path, a name or a number; another user than drover's own takes "
+	  HELP("who owns a unix socket's path, a name or a number; another user than drover's own takes "
 		  "root;"
-		  " absent: whoever drover runs as" },
+		  " absent: whoever drover runs as") },
 	{ "group", SETTING_STRING, .check = check_name, .example = "\"www-data\"",
 	  .offset = offsetof(struct listen_config, group),
-	  .help = "the group of a unix socket's path, a name or a number; without root, one that drover is "
+	  HELP("the group of a unix socket's path, a name or a number; without root, one that drover is "
 		  "in;"
-		  " absent: as the directory gives it" },
+		  " absent: as the directory gives it") },
 	{ "request_head", SETTING_DURATION, .min = "100ms", .max = "10m", .example = "\"5s\"",
 	  .offset = offsetof(struct listen_config, request_head_ns),
-	  .help = "for what comes in here, instead of timeouts.request_head" },
+	  HELP("for what comes in here, instead of timeouts.request_head") },
 	{ "body", SETTING_DURATION, .min = "100ms", .max = "10m", .example = "\"5s\"",
 	  .offset = offsetof(struct listen_config, body_ns),
-	  .help = "for what comes in here, instead of timeouts.body" },
+	  HELP("for what comes in here, instead of timeouts.body") },
 	{ "keep_alive", SETTING_DURATION, .min = "100ms", .max = "1d", .example = "\"1h\"",
 	  .offset = offsetof(struct listen_config, keep_alive_ns),
-	  .help = "for what comes in here, instead of timeouts.keep_alive" },
+	  HELP("for what comes in here, instead of timeouts.keep_alive") },
 	{ "send", SETTING_DURATION, .min = "100ms", .max = "1h", .example = "\"10s\"",
 	  .offset = offsetof(struct listen_config, send_ns),
-	  .help = "for what comes in here, instead of timeouts.send" },
+	  HELP("for what comes in here, instead of timeouts.send") },
 	{ "min_rate", SETTING_SIZE, .min = "1", .max = "1g", .example = "\"4k\"",
 	  .offset = offsetof(struct listen_config, min_rate),
-	  .help = "for what comes in here, instead of limits.min_rate" },
+	  HELP("for what comes in here, instead of limits.min_rate") },
 	{ "proxy_protocol", SETTING_BOOL, .def = "false",
 	  .offset = offsetof(struct listen_config, proxy_protocol),
-	  .help = "every connection begins with a header of the PROXY protocol, version 1 or 2, that says"
+	  HELP("every connection begins with a header of the PROXY protocol, version 1 or 2, that says"
 		  " whose it is: that is then the client of all its requests. A connection without a whole"
 		  " header, or"
-		  " from somebody who is not in proxy_from, is closed" },
+		  " from somebody who is not in proxy_from, is closed") },
 	{ "proxy_from", SETTING_STRINGS, .check = check_network,
 	  .example = "[ \"10.0.0.0/8\", \"fd00::/8\" ]", .offset = offsetof(struct listen_config, proxy_from),
-	  .help = "addresses and networks of the proxies that are believed; \"unix\" stands for whoever"
-		  " connects to a unix socket. It must be given where proxy_protocol is true" },
+	  HELP("addresses and networks of the proxies that are believed; \"unix\" stands for whoever"
+		  " connects to a unix socket. It must be given where proxy_protocol is true") },
 };
 
 static const struct schema listen_schema = {
 	.name = "listen", ROWS(listen_rows), .bytes = sizeof(struct listen_config),
-	.help = "addresses to listen on",
+	HELP("addresses to listen on"),
 };
 
 /* The same rows on sites and on routes. */
@@ -321,18 +321,18 @@ static const struct schema listen_schema = {
 	  .fields = true, \
 	  .example = "[ \"X-Frame-Options: DENY\" ]", \
 	  .offset = offsetof(of, headers.set), \
-	  .help = "fields that " whose " has, errors included, in place of those of the same name" },        \
+	  HELP("fields that " whose " has, errors included, in place of those of the same name") },        \
 		{ "headers.add", \
 		  SETTING_STRINGS, \
 		  .check = field_check_add, \
 		  .fields = true, \
 		  .example = "[ \"Vary: Origin\" ]", \
 		  .offset = offsetof(of, headers.add), \
-		  .help = "fields that " whose " has, beside those of the same name" }, \
+		  HELP("fields that " whose " has, beside those of the same name") }, \
 	{ \
 		"headers.remove", SETTING_STRINGS, .check = field_check_remove, .example = "[ \"Server\" ]", \
 						   .offset = offsetof(of, headers.remove), \
-						   .help = "fields that " whose " does not have" \
+						   HELP("fields that " whose " does not have") \
 	}
 
 #define CACHE_ROWS(of, whose)                                                                                \
@@ -341,20 +341,20 @@ static const struct schema listen_schema = {
 	  .check = field_check_value, \
 	  .example = "\"public, max-age=3600\"", \
 	  .offset = offsetof(of, cache_control),                                                             \
-	  .help = "the Cache-Control of " whose " that are no errors and have none of their own" },          \
+	  HELP("the Cache-Control of " whose " that are no errors and have none of their own") },          \
 	{ \
 		"expires", SETTING_DURATION, \
 			.min = "1s", .max = "3650d", .example = "\"1h\"", \
 			.offset = offsetof(of, expires_ns), \
-			.help = "how long " whose \
+			HELP("how long " whose \
 				" that are no errors may be kept: an Expires, and a Cache-Control with " \
-				"max-age where cache_control says nothing" \
+				"max-age where cache_control says nothing") \
 	}
 
 static const struct setting cache_rows[] = {
 	{ "types", SETTING_STRINGS, .required = true, .check = check_type, .example = "[ \"image/*\" ]",
 	  .offset = offsetof(struct cache_config, types),
-	  .help = "the media types that this is for; the first entry that has an answer's type counts" },
+	  HELP("the media types that this is for; the first entry that has an answer's type counts") },
 	CACHE_ROWS(struct cache_config, "answers of these types"),
 };
 
@@ -362,352 +362,352 @@ static const struct schema cache_schema = {
 	.name = "cache",
 	ROWS(cache_rows),
 	.bytes = sizeof(struct cache_config),
-	.help = "how long answers may be kept, by media type",
+	HELP("how long answers may be kept, by media type"),
 };
 
 static const struct setting error_page_rows[] = {
 	{ "status", SETTING_STRINGS, .required = true, .check = check_status,
 	  .example = "[ \"404\", \"5xx\" ]", .offset = offsetof(struct error_page_config, status),
-	  .help = "the errors that the page is for, from 400 to 599; one of a kind (\"5xx\") when no other "
+	  HELP("the errors that the page is for, from 400 to 599; one of a kind (\"5xx\") when no other "
 		  "page "
-		  "names it" },
+		  "names it") },
 	{ "file", SETTING_PATH, .required = true, .opened = true, .example = "\"/srv/errors/404.html\"",
 	  .offset = offsetof(struct error_page_config, file),
-	  .help = "the file that is sent as the error's body; opened at each error" },
+	  HELP("the file that is sent as the error's body; opened at each error") },
 };
 
 static const struct schema error_page_schema = {
 	.name = "error_pages",
 	ROWS(error_page_rows),
 	.bytes = sizeof(struct error_page_config),
-	.help = "what errors look like",
+	HELP("what errors look like"),
 };
 
 static const struct setting route_rows[] = {
 	{ "match", SETTING_STRING, .required = true, .check = check_match, .example = "\"/\"",
 	  .offset = offsetof(struct route_config, match),
-	  .help = "the path prefix that the route answers, compared in whole segments, and decoded: \"/a b\","
-		  " not \"/a%20b\"; the longest match wins" },
+	  HELP("the path prefix that the route answers, compared in whole segments, and decoded: \"/a b\","
+		  " not \"/a%20b\"; the longest match wins") },
 	{ "exact", SETTING_BOOL, .def = "false", .offset = offsetof(struct route_config, exact),
-	  .help = "only the path that is the match answers, a slash at its end included; such a route wins"
-		  " over all others" },
+	  HELP("only the path that is the match answers, a slash at its end included; such a route wins"
+		  " over all others") },
 	{ "allow", SETTING_STRINGS, .check = check_cidr, .example = "[ \"127.0.0.0/8\", \"::1\" ]",
 	  .offset = offsetof(struct route_config, allow),
-	  .help = "addresses and networks that may use the route; others get 403; absent: everybody."
-		  " A unix socket's clients are never in a network" },
+	  HELP("addresses and networks that may use the route; others get 403; absent: everybody."
+		  " A unix socket's clients are never in a network") },
 	{ "deny", SETTING_STRINGS, .check = check_cidr, .example = "[ \"192.0.2.0/24\" ]",
 	  .offset = offsetof(struct route_config, deny),
-	  .help = "addresses and networks that get 403, also if allow has them" },
+	  HELP("addresses and networks that get 403, also if allow has them") },
 	{ "auth.file", SETTING_PATH, .opened = true, .choices = auth_words, .credential = true,
 	  .example = "\"/etc/drover/users\"", .offset = offsetof(struct route_config, auth_file),
-	  .help = "who may use the route: a file of lines user:hash, the hash as crypt(3) makes it; others "
+	  HELP("who may use the route: a file of lines user:hash, the hash as crypt(3) makes it; others "
 		  "get "
 		  "401."
 		  " It is read again when it changes, without a reload, and must be readable by the workers."
 		  " \"credential:NAME\" is the file of that name that systemd passes (LoadCredential=)."
-		  " off: everybody, whatever the site says; absent: as the site says" },
+		  " off: everybody, whatever the site says; absent: as the site says") },
 	{ "auth.realm", SETTING_STRING, .check = check_realm, .example = "\"staff\"",
 	  .offset = offsetof(struct route_config, auth_realm),
-	  .help = "what a browser asks the password for; one that has it sends it to all of the server's "
+	  HELP("what a browser asks the password for; one that has it sends it to all of the server's "
 		  "paths "
-		  "with the same realm; absent: as the site says" },
+		  "with the same realm; absent: as the site says") },
 	HEADER_ROWS(struct route_config, "every answer of the route"),
 	CACHE_ROWS(struct route_config, "answers"),
 	{ "cache", SETTING_LIST, .of = &cache_schema, .offset = offsetof(struct route_config, cache),
-	  .help = "how long answers may be kept, by media type; cache_control and expires of the route are "
+	  HELP("how long answers may be kept, by media type; cache_control and expires of the route are "
 		  "for "
-		  "all others" },
+		  "all others") },
 	{ "service", SETTING_SERVICE, .required = true, .offset = offsetof(struct route_config, service),
-	  .help = "what answers: exactly one of the groups below" },
+	  HELP("what answers: exactly one of the groups below") },
 };
 
 static const struct schema route_schema = {
 	.name = "routes", ROWS(route_rows), .bytes = sizeof(struct route_config),
-	.help = "what a site answers, by path",
+	HELP("what a site answers, by path"),
 };
 
 static const struct setting site_rows[] = {
 	{ "hosts", SETTING_STRINGS, .check = check_host, .example = "[ \"example.org\", \"*.example.org\" ]",
 	  .offset = offsetof(struct site_config, hosts),
-	  .help = "host names that the site answers to, exact before wildcard; absent: the default site" },
+	  HELP("host names that the site answers to, exact before wildcard; absent: the default site") },
 	{ "auth.file", SETTING_PATH, .opened = true, .choices = auth_words, .credential = true,
 	  .example = "\"/etc/drover/users\"", .offset = offsetof(struct site_config, auth_file),
-	  .help = "the same for all routes of the site that say nothing else; absent: everybody may use "
-		  "them" },
+	  HELP("the same for all routes of the site that say nothing else; absent: everybody may use "
+		  "them") },
 	{ "auth.realm", SETTING_STRING, .check = check_realm, .example = "\"staff\"",
 	  .offset = offsetof(struct site_config, auth_realm),
-	  .help = "the same for all routes of the site that say nothing else; absent: \"restricted\"" },
+	  HELP("the same for all routes of the site that say nothing else; absent: \"restricted\"") },
 	HEADER_ROWS(struct site_config, "every answer of the site"),
 	{ "error_pages", SETTING_LIST, .of = &error_page_schema,
 	  .offset = offsetof(struct site_config, error_pages),
-	  .help = "what the site's errors look like; without an entry: a line of text" },
+	  HELP("what the site's errors look like; without an entry: a line of text") },
 	{ "routes", SETTING_LIST, .required = true, .of = &route_schema,
-	  .offset = offsetof(struct site_config, routes), .help = "what the site answers, by path" },
+	  .offset = offsetof(struct site_config, routes), HELP("what the site answers, by path") },
 };
 
 static const struct schema site_schema = {
 	.name = "sites", ROWS(site_rows), .bytes = sizeof(struct site_config),
-	.help = "what is served",
+	HELP("what is served"),
 };
 
 static const struct setting mime_rows[] = {
 	{ "extensions", SETTING_STRINGS, .required = true, .check = media_check_extension,
 	  .example = "[ \"txt\", \"text\" ]", .offset = offsetof(struct mime_config, extensions),
-	  .help = "what a file's name has behind its last dot, or behind one before it, in capitals or not;"
-		  " the longest that there is counts, and of equal ones the first" },
+	  HELP("what a file's name has behind its last dot, or behind one before it, in capitals or not;"
+		  " the longest that there is counts, and of equal ones the first") },
 	{ "type", SETTING_STRING, .required = true, .check = media_check_type, .example = "\"text/plain\"",
 	  .offset = offsetof(struct mime_config, type),
-	  .help = "the Content-Type; text without a charset is said to be in utf-8" },
+	  HELP("the Content-Type; text without a charset is said to be in utf-8") },
 };
 
 static const struct schema mime_schema = {
 	.name = "types", ROWS(mime_rows), .bytes = sizeof(struct mime_config),
-	.help = "media types by extension",
+	HELP("media types by extension"),
 };
 
 #define AT(member) .offset = offsetof(struct config, member)
 
 static const struct setting rows[] = {
 	{ "workers", SETTING_COUNT, .def = "auto", .min = "1", .max = "1024", AT(workers),
-	  .help = "worker processes; auto is one per CPU, within the affinity mask and the cgroup's CPU "
-		  "quota" },
+	  HELP("worker processes; auto is one per CPU, within the affinity mask and the cgroup's CPU "
+		  "quota") },
 	{ "accept", SETTING_CHOICE, .def = "directed", .choices = config_accept_names, AT(accept),
 	  .example = "\"reuseport\"",
-	  .help = "who gets a new connection: directed (chosen in the kernel by the workers' state; takes "
+	  HELP("who gets a new connection: directed (chosen in the kernel by the workers' state; takes "
 		  "CAP_BPF, else it is reuseport, and log and status say why), reuseport (one socket per "
 		  "worker, "
 		  "the "
 		  "kernel's hash), cpu (one socket per worker, the one of the CPU that the connection "
 		  "arrived "
-		  "at, and every worker is bound to its CPU) or shared (one socket, whoever wakes first)" },
+		  "at, and every worker is bound to its CPU) or shared (one socket, whoever wakes first)") },
 	{ "reload", SETTING_CHOICE, .def = "adopt", .choices = reload_modes, AT(reload),
-	  .help = "what a reload does with the workers: adopt (they take over the new configuration in "
+	  HELP("what a reload does with the workers: adopt (they take over the new configuration in "
 		  "place, nothing is"
-		  " closed) or replace (fresh workers, to which the old ones hand over)" },
+		  " closed) or replace (fresh workers, to which the old ones hand over)") },
 	{ "survive", SETTING_BOOL, .def = "false", .when = REPLACE, AT(survive),
-	  .help = "idle connections survive also when their worker is killed (kill -9, or by the kernel for "
+	  HELP("idle connections survive also when their worker is killed (kill -9, or by the kernel for "
 		  "want of memory): a process beside each worker keeps them for it, which costs each "
-		  "request some 2 % of CPU. Another crash they survive in any case" },
+		  "request some 2 % of CPU. Another crash they survive in any case") },
 	{ "listen", SETTING_LIST, .required = true, .of = &listen_schema, AT(listen),
-	  .help = "addresses to listen on" },
-	{ "sites", SETTING_LIST, .required = true, .of = &site_schema, AT(sites), .help = "what is served" },
+	  HELP("addresses to listen on") },
+	{ "sites", SETTING_LIST, .required = true, .of = &site_schema, AT(sites), HELP("what is served") },
 	{ "mime.file", SETTING_PATH, AT(mime_file), .example = "\"/etc/mime.types\"",
-	  .help = "a file with media types: a type a line, and behind it the extensions that have it; read "
-		  "with the configuration. They go before the built-in ones, and mime.types before both" },
+	  HELP("a file with media types: a type a line, and behind it the extensions that have it; read "
+		  "with the configuration. They go before the built-in ones, and mime.types before both") },
 	{ "mime.types", SETTING_LIST, .of = &mime_schema, AT(mime_types),
 	  .example = "( { extensions = [ \"foo\" ]; type = \"text/x-foo\"; } )",
-	  .help = "media types of files by their extension, where the built-in ones do not do" },
+	  HELP("media types of files by their extension, where the built-in ones do not do") },
 	{ "user", SETTING_STRING, .when = REPLACE, .check = check_name, AT(user), .example = "\"www-data\"",
-	  .help = "the user that workers run as; only when started as root, then the default is nobody" },
+	  HELP("the user that workers run as; only when started as root, then the default is nobody") },
 	{ "group", SETTING_STRING, .when = REPLACE, .check = check_name, AT(group), .example = "\"www-data\"",
-	  .help = "the group that workers run as; only when started as root, default: the user's own" },
+	  HELP("the group that workers run as; only when started as root, default: the user's own") },
 	{ "control", SETTING_STRING, .def = "auto", .when = RESTART, .check = check_control, AT(control),
-	  .help = "the unix socket that droverctl talks to; auto is control.sock below $RUNTIME_DIRECTORY,"
-		  " /run/drover (root) or $XDG_RUNTIME_DIR/drover; off is none" },
+	  HELP("the unix socket that droverctl talks to; auto is control.sock below $RUNTIME_DIRECTORY,"
+		  " /run/drover (root) or $XDG_RUNTIME_DIR/drover; off is none") },
 	{ "log.level", SETTING_CHOICE, .def = "info", .choices = log_level_names, AT(log_level),
-	  .help = "the least important events that are logged" },
+	  HELP("the least important events that are logged") },
 	{ "log.error", SETTING_PATH, .def = "stderr", .choices = error_words, AT(log_error),
 	  .example = "\"journal\"", .check = check_error_log,
-	  .help = "where events go: stderr (the journal, under systemd), syslog, journal (with fields of its "
-		  "own) or a file" },
+	  HELP("where events go: stderr (the journal, under systemd), syslog, journal (with fields of its "
+		  "own) or a file") },
 	{ "log.format", SETTING_CHOICE, .def = "text", .choices = log_format_names, AT(log_format),
-	  .help = "how events look in it: text (key=value) or json, an object a line" },
+	  HELP("how events look in it: text (key=value) or json, an object a line") },
 	{ "log.access", SETTING_PATH, .def = "off", .choices = access_words, AT(log_access),
 	  .example = "\"/var/log/drover/access.log\"",
-	  .help = "where requests are logged: off, stderr, syslog, journal (with fields of its own) or a "
-		  "file" },
+	  HELP("where requests are logged: off, stderr, syslog, journal (with fields of its own) or a "
+		  "file") },
 	{ "log.access_format", SETTING_CHOICE, .def = "common", .choices = access_formats, AT(access_format),
 	  .example = "\"json\"",
-	  .help = "how a request looks in it: common, combined (with Referer and User-Agent) or json, which "
-		  "has everything" },
+	  HELP("how a request looks in it: common, combined (with Referer and User-Agent) or json, which "
+		  "has everything") },
 	{ "log.access_sample", SETTING_INTEGER, .def = "1", .min = "1", .max = "1000000", AT(access_sample),
-	  .help = "log one request in so many, per worker; those answered with 500 or more are always "
-		  "logged" },
+	  HELP("log one request in so many, per worker; those answered with 500 or more are always "
+		  "logged") },
 	{ "log.access_slow", SETTING_DURATION, .def = "0", .min = "0", .max = "1h", AT(access_slow_ns),
 	  .example = "\"500ms\"",
-	  .help = "log only requests that took at least so long, from the first byte of the head to the last "
-		  "of the answer; 0 is all. Those answered with 500 or more are always logged" },
+	  HELP("log only requests that took at least so long, from the first byte of the head to the last "
+		  "of the answer; 0 is all. Those answered with 500 or more are always logged") },
 	{ "log.query", SETTING_BOOL, .def = "true", AT(log_query), .example = "false",
-	  .help = "log lines have the query of a request's target; false puts \"?-\" in its place, for a "
-		  "query may hold secrets" },
+	  HELP("log lines have the query of a request's target; false puts \"?-\" in its place, for a "
+		  "query may hold secrets") },
 	{ "log.syslog_socket", SETTING_PATH, .def = "/dev/log", AT(syslog_socket), .check = check_socket,
-	  .help = "the datagram socket that syslog means" },
+	  HELP("the datagram socket that syslog means") },
 	{ "log.journal_socket", SETTING_PATH, .def = "/run/systemd/journal/socket", AT(journal_socket),
 	  .check = check_socket,
-	  .help = "the datagram socket that journal means, in the journal's native protocol" },
+	  HELP("the datagram socket that journal means, in the journal's native protocol") },
 	{ "timeouts.request_head", SETTING_DURATION, .def = "10s", .min = "100ms", .max = "10m",
 	  AT(request_head_ns),
-	  .help = "from the first byte of a request to the end of its head; a slower client gets 408" },
+	  HELP("from the first byte of a request to the end of its head; a slower client gets 408") },
 	{ "timeouts.keep_alive", SETTING_DURATION, .def = "60s", .min = "100ms", .max = "1d",
 	  AT(keep_alive_ns),
-	  .help = "how long a connection may be idle between requests; clients are told in whole seconds "
-		  "(Keep-Alive: timeout=)" },
+	  HELP("how long a connection may be idle between requests; clients are told in whole seconds "
+		  "(Keep-Alive: timeout=)") },
 	{ "timeouts.keep_alive_grace", SETTING_DURATION, .def = "1s", .min = "0", .max = "1m",
 	  AT(keep_alive_grace_ns),
-	  .help = "how much longer an idle connection stays open than its client was told, for a request "
+	  HELP("how much longer an idle connection stays open than its client was told, for a request "
 		  "that "
-		  "is on its way" },
+		  "is on its way") },
 	{ "timeouts.body", SETTING_DURATION, .def = "10s", .min = "100ms", .max = "10m", AT(body_ns),
-	  .help = "how long the body of a request is read that is answered without it; then, or when it "
-		  "pauses for a second, the answer is sent and the connection ends" },
+	  HELP("how long the body of a request is read that is answered without it; then, or when it "
+		  "pauses for a second, the answer is sent and the connection ends") },
 	{ "timeouts.send", SETTING_DURATION, .def = "30s", .min = "100ms", .max = "1h", AT(send_ns),
-	  .help = "a client that has taken nothing of an answer in this time, or less than limits.min_rate "
+	  HELP("a client that has taken nothing of an answer in this time, or less than limits.min_rate "
 		  "says, is "
-		  "cut" },
+		  "cut") },
 	{ "timeouts.proxy", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(proxy_ns),
-	  .help = "how long the header of the PROXY protocol may take, from the beginning of a connection to"
+	  HELP("how long the header of the PROXY protocol may take, from the beginning of a connection to"
 		  " a"
-		  " listener with proxy_protocol" },
+		  " listener with proxy_protocol") },
 	{ "timeouts.drain", SETTING_DURATION, .def = "30s", .min = "0", .max = "1d", AT(drain_ns),
-	  .help = "how long a worker that is leaving may finish what it has" },
+	  HELP("how long a worker that is leaving may finish what it has") },
 	{ "timeouts.drain_delay", SETTING_DURATION, .def = "0s", .min = "0", .max = "1d", AT(drain_delay_ns),
 	  .example = "\"10s\"",
-	  .help = "how long a stop waits before it begins: everything is served as before, but health routes"
-		  " answer 503, so that a load balancer sends its clients elsewhere" },
+	  HELP("how long a stop waits before it begins: everything is served as before, but health routes"
+		  " answer 503, so that a load balancer sends its clients elsewhere") },
 	{ "timeouts.prepare", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(prepare_ns),
-	  .help = "how long a worker may take to prepare a new configuration before the reload is called "
-		  "off" },
+	  HELP("how long a worker may take to prepare a new configuration before the reload is called "
+		  "off") },
 	{ "timeouts.stall", SETTING_DURATION, .def = "50ms", .min = "10ms", .max = "10s", AT(stall_ns),
-	  .help = "a worker that has been busy with one batch of events for so long, or has left connections "
-		  "waiting, is given no new ones, and the others accept what waits for it" },
+	  HELP("a worker that has been busy with one batch of events for so long, or has left connections "
+		  "waiting, is given no new ones, and the others accept what waits for it") },
 	{ "timeouts.queue", SETTING_DURATION, .def = "250ms", .min = "0", .max = "1m", AT(queue_ns),
-	  .help = "how long new connections shall wait at most when more come than a worker can take for "
+	  HELP("how long new connections shall wait at most when more come than a worker can take for "
 		  "longer "
 		  "than a second: its backlog is cut to what it takes in this time, until it has caught up; "
 		  "0 "
-		  "leaves it alone" },
+		  "leaves it alone") },
 	{ "timeouts.hang_kill", SETTING_DURATION, .def = "10s", .min = "0", .max = "1d", AT(hang_kill_ns),
-	  .help = "a worker that hangs for so long is killed, and another one takes its place; off is "
+	  HELP("a worker that hangs for so long is killed, and another one takes its place; off is "
 		  "never. A hang is noticed when somebody begins a connection, to any of the workers, or by "
-		  "the look for systemd's watchdog; not while only clients of before wait" },
+		  "the look for systemd's watchdog; not while only clients of before wait") },
 	{ "forwarded.from", SETTING_STRINGS, .check = check_network, AT(forwarded_from),
 	  .example = "[ \"127.0.0.0/8\", \"10.0.0.0/8\" ]",
-	  .help = "addresses and networks of the proxies whose word about their clients is taken; \"unix\""
+	  HELP("addresses and networks of the proxies whose word about their clients is taken; \"unix\""
 		  " stands"
 		  " for whoever connects to a unix socket. A request's client is then the last address of the"
 		  " header that is not one of theirs: for allow, for the access log. Absent: nobody is"
-		  " believed" },
+		  " believed") },
 	{ "forwarded.header", SETTING_CHOICE, .def = "x-forwarded-for", .choices = forwarded_headers,
 	  AT(forwarded_header), .example = "\"forwarded\"",
-	  .help = "where they say it: x-forwarded-for (and X-Forwarded-Proto for the scheme), forwarded"
+	  HELP("where they say it: x-forwarded-for (and X-Forwarded-Proto for the scheme), forwarded"
 		  " (RFC 7239, for= and proto=), or off. It must be the one that they set or extend"
-		  " themselves: what a client sends in another one would be believed" },
+		  " themselves: what a client sends in another one would be believed") },
 	{ "limits.request_line", SETTING_SIZE, .def = "8k", .min = "256", .max = "64k",
-	  AT(request_line_bytes), .help = "the longest request line; a longer one gets 414" },
+	  AT(request_line_bytes), HELP("the longest request line; a longer one gets 414") },
 	{ "limits.header_bytes", SETTING_SIZE, .def = "32k", .min = "256", .max = "128k", AT(header_bytes),
-	  .help = "the most bytes of header fields in a request; more get 431" },
+	  HELP("the most bytes of header fields in a request; more get 431") },
 	{ "limits.headers", SETTING_INTEGER, .def = "100", .min = "1", .max = "1000", AT(headers),
-	  .help = "the most header fields in a request; more get 431" },
+	  HELP("the most header fields in a request; more get 431") },
 	{ "limits.body", SETTING_SIZE, .def = "1m", .min = "0", .max = "1g", AT(body_bytes),
-	  .help = "the largest body of a request; a larger one gets 413" },
+	  HELP("the largest body of a request; a larger one gets 413") },
 	{ "limits.min_rate", SETTING_SIZE, .def = "512", .min = "0", .max = "1g", AT(min_rate),
-	  .help = "how many bytes of an answer a client must take a second, on average over timeouts.send, "
+	  HELP("how many bytes of an answer a client must take a second, on average over timeouts.send, "
 		  "while "
-		  "there are more for it" },
+		  "there are more for it") },
 	{ "limits.connections", SETTING_INTEGER, .def = "16384", .min = "1", .max = "1000000",
 	  AT(connections),
-	  .help = "the most connections of one worker, within what limits.open_files leaves; idle ones make"
-		  " room for new ones, and when there are none, further ones wait in the backlog" },
+	  HELP("the most connections of one worker, within what limits.open_files leaves; idle ones make"
+		  " room for new ones, and when there are none, further ones wait in the backlog") },
 	{ "limits.when_full", SETTING_CHOICE, .def = "wait", .choices = full_choices, AT(when_full),
 	  .example = "\"refuse\"",
-	  .help = "what becomes of who comes when every worker has limits.connections open and none of them "
+	  HELP("what becomes of who comes when every worker has limits.connections open and none of them "
 		  "is"
-		  " idle: wait leaves them in the backlog until there is room, refuse answers 503 at once" },
+		  " idle: wait leaves them in the backlog until there is room, refuse answers 503 at once") },
 	{ "limits.retry_after", SETTING_DURATION, .def = "5s", .min = "1s", .max = "1d", AT(retry_after_ns),
-	  .help = "when those that are refused should come again (Retry-After), in whole seconds" },
+	  HELP("when those that are refused should come again (Retry-After), in whole seconds") },
 	{ "limits.open_files", SETTING_COUNT, .def = "auto", .min = "64", .max = "10000000", .when = REPLACE,
 	  AT(open_files),
-	  .help = "the most open files of one worker (RLIMIT_NOFILE); auto is the hard limit that drover was "
-		  "started with" },
+	  HELP("the most open files of one worker (RLIMIT_NOFILE); auto is the hard limit that drover was "
+		  "started with") },
 	{ "limits.max_generations", SETTING_INTEGER, .def = "16", .min = "2", .max = "1024",
 	  AT(max_generations),
-	  .help = "the most configurations that exchanges under way may keep alive in a worker; then a "
-		  "reload is refused" },
+	  HELP("the most configurations that exchanges under way may keep alive in a worker; then a "
+		  "reload is refused") },
 	{ "limits.max_draining", SETTING_INTEGER, .def = "16", .min = "1", .max = "1024", AT(max_draining),
-	  .help = "the most draining workers of one slot; a reload that would make more is refused" },
+	  HELP("the most draining workers of one slot; a reload that would make more is refused") },
 	{ "file_cache.memory", SETTING_SIZE, .def = "64m", .min = "0", .max = "64g", AT(cache_bytes),
 	  .example = "\"512m\"",
-	  .help = "the most memory of one worker in which it keeps what it found below roots: small files, "
+	  HELP("the most memory of one worker in which it keeps what it found below roots: small files, "
 		  "and that"
-		  " nothing is there. See THE FILE CACHE; 0 keeps nothing" },
+		  " nothing is there. See THE FILE CACHE; 0 keeps nothing") },
 	{ "file_cache.largest", SETTING_SIZE, .def = "128k", .min = "0", .max = "1g", AT(cache_largest_bytes),
 	  .example = "\"32k\"",
-	  .help = "files up to this size are kept in memory; of larger ones an open descriptor is" },
+	  HELP("files up to this size are kept in memory; of larger ones an open descriptor is") },
 	{ "file_cache.files", SETTING_INTEGER, .def = "256", .min = "0", .max = "1000000", AT(cache_files),
 	  .example = "1000",
-	  .help = "the most descriptors of larger files that one worker keeps open; and never more than a"
-		  " sixteenth of limits.open_files" },
+	  HELP("the most descriptors of larger files that one worker keeps open; and never more than a"
+		  " sixteenth of limits.open_files") },
 	{ "file_cache.trust", SETTING_DURATION, .def = "0s", .min = "0s", .max = "1h", AT(cache_trust_ns),
 	  .example = "\"1s\"",
-	  .help = "how long what was found is believed without another look where the kernel does not tell of"
-		  " changes (overlayfs, hard links); 0 looks for each request" },
+	  HELP("how long what was found is believed without another look where the kernel does not tell of"
+		  " changes (overlayfs, hard links); 0 looks for each request") },
 	{ "clients.connections", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
 	  AT(quotas[QUOTA_ADDRESS].connections), .example = "100",
-	  .help = "the most connections that one address may have open, over all workers; one more gets 429."
-		  " An IPv6 address counts with its neighbours of clients.ipv6_prefix; 0 is no limit" },
+	  HELP("the most connections that one address may have open, over all workers; one more gets 429."
+		  " An IPv6 address counts with its neighbours of clients.ipv6_prefix; 0 is no limit") },
 	{ "clients.requests", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
 	  AT(quotas[QUOTA_ADDRESS].requests), .example = "50",
-	  .help = "the most requests a second of one address, over all workers; those beyond get 429 with "
-		  "Retry-After; 0 is without a limit" },
+	  HELP("the most requests a second of one address, over all workers; those beyond get 429 with "
+		  "Retry-After; 0 is without a limit") },
 	{ "clients.burst", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
 	  AT(quotas[QUOTA_ADDRESS].burst), .example = "100",
-	  .help = "how many requests an address that was silent may make at once; 0 is those of a second" },
+	  HELP("how many requests an address that was silent may make at once; 0 is those of a second") },
 	{ "clients.bandwidth", SETTING_SIZE, .def = "0", .min = "0", .max = "100g",
 	  AT(quotas[QUOTA_ADDRESS].bandwidth), .example = "\"10m\"",
-	  .help = "the most bytes a second that one address is sent, over all workers, after the first "
+	  HELP("the most bytes a second that one address is sent, over all workers, after the first "
 		  "second's; answers "
-		  "under way are sent more slowly; 0 is without a limit" },
+		  "under way are sent more slowly; 0 is without a limit") },
 	{ "clients.network_connections", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
 	  AT(quotas[QUOTA_NETWORK].connections), .example = "1000",
-	  .help = "as clients.connections, of all addresses of one network together: clients.network_ipv4 and"
-		  " clients.network_ipv6 say how large that is" },
+	  HELP("as clients.connections, of all addresses of one network together: clients.network_ipv4 and"
+		  " clients.network_ipv6 say how large that is") },
 	{ "clients.network_requests", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
 	  AT(quotas[QUOTA_NETWORK].requests), .example = "500",
-	  .help = "as clients.requests, of one network" },
+	  HELP("as clients.requests, of one network") },
 	{ "clients.network_burst", SETTING_INTEGER, .def = "0", .min = "0", .max = "1000000",
-	  AT(quotas[QUOTA_NETWORK].burst), .example = "1000", .help = "as clients.burst, of one network" },
+	  AT(quotas[QUOTA_NETWORK].burst), .example = "1000", HELP("as clients.burst, of one network") },
 	{ "clients.network_bandwidth", SETTING_SIZE, .def = "0", .min = "0", .max = "100g",
 	  AT(quotas[QUOTA_NETWORK].bandwidth), .example = "\"100m\"",
-	  .help = "as clients.bandwidth, of one network" },
+	  HELP("as clients.bandwidth, of one network") },
 	{ "clients.ipv6_prefix", SETTING_INTEGER, .def = "64", .min = "32", .max = "128", AT(ipv6_prefix),
-	  .example = "56", .help = "the bits of an IPv6 address that tell one client from another" },
+	  .example = "56", HELP("the bits of an IPv6 address that tell one client from another") },
 	{ "clients.network_ipv4", SETTING_INTEGER, .def = "24", .min = "8", .max = "32", AT(network_ipv4),
-	  .example = "16", .help = "the bits of an IPv4 address that its network has" },
+	  .example = "16", HELP("the bits of an IPv4 address that its network has") },
 	{ "clients.network_ipv6", SETTING_INTEGER, .def = "48", .min = "16", .max = "128", AT(network_ipv6),
-	  .example = "32", .help = "the bits of an IPv6 address that its network has" },
+	  .example = "32", HELP("the bits of an IPv6 address that its network has") },
 	{ "clients.exempt", SETTING_STRINGS, .check = check_network, AT(quota_exempt),
 	  .example = "[ \"127.0.0.0/8\", \"unix\" ]",
-	  .help = "addresses and networks without these limits; \"unix\" stands for clients of unix sockets,"
-		  " which have none in any case" },
+	  HELP("addresses and networks without these limits; \"unix\" stands for clients of unix sockets,"
+		  " which have none in any case") },
 	{ "clients.dry_run", SETTING_BOOL, .def = "false", AT(quota_dry_run), .example = "true",
-	  .help = "these limits are counted and logged, and nobody is refused or slowed down" },
+	  HELP("these limits are counted and logged, and nobody is refused or slowed down") },
 	{ "sandbox.landlock", SETTING_BOOL, .def = "true", .when = REPLACE, AT(landlock), .example = "false",
-	  .help = "workers can read what they serve and nothing else of the file system, can neither listen "
+	  HELP("workers can read what they serve and nothing else of the file system, can neither listen "
 		  "nor "
-		  "connect, and can signal nobody (landlock(7))" },
+		  "connect, and can signal nobody (landlock(7))") },
 	{ "sandbox.seccomp", SETTING_BOOL, .def = "true", .when = REPLACE, AT(seccomp), .example = "false",
-	  .help = "workers can make the system calls that they need and no other: another one fails, is "
+	  HELP("workers can make the system calls that they need and no other: another one fails, is "
 		  "counted "
 		  "and logged, and one that runs a program, traces, mounts or loads one into the kernel ends "
-		  "the worker (seccomp(2))" },
+		  "the worker (seccomp(2))") },
 	{ "sandbox.sealed_code", SETTING_BOOL, .def = "true", .when = REPLACE, AT(sealed_code),
 	  .example = "false",
-	  .help = "no memory of a worker that was writable becomes executable (PR_SET_MDWE)" },
+	  HELP("no memory of a worker that was writable becomes executable (PR_SET_MDWE)") },
 	{ "sandbox.core_dumps", SETTING_BOOL, .def = "false", .when = REPLACE, AT(core_dumps),
 	  .example = "true",
-	  .help = "a worker that crashes may leave a core dump, which has in it what clients sent; and "
-		  "processes of the same user may look into it through /proc" },
+	  HELP("a worker that crashes may leave a core dump, which has in it what clients sent; and "
+		  "processes of the same user may look into it through /proc") },
 	{ "sandbox.read", SETTING_STRINGS, .check = check_path, AT(sandbox_read), .example = "[ \"/srv\" ]",
-	  .help = "directories below which workers may read, with sandbox.landlock. What is not below one of "
+	  HELP("directories below which workers may read, with sandbox.landlock. What is not below one of "
 		  "them is "
 		  "derived: the directory that a root is in, so that the root may be swapped. A reload that "
 		  "needs more than "
-		  "the workers have replaces them" },
+		  "the workers have replaces them") },
 };
 
 const struct schema config_schema = {
 	.name = "drover.conf", ROWS(rows), .bytes = sizeof(struct config),
-	.help = "the settings",
+	HELP("the settings"),
 };
 
 struct log_target config_log_target(const struct config *config, const char *setting, int fd)

@@ -67,9 +67,16 @@ struct setting {
 	bool credential;                /* of a path: it may be "credential:NAME", see credential.h */
 	bool fields;                    /* of strings: "Name: value", and some values are not shown */
 	const char *example;            /* for the man page, where the default says too little */
-	const char *help;
+	const char *help;               /* HELP(...) */
 	size_t offset;
 };
+
+/* Text for the man page alone, which a program of its own prints (man/settings.c): the daemon has none. */
+#ifdef WITH_HELP
+#define HELP(text) .help = (text)
+#else
+#define HELP(text) .help = NULL
+#endif
 
 struct schema {
 	const char *name;

@@ -64,36 +64,36 @@ static bool check_suffix(const char *text, struct err *err)
 static const struct setting rows[] = {
 	{ "root", SETTING_PATH, .required = true, .opened = true, .instead = "alias",
 	  .example = "\"/srv/www\"", AT(root),
-	  .help = "the directory whose files are served: what the request's path has behind the route's match"
+	  HELP("the directory whose files are served: what the request's path has behind the route's match"
 		  " (or, if that is exact, its last name) is looked for in it; where a symlink in its path "
 		  "leads"
-		  " counts from the next request on" },
+		  " counts from the next request on") },
 	{ "alias", SETTING_PATH, .opened = true, .example = "\"/usr/share/icons/drover.ico\"", AT(alias),
-	  .help = "what stands for the route's match: a directory, as with root, or a single file, which"
-		  " answers for the match itself" },
+	  HELP("what stands for the route's match: a directory, as with root, or a single file, which"
+		  " answers for the match itself") },
 	{ "index", SETTING_STRINGS, .def = "index.html", .example = "[ \"index.html\" ]",
 	  .check = check_index, AT(index),
-	  .help = "the files that answer for a directory; the first one that exists" },
+	  HELP("the files that answer for a directory; the first one that exists") },
 	{ "try", SETTING_STRINGS, .example = "[ \"/index.html\" ]", .check = check_try, AT(try),
-	  .help = "paths below the root, the first of which that exists answers, with 200, where there is"
-		  " nothing else: for an application that has its own routes; absent: 404" },
+	  HELP("paths below the root, the first of which that exists answers, with 200, where there is"
+		  " nothing else: for an application that has its own routes; absent: 404") },
 	{ "listing", SETTING_BOOL, .def = "false", AT(listing),
-	  .help = "list a directory that has no index; otherwise it is 404. See LISTINGS" },
+	  HELP("list a directory that has no index; otherwise it is 404. See LISTINGS") },
 	{ "precompressed", SETTING_STRINGS, .def = "zst br gz", .check = check_suffix, AT(precompressed),
 	  .example = "[ \"br\", \"gz\" ]",
-	  .help = "the endings of files beside the one that is asked for that hold the same, compressed: to a"
+	  HELP("the endings of files beside the one that is asked for that hold the same, compressed: to a"
 		  " client that takes that coding one of them is sent, the first of those that it wants most."
 		  " One that is older than the file by more than two seconds is passed over; media that are"
-		  " compressed already are never looked for. An empty array: none" },
+		  " compressed already are never looked for. An empty array: none") },
 	{ "symlinks", SETTING_CHOICE, .def = "inside", .choices = policies, AT(symlinks),
 	  .example = "\"deny\"",
-	  .help = "which symlinks below the root are followed: none (deny), those that lead to something"
+	  HELP("which symlinks below the root are followed: none (deny), those that lead to something"
 		  " below the root, by whatever way (inside), or all. Others get 403. Those in the path of"
 		  " the root itself always are. With sandbox.landlock, what they lead to has to be below"
-		  " sandbox.read" },
+		  " sandbox.read") },
 	{ "dotfiles", SETTING_BOOL, .def = "false", AT(dotfiles),
-	  .help = "serve what has a name that begins with a dot; otherwise it is 404, but for .well-known at"
-		  " the top" },
+	  HELP("serve what has a name that begins with a dot; otherwise it is 404, but for .well-known at"
+		  " the top") },
 };
 
 const struct schema files_schema = {
@@ -101,7 +101,7 @@ const struct schema files_schema = {
 	.settings = rows,
 	.count = sizeof(rows) / sizeof(rows[0]),
 	.bytes = sizeof(struct files_settings),
-	.help = "serves the files of a directory",
+	HELP("serves the files of a directory"),
 };
 
 /* ---- starting ----------------------------------------------------------------------------------------- */

@@ -11,9 +11,9 @@ const struct schema health_schema = {
 	.settings = rows,
 	.count = 0,
 	.bytes = 0,
-	.help = "answers 200, and 503 from the moment that a stop begins, see timeouts.drain_delay: for the "
+	HELP("answers 200, and 503 from the moment that a stop begins, see timeouts.drain_delay: for the "
 		"health"
-		" checks of a load balancer",
+		" checks of a load balancer"),
 };
 
 static enum answer health_start(struct exchange *exchange, const void *settings)

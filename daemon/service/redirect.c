@@ -15,17 +15,17 @@ struct settings {
 static const struct setting rows[] = {
 	{ "to", SETTING_STRING, .required = true, .check = location_check,
 	  .example = "\"https://www.example.org\"", .offset = offsetof(struct settings, to),
-	  .help = "where to: a path (\"/new\"), a host and a path (\"//www.example.org/\": by the scheme of "
+	  HELP("where to: a path (\"/new\"), a host and a path (\"//www.example.org/\": by the scheme of "
 		  "the "
-		  "request, see forwarded.from), or all of it (\"https://www.example.org/\")" },
+		  "request, see forwarded.from), or all of it (\"https://www.example.org/\")") },
 	{ "status", SETTING_INTEGER, .def = "301", .min = "301", .max = "308",
 	  .offset = offsetof(struct settings, status),
-	  .help = "the answer's status: 301 or 308 (for good), 302 or 307 (for now), 303 (see there, with "
+	  HELP("the answer's status: 301 or 308 (for good), 302 or 307 (for now), 303 (see there, with "
 		  "GET); "
-		  "307 and 308 keep the method and the body" },
+		  "307 and 308 keep the method and the body") },
 	{ "rest", SETTING_BOOL, .def = "true", .offset = offsetof(struct settings, rest),
-	  .help = "append what the path has behind the route's match, and the query; false: to is all there "
-		  "is" },
+	  HELP("append what the path has behind the route's match, and the query; false: to is all there "
+		  "is") },
 };
 
 const struct schema redirect_schema = {
@@ -33,7 +33,7 @@ const struct schema redirect_schema = {
 	.settings = rows,
 	.count = sizeof(rows) / sizeof(rows[0]),
 	.bytes = sizeof(struct settings),
-	.help = "sends every request somewhere else, whatever its method",
+	HELP("sends every request somewhere else, whatever its method"),
 };
 
 static bool redirect_check(const void *opaque, const char **setting, struct err *err)

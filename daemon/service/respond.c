@@ -19,11 +19,11 @@ static bool check_type(const char *text, struct err *err)
 
 static const struct setting rows[] = {
 	{ "status", SETTING_INTEGER, .def = "200", .min = "200", .max = "599",
-	  .offset = offsetof(struct settings, status), .help = "the answer's status" },
+	  .offset = offsetof(struct settings, status), HELP("the answer's status") },
 	{ "body", SETTING_STRING, .example = "\"ok\\n\"", .offset = offsetof(struct settings, body),
-	  .help = "the answer's body; absent: what the site's errors look like, or empty below 400" },
+	  HELP("the answer's body; absent: what the site's errors look like, or empty below 400") },
 	{ "type", SETTING_STRING, .def = "text/plain; charset=utf-8", .check = check_type,
-	  .offset = offsetof(struct settings, type), .help = "the Content-Type of the body" },
+	  .offset = offsetof(struct settings, type), HELP("the Content-Type of the body") },
 };
 
 const struct schema respond_schema = {
@@ -31,7 +31,7 @@ const struct schema respond_schema = {
 	.settings = rows,
 	.count = sizeof(rows) / sizeof(rows[0]),
 	.bytes = sizeof(struct settings),
-	.help = "answers every request with the same text",
+	HELP("answers every request with the same text"),
 };
 
 /* The settings say it all, and go with the generation. */

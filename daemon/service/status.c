@@ -8,7 +8,7 @@ static const struct setting rows[] = { { 0 } };         /* there is nothing to s
 
 const struct schema status_schema = {
 	.name = "status", .settings = rows, .count = 0, .bytes = 0,
-	.help = "answers with the daemon's counters as JSON",
+	HELP("answers with the daemon's counters as JSON"),
 };
 
 /* Over all workers where there is a board; this one's own otherwise. */
