@@ -31,12 +31,19 @@ static struct str behind(struct str text, size_t len)
 	return len < text.len ? (struct str){ text.at + len, text.len - len } : (struct str){ text.at, 0 };
 }
 
-/* How many bytes come before the first of `ends`; text.len: all. */
-static size_t until(struct str text, const char *ends)
-{
-	size_t at = 0, count = strlen(ends);
+/* What parts of a target and a line end with. */
+enum { COLON = 1, SLASH = 2, QUERY = 4, FRAGMENT = 8, SPACE = 16, RETURN = 32 };
 
-	while (at < text.len && memchr(ends, text.at[at], count) == NULL)
+static const unsigned char ends_of[256] = {
+	[':'] = COLON, ['/'] = SLASH, ['?'] = QUERY, ['#'] = FRAGMENT, [' '] = SPACE, ['\r'] = RETURN,
+};
+
+/* How many bytes come before the first of `ends`; text.len: all. */
+static size_t until(struct str text, unsigned ends)
+{
+	size_t at = 0;
+
+	while (at < text.len && (ends_of[(unsigned char)text.at[at]] & ends) == 0)
 		at++;
 	return at;
 }
@@ -45,10 +52,11 @@ static size_t until(struct str text, const char *ends)
  * scheme may be an authority itself (of CONNECT). */
 static size_t authority_of(struct str target)
 {
-	size_t at = until(target, ":/?#");
+	size_t at;
 
 	if (target.len > 0 && target.at[0] == '/')
 		return target.len;
+	at = until(target, COLON | SLASH | QUERY | FRAGMENT);
 	return target.len - at >= 3 && memcmp(target.at + at, "://", 3) == 0 ? at + 3 : 0;
 }
 
@@ -62,15 +70,17 @@ static size_t user_of(struct str authority)
 
 bool secret_is_in(struct str target, bool query)
 {
-	size_t at = authority_of(target);
-	struct str rest = behind(target, at);
+	struct str rest;
 
-	return user_of(before(rest, until(rest, "/?#"))) > 0 || (!query && until(target, "?#") < target.len);
+	if (query && target.len > 0 && target.at[0] == '/')     /* as nearly all are */
+		return false;
+	rest = behind(target, authority_of(target));
+	return user_of(before(rest, until(rest, SLASH | QUERY | FRAGMENT))) > 0 || (!query && until(target, QUERY | FRAGMENT) < target.len);
 }
 
 static void put_tail(struct out *out, struct str rest, bool query)
 {
-	size_t at = query ? rest.len : until(rest, "?#");
+	size_t at = query ? rest.len : until(rest, QUERY | FRAGMENT);
 
 	put(out, before(rest, at));
 	if (at == rest.len)
@@ -84,7 +94,7 @@ static void put_target(struct out *out, struct str target, bool query, bool whol
 {
 	size_t begin = authority_of(target);
 	struct str rest = behind(target, begin);
-	size_t end = until(rest, "/?#"), user = user_of(before(rest, end));
+	size_t end = until(rest, SLASH | QUERY | FRAGMENT), user = user_of(before(rest, end));
 
 	if (begin == target.len) {
 		put_tail(out, target, query);
@@ -118,18 +128,30 @@ static bool is_plain(struct str line)
 
 static void put_line(struct out *out, struct str line, bool query, bool whole)
 {
-	size_t method = until(line, " "), len;
+	size_t method = until(line, SPACE), len;
 
 	put(out, before(line, method + 1));
 	line = behind(line, method + 1);
 	if (line.len == 0)
 		return;
-	len = until(line, " \r");
+	len = until(line, SPACE | RETURN);
 	put_target(out, before(line, len), query, whole || len < line.len);
 	put(out, behind(line, len));
 }
 
-size_t secret_line(struct str head, bool query, char *out, size_t room)
+/* The same as the rest of secret_line does, for a line that has nothing to hide. */
+static size_t copy_line(struct str head, char *out, size_t room)
+{
+	struct str line = before(head, room);
+	const char *end = memchr(line.at, '\n', line.len);
+
+	if (end != NULL)
+		line.len = (size_t)(end - line.at);
+	memcpy(out, line.at, line.len);
+	return line.len;
+}
+
+static size_t take_line(struct str head, bool query, char *out, size_t room)
 {
 	struct out text = { out, 0, room };
 	const char *end;
@@ -145,4 +167,13 @@ size_t secret_line(struct str head, bool query, char *out, size_t room)
 	else
 		put_line(&text, head, query, end != NULL);
 	return text.len;
+}
+
+size_t secret_line(struct str head, bool query, char *out, size_t room)
+{
+	static const char usual[] = "GET /";
+
+	if (query && head.len >= strlen(usual) && memcmp(head.at, usual, strlen(usual)) == 0)
+		return copy_line(head, out, room);
+	return take_line(head, query, out, room);
 }
