@@ -222,16 +222,17 @@ static unsigned number_of(const struct request *request, const char *head)
 
 unsigned negotiate_remember(struct negotiate_memo *memo, const struct request *request, const char *head)
 {
-	struct header header;
+	const struct header *header;
 	struct str value;
 	unsigned at;
 
 	if (!request_saw(request, HEADER_ACCEPT_ENCODING))
 		return 0;
-	if (!request_only(request, HEADER_ACCEPT_ENCODING, &header) || header.value.len == 0 ||
-	    header.value.len > NEGOTIATE_VALUE_BYTES)
+	header = &request->headers[request->first[HEADER_ACCEPT_ENCODING]];
+	if (request_saw_again(request, HEADER_ACCEPT_ENCODING) || header->value.len == 0 ||
+	    header->value.len > NEGOTIATE_VALUE_BYTES)
 		return number_of(request, head);
-	value = span_str(header.value, head);
+	value = span_str(header->value, head);
 	at = entry_of(memo, value);
 	if (at == NEGOTIATE_REMEMBERED)
 		at = add_entry(memo, value, number_of(request, head));

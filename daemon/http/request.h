@@ -60,8 +60,8 @@ struct request {
 	unsigned minor;                 /* HTTP/1.minor, at most 1 */
 	unsigned header_count;
 	struct header *headers;         /* header_count, in the order they came */
-	/* A bit for each id that may be among them, and for each that may be more than once: see request_saw.
-	 * They, and `first`, only save looking: who makes a request by hand sets all bits and no `first`. */
+	/* A bit for each id that is among them, and for each that is more than once: see request_saw. Who
+	 * makes a request by hand may set all of both, and leave `first` alone: they only save looking. */
 	uint32_t seen, again;
 	bool host_is_plain;             /* Host was seen to be valid: it is of letters, digits, "-" and "." */
 	bool keep_alive;                /* the client wants the connection to go on (RFC 9112, 9.3) */

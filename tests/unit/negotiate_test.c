@@ -237,8 +237,7 @@ static unsigned remember(struct negotiate_memo *memo, const char *first, const c
 	struct request request = {
 		.headers = headers,
 		.header_count = 1,
-		.seen = UINT32_MAX,
-		.again = UINT32_MAX,
+		.seen = 1U << HEADER_ACCEPT_ENCODING,
 	};
 	char head[512];
 	unsigned number, expected;
@@ -248,6 +247,7 @@ static unsigned remember(struct negotiate_memo *memo, const char *first, const c
 	if (second != NULL) {
 		headers[1].value.len = (uint32_t)strlen(second);
 		request.header_count = 2;
+		request.again = request.seen;
 	}
 	codings = negotiate_codings(&request, head);
 	expected = negotiate_number(&codings);
