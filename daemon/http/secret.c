@@ -71,11 +71,13 @@ static size_t user_of(struct str authority)
 bool secret_is_in(struct str target, bool query)
 {
 	struct str rest;
+	size_t end;
 
 	if (query && target.len > 0 && target.at[0] == '/')     /* as nearly all are */
 		return false;
 	rest = behind(target, authority_of(target));
-	return user_of(before(rest, until(rest, SLASH | QUERY | FRAGMENT))) > 0 || (!query && until(target, QUERY | FRAGMENT) < target.len);
+	end = until(rest, SLASH | QUERY | FRAGMENT);
+	return user_of(before(rest, end)) > 0 || (!query && until(target, QUERY | FRAGMENT) < target.len);
 }
 
 static void put_tail(struct out *out, struct str rest, bool query)
