@@ -365,6 +365,7 @@ loss-timed: all $(LOSS_CLIENT) $(BENCH_PROGRAMS) $(AIDED)
 	tests/loss/waits.py $(WAITS)
 	tests/loss/balance.py
 	tests/loss/overload.py $(OVERLOAD)
+	tests/bench/cold.py
 
 # SOAK="--minutes 300 --seed 7" and the like; tests/loss/soak.py --help
 soak: all $(LOSS_CLIENT) $(AIDED)
