@@ -116,13 +116,14 @@ def modes_of(options):
 
 def run_cost(results, classes, options):
     """results["cost"]: mode -> scenario -> server -> microseconds of each round"""
-    for name in options.scenario:
-        figures, remarks = cost.run_scenario(SCENARIOS[name], classes, modes_of(options), options)
-        for mode, found in figures.items():
-            results.setdefault("cost", {}).setdefault(mode, {})[name] = found
-            remarks += report.outliers("%s, %s" % (SCENARIOS[name].title, MODES[mode]), found)
-        results.setdefault("remarks", {})[name] = remarks
-        yield name
+    with cost.sites(options.scenario) as top:
+        for name in options.scenario:
+            figures, remarks = cost.run_scenario(top, SCENARIOS[name], classes, modes_of(options), options)
+            for mode, found in figures.items():
+                results.setdefault("cost", {}).setdefault(mode, {})[name] = found
+                remarks += report.outliers("%s, %s" % (SCENARIOS[name].title, MODES[mode]), found)
+            results.setdefault("remarks", {})[name] = remarks
+            yield name
 
 
 def run_calls(results, classes, options):

@@ -5,6 +5,7 @@ All servers run at once and idle; in each round each is loaded for a short slice
 are taken within a round, so that a machine whose speed changes moves both sides.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -86,14 +87,24 @@ def remarks_of(servers):
             yield "%s: %s" % (server.scenario.title, program_text(server))
 
 
-def run_scenario(scenario, classes, modes, options):
-    """mode -> figures; remarks.  modes: name -> (CPU of the client, of the server, share of the rounds)"""
+@contextlib.contextmanager
+def sites(names):
+    """A directory with what these scenarios serve: made at once, so that it grows old for all of them."""
     top = temporary_directory()
+    try:
+        for name in names:
+            make_site(os.path.join(top, "site"), SCENARIOS[name])
+        yield top
+    finally:
+        shutil.rmtree(top)
+
+
+def run_scenario(top, scenario, classes, modes, options):
+    """mode -> figures; remarks.  modes: name -> (CPU of the client, of the server, share of the rounds)"""
     servers, figures = [], {}
     try:
-        make_site(os.path.join(top, "site"), scenario)
         for cls in classes:
-            servers.append(cls(top, scenario))
+            servers.append(cls(top, scenario, "%s-%s" % (scenario.title.replace(" ", "-").replace(",", ""), cls.name)))
             servers[-1].start()
         for server in servers:
             server.whole = options.whole
@@ -108,7 +119,6 @@ def run_scenario(scenario, classes, modes, options):
     finally:
         for server in servers:
             server.stop()
-        shutil.rmtree(top)
 
 
 # ---- layers of the sandbox ----
@@ -149,8 +159,10 @@ def bench_layers(options, modes):
     """What all layers cost, and what each does: all of them to all but that one."""
     pairs = [("all layers, to none", "all", "none")]
     pairs += [("all layers, to all without " + layer, "all", "without " + layer) for layer in LAYERS]
-    for name in options.scenario or LAYERED:
-        figures, remarks = run_scenario(SCENARIOS[name], list(all_layered()), modes, options)
+    with sites(options.scenario) as top:
+        measured = [(name, *run_scenario(top, SCENARIOS[name], list(all_layered()), modes, options))
+                    for name in options.scenario]
+    for name, figures, remarks in measured:
         for mode, found in figures.items():
             print("\n%s: %s, us per request (%d rounds of %.1f s); with no layer %.2f, at least %.2f\n" % (
                 SCENARIOS[name].title, mode, options.rounds, options.seconds, report.middle(found["none"]),

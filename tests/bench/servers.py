@@ -76,8 +76,10 @@ def content(path, length):
 
 def make_site(top, scenario):
     """Its files are old by the time of their content; that of their status is now."""
-    os.mkdir(top)
+    os.makedirs(top, exist_ok=True)
     for path in scenario.files if scenario.status == 200 else []:
+        if os.path.exists(top + path):          # another scenario's
+            continue
         os.makedirs(os.path.dirname(top + path), exist_ok=True)
         with open(top + path, "wb") as file:
             file.write(content(path, scenario.length))
