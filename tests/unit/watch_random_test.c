@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { WATCHES = 40, CHANGES = 3000, DEPTH = 5 };
+enum { WATCHES = 40, CHANGES = 3000, DEPTH = 5, BURST = 100, BURSTS = 100 };
 
 /* What stat(2) says, which is all that differs between one state and another. */
 struct seen {
@@ -159,19 +160,18 @@ static void change(void)
 
 /* ---- watching ------------------------ */
 
-static void begin(struct probe *probe)
+/* False where it is refused. */
+static bool begin(struct probe *probe)
 {
-	struct stat is;
 	char name[PATH_MAX];
+	bool watched;
 
 	random_path(name, sizeof(name));
 	snprintf(probe->path, sizeof(probe->path), "%.2000s%.2000s%s", root, name, chance(8) == 0 ? "/" : "");
 	probe->told = 0;
-	if (watch_path(watcher, &probe->watch, probe->path))
-		ck_assert_ptr_nonnull(probe->watch.name);
-	else
-		ck_assert_msg(stat(probe->path, &is) < 0 && errno == ELOOP, "%s is refused", probe->path);
+	watched = watch_path(watcher, &probe->watch, probe->path);
 	probe->seen = look(probe->path);
+	return watched;
 }
 
 static void see(struct probe *probe)
@@ -189,7 +189,8 @@ static void renew(struct probe *probe)
 		return;
 	}
 	watch_end(&probe->watch);
-	begin(probe);
+	if (!begin(probe))
+		ck_assert_msg(probe->seen.error == ELOOP, "%s is refused", probe->path);
 }
 
 static void open_watcher(void)
@@ -229,6 +230,58 @@ START_TEST(who_was_not_told_of_a_change_leads_to_what_was_there)
 }
 END_TEST
 
+/* Changes in bursts, each when it is told to, and says when it is over. */
+static pid_t fork_changer(int *orders, int *answers)
+{
+	int order[2], answer[2];
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(order), 0);
+	ck_assert_int_eq(pipe(answer), 0);
+	pid = fork();
+	if (pid == 0) {
+		while (read(order[0], &byte, 1) == 1 && byte != 'e') {
+			for (unsigned i = 0; i < BURST; i++)
+				change();
+			if (write(answer[1], "d", 1) != 1)
+				break;
+		}
+		_exit(0);
+	}
+	*orders = order[1];
+	*answers = answer[0];
+	ck_assert_int_eq(fcntl(*answers, F_SETFL, O_NONBLOCK), 0);
+	return pid;
+}
+
+START_TEST(what_changes_while_it_is_looked_up_is_told)
+{
+	int orders, answers;
+	pid_t changer;
+	char byte;
+
+	seed = (unsigned)_i + 100;
+	changer = fork_changer(&orders, &answers);
+	for (unsigned i = 0; i < WATCHES; i++)
+		probes[i].watch.changed = on_changed;
+	snprintf(last, sizeof(last), "a burst");
+	for (unsigned i = 0; i < BURSTS; i++) {
+		ck_assert_int_eq(write(orders, "b", 1), 1);
+		for (unsigned j = 0; read(answers, &byte, 1) != 1; j++)
+			begin(&probes[j % WATCHES]);
+		watch_tell();
+		for (unsigned j = 0; j < WATCHES; j++)
+			if (probes[j].watch.name != NULL)
+				see(&probes[j]);
+	}
+	ck_assert_int_eq(write(orders, "e", 1), 1);
+	waitpid(changer, NULL, 0);
+	for (unsigned i = 0; i < WATCHES; i++)
+		watch_end(&probes[i].watch);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("watch_random");
@@ -240,6 +293,7 @@ int main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, open_watcher, close_watcher);
 	tcase_add_loop_test(tests, who_was_not_told_of_a_change_leads_to_what_was_there, 0, 4);
+	tcase_add_loop_test(tests, what_changes_while_it_is_looked_up_is_told, 0, 4);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
