@@ -298,7 +298,7 @@ $(LOSS_CLIENT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/loss/*.c) \
 $(BUILD)/%.tidy: $(BUILD)/%.o .clang-tidy
 	@echo "  TIDY  $*.c"
 	$(QUIET)clang-tidy --quiet $*.c -- -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon -Itests \
-		$(STEERING_FLAGS) $(if $(NO_SECCOMP),,-DWITH_SECCOMP) >$@.log 2>&1 || { cat $@.log >&2; exit 1; }
+		-DGATE_FLAGS='""' $(STEERING_FLAGS) $(if $(NO_SECCOMP),,-DWITH_SECCOMP) >$@.log 2>&1 || { cat $@.log >&2; exit 1; }
 	$(QUIET)touch $@
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
