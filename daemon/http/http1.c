@@ -304,17 +304,17 @@ static void wait_idle(struct http1 *http)
 	http1_idles(conn, !timer_armed_lean(&conn->timer));
 }
 
-/* How much of the answer the client itself has. What is in the socket's buffer may stay there for ever, and a
- * large buffer says that it has room much later than a slow client takes something. */
+/* How much of the answer the client itself has, less what it has not of those before: may be below zero.
+ * What is in the socket's buffer may stay there for ever, and a large buffer says that it has room much later
+ * than a slow client takes something. */
 static uint64_t taken(const struct http1 *http)
 {
-	uint64_t left = unsent(http->conn);
-
-	return http->sent > left ? http->sent - left : 0;
+	return http->sent - unsent(http->conn);
 }
 
-static void watch_taking(struct http1 *http)
+static void watch_taking(struct http1 *http, bool full)
 {
+	http->full = full;
 	http->taken_mark = taken(http);
 	conn_timer(http->conn, http->send_ns);
 }
@@ -322,20 +322,33 @@ static void watch_taking(struct http1 *http)
 /* The send timer fired: has the client taken something since it was armed, and enough? */
 static bool is_taking(const struct http1 *http)
 {
-	uint64_t enough = http->min_rate * (http->send_ns / CLOCK_MS) / (CLOCK_S / CLOCK_MS);
+	uint64_t rate = http->full ? http->min_rate : 0;
+	uint64_t enough = rate * (http->send_ns / CLOCK_MS) / (CLOCK_S / CLOCK_MS);
 
-	return taken(http) >= http->taken_mark + (enough > 0 ? enough : 1);
+	return (int64_t)(taken(http) - http->taken_mark) >= (int64_t)(enough > 0 ? enough : 1);
 }
 
-/* The client has to take bytes; while it is the service that is slow, no deadline of ours runs. */
+/* Something is on its way to the client. Of unix sockets nobody knows how much: the kernel counts what memory
+ * that takes (unix(7), SIOCOUTQ). */
+static bool is_owed_bytes(const struct conn *conn)
+{
+	return conn_peer(conn).family != AF_UNIX && unsent(conn) > 0;
+}
+
+/* The client has to take bytes. While the socket has room it is the service that is slow, or a limit: then no
+ * deadline runs for a client that has all that was sent, and who has not has to take no more than some of
+ * it. */
 static void wait_to_send(struct http1 *http)
 {
 	struct conn *conn = http->conn;
+	bool full = !conn->writable;
 
-	if (conn->writable)
+	if (timer_armed_lean(&conn->timer) && http->full == full)
+		return;
+	if (full || is_owed_bytes(conn))
+		watch_taking(http, full);
+	else
 		conn_timer(conn, 0);
-	else if (!timer_armed_lean(&conn->timer))
-		watch_taking(http);
 }
 
 /* The next byte, or the end of it all. */
@@ -461,7 +474,7 @@ static enum served http1_timeout(struct conn *conn)
 	if (http->stage == STAGE_LINGER)
 		return SERVED_CLOSE;
 	if (http->stage == STAGE_SENDING && is_taking(http)) {
-		watch_taking(http);
+		wait_to_send(http);
 		return SERVED_WAIT;
 	}
 	engine_count(conn_engine(conn), COUNT_TIMEOUTS);

@@ -43,6 +43,7 @@ struct http1 {
 	uint64_t left;                  /* of a BODY_FILE, or of a stream of known length */
 	uint64_t sent;                  /* bytes that were given to the transport in this exchange */
 	uint64_t taken_mark;            /* how many of them the client had when the send timer was armed */
+	bool full;                      /* the socket was, then: see wait_to_send */
 	uint64_t min_rate;              /* bytes a second; see send_ns */
 	/* the exchange's own copies: its generation may be gone */
 	uint64_t head_ns, body_ns, send_ns, keep_alive_ns;

@@ -233,6 +233,15 @@ class Bandwidth(Limits):
         self.assertLessEqual(bytes_got, 8192 * (1 + time.monotonic() - begun))
         self.assertGreater(self.totals(server)["limited_bandwidth"], 0)
 
+    def test_who_takes_nothing_of_a_slowed_answer_is_cut(self):
+        """Long before its socket is full, which at that rate takes it all for a long time."""
+        server = self.start({"bandwidth": "8k"}, timeouts={"send": "300ms"})
+        self.large(server, 256 * 1024)
+        client = self.client(server, receive_buffer=4096)
+        client.send(client.head("/large"))
+        status = server.wait_status(lambda status: status["totals"]["timeouts"] == 1)
+        self.assertLess(status["totals"]["bytes_sent"], 32 * 1024)
+
     def test_a_slowed_answer_survives_whatever_the_operator_does(self):
         server = self.start({"bandwidth": "64k"}, timeouts={"send": "100ms"})
         body = self.large(server, 192 * 1024)

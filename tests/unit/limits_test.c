@@ -486,6 +486,32 @@ START_TEST(a_pause_is_not_held_against_the_client)
 }
 END_TEST
 
+static size_t nothing_taken(const struct conn *conn)
+{
+	return (size_t)((const struct http1 *)conn->state)->sent;
+}
+
+/* One byte each time that somebody looks. */
+static size_t little_taken(const struct conn *conn)
+{
+	static size_t taken;
+	size_t given = nothing_taken(conn);
+
+	taken = taken + 1 < given ? taken + 1 : 0;
+	return given - taken;
+}
+
+static void be_taken(size_t (*unsent)(const struct conn *conn))
+{
+	static struct transport transport;
+
+	transport = transport_plain;
+	transport.unsent = unsent;
+	server.engine.transport = &transport;
+	server.config->send_ns = 20 * CLOCK_MS;
+	server.config->min_rate = 1 << 20;
+}
+
 /* What fills its piece of 512 bytes is far from due. */
 static void pause_client(void)
 {
@@ -503,6 +529,32 @@ static bool nobody_left(void *what)
 	(void)what;
 	return server.engine.count + second.engine.count == 0;
 }
+
+/* The first deadline of 20 ms is in the pause, of half a second. */
+START_TEST(who_takes_nothing_is_cut_in_a_pause_too)
+{
+	uint64_t due;
+
+	be_taken(nothing_taken);
+	pause_client();
+	due = ((struct http1 *)fake_only(&server.engine)->state)->exchange.pace.resume_ns;
+	ck_assert(fake_until(&server, nobody_left, NULL));
+	ck_assert_uint_lt(server.loop.now_ns, due);
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 1);
+	free(content);
+}
+END_TEST
+
+/* The least rate is much more than the limit. */
+START_TEST(who_takes_a_little_is_not_cut_in_a_pause)
+{
+	be_taken(little_taken);
+	pause_client();
+	ck_assert(fake_until_eof(&client));
+	check_whole(&client);
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 0);
+}
+END_TEST
 
 START_TEST(who_goes_while_its_answer_waits_is_gone_at_once)
 {
@@ -620,6 +672,8 @@ int main(void)
 	tcase_add_loop_test(tests, a_slowed_answer_is_whole, 0, 3);
 	tcase_add_test(tests, a_slowed_stream_is_whole);
 	tcase_add_test(tests, a_pause_is_not_held_against_the_client);
+	tcase_add_test(tests, who_takes_nothing_is_cut_in_a_pause_too);
+	tcase_add_test(tests, who_takes_a_little_is_not_cut_in_a_pause);
 	tcase_add_test(tests, who_goes_while_its_answer_waits_is_gone_at_once);
 	tcase_add_test(tests, an_answer_that_waits_is_cut_as_any_other);
 	tcase_add_test(tests, nobody_turns_while_an_answer_waits);
