@@ -7,7 +7,7 @@
  * sends. */
 #include "fuzz.h"
 
-#include "unit/fake_server.h"
+#include "unit/fake_move.h"
 
 #include "base/clock.h"
 #include "http/date.h"
@@ -119,8 +119,10 @@ static struct outcome converse(struct str bytes, struct cuts cuts)
 	while (server.counters[COUNT_OPEN] > 0 && clock_now_ns() < until)
 		turn();
 	FUZZ_CHECK(server.counters[COUNT_OPEN] == 0);
-	if (client.len > 0)
+	if (client.len > 0) {
 		blank_dates(client.text, client.len);
+		fake_mask_boundaries(&client);
+	}
 	outcome.text = (struct str){ client.text, client.len };
 	for (unsigned i = 0; i < COUNT_FILE_CACHE_HITS; i++)    /* those from there on tell the ways apart */
 		outcome.counters[i] = server.counters[i] - before[i];
