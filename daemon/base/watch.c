@@ -242,8 +242,10 @@ struct watcher *watcher_open(struct loop *loop, struct err *err)
 
 static void end_silently(struct watch_tree *tree)
 {
+	struct list *link;
+
 	tree_end_all(tree);
-	while (list_pop_front(&tree->told) != NULL)
+	while ((link = list_pop_front(&tree->told)) != NULL)
 		continue;
 	tree_settle(tree);
 }

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { TCP_FLAGS_AT = 13, TCP_FLAG_SYN = 0x02 };        /* RFC 9293, 3.1 */
+enum { TCP_FLAGS_AT = 13, TCP_FLAG_SYN = 0x02, TCP_FLAG_ACK = 0x10 };   /* RFC 9293, 3.1 */
 
 /* ---- opening ----------------------------------------------------------------------------------------- */
 
@@ -154,6 +154,35 @@ bool listener_may_bind(const struct addr *addr, const struct listener_options *o
 	       err_sys(err, errno, "make a socket in %s", directory);
 }
 
+static bool attach(int fd, const struct sock_filter *filter, size_t len, struct err *err)
+{
+	const struct sock_fprog program = {
+		.len = (unsigned short)len,
+		.filter = (struct sock_filter *)(uintptr_t)filter,
+	};
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+		return err_sys(err, errno, "attach a filter");
+	return true;
+}
+
+/* Workers have it before it listens, and sendto(2) with MSG_FASTOPEN would connect it, which Landlock does
+ * not see: no answer to its SYN comes in. What a client sends does, for the filter goes after listen(2)
+ * only. A kernel may refuse filters to who is not root: it is one guard of several, and serving goes on. */
+static void drop_answers(int fd)
+{
+	struct err refused;
+	static const struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS_AT),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TCP_FLAG_SYN | TCP_FLAG_ACK),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_FLAG_SYN | TCP_FLAG_ACK, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+
+	attach(fd, filter, sizeof(filter) / sizeof(filter[0]), &refused);
+}
+
 int listener_bind(const struct addr *addr, const struct listener_options *options, struct listener_path *path,
 		  struct err *err)
 {
@@ -167,6 +196,8 @@ int listener_bind(const struct addr *addr, const struct listener_options *option
 		unlink(path_of(addr));  /* the probe found it stale, or there is none */
 	} else if (!set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, err)) {
 		return -1;
+	} else {
+		drop_answers(fd);
 	}
 	if (!bind_socket(fd, addr, err) || !listener_identify(addr, path, err))
 		return -1;
@@ -197,9 +228,28 @@ static bool set_rights(const struct addr *addr, const struct listener_path *path
 	return true;
 }
 
+static bool is_listening(int fd)
+{
+	socklen_t len = sizeof(int);
+	int listens = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens != 0;
+}
+
+/* Accepted sockets would inherit the filter. */
+static bool detach(int fd, struct err *err)
+{
+	int ignored = 0;
+
+	return setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &ignored, sizeof(ignored)) == 0 ||
+	       errno == ENOENT || err_sys(err, errno, "detach a filter");
+}
+
 bool listener_start(int fd, const struct addr *addr, const struct listener_path *path,
 		    const struct listener_options *options, struct err *err)
 {
+	bool listened = is_listening(fd);
+
 	if (addr_is_unix(addr) && !set_rights(addr, path, options, err))
 		return false;
 	if (listen(fd, (int)options->backlog) < 0)
@@ -207,7 +257,7 @@ bool listener_start(int fd, const struct addr *addr, const struct listener_path 
 	if (addr_is_unix(addr))
 		return true;
 	/* accepted sockets inherit it: the end of an answer never waits for an acknowledgement (tcp(7)) */
-	if (!set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, err) ||
+	if ((!listened && !detach(fd, err)) || !set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, err) ||
 	    !set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options->defer_accept, err))
 		return err_add(err, "%s", addr->text);
 	return true;
@@ -225,14 +275,8 @@ bool listener_refuse_new(int fd, struct err *err)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 	};
-	const struct sock_fprog program = {
-		.len = sizeof(drop_syn) / sizeof(drop_syn[0]),
-		.filter = (struct sock_filter *)(uintptr_t)drop_syn,
-	};
 
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
-		return err_sys(err, errno, "attach a filter");
-	return true;
+	return attach(fd, drop_syn, sizeof(drop_syn) / sizeof(drop_syn[0]), err);
 }
 
 void listener_shut(int fd)

@@ -286,6 +286,70 @@ static bool becomes(int fd, short events, int within_ms)
 	return poll(&one, 1, within_ms) == 1;
 }
 
+/* Another address of this machine. */
+static int bind_elsewhere(struct addr *elsewhere)
+{
+	struct listener_options with = options();
+	int fd;
+
+	ck_assert(addr_parse("127.0.0.2:1", elsewhere, &err));
+	((struct sockaddr_in *)(void *)&elsewhere->storage)->sin_port = 0;
+	fd = listener_bind(elsewhere, &with, &no_path, &err);
+	ck_assert_msg(fd >= 0, "%s", err.text);
+	return fd;
+}
+
+static void take_filter_off(int fd)
+{
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){ 0 }, sizeof(int)), 0);
+}
+
+/* 1: without the filter it would. */
+START_TEST(by_a_socket_that_does_not_listen_yet_nobody_connects)
+{
+	struct addr elsewhere;
+	int fd = bind_elsewhere(&elsewhere), other = open_tcp();
+
+	if (_i == 1)
+		take_filter_off(fd);
+	ck_assert_int_eq(connect_to(fd, &tcp), EINPROGRESS);
+	ck_assert_int_eq(becomes(fd, POLLOUT, 50), _i == 1);
+	ck_assert_int_eq(listener_start(fd, &elsewhere, &no_path, &(struct listener_options){ .backlog = 1 },
+					&err), false);
+	close(fd);
+	close(other);
+}
+END_TEST
+
+START_TEST(by_a_socket_that_was_let_go_nobody_connects)
+{
+	struct addr elsewhere;
+	struct listener_options with = options();
+	int fd = bind_elsewhere(&elsewhere), other = open_tcp();
+
+	ck_assert(listener_start(fd, &elsewhere, &no_path, &with, &err));
+	ck_assert(listener_refuse_new(fd, &err));
+	shutdown(fd, SHUT_RDWR);
+	if (_i == 1)
+		take_filter_off(fd);
+	ck_assert_int_eq(connect_to(fd, &tcp), EINPROGRESS);
+	ck_assert_int_eq(becomes(fd, POLLOUT, 50), _i == 1);
+	close(fd);
+	close(other);
+}
+END_TEST
+
+START_TEST(a_socket_that_listens_has_no_filter)
+{
+	int fd = open_tcp();
+	socklen_t count = 0;
+
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &count), 0);
+	ck_assert_uint_eq(count, 0);
+	close(fd);
+}
+END_TEST
+
 START_TEST(who_comes_after_the_filter_waits_and_is_refused_at_the_close)
 {
 	int fd = open_tcp(), late = client_of(&tcp);
@@ -395,6 +459,9 @@ int main(void)
 	tcase_add_test(tests, a_group_is_set_and_taken_back);
 	tcase_add_test(tests, a_path_is_removed_with_its_socket);
 	tcase_add_test(tests, a_path_that_another_program_made_its_own_is_left_alone);
+	tcase_add_loop_test(tests, by_a_socket_that_does_not_listen_yet_nobody_connects, 0, 2);
+	tcase_add_loop_test(tests, by_a_socket_that_was_let_go_nobody_connects, 0, 2);
+	tcase_add_test(tests, a_socket_that_listens_has_no_filter);
 	tcase_add_test(tests, who_comes_after_the_filter_waits_and_is_refused_at_the_close);
 	tcase_add_test(tests, who_came_before_the_filter_is_accepted);
 	tcase_add_test(tests, a_handshake_under_way_is_completed_behind_the_filter);
