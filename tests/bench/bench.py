@@ -85,7 +85,7 @@ def machine():
     with open(CONGESTION, encoding="ascii") as file:
         congestion = file.read().strip()
     return "Linux %s, %s, %d CPUs, %s" % (
-        platform.release(), model.group(1) if model else platform.machine(), len(os.sched_getaffinity(0)), congestion)
+        platform.release().split("-")[0], model.group(1) if model else platform.machine(), len(os.sched_getaffinity(0)), congestion)
 
 
 def stored(path):
@@ -166,10 +166,13 @@ def scenario_order(figures):
     return {name: (SCENARIOS[name].title, figures[name]) for name in SCENARIOS if name in figures}
 
 
+def rounds_text(figures):
+    return "%s rounds" % "/".join(sorted({str(len(found["floor"])) for found in figures.values()}, key=int))
+
+
 def cost_text(results):
     for mode, figures in results.get("cost", {}).items():
-        yield "Server CPU per request, %s (medians, ratios with quartiles, of %s rounds):" % (
-            MODES[mode], "/".join(sorted({str(len(found["floor"])) for found in figures.values()})))
+        yield "Server CPU per request, %s (medians, ratios with quartiles, of %s):" % (MODES[mode], rounds_text(figures))
         yield report.cost_table(scenario_order(figures), mode == IN_TURNS)
 
 
@@ -191,10 +194,14 @@ def rest_text(results):
         yield report.latency_table(results["latency"])
 
 
+def conditions_text(results):
+    return "Machine: %s. Versions: %s." % (
+        results["machine"], "; ".join("%s %s" % item for item in results["versions"].items()))
+
+
 def whole_text(results):
     """All that is known."""
-    pieces = ["Machine: %s. Versions: %s." % (
-        results["machine"], "; ".join("%s %s" % item for item in results["versions"].items()))]
+    pieces = [conditions_text(results)]
     pieces += [*cost_text(results), *rest_text(results)]
     remarks = [remark for remarks in results.get("remarks", {}).values() for remark in remarks]
     return "\n\n".join(pieces + ["\n".join("- %s." % remark for remark in remarks)] * bool(remarks))
@@ -213,8 +220,9 @@ def write_pages(results):
     with open(PICTURE, "w", encoding="utf-8") as file:
         file.write(picture.draw(report.picture_groups(scenarios), "%s, one worker; %s" % (
             results["machine"].split(",")[0], MODES[IN_TURNS])))
-    rewrite(os.path.join(TOP, "README.md"), "![Server CPU per request, to nginx](%s)\n\n%s" % (
-        os.path.relpath(PICTURE, TOP), report.short_table(scenarios)))
+    rewrite(os.path.join(TOP, "README.md"), "![Server CPU per request, to nginx](%s)\n\n%s\n\nMedians of %s. %s" % (
+        os.path.relpath(PICTURE, TOP), report.short_table(scenarios), rounds_text(results["cost"][IN_TURNS]),
+        conditions_text(results)))
     rewrite(os.path.join(TOP, "tests/MEASUREMENTS.md"), whole_text(results))
 
 
