@@ -40,6 +40,7 @@ volatile sig_atomic_t watch_signalled;
 static struct list watchers = { &watchers, &watchers };
 static sig_atomic_t deaf;               /* watchers that no signal is sent for: they read each time */
 static bool draining;
+static int prepared_mounts = -1;
 
 /* ---- the signal --------------------------------------------------------------------------------------- */
 
@@ -194,11 +195,21 @@ static void on_mount(struct source *source, uint32_t events)
 	tree_settle(&watcher->tree);
 }
 
+static int open_mounts(void)
+{
+	return open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+}
+
+void watch_prepare(void)
+{
+	prepared_mounts = open_mounts();
+}
+
 /* Without it nothing else is lost. */
 static void watch_mounts(struct watcher *watcher)
 {
 	watcher->mounts.handle = on_mount;
-	watcher->mounts.fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	watcher->mounts.fd = prepared_mounts >= 0 ? fd_take(&prepared_mounts) : open_mounts();
 	if (watcher->mounts.fd >= 0 && loop_add(watcher->loop, &watcher->mounts, EPOLLPRI) != 0)
 		fd_close(&watcher->mounts.fd);
 }

@@ -40,6 +40,10 @@ struct watch {
 	struct list link;
 };
 
+/* Opens what tells of mounts, for a process that will not be able to (Landlock): its first watcher uses
+ * it. */
+void watch_prepare(void);
+
 /* A watcher on `loop`, of the thread that calls. NULL with `err`: no memory, or none of the instances that a
  * user may have is left (EMFILE). */
 struct watcher *watcher_open(struct loop *loop, struct err *err);

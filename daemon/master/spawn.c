@@ -11,6 +11,7 @@
 #include "base/landlock.h"
 #include "base/log.h"
 #include "base/privilege.h"
+#include "base/watch.h"
 #include "config/layers.h"
 #include "ipc/rights.h"
 
@@ -52,7 +53,8 @@ static bool confine(const struct config *config, struct err *err)
 {
 	const struct strings *paths = &config->sandbox_read;
 
-	tzset();                        /* its file is out of reach from here on */
+	tzset();                        /* its file is out of reach from here on; so is the list of mounts */
+	watch_prepare();
 	return !config->landlock || paths->at == NULL || !layer_is_there(LAYER_LANDLOCK, err) ||
 	       landlock_confine(paths->at, paths->count, err);
 }

@@ -17,6 +17,7 @@ import drover
 from drover import Drover
 
 CLONE_NEWNS = 0x20000
+LOOK_SECONDS = 5        # between two looks at what is in use
 INOTIFY_INIT1 = 294
 
 
@@ -530,10 +531,12 @@ class WhatIsKept(unittest.TestCase):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", server.path("d")], check=True)
         try:
             self.put(server, "d/f", "above")
+            began = time.monotonic()
             self.ask_until(b"above", "/d/f")
         finally:
             subprocess.run(["umount", "-l", server.path("d")], check=True)
         self.ask_until(b"below", "/d/f")
+        self.assertLess(time.monotonic() - began, LOOK_SECONDS / 2, "nobody was told")
 
 
 if __name__ == "__main__":
