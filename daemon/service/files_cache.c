@@ -25,6 +25,8 @@ enum {
 	MOST_PLACES = 1024 * 1024,
 	MOST_CHAIN = 16,                /* in one place: whoever knows how to collide gains nothing */
 	NOTHING_SHARE = 16,             /* of the memory, for outcomes without a file */
+	FILE_SHARE = 4,                 /* of the memory, that one file's bytes may take */
+	MOST_LOOKS = 64,                /* for a descriptor that may go, be all in use */
 };
 
 /* The kernel does not tell of everything: what is written through a mapping, or mounted over a name. */
@@ -114,13 +116,13 @@ static bool evict_next(struct list *list, const struct files_outcome *except)
 	return false;
 }
 
-/* What is over and still in use counts: then there is less room for others. */
-static bool make_room(struct files_cache *cache, const struct files_outcome *except)
+/* Room for so many bytes more. What is over and still in use counts: then there is less for others. */
+static bool make_room(struct files_cache *cache, const struct files_outcome *except, uint64_t bytes)
 {
 	while (cache->nothing_bytes > cache->most_bytes / NOTHING_SHARE)
 		if (!evict_next(&cache->nothings, except))
 			return false;
-	while (cache->bytes > cache->most_bytes)
+	while (cache->bytes + bytes > cache->most_bytes)
 		if (!evict_next(&cache->files, except) && !evict_next(&cache->nothings, except))
 			return false;
 	return true;
@@ -138,7 +140,7 @@ static void drop_all(struct files_cache *cache)
  * answer may be sent from. */
 static bool make_file_room(struct files_cache *cache)
 {
-	unsigned chances = 2 * cache->open_count;
+	unsigned chances = cache->open_count < MOST_LOOKS ? 2 * cache->open_count : MOST_LOOKS;
 
 	while (cache->open_count >= cache->most_open && chances-- > 0 && !list_empty(&cache->open)) {
 		struct files_copy *copy = LIST_ENTRY(cache->open.next, struct files_copy, link);
@@ -193,12 +195,14 @@ static void follow(struct files_cache *cache, const struct generation *generatio
 
 	cache->generation = generation->number;
 	cache->most_bytes = config->cache_bytes;
-	cache->largest = config->cache_largest_bytes;
+	cache->largest = config->cache_bytes / FILE_SHARE;
+	if (cache->largest > config->cache_largest_bytes)
+		cache->largest = config->cache_largest_bytes;
 	cache->trust_ns = config->cache_trust_ns;
 	cache->most_open = config_cached_files(config, open_files());
 	if (cache->most_bytes == 0)
 		drop_all(cache);
-	make_room(cache, NULL);
+	make_room(cache, NULL, 0);
 	if (cache->open_count > cache->most_open)
 		make_file_room(cache);
 }
@@ -432,7 +436,7 @@ static void keep(struct files_cache *cache, struct files_outcome *outcome)
 	list_push_back(outcome->status == 0 ? &cache->files : &cache->nothings, &outcome->link);
 	if (outcome->status != 0)
 		cache->nothing_bytes += outcome->bytes;
-	if (!make_room(cache, outcome))
+	if (!make_room(cache, outcome, 0))
 		drop(outcome);
 }
 
@@ -503,11 +507,11 @@ static bool keep_open(struct files_copy *copy)
 	return true;
 }
 
-/* Has what it takes to answer with it. */
+/* Has what it takes to answer with it. Clients that are slow and want many files do not fill the memory: what
+ * has no room is not read. */
 static bool load(struct files_copy *copy, struct exchange *exchange, const struct files_settings *settings)
 {
 	struct files_outcome *outcome = copy->outcome;
-	size_t before = outcome->bytes;
 	enum files_read read;
 
 	if (copy->look.size == 0 || copy->bytes != NULL || list_linked(&copy->link))
@@ -516,14 +520,12 @@ static bool load(struct files_copy *copy, struct exchange *exchange, const struc
 		return false;
 	if ((uint64_t)copy->look.size > outcome->cache->largest)
 		return keep_open(copy);
+	if (!make_room(outcome->cache, outcome, (uint64_t)copy->look.size + FILES_BLOCK_BYTES))
+		return false;
 	read = files_copy_read(copy);
 	if (read == FILES_READ_CHANGED)
 		drop(outcome);
-	if (read != FILES_READ_DONE)
-		return false;
-	if (is_kept(outcome) && outcome->bytes != before && !make_room(outcome->cache, outcome))
-		drop(outcome);
-	return true;
+	return read == FILES_READ_DONE;
 }
 
 unsigned files_outcome_file(struct files_outcome *outcome, struct exchange *exchange,

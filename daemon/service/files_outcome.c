@@ -15,14 +15,13 @@
 enum {
 	MOST_NAMES = 64,                /* of an index, or of `try`, with siblings */
 	WATCH_BYTES = 96,               /* what a watch takes besides, roughly */
-	BLOCK_BYTES = 16,               /* what malloc takes for a block */
 	YOUNG_SECONDS = 2,              /* a clock of a file system ticks once in so much; most are faster */
 };
 
 static void charge(struct files_outcome *outcome, size_t bytes)
 {
-	outcome->bytes += bytes + BLOCK_BYTES;
-	outcome->cache->bytes += bytes + BLOCK_BYTES;
+	outcome->bytes += bytes + FILES_BLOCK_BYTES;
+	outcome->cache->bytes += bytes + FILES_BLOCK_BYTES;
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------- */

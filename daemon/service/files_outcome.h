@@ -13,6 +13,8 @@
 
 struct files_outcome;
 
+enum { FILES_BLOCK_BYTES = 16 };        /* what malloc takes for a block, besides */
+
 /* The status of one that nobody shall try to keep for a while. */
 enum { FILES_UNKNOWN = 1 };
 

@@ -630,6 +630,45 @@ START_TEST(one_that_is_too_large_for_the_memory_is_answered_all_the_same)
 }
 END_TEST
 
+/* Clients that take their time over as many files. */
+START_TEST(what_is_being_sent_takes_no_more_than_the_memory)
+{
+	struct files_outcome *outcomes[100];
+	unsigned statuses[100];
+	struct file file;
+	char target[8];
+
+	config.cache_bytes = 50 * 1024;
+	put_many(100, 1000);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(target, sizeof(target), "/%u", i);
+		outcomes[i] = find(target);
+		statuses[i] = files_outcome_file(outcomes[i], &exchange, &settings, &file);
+		if (statuses[i] == 0)           /* else it counts without its bytes */
+			ck_assert_uint_le(engine.files_cache->bytes, config.cache_bytes);
+	}
+	ck_assert_uint_eq(statuses[0], 0);
+	ck_assert_uint_eq(statuses[99], 500);
+	for (unsigned i = 0; i < 100; i++)
+		let_go(outcomes[i]);
+	ck_assert_uint_eq(engine.files_cache->bytes, 0);
+	ask("/0");
+	ck_assert(is_hit("/0"));
+}
+END_TEST
+
+START_TEST(no_file_takes_more_than_a_part_of_the_memory)
+{
+	config.cache_largest_bytes = 100000;
+	config.cache_bytes = 40 * 1024;
+	put("f", 'a', 11000);
+	put("g", 'a', 9000);
+	ask("/f");
+	ask("/g");
+	ck_assert_uint_eq(engine.files_cache->open_count, 1);
+}
+END_TEST
+
 /* ---- holders  */
 
 static bool was_let_go;
@@ -695,6 +734,8 @@ int main(void)
 	tcase_add_test(tests, without_descriptors_larger_files_are_not_kept_open);
 	tcase_add_test(tests, a_reload_changes_the_bounds);
 	tcase_add_test(tests, one_that_is_too_large_for_the_memory_is_answered_all_the_same);
+	tcase_add_test(tests, what_is_being_sent_takes_no_more_than_the_memory);
+	tcase_add_test(tests, no_file_takes_more_than_a_part_of_the_memory);
 	tcase_add_test(tests, who_gives_it_again_is_told_when_its_memory_is_wanted);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
