@@ -406,11 +406,14 @@ static void close_spare(struct files_outcome *outcome)
 }
 
 /* Its file is not for the loop to look at, or it cannot be told from what will be there: nobody tells, and
- * a clock may stand still while a file is written to twice. */
-static bool is_uncertain(struct files_outcome *outcome)
+ * a clock may stand still while a file is written to twice, or a symlink may lead elsewhere. */
+static bool is_uncertain(struct files_outcome *outcome, const struct files_settings *settings)
 {
 	outcome->told = outcome->told && !files_outcome_has_links(outcome);
-	return files_outcome_is_far(outcome) || (!outcome->told && files_outcome_is_young(outcome));
+	if (outcome->told)
+		return files_outcome_is_far(outcome);
+	return files_outcome_is_far(outcome) || files_outcome_is_young(outcome) ||
+	       (settings->symlinks != BENEATH_ALL && !files_outcome_add_ways(outcome));
 }
 
 /* What is kept then is that it is not worth a try. */
@@ -587,7 +590,7 @@ static struct files_outcome *find_anew(struct files_cache *cache, struct exchang
 	if (finding.outcome == NULL)
 		return NULL;
 	found = find(&finding, exchange, settings) && !finding.outcome->lasting.over;
-	if (!found || is_uncertain(finding.outcome))
+	if (!found || is_uncertain(finding.outcome, settings))
 		give_up(finding.outcome);
 	if (!finding.outcome->lasting.over)
 		keep(cache, finding.outcome);

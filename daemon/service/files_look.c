@@ -24,6 +24,13 @@ struct files_look files_look_at(const char *path)
 	return stat(path, &now) == 0 ? files_look_of(&now) : (struct files_look){ .error = errno };
 }
 
+struct files_look files_look_at_name(const char *path)
+{
+	struct stat now;
+
+	return lstat(path, &now) == 0 ? files_look_of(&now) : (struct files_look){ .error = errno };
+}
+
 static bool same_time(struct timespec a, struct timespec b)
 {
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;

@@ -21,6 +21,9 @@ struct files_look files_look_of(const struct stat *stat);
 /* Looks at what `path` leads to. */
 struct files_look files_look_at(const char *path);
 
+/* The same without following what it ends with, if that is a symlink. */
+struct files_look files_look_at_name(const char *path);
+
 bool files_look_same(const struct files_look *a, const struct files_look *b);
 
 /* The stat that it was made from, as far as it is known. */

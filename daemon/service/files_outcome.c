@@ -52,6 +52,16 @@ static void free_names(struct files_outcome *outcome)
 	}
 }
 
+static void free_ways(struct files_outcome *outcome)
+{
+	struct files_way *next;
+
+	for (struct files_way *way = outcome->ways; way != NULL; way = next) {
+		next = way->next;
+		free(way);
+	}
+}
+
 static void free_copies(struct files_outcome *outcome)
 {
 	struct files_copy *next;
@@ -70,6 +80,7 @@ static void release(struct lasting *lasting)
 	struct files_cache *cache = outcome->cache;
 
 	free_names(outcome);
+	free_ways(outcome);
 	free_copies(outcome);
 	free((char *)outcome->type.at);
 	free((char *)outcome->found.at);
@@ -123,6 +134,7 @@ bool files_outcome_add_name(struct files_outcome *outcome, struct str base, cons
 	if (len > 0)
 		name->path[base.len] = '/';
 	memcpy(name->path + base.len + 1, path, len);
+	name->base_len = base.len;
 	name->outcome = outcome;
 	name->watch.changed = on_change;
 	name->next = outcome->names;
@@ -132,6 +144,45 @@ bool files_outcome_add_name(struct files_outcome *outcome, struct str base, cons
 	if (watcher == NULL || !watch_path(watcher, &name->watch, name->path))
 		outcome->told = false;
 	name->look = files_look_at(name->path); /* after the watch was laid, before it is opened */
+	return true;
+}
+
+static bool has_way(const struct files_outcome *outcome, struct str path)
+{
+	for (const struct files_way *way = outcome->ways; way != NULL; way = way->next)
+		if (str_equal(path, (struct str){ way->path, way->len }))
+			return true;
+	return false;
+}
+
+static bool add_way(struct files_outcome *outcome, struct str path)
+{
+	struct files_way *way;
+
+	if (has_way(outcome, path))
+		return true;
+	way = outcome->name_count < MOST_NAMES ? calloc(1, sizeof(*way) + path.len + 1) : NULL;
+	if (way == NULL)
+		return false;
+	memcpy(way->path, path.at, path.len);
+	way->len = path.len;
+	way->look = files_look_at_name(way->path);
+	way->next = outcome->ways;
+	outcome->ways = way;
+	outcome->name_count++;
+	charge(outcome, sizeof(*way) + path.len + 1);
+	return way->look.error != 0 || !S_ISLNK(way->look.mode);
+}
+
+bool files_outcome_add_ways(struct files_outcome *outcome)
+{
+	for (const struct files_name *name = outcome->names; name != NULL; name = name->next) {
+		const char *slash = strchr(name->path + name->base_len + 1, '/');
+
+		for (; slash != NULL; slash = strchr(slash + 1, '/'))
+			if (!add_way(outcome, (struct str){ name->path, (size_t)(slash - name->path) }))
+				return false;
+	}
 	return true;
 }
 
@@ -179,6 +230,17 @@ bool files_outcome_describe(struct files_outcome *outcome, const struct file *fi
 
 /* ---- whether it is still the same ------------------------------------------------------------------- */
 
+static bool are_ways_same(const struct files_outcome *outcome)
+{
+	for (const struct files_way *way = outcome->ways; way != NULL; way = way->next) {
+		struct files_look now = files_look_at_name(way->path);
+
+		if (!files_look_same(&way->look, &now))
+			return false;
+	}
+	return true;
+}
+
 bool files_outcome_is_same(const struct files_outcome *outcome)
 {
 	for (const struct files_name *name = outcome->names; name != NULL; name = name->next) {
@@ -190,7 +252,7 @@ bool files_outcome_is_same(const struct files_outcome *outcome)
 		if (!files_look_same(&name->look, &now))
 			return false;
 	}
-	return true;
+	return are_ways_same(outcome);
 }
 
 bool files_outcome_is_young(const struct files_outcome *outcome)

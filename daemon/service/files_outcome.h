@@ -24,6 +24,15 @@ struct files_name {
 	struct files_outcome *outcome;
 	struct watch watch;
 	struct files_look look;         /* before what depends on it was looked up */
+	size_t base_len;                /* of the root's part of the path */
+	char path[];                    /* absolute */
+};
+
+/* A directory between the root and a name. */
+struct files_way {
+	struct files_way *next;
+	struct files_look look;
+	size_t len;
 	char path[];                    /* absolute */
 };
 
@@ -78,7 +87,8 @@ struct files_outcome {
 	size_t bytes;                   /* of all it has */
 	struct str type, found;         /* of a file: its type, its path below the root; allocated */
 	struct files_name *names;       /* the one that was asked for comes last */
-	unsigned name_count;
+	unsigned name_count;            /* with those of `ways` */
+	struct files_way *ways;
 	struct files_copy *copies;      /* the identity first */
 	char path[];
 };
@@ -88,6 +98,11 @@ struct files_outcome *files_outcome_new(struct files_cache *cache, const struct 
 
 /* Says that it depends on what is at `path` below `base`. False: it cannot be known whether that changes. */
 bool files_outcome_add_name(struct files_outcome *outcome, struct str base, const char *path);
+
+/* For an outcome that nobody tells of, where not every symlink is followed: notes the directories on the way
+ * to its names, for a symlink that takes the place of one may lead out of the root, to the same file. False:
+ * one is a symlink, and what it leads to is not known to be below the root later on. */
+bool files_outcome_add_ways(struct files_outcome *outcome);
 
 /* Takes `fd`, what was found in `coding`, over. False when out of memory; then it is closed. */
 bool files_outcome_add_copy(struct files_outcome *outcome, enum coding coding, int fd,
