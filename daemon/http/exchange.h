@@ -54,9 +54,10 @@ struct response {
 	struct lasting *lasting;
 	struct lasting *holds;          /* pinned as well: whose memory or file it is; NULL: see `lasting` */
 	void *source;                   /* what the functions below know, in the exchange's arena */
-	/* Of a BODY_FILE: asked before its last bytes are sent, and when a transfer left some.  False: it was
-	 * written to, and the connection is cut, so that no mixture looks whole.  NULL: nobody cares. */
-	bool (*unchanged)(struct exchange *exchange);
+	/* Of a BODY_FILE: asked before its last bytes are sent (`last`), and when a transfer left some.
+	 * False: it was written to, and the connection is cut, so that no mixture looks whole.  NULL: nobody
+	 * cares. */
+	bool (*unchanged)(struct exchange *exchange, bool last);
 	/* Of a BODY_FILE: asked before each transfer how many of the next `*len` bytes, which begin at `at`,
 	 * can be sent without waiting for a disk. IO_OK with *len > 0; IO_AGAIN, and the service calls
 	 * exchange_resume later; IO_ERROR: the connection is cut. NULL: all of them. */

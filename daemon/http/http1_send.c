@@ -19,6 +19,8 @@ enum {
 	CHUNK_HEAD_BYTES = 6,           /* "3fff\r\n" */
 	CHUNK_TAIL_BYTES = 2,
 	LAST_CHUNK_BYTES = 5,           /* "0\r\n\r\n" */
+	UNCOPIED = 4,                   /* so many bytes of a file take as long as one that is copied */
+	SPLICED_BYTES = 64 * 1024,      /* what sendfile(2) moves at a time: its pipe has 16 pages */
 };
 
 /* ---- the head --------------------------------------------------------------------------------------- */
@@ -266,26 +268,45 @@ static enum step file_changed(struct http1 *http)
 	return STEP_CLOSE;
 }
 
-static bool is_changed(struct http1 *http)
+static bool is_changed(struct http1 *http, bool last)
 {
 	const struct response *response = &http->exchange.response;
 
-	return response->unchanged != NULL && !response->unchanged(&http->exchange);
+	return response->unchanged != NULL && !response->unchanged(&http->exchange, last);
+}
+
+/* How much of the file the rest of the budget is good for, and a little more: a transfer that does not reach
+ * the file's end ends where a page does, else the kernel needs a round more for this one and for the next. */
+static size_t file_budget(const struct http1 *http)
+{
+	uint64_t len = (uint64_t)http->bytes_left * UNCOPIED;
+
+	len += SPLICED_BYTES - ((uint64_t)http->file_at + len) % SPLICED_BYTES;
+	return (size_t)(len < http->left ? len : http->left);
+}
+
+static void account_file(struct http1 *http, size_t sent)
+{
+	size_t bytes_left = http->bytes_left, share = (sent + UNCOPIED - 1) / UNCOPIED;
+
+	account(http, sent);
+	http->bytes_left = share < bytes_left ? bytes_left - share : 0;
+	http->left -= sent;
+	http->exchange.sent_bytes += sent;
 }
 
 static enum step send_file(struct http1 *http)
 {
 	size_t room = limits_room(&http->exchange, conn_engine(http->conn), http->left), sent;
-	size_t len = http->left < http->bytes_left ? (size_t)http->left : http->bytes_left;
+	size_t len = smaller(file_budget(http), room);
 	enum io io;
 
 	if (room == 0)
 		return STEP_WAIT;
-	len = smaller(len, room);
 	io = file_present(http, &len);
 	if (io != IO_OK)
 		return after_io(io);
-	if (len == http->left && is_changed(http))
+	if (len == http->left && is_changed(http, true))
 		return file_changed(http);
 	io = conn_transport(http->conn)->send_file(http->conn, http->exchange.response.file_fd,
 						   &http->file_at, len, &sent);
@@ -293,10 +314,8 @@ static enum step send_file(struct http1 *http)
 		return file_shrank(http);
 	if (io != IO_OK)
 		return after_io(io);
-	account(http, sent);
-	http->left -= sent;
-	http->exchange.sent_bytes += sent;
-	return http->left > 0 && is_changed(http) ? file_changed(http) : STEP_ON;
+	account_file(http, sent);
+	return http->left > 0 && is_changed(http, false) ? file_changed(http) : STEP_ON;
 }
 
 /* For a transport that has to see the bytes. */
@@ -313,7 +332,7 @@ static enum step read_file(struct http1 *http)
 	got = pread(http->exchange.response.file_fd, http->out, len, http->file_at);
 	if (got <= 0)
 		return file_shrank(http);
-	if (is_changed(http))
+	if (is_changed(http, (size_t)got == http->left))
 		return file_changed(http);
 	http->out_len = (size_t)got;
 	http->file_at += got;

@@ -93,14 +93,26 @@ static bool is_same(struct exchange *exchange, const struct stat *now)
 	return true;
 }
 
-/* Of a far file that was asked when its last bytes were brought. What goes out in one transfer needs no look
- * where the kernel tells. */
-static bool is_unchanged(struct exchange *exchange)
+/* The kernel has told of nothing, which is enough between two transfers, and for what goes out in one. It
+ * does not tell of what is stored through a mapping, nor of a write(2) that has not returned. */
+static bool is_vouched_for(struct exchange *exchange)
+{
+	struct pieces *pieces = exchange->response.source;
+
+	if (!files_outcome_vouches(exchange->response.holds))
+		return false;
+	if (pieces->name == 0 && exchange->sent_bytes > 0)
+		pieces->name = name_of(exchange->response.file_fd);
+	return true;
+}
+
+/* Of a far file that was asked when its last bytes were brought. */
+static bool is_unchanged(struct exchange *exchange, bool last)
 {
 	const struct pieces *pieces = exchange->response.source;
 	struct stat now;
 
-	if (exchange->sent_bytes == 0 && files_outcome_vouches(exchange->response.holds))
+	if ((!last || exchange->sent_bytes == 0) && is_vouched_for(exchange))
 		return true;
 	return pieces->far || (fstat(exchange->response.file_fd, &now) == 0 && is_same(exchange, &now));
 }
@@ -339,7 +351,7 @@ static enum io pull(struct exchange *exchange, char *buffer, size_t room, size_t
 
 	if (io != IO_OK)
 		return io;
-	if (!was_done && ranges_done(pieces) && !is_unchanged(exchange))
+	if (!was_done && ranges_done(pieces) && !is_unchanged(exchange, true))
 		return cut(exchange, COUNT_FILE_CHANGED);
 	if (pieces->name == 0 && !ranges_done(pieces))
 		pieces->name = name_of(exchange->response.file_fd);

@@ -15,7 +15,7 @@
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: a\r\n\r\n"
 
 enum {
-	A_TURN = 512 * 1024,            /* BYTES_A_TURN of http1.c */
+	A_TURN = 4 * 512 * 1024 + 64 * 1024,    /* BYTES_A_TURN of http1.c, four times, and SPLICED_BYTES */
 	EXCHANGES = 16,                 /* EXCHANGES_A_TURN */
 	SMALL = 2,
 	TURNS = 50,

@@ -2,6 +2,7 @@
 #include "fake_server.h"
 
 #include "base/clock.h"
+#include "base/watch.h"
 
 #include "http/http1_state.h"
 #include "http/response.h"
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -774,6 +776,82 @@ START_TEST(a_file_that_is_renamed_is_still_sent)
 }
 END_TEST
 
+/* From now on the kernel tells of what changes. */
+static void watch_files(void)
+{
+	struct err err;
+
+	server.engine.watcher = watcher_open(&server.loop, &err);
+	ck_assert_ptr_nonnull(server.engine.watcher);
+}
+
+static void end_watching(void)
+{
+	engine_cut(&server.engine);
+	watcher_close(server.engine.watcher);
+	server.engine.watcher = NULL;
+}
+
+START_TEST(a_watched_file_that_is_written_to_cuts_the_connection)
+{
+	int fd;
+
+	watch_files();
+	server.engine.transport = transports[_i];
+	start_old_file();
+	fd = open(old_path(), O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(pwrite(fd, "x", 1, OLD_BYTES - 1), 1);
+	close(fd);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_lt(client.len, OLD_BYTES);
+	ck_assert_uint_eq(server.counters[COUNT_FILE_CHANGED], 1);
+	end_watching();
+}
+END_TEST
+
+/* Nobody tells of that; its time does, where the file system notes it. */
+START_TEST(a_watched_file_that_a_mapping_changes_cuts_the_connection)
+{
+	struct stat before, behind;
+	char *bytes;
+	int fd;
+
+	watch_files();
+	server.engine.transport = transports[_i];
+	start_old_file();
+	fd = open(old_path(), O_RDWR | O_CLOEXEC);
+	ck_assert_int_eq(fstat(fd, &before), 0);
+	bytes = mmap(NULL, OLD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ck_assert_ptr_ne(bytes, MAP_FAILED);
+	bytes[OLD_BYTES - 1] = 'x';
+	ck_assert_int_eq(fstat(fd, &behind), 0);
+	fake_send(&client, LAST("/hello"));
+	ck_assert(fake_until_eof(&client));
+	if (memcmp(&before.st_mtim, &behind.st_mtim, sizeof(before.st_mtim)) != 0)
+		ck_assert_uint_eq(server.counters[COUNT_FILE_CHANGED], 1);
+	end_watching();
+	ck_assert_int_eq(munmap(bytes, OLD_BYTES), 0);
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_watched_file_that_is_renamed_is_still_sent)
+{
+	char away[160];
+
+	watch_files();
+	server.engine.transport = transports[_i];
+	start_old_file();
+	snprintf(away, sizeof(away), "%s.away", old_path());
+	ck_assert_int_eq(rename(old_path(), away), 0);
+	fake_send(&client, LAST("/hello"));
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_gt(client.len, OLD_BYTES);
+	ck_assert_uint_eq(server.counters[COUNT_FILE_CHANGED], 0);
+	end_watching();
+}
+END_TEST
+
 /* ---- time ------------------------ */
 
 START_TEST(a_client_that_sends_nothing_is_closed_silently)
@@ -1247,6 +1325,9 @@ static Suite *suite(void)
 	tcase_add_loop_test(end, a_file_that_is_written_to_cuts_the_connection, 0, 2);
 	tcase_add_loop_test(end, a_file_that_is_written_to_with_its_old_time_cuts_the_connection, 0, 2);
 	tcase_add_loop_test(end, a_file_that_is_renamed_is_still_sent, 0, 4);
+	tcase_add_loop_test(end, a_watched_file_that_is_written_to_cuts_the_connection, 0, 2);
+	tcase_add_loop_test(end, a_watched_file_that_a_mapping_changes_cuts_the_connection, 0, 2);
+	tcase_add_loop_test(end, a_watched_file_that_is_renamed_is_still_sent, 0, 2);
 	tcase_add_test(late, a_client_that_sends_nothing_is_closed_silently);
 	tcase_add_test(late, a_head_that_does_not_come_gets_408);
 	tcase_add_test(late, the_second_head_that_does_not_come_gets_408);
