@@ -90,13 +90,13 @@ PARTS    := $(filter-out $(IN_KERNEL),$(wildcard daemon/config/*.c daemon/net/*.
 CTL      := $(wildcard daemon/ctl/*.c)
 
 # What a request passes through; the rest is for size.
-HOT      := $(wildcard $(addprefix daemon/base/,arena.c hash.c list.c loop.c pool.c slab.c present.c str*.c timer.c \
-		       watch*.c) \
-	    $(addprefix daemon/net/,clients.c conn*.c owed.c plain.c quota.c) \
-	    $(addprefix daemon/http/,access_*.c chunked.c conditional.c date.c exchange.c express*.c fields.c \
-		       header_id.c http1*.c limits.c lines*.c negotiate.c parse.c range.c ready*.c reason.c response.c route.c \
-		       rules.c secret.c target.c) \
-	    $(addprefix daemon/service/,beneath.c files*.c) daemon/worker/accept.c)
+HOT      := $(wildcard $(addprefix daemon/base/,arena.c hash.c list.c loop.c pool.c slab.c str*.c timer.c watch.c) \
+	    $(addprefix daemon/net/,clients.c conn*.c owed.c plain.c) \
+	    $(addprefix daemon/http/,access_*.c conditional.c date.c exchange.c express*.c fields.c header_id.c \
+		       http1.c http1_body.c http1_head.c http1_send.c lines*.c negotiate.c parse.c ready*.c reason.c \
+		       response.c route.c secret.c target.c) \
+	    $(addprefix daemon/service/,files.c files_answer.c files_cache.c files_find.c files_outcome.c) \
+	    daemon/worker/accept.c)
 COLD     := $(patsubst %.c,$(BUILD)/%.o,daemon/main.c $(filter-out $(HOT),$(PARTS) $(BASE)) $(CTL))
 UNTRACED := $(filter $(addprefix $(BUILD)/daemon/,config/% master/% ctl/%),$(COLD))
 $(COLD): ALL_CFLAGS += $(FOR_SIZE)
@@ -298,7 +298,7 @@ $(LOSS_CLIENT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/loss/*.c) \
 $(BUILD)/%.tidy: $(BUILD)/%.o .clang-tidy
 	@echo "  TIDY  $*.c"
 	$(QUIET)clang-tidy --quiet $*.c -- -std=gnu17 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -Idaemon -Itests \
-		$(STEERING_FLAGS) $(if $(NO_SECCOMP),,-DWITH_SECCOMP) >$@.log 2>&1 || { cat $@.log >&2; exit 1; }
+		-DGATE_FLAGS='""' $(STEERING_FLAGS) $(if $(NO_SECCOMP),,-DWITH_SECCOMP) >$@.log 2>&1 || { cat $@.log >&2; exit 1; }
 	$(QUIET)touch $@
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

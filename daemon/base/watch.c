@@ -253,10 +253,8 @@ struct watcher *watcher_open(struct loop *loop, struct err *err)
 
 static void end_silently(struct watch_tree *tree)
 {
-	struct list *link;
-
 	tree_end_all(tree);
-	while ((link = list_pop_front(&tree->told)) != NULL)
+	while (list_pop_front(&tree->told) != NULL)
 		continue;
 	tree_settle(tree);
 }

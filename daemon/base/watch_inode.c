@@ -51,6 +51,7 @@ void tree_use_inode(struct watch_tree *tree, struct watched_inode *inode)
 
 static void free_inode(struct watch_tree *tree, struct watched_inode *inode)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): who was freed before is in no list any more */
 	struct watched_inode **at = chain_of(tree, inode->wd);
 
 	while (*at != inode)

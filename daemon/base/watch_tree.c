@@ -361,6 +361,7 @@ void tree_settle(struct watch_tree *tree)
 		if ((link = list_pop_front(&tree->links)) != NULL) {
 			struct watch *target = LIST_ENTRY(link, struct watch, link);
 
+			/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): end_links unlinks */
 			tree_end(tree, LIST_ENTRY(target, struct watched_link, target)->name);
 		} else if ((link = list_pop_front(&tree->told)) != NULL) {
 			struct watch *watch = LIST_ENTRY(link, struct watch, link);

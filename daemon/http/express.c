@@ -95,24 +95,6 @@ static void begin(struct express *express, struct conn *conn)
 
 /* ---- a request ----------------------------------------------------------------------------------------- */
 
-/* As exchange_say, at a third of its cost: most lines have nothing to hide. */
-static void say(const struct exchange *exchange, size_t len)
-{
-	struct epitaph *epitaph = exchange->engine->epitaph;
-	const char *line = exchange->head, *end;
-	size_t most = len < sizeof(epitaph->request) ? len : sizeof(epitaph->request);
-
-	if (!exchange->log_query || len < strlen("GET /") || memcmp(line, "GET /", strlen("GET /")) != 0) {
-		exchange_say(exchange, len);
-		return;
-	}
-	epitaph_request_begin(epitaph, exchange->started_ns);
-	end = memchr(line, '\n', most);
-	most = end != NULL ? (size_t)(end - line) : most;
-	memcpy(epitaph->request, line, most);
-	epitaph_request_end(epitaph, most);
-}
-
 /* Parses the request at `at`; the result stays in the batch's next place. */
 static bool understands(struct express *express, size_t at)
 {
@@ -122,7 +104,7 @@ static bool understands(struct express *express, size_t at)
 
 	express->asked = &next->request;
 	exchange->head = next->head = express->in + at;
-	say(exchange, express->in_len - at);    /* as in http1_head.c: before it is parsed */
+	exchange_say(exchange, express->in_len - at);   /* as in http1_head.c: before it is parsed */
 	parse_begin_with(&express->parse, &next->request, express->headers + express->headers_used,
 			 EXPRESS_HEADERS - express->headers_used);
 	express->understood = parse_usual(&express->parse, &next->request, &express->limits, next->head,

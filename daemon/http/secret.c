@@ -1,6 +1,6 @@
 /* secret.c - targets, URIs and request lines without what may be a secret.
  *
- * Pure. Called by access_format.c, http1.c and task.c. Cannot fail: what does not fit is cut. */
+ * Pure. Called by access_format.c and exchange.c. Cannot fail: what does not fit is cut. */
 #include "secret.h"
 
 #include <string.h>
@@ -141,19 +141,7 @@ static void put_line(struct out *out, struct str line, bool query, bool whole)
 	put(out, behind(line, len));
 }
 
-/* The same as the rest of secret_line does, for a line that has nothing to hide. */
-static size_t copy_line(struct str head, char *out, size_t room)
-{
-	struct str line = before(head, room);
-	const char *end = memchr(line.at, '\n', line.len);
-
-	if (end != NULL)
-		line.len = (size_t)(end - line.at);
-	memcpy(out, line.at, line.len);
-	return line.len;
-}
-
-static size_t take_line(struct str head, bool query, char *out, size_t room)
+size_t secret_line_of_any(struct str head, bool query, char *out, size_t room)
 {
 	struct out text = { out, 0, room };
 	const char *end;
@@ -164,18 +152,9 @@ static size_t take_line(struct str head, bool query, char *out, size_t room)
 	end = head.len > 0 ? memchr(head.at, '\n', head.len) : NULL;
 	if (end != NULL)
 		head.len = (size_t)(end - head.at);
-	if (query && is_plain(head))    /* as nearly all are, and this is done for every request */
+	if (query && is_plain(head))
 		put(&text, head);
 	else
 		put_line(&text, head, query, end != NULL);
 	return text.len;
-}
-
-size_t secret_line(struct str head, bool query, char *out, size_t room)
-{
-	static const char usual[] = "GET /";
-
-	if (query && head.len >= strlen(usual) && memcmp(head.at, usual, strlen(usual)) == 0)
-		return copy_line(head, out, room);
-	return take_line(head, query, out, room);
 }

@@ -20,7 +20,7 @@
 
 enum {
 	HANDOVER_VERSION = 3,           /* of the batches and of the records in them */
-	HANDOVER_MAX_BYTES = 64 * 1024,
+	HANDOVER_MAX_BYTES = 192 * 1024,        /* what is left of a kept file, too (file_cache.largest) */
 	HANDOVER_WINDOW = 2,
 	/* of one record: a batch always has room for one */
 	HANDOVER_RECORD_BYTES = HANDOVER_MAX_BYTES - 256,
@@ -52,7 +52,7 @@ static inline void handover_decline(struct handover_declined *declined, unsigned
 	declined->bits[record / 64] |= UINT64_C(1) << record % 64;
 }
 
-/* A message, to be sent or as it was received. 64 KiB: its owner has one and uses it again. */
+/* A message, to be sent or as it was received. So large that its owner has one and uses it again. */
 struct handover_message {
 	struct handover_head head;
 	union {

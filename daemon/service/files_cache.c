@@ -214,7 +214,7 @@ static struct files_cache *make(struct engine *engine)
 
 	if (cache == NULL)
 		return NULL;
-	cache->places = calloc(places, sizeof(*cache->places));
+	cache->places = calloc(places, sizeof(struct files_outcome *));
 	if (cache->places == NULL) {
 		free(cache);
 		return NULL;

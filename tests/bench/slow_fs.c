@@ -344,10 +344,10 @@ static void command(char *line)
 		for (unsigned i = 0; i < MOST_WAITING; i++)
 			waiting[i].held = false;
 		say("released");
-	} else if (sscanf(line, "delay %llu", &number) == 1) {
+	} else if (sscanf(line, "delay %llu", &number) == 1) {     /* NOLINT(cert-err34-c): a test's */
 		delay_ns = number * 1000;
 		say("delayed");
-	} else if (sscanf(line, "rate %llu", &number) == 1) {
+	} else if (sscanf(line, "rate %llu", &number) == 1) {      /* NOLINT(cert-err34-c): the same */
 		rate = number;
 		say("rated");
 	} else if (strcmp(line, "count\n") == 0) {

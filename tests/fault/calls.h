@@ -21,6 +21,11 @@ CALL(openat)
 CALL(syscall)                   /* what has no wrapper in the C library: openat2, Landlock, seccomp */
 CALL(fstat)
 CALL(stat)
+CALL(statx)
+CALL(statfs)
+CALL(fstatfs)
+CALL(inotify_init1)
+CALL(inotify_add_watch)
 CALL(crypt_rn)
 CALL(pread)
 CALL(preadv2)
@@ -57,6 +62,7 @@ CALL(seccomp_init)              /* these: where it is built with libseccomp */
 CALL(seccomp_load)
 CALL(sigaltstack)
 CALL(sigaction)
+CALL(pthread_create)
 
 HOOK(checker_start)             /* tells a checker from a worker */
 HOOK(candidate_start)           /* which counts as one */

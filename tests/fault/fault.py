@@ -20,6 +20,7 @@ import multiprocessing
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,7 +51,9 @@ ERRORS = {
     "fork": ("EAGAIN",), "epoll_create1": ("EMFILE",), "epoll_ctl": ("ENOSPC", "ENOMEM"), "epoll_wait": ("EINTR",),
     "signalfd": ("ENFILE",), "pidfd_open": ("EMFILE",), "memfd_create": ("ENFILE",), "mmap": ("ENOMEM",),
     "open": ("EMFILE", "EACCES"), "openat": ("EMFILE",), "syscall": ("EMFILE", "EAGAIN", "EIO", "ENOSYS"),
-    "fstat": ("EIO",), "stat": ("EIO",), "crypt_rn": ("ENOMEM",), "pread": ("EIO", "EINTR"), "readlink": ("EACCES",),
+    "fstat": ("EIO",), "stat": ("EIO",), "statx": ("EIO", "ENOMEM"), "statfs": ("EIO",), "fstatfs": ("EIO",),
+    "inotify_init1": ("EMFILE",), "inotify_add_watch": ("ENOSPC", "ENOMEM", "EACCES"), "pthread_create": ("EAGAIN",),
+    "crypt_rn": ("ENOMEM",), "pread": ("EIO", "EINTR"), "readlink": ("EACCES",),
     "preadv2": ("EIO", "EAGAIN", "EINTR", "EOPNOTSUPP"),
     "read": ("EAGAIN",), "write": ("ENOSPC", "EINTR", "EPIPE"),
     "fcntl": ("EMFILE",), "socket": ("EMFILE", "ENOBUFS"), "socketpair": ("ENFILE",), "setsockopt": ("ENOPROTOOPT",),
@@ -69,7 +72,8 @@ OF_THE_CLIENT = ("recv", "send", "sendmsg", "sendfile")
 # These may fail on the way of a request to the control socket.
 CONTROL = ("calloc", "malloc", "json_malloc", "accept4", "recv", "getsockopt", "epoll_ctl")
 # These never cost a request.
-HARMLESS = ("epoll_wait", "write", "poll", "accept4", "recvmsg", "read", "setsockopt", "getsockopt")
+HARMLESS = ("epoll_wait", "write", "poll", "accept4", "recvmsg", "read", "setsockopt", "getsockopt",
+            "statx", "statfs", "fstatfs", "inotify_init1", "inotify_add_watch")
 SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "USR1": 10, "USR2": 12, "TERM": 15}
 ENDING = (2, 3, 15)
 
@@ -222,17 +226,60 @@ class Traffic(Scenario):
         self.fds = fds(target.pid)
         self.worker = status["slots"][0]["pid"]
         end = time.monotonic() + SECONDS
-        while self.opened():    # until the clients of the check are gone
-            assert time.monotonic() < end, "connections stay open"
         while len(os.listdir("/proc/%d/task" % self.worker)) < 3:       # the log's helper comes a moment later
             assert time.monotonic() < end, "nothing is logged"
-        self.worker_fds = fds(self.worker)
+        assert not self.play()
+        self.wait_closed()
+        self.worker_fds = len(self.held()[0])
+
+    def renew(self):
+        """Nothing that is kept of a file is worth anything any more: all is looked up, and watched, again.  But below
+        sub, of which the kernel does not tell: what is young there is not kept."""
+        path = self.target.path
+        for name, content in {**Target.FILES, "large": Target.LARGE}.items():
+            if not name.startswith("sub/"):
+                self.target.write("new/" + name, content)
+        for name in os.listdir(path("new")):
+            if os.path.isdir(path(name)):
+                os.rename(path(name), path("old"))
+            os.rename(path("new/" + name), path(name))
+            shutil.rmtree(path("old"), ignore_errors=True)
+        os.rmdir(path("new"))
+
+    def wait_kept(self):
+        """What the fault hit is tried again after a while; then all but the listing is kept, as before."""
+        end = time.monotonic() + SECONDS
+        before, misses = 0, 2
+        while misses - before > 1:
+            assert time.monotonic() < end, "not all is kept again"
+            before = self.target.status()["totals"]["file_cache_misses"]
+            assert not self.play(), "the next round failed too"
+            misses = self.target.status()["totals"]["file_cache_misses"]
+
+    def held(self):
+        """The worker's descriptors: (of files, others)."""
+        links = [self.target.link(name, self.worker) for name in os.listdir("/proc/%d/fd" % self.worker)]
+        of_files = [link for link in links if link.startswith(self.target.site + "/")]
+        return [link for link in links if link not in of_files], of_files
+
+    def wait_held(self):
+        """Nothing leaks; one file is large enough for its descriptor to be kept."""
+        end = time.monotonic() + SECONDS
+        while (held := self.held()) and (len(held[0]) != self.worker_fds or len(held[1]) != 1):
+            assert time.monotonic() < end, "the worker has %d descriptors: %s" % (len(held[0]) + len(held[1]), held)
+            self.target.status()
+
+    def wait_closed(self):
+        end = time.monotonic() + SECONDS
+        while self.opened():
+            assert time.monotonic() < end, "connections stay open"
 
     def opened(self):
         return self.target.status()["totals"]["open"]
 
     def keep_alive(self, client):
-        for name, content in (("/", "index.html"), ("/small.txt", "small.txt"), ("/sub/", "sub/index.html")):
+        for name, content in (("/", "index.html"), ("/small.txt", "small.txt"), ("/sub/", "sub/index.html"),
+                              ("/bare/one", "bare/one")):
             expect(client.request(name), 200, Target.FILES[content])
 
     def one_shot(self, client):
@@ -319,6 +366,7 @@ class Traffic(Scenario):
     def point(self, fault):
         target = self.get()
         before = target.status()["totals"]
+        self.renew()
         fault.arm(self.page)
         wrong = self.play()
         fired = self.page.disarm()
@@ -327,11 +375,9 @@ class Traffic(Scenario):
             return False
         after = target.status()["totals"]
         self.judge(fault, wrong, {name: after[name] - before[name] for name in after})
-        assert not self.play(), "the next round failed too"
-        end = time.monotonic() + SECONDS
-        while self.opened():
-            assert time.monotonic() < end, "connections stay open"
-        target.wait_fds(self.worker, self.worker_fds, "the worker")
+        self.wait_kept()
+        self.wait_closed()
+        self.wait_held()
         status = target.settled()
         assert status["slots"][0]["pid"] == self.worker, "it is another worker"
         return True

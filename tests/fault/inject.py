@@ -138,14 +138,15 @@ class Target(Drover):
         self.write_config("users", self.USERS)
         self.write_config("conf.d/sites.conf", """sites = (
             { routes = (
-                { match = "/"; files = { root = "../site"; listing = true; }; },
+                { match = "/"; files = { root = "%s"; listing = true; }; },
+                { match = "/sub/"; files = { root = "../site/sub"; }; },
                 { match = "/version"; respond = { body = "%d"; }; },
                 { match = "/private"; respond = { body = "private"; }; auth = { file = "../users"; }; },
                 { match = "/open"; respond = { body = "open"; }; allow = [ "127.0.0.0/8", "::1" ]; },
                 { match = "/shut"; respond = { body = "shut"; }; allow = [ "10.0.0.0/8", "::2" ]; } ); },
             { hosts = [ "other.example", "*.other.example" ];
               routes = ( { match = "/"; respond = { status = 203; body = "other"; }; } ); } );
-            """ % k["version"])
+            """ % (self.site, k["version"]))
         self.write_config("drover.conf", """workers = %d; accept = "%s"; control = "%s";
             log = { access = "%s/access.log"; };
             timeouts = { prepare = "3s"; drain = "10s"; };
@@ -221,7 +222,7 @@ class Target(Drover):
         end = time.monotonic() + SECONDS
         while fds(pid) != wanted:
             assert time.monotonic() < end, "%s has %d descriptors instead of %d: %s" % (
-                what, fds(pid), wanted, sorted(map(self.link, os.listdir("/proc/%d/fd" % pid))))
+                what, fds(pid), wanted, sorted(self.link(name, pid) for name in os.listdir("/proc/%d/fd" % pid)))
             self.status()
         return True
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sanitizer/lsan_interface.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,6 +23,7 @@
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
@@ -30,6 +32,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #ifdef WITH_STEERING
@@ -169,6 +172,12 @@ WRAP(void *, mmap, MAP_FAILED, (void *at, size_t len, int protection, int flags,
      (at, len, protection, flags, fd, offset))
 WRAP(int, fstat, -1, (int fd, struct stat *info), (fd, info))
 WRAP(int, stat, -1, (const char *path, struct stat *info), (path, info))
+WRAP(int, statx, -1, (int root, const char *path, int flags, unsigned wanted, struct statx *info),
+     (root, path, flags, wanted, info))
+WRAP(int, statfs, -1, (const char *path, struct statfs *info), (path, info))
+WRAP(int, fstatfs, -1, (int fd, struct statfs *info), (fd, info))
+WRAP(int, inotify_init1, -1, (int flags), (flags))
+WRAP(int, inotify_add_watch, -1, (int fd, const char *path, uint32_t mask), (fd, path, mask))
 WRAP(char *, crypt_rn, NULL, (const char *phrase, const char *setting, void *data, int size),
      (phrase, setting, data, size))
 WRAP(ssize_t, preadv2, -1, (int fd, const struct iovec *parts, int count, off_t offset, int flags),
@@ -195,6 +204,9 @@ WRAP(int, poll, -1, (struct pollfd *fds, nfds_t count, int timeout), (fds, count
 WRAP(int, sigaltstack, -1, (const stack_t *stack, stack_t *before), (stack, before))
 WRAP(int, sigaction, -1, (int number, const struct sigaction *action, struct sigaction *before),
      (number, action, before))
+WRAP(int, pthread_create, errno,
+     (pthread_t * thread, const pthread_attr_t *how, void *(*work)(void *), void *of),
+     (thread, how, work, of))
 WRAP(int, mkdir, -1, (const char *path, mode_t mode), (path, mode))
 WRAP(int, setgroups, -1, (size_t count, const gid_t *groups), (count, groups))
 WRAP(int, cap_set_proc, -1, (cap_t caps), (caps))

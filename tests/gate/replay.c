@@ -95,6 +95,7 @@ static void must(bool good, const char *what)
 
 /* ---- the clock: --wrap=clock_gettime for the daemon's objects ---- */
 
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker's names */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
 
@@ -108,6 +109,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 	now->tv_nsec = (long)(ns % CLOCK_S);
 	return 0;
 }
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 /* From a whole second on; later than the files of this run, which are then no new ones. */
 static void set_clock(void)

@@ -304,20 +304,26 @@ START_TEST(a_long_pipeline_is_answered_to_its_end)
 END_TEST
 
 /* As a service with bytes of its own would have it. */
+static void keep_body(struct lasting *lasting, const char *head, struct str body)
+{
+	struct ready_key key = { str_of("a"), str_of("/big"), 0 };
+	struct ready_terms terms = {
+		.generation = 1, .until_ns = UINT64_MAX, .status = 200, .head = str_of(head),
+		.date_at = 23, .fields_at = (unsigned)strlen(head) - 2, .keep_s = UINT32_MAX,
+		.body = body, .body_lasts = true, .lasting = lasting,
+	};
+
+	ck_assert(ready_keep(&express()->ready, &key, &terms));
+}
+
 static void keep_big(struct lasting *lasting)
 {
 	static const char head[] = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 				   "Content-Length: 9192\r\n\r\n";
-	struct ready_key key = { str_of("a"), str_of("/big"), 0 };
-	struct ready_terms terms = {
-		.generation = 1, .until_ns = UINT64_MAX, .status = 200, .head = str_of(head),
-		.date_at = 23, .fields_at = sizeof(head) - 1 - 2, .keep_s = UINT32_MAX,
-		.body = { big, sizeof(big) }, .body_lasts = true, .lasting = lasting,
-	};
 
 	memset(big, 'x', sizeof(big));
 	ck_assert_uint_eq(sizeof(big), 9192);
-	ck_assert(ready_keep(&express()->ready, &key, &terms));
+	keep_body(lasting, head, (struct str){ big, sizeof(big) });
 }
 
 START_TEST(a_large_body_is_sent_from_where_it_is)
@@ -454,6 +460,37 @@ START_TEST(an_answer_under_way_moves_with_what_is_pipelined_behind)
 	ck_assert_uint_eq(fake_count(&client, "\r\n\r\nhello\n"), 60);
 	fake_second_close(&second);
 	free(text);
+}
+END_TEST
+
+/* As long as what is kept of a file by default (file_cache.largest). */
+START_TEST(a_large_body_under_way_moves)
+{
+	static char large[128 * 1024];
+	static const char head[] = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+				   "Content-Length: 131072\r\n\r\n";
+	struct lasting lasting = { .pins = 1 };
+	struct fake_second second;
+
+	memset(large, 'x', sizeof(large));
+	free(converse(GET("/hello"), 1000).text);
+	keep_body(&lasting, head, (struct str){ large, sizeof(large) });
+	fake_second_open(&second, &server);
+	server.client_count = 0;
+	fake_connect(&server, &client, "");
+	fill_less(the_connection());
+	client.deaf = true;
+	fake_send(&client, GET("/big"));
+	fake_turn(&server);
+	ck_assert_int_eq(fake_move(the_connection(), &second.engine), MOVING_SENDING);
+	ck_assert_uint_eq(lasting.pins, 2);     /* ours, and the ready answer's */
+	lasting_end(&lasting);
+	memset(large, 'y', sizeof(large));
+	client.deaf = false;
+	shutdown(client.fd, SHUT_WR);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(strspn(strstr(client.text, "\r\n\r\n") + 4, "x"), sizeof(large));
+	fake_second_close(&second);
 }
 END_TEST
 
@@ -595,6 +632,7 @@ static Suite *suite(void)
 	tcase_add_test(full, a_body_that_is_over_is_sent_to_its_end);
 	tcase_add_test(full, what_the_socket_does_not_take_is_sent_when_it_does);
 	tcase_add_test(full, an_answer_under_way_moves_with_what_is_pipelined_behind);
+	tcase_add_test(full, a_large_body_under_way_moves);
 	tcase_add_test(full, a_client_that_goes_meanwhile_counts_once);
 	tcase_add_test(between, a_connection_has_no_state_between_requests);
 	tcase_add_test(between, what_is_promised_is_the_listeners_own);

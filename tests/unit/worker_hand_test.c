@@ -488,7 +488,7 @@ END_TEST
 START_TEST(a_full_channel_is_waited_for)
 {
 	struct err err;
-	int ends[2], bytes = 17 * 1024;         /* the kernel doubles it: one large batch, not two */
+	int ends[2], bytes = HANDOVER_MAX_BYTES / 4 + 1024;     /* doubled: one large batch, not two */
 
 	fake_workers_connect(from, 4);
 	fake_clients_ask(0, 4, COUNTS_LARGE, 1);
