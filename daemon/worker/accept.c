@@ -251,16 +251,28 @@ static bool is_rescue(const struct worker *worker, const struct held_socket *hel
 	return listener != NULL && !listener->shared;
 }
 
+/* Who is killed in accept4(2) has the connection already, and loses it: it counts from before on, until
+ * the engine counts it. */
+static int accept_counted(struct worker *worker, int fd, struct sockaddr_storage *peer)
+{
+	volatile uint64_t *open = &worker->engine.counters[COUNT_OPEN];
+	socklen_t len = sizeof(*peer);
+
+	++*open;
+	peer->ss_family = AF_UNIX;      /* an unnamed unix peer leaves it untouched */
+	fd = accept4(fd, (struct sockaddr *)peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	--*open;
+	return fd;
+}
+
 static enum accepted accept_one(struct worker *worker, struct held_socket *held, enum room room)
 {
 	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
 	int fd;
 
 	if (!engine_has_room(&worker->engine))
 		return failed(worker, held, ENOMEM);
-	peer.ss_family = AF_UNIX;       /* an unnamed unix peer leaves it untouched */
-	fd = accept4(held->source.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept_counted(worker, held->source.fd, &peer);
 	if (fd < 0)
 		return failed(worker, held, errno);
 	if (room == ROOM)

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum { SLOTS = 3, LISTENER = 7, GENERATION = 1 };
 
@@ -24,6 +26,14 @@ static struct hot hot;                  /* of a worker that is not alone */
 static int sockets[SLOTS];              /* the master's */
 static struct sockaddr_in addresses[SLOTS];
 static enum doing doing;                /* of every connection */
+
+static uint64_t open_in_accept;         /* what somebody who is killed in the last accept4(2) counts */
+
+int accept4(int fd, __SOCKADDR_ARG address, socklen_t *len, int flags)
+{
+	open_in_accept = counters[COUNT_OPEN];
+	return (int)syscall(SYS_accept4, fd, address.__sockaddr__, len, flags);
+}
 
 /* A protocol that holds connections and does nothing. */
 static void open_nothing(struct conn *conn)
@@ -270,6 +280,20 @@ START_TEST(at_the_limit_the_rest_stays_in_the_backlog)
 		connect_to(0);
 	accept_all();
 	ck_assert_uint_eq(worker.engine.count, config.connections);
+}
+END_TEST
+
+START_TEST(who_is_killed_in_accept_has_the_connection_already)
+{
+	config.connections = 100;
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	for (unsigned i = 1; i <= 3; i++) {
+		connect_to(0);
+		accept_all();
+		ck_assert_uint_eq(counters[COUNT_OPEN], i);
+		ck_assert_uint_eq(open_in_accept, i + 1);       /* the last one found nobody */
+	}
 }
 END_TEST
 
@@ -760,6 +784,7 @@ int main(void)
 	tcase_add_test(watching, sockets_of_a_called_off_generation_are_given_back);
 	tcase_add_checked_fixture(limits, set_up, tear_down);
 	tcase_add_test(limits, at_the_limit_the_rest_stays_in_the_backlog);
+	tcase_add_test(limits, who_is_killed_in_accept_has_the_connection_already);
 	tcase_add_test(limits, descriptors_are_kept_for_files_and_reloads);
 	tcase_add_test(limits, at_the_limit_an_idle_connection_makes_room);
 	tcase_add_test(limits, at_the_limit_a_busy_connection_does_not_make_room);
