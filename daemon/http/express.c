@@ -63,8 +63,7 @@ static bool may_go(const struct conn *conn)
 /* Its head alone decides the answer, and a ready one is for such requests. */
 static bool is_usual(const struct request *request)
 {
-	return (request->method == METHOD_GET || request->method == METHOD_HEAD) && request->minor == 1 &&
-	       (request->seen & EXPRESS_UNUSUAL) == 0 && !request->has_body;
+	return (request->method == METHOD_GET || request->method == METHOD_HEAD) && express_is_usual(request);
 }
 
 /* ---- a serve begins ------------------------------------------------------------------------------------ */
@@ -122,11 +121,7 @@ static enum way take(struct express *express, size_t at)
 
 	if (!understands(express, at) || !is_usual(&next->request))
 		return WAY_GENERAL;
-	key = (struct ready_key){
-		.authority = span_str(next->request.authority, next->head),
-		.target = span_str(next->request.target, next->head),
-		.codings = negotiate_remember(&express->memo, &next->request, next->head),
-	};
+	key = express_key(express, &next->request, next->head);
 	answer = ready_find(&express->ready, &key, express->generation, express->exchange.started_ns);
 	if (answer == NULL)
 		return WAY_GENERAL;

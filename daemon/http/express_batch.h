@@ -21,10 +21,27 @@ enum {
 
 /* What makes a request one for the general way. */
 enum {
-	EXPRESS_UNUSUAL = 1U << HEADER_EXPECT | 1U << HEADER_IF_MATCH | 1U << HEADER_IF_NONE_MATCH |
-			  1U << HEADER_IF_MODIFIED_SINCE | 1U << HEADER_IF_UNMODIFIED_SINCE |
+	EXPRESS_UNUSUAL = 1U << HEADER_EXPECT | 1U << HEADER_IF_MATCH | 1U << HEADER_IF_UNMODIFIED_SINCE |
 			  1U << HEADER_IF_RANGE | 1U << HEADER_RANGE,
+	EXPRESS_CONDITIONS = 1U << HEADER_IF_NONE_MATCH | 1U << HEADER_IF_MODIFIED_SINCE,
 };
+
+/* Of all that is unusual, one If-None-Match, beside which If-Modified-Since says nothing (RFC 9110,
+ * 13.1.3). */
+static inline bool express_has_tags_only(const struct request *request)
+{
+	return (request->seen & EXPRESS_UNUSUAL) == 0 && request_saw(request, HEADER_IF_NONE_MATCH) &&
+	       !request_saw_again(request, HEADER_IF_NONE_MATCH) &&
+	       request->headers[request->first[HEADER_IF_NONE_MATCH]].value.len > 0;
+}
+
+/* Its key says all that its answer depends on, if it is a GET or HEAD. */
+static inline bool express_is_usual(const struct request *request)
+{
+	return request->minor == 1 && !request->has_body &&
+	       ((request->seen & (EXPRESS_UNUSUAL | EXPRESS_CONDITIONS)) == 0 ||
+		express_has_tags_only(request));
+}
 
 /* A request and its answer, which was not sent yet. */
 struct answered {
@@ -85,6 +102,21 @@ static inline void batch_fields(struct express *express, uint64_t keep_ns)
 {
 	if (express->keep_ns != keep_ns || express->close.len == 0)
 		batch_render_fields(express, keep_ns);
+}
+
+/* The key of a usual request. */
+static inline struct ready_key express_key(struct express *express, const struct request *request,
+					   const char *head)
+{
+	struct ready_key key = {
+		.authority = span_str(request->authority, head),
+		.target = span_str(request->target, head),
+		.codings = negotiate_remember(&express->memo, request, head),
+	};
+
+	if (request_saw(request, HEADER_IF_NONE_MATCH))
+		key.condition = span_str(request->headers[request->first[HEADER_IF_NONE_MATCH]].value, head);
+	return key;
 }
 
 /* Nothing is there yet. */

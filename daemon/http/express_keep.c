@@ -16,8 +16,7 @@ _Static_assert((int)HEAD_MOST_BYTES + (int)RESPONSE_CONNECTION_BYTES <= (int)EXP
 
 static bool asks_the_usual(const struct request *request)
 {
-	return request->method == METHOD_GET && request->minor == 1 && !request->has_body &&
-	       (request->seen & EXPRESS_UNUSUAL) == 0;
+	return request->method == METHOD_GET && express_is_usual(request);
 }
 
 static bool is_for_everybody(const struct route *route)
@@ -116,10 +115,6 @@ void express_keep(struct exchange *exchange)
 		terms.until_ns = wall_clock(exchange->engine->loop)->until_ns;
 	if (has_content(response->status))
 		terms.body = response->memory;
-	key = (struct ready_key){
-		.authority = span_str(exchange->request.authority, exchange->head),
-		.target = span_str(exchange->request.target, exchange->head),
-		.codings = negotiate_remember(&express->memo, &exchange->request, exchange->head),
-	};
+	key = express_key(express, &exchange->request, exchange->head);
 	ready_keep(&express->ready, &key, &terms);
 }

@@ -1,10 +1,10 @@
 /* What makes an answer one that can be given again.
  *
  * A service that fills in an answer which does not depend on who asks says so with a `lasting`: as long as
- * it lasts, whoever asks for the same (GET or HEAD, authority, target, and what of Accept-Encoding matters)
- * gets the same bytes. It is over when what the answer was made from has changed; whoever made it hears of
- * that (the kernel tells, base/watch.h) and ends it or, where nobody tells, is asked each time. It never
- * begins again. */
+ * it lasts, whoever asks for the same (GET or HEAD, authority, target, If-None-Match, and what of
+ * Accept-Encoding matters) gets the same bytes. It is over when what the answer was made from has changed;
+ * whoever made it hears of that (the kernel tells, base/watch.h) and ends it or, where nobody tells, is asked
+ * each time. It never begins again. */
 #ifndef HTTP_LASTING_H
 #define HTTP_LASTING_H
 

@@ -77,6 +77,8 @@ static inline uint32_t hash_key(const struct ready_table *ready, const struct re
 	uint64_t hash = add_text(ready->seed ^ key->codings, key->target);
 
 	hash = add_text(hash, key->authority);
+	if (key->condition.len > 0)
+		hash = add_text(hash, key->condition);
 	return (uint32_t)(hash ^ hash >> 32);
 }
 
@@ -112,8 +114,11 @@ static bool has_key(const struct ready_answer *answer, uint32_t hash, const stru
 {
 	return answer->hash == hash && answer->codings == key->codings &&
 	       answer->target.len == key->target.len && answer->authority.len == key->authority.len &&
+	       answer->condition.len == key->condition.len &&
 	       same_text(answer->target.at, key->target.at, key->target.len) &&
-	       same_text(answer->authority.at, key->authority.at, key->authority.len);
+	       same_text(answer->authority.at, key->authority.at, key->authority.len) &&
+	       (key->condition.len == 0 ||
+		same_text(answer->condition.at, key->condition.at, key->condition.len));
 }
 
 static inline struct ready_answer *find(struct ready_table *ready, uint32_t hash, const struct ready_key *key)
@@ -242,6 +247,7 @@ static struct ready_answer *make(struct ready_table *ready, const struct ready_k
 	at = answer->text;
 	answer->target = copy(&at, key->target);
 	answer->authority = copy(&at, key->authority);
+	answer->condition = copy(&at, key->condition);
 	answer->terms.head = copy(&at, terms->head);
 	if (!terms->body_lasts)
 		answer->terms.body = copy(&at, terms->body);
@@ -262,8 +268,8 @@ static void enter(struct ready_table *ready, struct ready_answer *answer)
 
 bool ready_keep(struct ready_table *ready, const struct ready_key *key, const struct ready_terms *terms)
 {
-	size_t bytes = sizeof(struct ready_answer) + key->authority.len + key->target.len + terms->head.len +
-		       (terms->body_lasts ? 0 : terms->body.len);
+	size_t bytes = sizeof(struct ready_answer) + key->authority.len + key->target.len +
+		       key->condition.len + terms->head.len + (terms->body_lasts ? 0 : terms->body.len);
 	struct ready_answer *answer, *before;
 
 	if (terms->lasting->over || bytes > READY_ANSWER_BYTES || !has_buckets(ready))

@@ -24,6 +24,7 @@ enum {
 struct ready_key {
 	struct str authority, target;   /* as they were sent */
 	unsigned codings;               /* what Accept-Encoding comes to (negotiate_number) */
+	struct str condition;           /* If-None-Match, as it was sent; len 0: none */
 };
 
 /* Of an answer. At `date_at` of its head there are the bytes of a date that has to be made the current one;
@@ -44,7 +45,7 @@ struct ready_answer {
 	uint32_t hash;
 	uint16_t codings;
 	bool used;                      /* since it was considered for its place last */
-	struct str authority, target;
+	struct str authority, target, condition;
 	struct ready_terms terms;
 	struct list link;               /* of all, the next to be considered first */
 	struct lasting_holder holder;

@@ -296,19 +296,22 @@ static enum files_body answer_once(struct exchange *exchange, struct file *file,
 	return FILES_BODY_DONE;
 }
 
-/* A request with more to it than a name would get another answer at another time, as would one for a file
- * whose tag is weak because it is young. */
+/* A request with more to it than a name, and tags that the client has, would get another answer at another
+ * time, as would one for a file whose tag is weak because it is young. */
 static bool is_plain(const struct exchange *exchange)
 {
-	static const enum header_id more[] = {
-		HEADER_RANGE,         HEADER_IF_RANGE,          HEADER_IF_MATCH,
-		HEADER_IF_NONE_MATCH, HEADER_IF_MODIFIED_SINCE, HEADER_IF_UNMODIFIED_SINCE
-	};
+	static const enum header_id more[] = { HEADER_RANGE, HEADER_IF_RANGE, HEADER_IF_MATCH,
+					       HEADER_IF_UNMODIFIED_SINCE };
+	const struct request *request = &exchange->request;
+	unsigned status = exchange->response.status;
 
 	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
-		if (request_saw(&exchange->request, more[i]))
+		if (request_saw(request, more[i]))
 			return false;
-	return exchange->response.status == 200 && !str_has_prefix(exchange->response.etag, str_of("W/"));
+	if (request_saw(request, HEADER_IF_MODIFIED_SINCE) && !request_saw(request, HEADER_IF_NONE_MATCH))
+		return false;
+	return (status == 200 || status == 304) &&
+	       !str_has_prefix(exchange->response.etag, str_of("W/"));
 }
 
 /* What the answer is made of stays as long as it is sent. */

@@ -29,11 +29,19 @@ BROWSER = ("User-Agent: Mozilla/5.0 (X11; Linux x86_64) \"quoted\" \\", "Accept:
 COMMON = [
     head("/index.html"), head("/index.html", *BROWSER), head("/"), head("/text"), head("/text", *BROWSER),
     head("/nothing"), head("/kept/index.html"), head("/moved/x?y=1"), head("/4k"), head("/20k"),
+    head("/index.html", 'If-None-Match: "9-17979cfe362a0000"', "If-Modified-Since: Tue, 14 Nov 2023 22:13:20 GMT"),
+    head("/index.html", 'If-None-Match: "10-17979cfe362a0000-gzip"', *BROWSER),
+    head("/index.html", 'If-None-Match: W/"other", "9-17979cfe362a0000"'), head("/index.html", 'If-None-Match: "other"'),
+    head("/4k", 'If-None-Match: "1000-17979cfe362a0000"'), head("/nothing", 'If-None-Match: "other"'),
 ]
 UNUSUAL = [
     head("/index.html", method="HEAD"), head("/text", method="HEAD"), head("/nothing", method="HEAD"),
     head("/index.html", "Range: bytes=1-3"), head("/index.html", "If-None-Match: *"),
     head("/index.html", "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT"),
+    head("/index.html", 'If-None-Match: "other"', 'If-None-Match: "9-17979cfe362a0000"'),
+    head("/index.html", 'If-None-Match: "9-17979cfe362a0000"', 'If-Match: "other"'), head("/index.html", "If-None-Match:"),
+    head("/index.html", 'If-None-Match: "9-17979cfe362a0000"', method="HEAD"),
+    head("/index.html", 'If-None-Match: "other"', "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT", "Range: bytes=1-2"),
     head("/index.html", "Accept-Encoding: identity;q=0"), head("/index.html", "Accept-Encoding: br;q=0.5, gzip;q=0.1"),
     head("/index.html", version="1.0")[:-2] + b"Connection: keep-alive\r\n\r\n",
     head("/text?query=1"), head("/text%20"), head("/%2e%2e/index.html"), head("/index.html", host="b.example"),
@@ -127,6 +135,19 @@ class Express(unittest.TestCase):
                 self.assertEqual(server.reload()[0], 0)
                 for _ in range(3):
                     self.assertEqual(client.request("/text").body, body.encode())
+
+    def test_who_has_a_file_already_is_told_so_until_it_changes(self):
+        server = self.start()
+        with server.client() as client:
+            tag = client.request("/index.html").header("etag")
+            before = server.status()["totals"]["ready_answers"]
+            for _ in range(3):
+                answer = client.request("/index.html", {"If-None-Match": tag})
+                self.assertEqual((answer.status, answer.header("etag"), answer.body), (304, tag, b""))
+            self.assertEqual(server.status()["totals"]["ready_answers"], before + 2)
+            server.write("index.html", "another index\n")
+            answer = client.request("/index.html", {"If-None-Match": tag})
+            self.assertEqual((answer.status, answer.body), (200, b"another index\n"))
 
     def next_second(self, client, target):
         """The first answer, and the first one of another second."""

@@ -16,6 +16,7 @@
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define HEAD(path) "HEAD " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define WITH(path, field) "GET " path " HTTP/1.1\r\nHost: a\r\n" field "\r\n\r\n"
+#define ETAG "\"a-17979cfe362a0000\""      /* of ten bytes, by make_old */
 #define LAST(path) WITH(path, "Connection: close")
 
 enum { TEXT_BYTES = 64 * 1024, ROUNDS = 150 };
@@ -175,7 +176,10 @@ static const char *const not_kept[] = {
 	"GET /known HTTP/1.1\r\nHost: a\r\n\r\n",
 	"GET /status HTTP/1.1\r\nHost: a\r\n\r\n",
 	"GET /hello HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\n\r\n",
-	"GET /hello HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n",
+	"GET /hello HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\nIf-None-Match: \"a\"\r\n\r\n",
+	"GET /hello HTTP/1.1\r\nHost: a\r\nIf-None-Match:\r\n\r\n",
+	"GET /hello HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT\r\n\r\n",
+	"GET /hello HTTP/1.1\r\nHost: a\r\nIf-Match: *\r\nIf-None-Match: \"a\"\r\n\r\n",
 	"GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
 	"POST /hello HTTP/1.1\r\nHost: a\r\n\r\n",
 };
@@ -184,6 +188,21 @@ START_TEST(what_depends_on_more_is_not_kept)
 {
 	free(converse(not_kept[_i], 1000).text);
 	ck_assert_uint_eq(express()->ready.count, 0);
+}
+END_TEST
+
+/* As browsers ask for what they have. */
+START_TEST(an_answer_for_the_tags_that_a_client_has_is_kept_for_these)
+{
+	struct outcome first = converse(WITH("/hello", "If-None-Match: \"x\""), 1000), other;
+
+	other = converse(WITH("/hello", "If-None-Match: \"y\"") GET("/hello"), 1000);
+	ck_assert_uint_eq(other.counters[COUNT_READY_ANSWERS], 0);
+	free(other.text);
+	other = converse(WITH("/hello", "If-None-Match: \"x\"\r\nIf-Modified-Since: x"), 1000);
+	ck_assert_uint_eq(other.counters[COUNT_READY_ANSWERS], 1);
+	check_same(first, other);
+	free(first.text);
 }
 END_TEST
 
@@ -205,7 +224,11 @@ static const char *const pieces[] = {
 	GET("http://b/hello"), GET("/later"), "\r\n" GET("/hello"),
 	WITH("/hello", "Accept-Encoding: gzip, br"), WITH("/hello", "Accept-Encoding: identity;q=0"),
 	WITH("/hello", "Range: bytes=1-2"), WITH("/file.txt", "Range: bytes=1-2"),
-	WITH("/file.txt", "If-None-Match: *"), WITH("/hello", "Connection: keep-alive"),
+	WITH("/file.txt", "If-None-Match: *"), WITH("/file.txt", "If-None-Match: " ETAG),
+	WITH("/file.txt", "If-None-Match: " ETAG "\r\nIf-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT"),
+	WITH("/file.txt", "If-None-Match: \"x\""), WITH("/hello", "If-None-Match: \"x\""),
+	WITH("/file.txt", "If-None-Match: \"x\"\r\nIf-None-Match: " ETAG),
+	WITH("/file.txt", "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT"), WITH("/file.txt", "If-None-Match:"), WITH("/hello", "Connection: keep-alive"),
 	WITH("/hello", "Cookie: a=b; c=d\r\nUser-Agent: x\r\nAccept: */*\r\nReferer: http://u:p@h/"),
 	"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nGET /",
 	"POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
@@ -306,7 +329,7 @@ END_TEST
 /* As a service with bytes of its own would have it. */
 static void keep_body(struct lasting *lasting, const char *head, struct str body)
 {
-	struct ready_key key = { str_of("a"), str_of("/big"), 0 };
+	struct ready_key key = { str_of("a"), str_of("/big"), 0, { 0 } };
 	struct ready_terms terms = {
 		.generation = 1, .until_ns = UINT64_MAX, .status = 200, .head = str_of(head),
 		.date_at = 23, .fields_at = (unsigned)strlen(head) - 2, .keep_s = UINT32_MAX,
@@ -623,6 +646,7 @@ static Suite *suite(void)
 	tcase_add_test(one, an_answer_is_kept_and_given_again);
 	tcase_add_test(one, a_head_has_the_same_answer_without_its_body);
 	tcase_add_loop_test(one, what_depends_on_more_is_not_kept, 0, COUNT(not_kept));
+	tcase_add_test(one, an_answer_for_the_tags_that_a_client_has_is_kept_for_these);
 	tcase_add_test(one, another_generation_answers_anew);
 	tcase_add_test(one, a_crash_would_tell_of_the_request_without_its_secrets);
 	tcase_add_test(many, every_mix_has_the_same_answers_in_every_split);

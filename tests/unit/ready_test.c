@@ -35,7 +35,7 @@ static void tear_down(void)
 
 static struct ready_key key_of(const char *authority, const char *target, unsigned codings)
 {
-	return (struct ready_key){ str_of(authority), str_of(target), codings };
+	return (struct ready_key){ str_of(authority), str_of(target), codings, { 0 } };
 }
 
 static struct ready_terms terms_of(const char *head)
@@ -112,6 +112,33 @@ START_TEST(every_part_of_the_key_counts)
 	ck_assert_ptr_null(find_for("b", "/x", 0));
 	ck_assert_ptr_null(find_for("", "/x", 0));
 	ck_assert_ptr_null(find_for("a", "/x", 1));
+}
+END_TEST
+
+static const struct ready_answer *find_if(const char *condition)
+{
+	struct ready_key key = key_of("a", "/x", 0);
+
+	key.condition = str_of(condition);
+	return ready_find(&table, &key, GENERATION, NOW);
+}
+
+START_TEST(what_the_client_has_is_a_part_of_the_key)
+{
+	static const char *const conditions[] = { "\"a\"", "\"b\"", "\"a\", \"b\"" };
+
+	keep("/x", "whole");
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
+		struct ready_key key = key_of("a", "/x", 0);
+		struct ready_terms terms = terms_of(conditions[i]);
+
+		ck_assert_ptr_null(find_if(conditions[i]));
+		key.condition = str_of(conditions[i]);
+		ck_assert(ready_keep(&table, &key, &terms));
+	}
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++)
+		ck_assert(str_equal(find_if(conditions[i])->terms.head, str_of(conditions[i])));
+	ck_assert(str_equal(find("/x")->terms.head, str_of("whole")));
 }
 END_TEST
 
@@ -322,6 +349,7 @@ static Suite *suite(void)
 	tcase_add_test(finding, an_empty_table_has_nothing);
 	tcase_add_test(finding, what_was_kept_is_found_with_all_that_was_said_of_it);
 	tcase_add_test(finding, every_part_of_the_key_counts);
+	tcase_add_test(finding, what_the_client_has_is_a_part_of_the_key);
 	tcase_add_test(finding, keys_of_every_length_are_told_apart);
 	tcase_add_test(finding, its_maker_can_see_that_it_is_given_again);
 	tcase_add_test(finding, what_is_kept_is_a_copy);
