@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "fd.h"
+#include "watch_lay.h"
 #include "watch_walk.h"
 
 #include <errno.h>
@@ -234,7 +235,7 @@ static bool begin(struct watcher *watcher, struct loop *loop, int fd, struct err
 	return true;
 }
 
-struct watcher *watcher_open(struct loop *loop, struct err *err)
+struct watcher *watcher_open(struct loop *loop, struct offload *offload, struct err *err)
 {
 	int fd AUTO_CLOSE = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	struct watcher *watcher = fd < 0 ? NULL : calloc(1, sizeof(*watcher));
@@ -247,6 +248,8 @@ struct watcher *watcher_open(struct loop *loop, struct err *err)
 		free(watcher);
 		return NULL;
 	}
+	if (offload != NULL)
+		watcher->tree.lay = lay_open(&watcher->tree, loop, offload);
 	fd_take(&fd);
 	return watcher;
 }
@@ -264,6 +267,7 @@ void watcher_close(struct watcher *watcher)
 	if (watcher == NULL)
 		return;
 	end_silently(&watcher->tree);
+	lay_close(watcher->tree.lay);
 	tree_close(&watcher->tree);
 	loop_remove(watcher->loop, &watcher->source);
 	close(watcher->source.fd);
@@ -278,15 +282,23 @@ void watcher_close(struct watcher *watcher)
 /* What changes while the path is looked up is in the queue then, and told. */
 bool watch_path(struct watcher *watcher, struct watch *watch, const char *path)
 {
+	struct walk_way way = { .now_ns = watcher->loop->now_ns };
 	struct watched_name *name;
 
 	watch_end(watch);
 	watch_tell();
-	name = walk_path(&watcher->tree, path, watcher->loop->now_ns);
+	name = walk_path(&watcher->tree, path, &way);
 	if (name != NULL)
 		tree_watch(name, watch);
+	else if (way.unlaid)
+		lay_wish(watcher->tree.lay, watch, path);
 	tree_settle(&watcher->tree);
 	return name != NULL;
+}
+
+bool watch_waits(const struct watch *watch)
+{
+	return watch->name == NULL && list_linked(&watch->link);
 }
 
 void watch_end(struct watch *watch)

@@ -5,6 +5,9 @@
  * the way of its path, symlinks and what they lead to included, and on the file or directory at the end;
  * directories are shared among watches. Events that were lost (IN_Q_OVERFLOW) count as all of them.
  *
+ * To begin to watch a directory takes the kernel long where it has many of its names in memory (300 ms for
+ * four millions), so a helper does that, and the loop goes on (watch_lay.h).
+ *
  * Whoever goes by a watch calls watch_tell first: it tells of every change whose system call had returned
  * by then, and makes none itself while nothing has changed, for the kernel says by a signal (SIGIO) that
  * there is something to read. That signal is the watchers'.
@@ -27,14 +30,15 @@
 enum { WATCH_DIRECTORIES = 4096 };
 
 struct loop;
+struct offload;
 struct watcher;
 struct watched_name;
 
 /* Zeroed is one that watches nothing. */
 struct watch {
-	/* Something on its way has changed, or may have. The watch has ended by then; called once for each
-	 * watch_path, from watch_tell, from watch_path (for others) or from the loop. May end watches, and
-	 * must not begin one. */
+	/* Something on its way has changed, or may have; or what could not be watched yet can be now. The
+	 * watch has ended by then; called once for each watch_path, from watch_tell, from watch_path (for
+	 * others) or from the loop. May end watches, and must not begin one. */
 	void (*changed)(struct watch *watch);
 	struct watched_name *name;      /* what it depends on */
 	struct list link;
@@ -44,9 +48,10 @@ struct watch {
  * it. */
 void watch_prepare(void);
 
-/* A watcher on `loop`, of the thread that calls. NULL with `err`: no memory, or none of the instances that a
- * user may have is left (EMFILE). */
-struct watcher *watcher_open(struct loop *loop, struct err *err);
+/* A watcher on `loop`, of the thread that calls. `offload` (closed before the watcher) is where it waits for
+ * the kernel, with one job; NULL: it does that itself. NULL with `err`: no memory, or none of the instances
+ * that a user may have is left (EMFILE). */
+struct watcher *watcher_open(struct loop *loop, struct offload *offload, struct err *err);
 
 /* Ends every watch without a word; NULL is ignored. */
 void watcher_close(struct watcher *watcher);
@@ -55,9 +60,13 @@ void watcher_close(struct watcher *watcher);
  * that path from now on (open it after this) is what will be there until `changed`. Of a directory, entries
  * that come and go are changes, too. False: nobody would tell (a network file system, overlayfs, FUSE; a
  * directory that must not be read; a file with several names, or one that is mounted; a limit on watches;
- * ".." behind a name), and the caller has to look for itself. `watch->changed` is the caller's to set; a
- * watch that watches already ends first. */
+ * ".." behind a name), or not yet (watch_waits), and the caller has to look for itself. `watch->changed` is
+ * the caller's to set; a watch that watches already ends first. */
 bool watch_path(struct watcher *watcher, struct watch *watch, const char *path);
+
+/* True of one that was refused because a directory has to be laid first: `changed` is called when it is, if
+ * the path can be watched then. */
+bool watch_waits(const struct watch *watch);
 
 /* Harmless on one that watches nothing. */
 void watch_end(struct watch *watch);

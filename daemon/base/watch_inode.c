@@ -1,7 +1,7 @@
 /* watch_inode.c - what the kernel watches for a watcher, and for how long.
  *
  * Called by watch*.c.  Fails only for want of memory, and then the kernel watches no more than before. */
-#include "watch_tree.h"
+#include "watch_lay.h"
 
 #include <stdlib.h>
 #include <sys/inotify.h>
@@ -74,13 +74,19 @@ void tree_drop_inode(struct watch_tree *tree, struct watched_inode *inode)
 	}
 	inode->unwanted = 0;
 	list_push_back(&tree->idle, &inode->idle);
-	if (++tree->idle_count > WATCH_IDLE)
-		tree_drop_idle(tree);
+	tree->idle_count++;
+	tree_trim_idle(tree);
+}
+
+void tree_trim_idle(struct watch_tree *tree)
+{
+	while (tree->idle_count > WATCH_IDLE && tree_drop_idle(tree))
+		continue;
 }
 
 bool tree_drop_idle(struct watch_tree *tree)
 {
-	if (list_empty(&tree->idle))
+	if (list_empty(&tree->idle) || lay_is_busy(tree->lay))
 		return false;
 	free_inode(tree, LIST_ENTRY(tree->idle.next, struct watched_inode, idle));
 	return true;
@@ -88,12 +94,16 @@ bool tree_drop_idle(struct watch_tree *tree)
 
 void tree_unwanted(struct watch_tree *tree, struct watched_inode *inode)
 {
-	if (inode->gone || ++inode->unwanted > MOST_UNWANTED)
+	if (inode->gone || (++inode->unwanted > MOST_UNWANTED && !lay_is_busy(tree->lay)))
 		free_inode(tree, inode);
 }
 
 void tree_close(struct watch_tree *tree)
 {
-	while (tree_drop_idle(tree))
-		continue;
+	while (!list_empty(&tree->idle)) {
+		struct watched_inode *inode = LIST_ENTRY(tree->idle.next, struct watched_inode, idle);
+
+		inode->gone = true;
+		free_inode(tree, inode);
+	}
 }

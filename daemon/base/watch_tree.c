@@ -209,11 +209,10 @@ bool tree_tell_owners(struct watch_tree *tree, struct watched_name *name)
 	return told;
 }
 
-/* All of them. */
-static void tell_all(struct watch_tree *tree, struct watched_name *name)
+void tree_tell_all(struct watch_tree *tree, struct list *watches)
 {
-	while (!list_empty(&name->watches))
-		tell(tree, LIST_ENTRY(name->watches.next, struct watch, link));
+	while (!list_empty(watches))
+		tell(tree, LIST_ENTRY(watches->next, struct watch, link));
 }
 
 static void free_name(struct watch_tree *tree, struct watched_name *name);
@@ -232,7 +231,7 @@ static void free_place(struct watch_tree *tree, struct watched_place *place)
 /* With all below it, but not out of its place's table. */
 static void free_name(struct watch_tree *tree, struct watched_name *name)
 {
-	tell_all(tree, name);
+	tree_tell_all(tree, &name->watches);
 	if (tree_below(name) != NULL)
 		free_place(tree, tree_below(name));
 	if (tree_is_link(name) && name->link != NULL) {

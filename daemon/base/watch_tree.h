@@ -96,6 +96,7 @@ struct watch_tree {
 	struct watched_link *over;      /* of names that are gone, to be ended */
 	struct list links;              /* of target.link: what they lead to has changed */
 	struct list told;               /* of watch.link: their owners are to be told */
+	struct watch_lay *lay;          /* by whom watches are laid; NULL: by the loop, at once */
 };
 
 static inline bool tree_is_link(const struct watched_name *name)
@@ -112,6 +113,9 @@ static inline struct watched_place *tree_below(const struct watched_name *name)
 }
 
 void tree_init(struct watch_tree *tree, int inotify_fd);
+
+/* Those in `watches` (by watch.link) are told by tree_settle. */
+void tree_tell_all(struct watch_tree *tree, struct list *watches);
 
 /* Ends all, and tells in tree_settle. */
 void tree_end_all(struct watch_tree *tree);
@@ -148,10 +152,13 @@ void tree_drop_inode(struct watch_tree *tree, struct watched_inode *inode);
 /* An event of an idle one: if there are too many, or it was the last, the kernel's watch ends. */
 void tree_unwanted(struct watch_tree *tree, struct watched_inode *inode);
 
-/* Ends the kernel's watch that has been idle for longest; false: none is. */
+/* Ends the kernel's watch that has been idle for longest; false: none is, or that would have to wait. */
 bool tree_drop_idle(struct watch_tree *tree);
 
-/* Ends them all, of those that are idle. */
+/* No more idle ones than may be. */
+void tree_trim_idle(struct watch_tree *tree);
+
+/* Forgets the idle ones; the kernel's watches end with the descriptor. */
 void tree_close(struct watch_tree *tree);
 
 /* What was found by that name counts no more: it goes, and all below it; those who depended are told by

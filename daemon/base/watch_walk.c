@@ -6,25 +6,17 @@
 #include "watch_walk.h"
 
 #include "clock.h"
+#include "watch_lay.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
-
-#define NAMES                                                                                       \
-	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | \
-	 IN_ONLYDIR | IN_DONT_FOLLOW)
-
-/* Closing tells of what was stored through a mapping. */
-#define FILES (IN_MODIFY | IN_CLOSE_WRITE)
 
 enum { MOST_LINKS = 40 };               /* on a path, as for the kernel (path_resolution(7)) */
 
@@ -36,58 +28,71 @@ struct walk {
 	struct watch_tree *tree;
 	uint64_t now_ns;
 	unsigned links;
+	bool laid;                      /* what is on the way has just been laid */
+	bool unlaid;                    /* what stopped it is only that something is not */
 };
 
 static struct watched_name *walk_from(struct walk *walk, struct watched_name *from, const char *path);
 
 /* ---- directories -------------------------------------------------------------------------------------- */
 
-/* Those whose files change through this kernel alone. */
-static bool is_told_of(const char *path)
+/* By the loop itself: it may take long. */
+static int watch_now(struct walk *walk, const char *path, bool asked)
 {
-	static const uint32_t local[] = {
-		EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,  BTRFS_SUPER_MAGIC, TMPFS_MAGIC,      RAMFS_MAGIC,
-		F2FS_SUPER_MAGIC, EROFS_SUPER_MAGIC_V1, SQUASHFS_MAGIC, ISOFS_SUPER_MAGIC,
-		0xca451a4e /* bcachefs */, 0x2fc12fc1 /* ZFS */,
-	};
-	struct statfs is;
+	struct watch_tree *tree = walk->tree;
+	int wd;
 
-	if (statfs(path, &is) < 0)
-		return false;
-	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
-		if ((uint32_t)is.f_type == local[i])
-			return true;
-	return false;
+	if (!asked && !lay_is_told_of(path))
+		return -EACCES;
+	do
+		wd = inotify_add_watch(tree->inotify_fd, path, WATCH_NAMES | IN_MASK_ADD);
+	while (wd < 0 && errno == ENOSPC && tree_drop_idle(tree));
+	return wd < 0 ? -errno : wd;
 }
 
-/* The kernel's watch of the directory; -1: there can be none. */
-static int watch_directory(struct walk *walk, struct watched_name *name, const char *path, bool asked)
+/* It is watched already, so that takes no time; which one is at `path` by now, the kernel says. */
+static int watch_laid(const struct watch_tree *tree, const char *path, const struct statx *is)
+{
+	int wd = lay_result(tree->lay, is);
+
+	if (wd < 0)
+		return wd;
+	wd = inotify_add_watch(tree->inotify_fd, path, WATCH_NAMES | IN_MASK_ADD);
+	return wd < 0 ? -errno : wd;
+}
+
+/* The kernel's watch of the directory; negative: there can be none. */
+static int watch_directory(struct walk *walk, struct watched_name *name, const char *path,
+			   const struct statx *is, bool asked)
 {
 	struct watch_tree *tree = walk->tree;
 	int wd;
 
 	if (walk->now_ns < tree->full_until_ns && tree->idle_count == 0)
 		return -1;
-	if (tree->directories >= WATCH_DIRECTORIES && !tree_drop_idle(tree))
+	if (tree->directories >= WATCH_DIRECTORIES && tree->idle_count == 0)
 		return -1;
-	if (!asked && !is_told_of(path)) {
-		tree_refuse(tree, name, walk->now_ns + REFUSED_NS);
+	if (tree->lay != NULL && !walk->laid) {
+		walk->unlaid = true;
 		return -1;
 	}
-	do
-		wd = inotify_add_watch(tree->inotify_fd, path, NAMES | IN_MASK_ADD);
-	while (wd < 0 && errno == ENOSPC && tree_drop_idle(tree));
-	if (wd < 0 && errno == ENOSPC)
+	if (tree->directories >= WATCH_DIRECTORIES)
+		tree_drop_idle(tree);
+	wd = tree->lay == NULL ? watch_now(walk, path, asked) : watch_laid(tree, path, is);
+	walk->unlaid = walk->unlaid || wd == LAY_UNKNOWN;
+	if (wd == -ENOSPC)
 		tree->full_until_ns = walk->now_ns + REFUSED_NS;
-	if (wd < 0 && errno == EACCES)
+	if (wd == -EACCES)
 		tree_refuse(tree, name, walk->now_ns + REFUSED_NS);
 	return wd;
 }
 
-static bool add_directory(struct walk *walk, struct watched_name *name, const char *path, dev_t device)
+static bool add_directory(struct walk *walk, struct watched_name *name, const char *path,
+			  const struct statx *is)
 {
+	dev_t device = makedev(is->stx_dev_major, is->stx_dev_minor);
 	bool asked = name->in != NULL && name->in->device == device;
-	int wd = watch_directory(walk, name, path, asked);
+	int wd = watch_directory(walk, name, path, is, asked);
 	struct watched_inode *inode = wd < 0 ? NULL : tree_inode(walk->tree, wd);
 	struct watched_place *place = inode == NULL ? NULL : tree_add_place(walk->tree, name, inode);
 
@@ -158,8 +163,12 @@ static bool watch_files(struct walk *walk, struct watched_inode *inode, char *pa
 
 	if (inode->files)
 		return true;
+	if (walk->tree->lay != NULL) {
+		walk->unlaid = true;
+		return false;
+	}
 	*(end == path ? end + 1 : end) = '\0';
-	wd = inotify_add_watch(walk->tree->inotify_fd, path, NAMES | FILES);
+	wd = inotify_add_watch(walk->tree->inotify_fd, path, WATCH_NAMES | WATCH_FILES);
 	inode->files = wd == inode->wd;
 	if (wd >= 0 && !inode->files && tree_inode_of(walk->tree, wd) == NULL)
 		inotify_rm_watch(walk->tree->inotify_fd, wd);
@@ -174,10 +183,14 @@ static bool look(struct walk *walk, struct watched_name *name)
 
 	if (path == NULL)
 		return false;
-	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_NLINK, &is) < 0)
+	if (lay_is_at(walk->tree->lay, path)) {
+		walk->unlaid = true;
+		return false;
+	}
+	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, LAY_STATX, &is) < 0)
 		return errno == ENOENT || errno == EACCES;      /* modes of directories are watched, too */
 	if (S_ISDIR(is.stx_mode))
-		return add_directory(walk, name, path, makedev(is.stx_dev_major, is.stx_dev_minor));
+		return add_directory(walk, name, path, &is);
 	if (S_ISLNK(is.stx_mode))
 		return add_link(walk, name, path);
 	return is_seen(&is) && (!S_ISREG(is.stx_mode) || watch_files(walk, name->in->inode, path));
@@ -264,10 +277,12 @@ static struct watched_name *walk_from(struct walk *walk, struct watched_name *fr
 	return at;
 }
 
-struct watched_name *walk_path(struct watch_tree *tree, const char *path, uint64_t now_ns)
+struct watched_name *walk_path(struct watch_tree *tree, const char *path, struct walk_way *way)
 {
-	struct walk walk = { .tree = tree, .now_ns = now_ns };
+	struct walk walk = { .tree = tree, .now_ns = way->now_ns, .laid = way->laid };
 	struct watched_name *top = path[0] == '/' ? name_in(&walk, NULL, str_of("")) : NULL;
+	struct watched_name *name = top == NULL ? NULL : walk_from(&walk, top, path);
 
-	return top == NULL ? NULL : walk_from(&walk, top, path);
+	way->unlaid = name == NULL && walk.unlaid;
+	return name;
 }

@@ -416,11 +416,11 @@ static bool is_uncertain(struct files_outcome *outcome, const struct files_setti
 	       (settings->symlinks != BENEATH_ALL && !files_outcome_add_ways(outcome));
 }
 
-/* What is kept then is that it is not worth a try. */
+/* What is kept then is that it is not worth a try, until it can be watched. */
 static void give_up(struct files_outcome *outcome)
 {
 	close_spare(outcome);
-	files_outcome_unwatch(outcome);
+	files_outcome_watch_less(outcome);
 	outcome->status = FILES_UNKNOWN;
 }
 

@@ -32,6 +32,13 @@ void files_outcome_unwatch(struct files_outcome *outcome)
 		watch_end(&name->watch);
 }
 
+void files_outcome_watch_less(struct files_outcome *outcome)
+{
+	for (struct files_name *name = outcome->names; name != NULL; name = name->next)
+		if (!watch_waits(&name->watch))
+			watch_end(&name->watch);
+}
+
 void files_copy_close(struct files_copy *copy)
 {
 	if (list_linked(&copy->link)) {

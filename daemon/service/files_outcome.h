@@ -121,8 +121,9 @@ bool files_outcome_is_young(const struct files_outcome *outcome);
 /* True when its file may be written to by a name that nobody watches. */
 bool files_outcome_has_links(const struct files_outcome *outcome);
 
-/* Watches nothing any more. */
+/* Watches nothing any more; the other one waits for what cannot be watched yet. */
 void files_outcome_unwatch(struct files_outcome *outcome);
+void files_outcome_watch_less(struct files_outcome *outcome);
 
 /* True when what is far away has a part in it (base/present.h). */
 bool files_outcome_is_far(const struct files_outcome *outcome);

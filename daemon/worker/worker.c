@@ -279,7 +279,7 @@ static void watch_files(struct worker *worker)
 {
 	struct err err;
 
-	worker->engine.watcher = watcher_open(&worker->loop, &err);
+	worker->engine.watcher = watcher_open(&worker->loop, &worker->watching, &err);
 	if (worker->engine.watcher == NULL)
 		log_event(LEVEL_WARNING, "files_not_watched", log_text("error", err.text));
 }
@@ -317,6 +317,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	offload_widen(&worker->disk, DISK_THREADS);
 	offload_init(&worker->far, &worker->loop, FILE_JOBS);
 	offload_widen(&worker->far, FAR_THREADS);
+	offload_init(&worker->watching, &worker->loop, 1);
 	log_writers_init(&worker->log_writers, &worker->loop, &worker->log_offload);
 	log_count(&worker->engine.counters[COUNT_ERROR_LOG_DROPPED]);
 	worker->engine.log_writers = &worker->log_writers;
@@ -366,6 +367,7 @@ static void tear_down(struct worker *worker)
 	offload_close(&worker->offload, deadline_ns - LOG_FLUSH_NS / 2);
 	offload_close(&worker->disk, deadline_ns - LOG_FLUSH_NS / 2);
 	offload_close(&worker->far, deadline_ns - LOG_FLUSH_NS / 2);
+	offload_close(&worker->watching, deadline_ns - LOG_FLUSH_NS / 2);
 	close_logs(worker, deadline_ns);
 	generation_unpin(worker->engine.generation);
 	watcher_close(worker->engine.watcher);

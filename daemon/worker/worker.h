@@ -109,6 +109,7 @@ struct worker {
 	struct offload log_offload;     /* its own: neither waits for what holds up the other */
 	struct offload offload;         /* for requests: what computes */
 	struct offload disk, far;       /* what waits for a disk; for a network or another process */
+	struct offload watching;        /* what waits for the kernel to watch a directory */
 	struct log_writers log_writers;
 	struct source channel;
 	struct ready step;              /* preparing goes on */

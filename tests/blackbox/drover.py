@@ -402,6 +402,19 @@ class Drover:
             return client.request(target, headers, method, close=True)
 
 
+def watches(pid):
+    """inode -> mask, of what inotify watches for it."""
+    found = {}
+    for fd in os.listdir("/proc/%d/fdinfo" % pid):
+        try:
+            with open("/proc/%d/fdinfo/%s" % (pid, fd), encoding="ascii") as file:
+                rows = [line.split() for line in file if line.startswith("inotify ")]
+        except FileNotFoundError:
+            continue
+        found.update({int(row[2][4:], 16): int(row[4][5:], 16) for row in rows})
+    return found
+
+
 def fds(pid):
     return len(os.listdir("/proc/%d/fd" % pid))
 

@@ -126,6 +126,7 @@ class Far(unittest.TestCase):
     def test_a_client_that_goes_leaves_nothing_behind(self):
         worker = self.server.workers()[0]
         self.assertEqual(self.server.get("/far/small.txt").body, FILES["small.txt"])
+        self.others_are_answered()      # and every helper has begun
         self.server.wait_status(lambda status: status["totals"]["open"] == 0)
         before = drover.fds(worker)
         for operation in ("lookup", "open", "read"):

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import mmap
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from drover import Drover
 
 CLONE_NEWNS = 0x20000
 LOOK_SECONDS = 5        # between two looks at what is in use
+IN_MODIFY = 2
 INOTIFY_INIT1 = 294
 
 
@@ -413,9 +415,45 @@ class WhatIsKept(unittest.TestCase):
         """In a way that no ready answer serves."""
         return self.client.request(target, [("Range", "bytes=0-0")]).status
 
+    def settle(self, server, target="/f"):
+        """Until the kernel tells of it: a helper has that done (what is written to files in the root is told, too),
+        and what was found before is found anew."""
+        root, worker = os.stat(server.site).st_ino, server.workers()[0]
+        end = drover.deadline(drover.DEADLINE)
+        while not drover.watches(worker).get(root, 0) & IN_MODIFY:
+            self.ask_on(target)
+            drover.left(end)
+        misses = None
+        while misses != self.counter(server, "file_cache_misses"):
+            misses = self.counter(server, "file_cache_misses")
+            for _ in range(5):
+                self.ask_on(target)
+            drover.left(end)
+
+    def test_a_directory_is_watched_by_a_helper(self):
+        """By no other thread than that: the loop adds one only where it is there already."""
+        server = self.start()
+        self.put(server, "f", "text")
+        worker, log = server.workers()[0], os.path.join(server.dir, "strace")
+        with subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=inotify_add_watch", "-e", "signal=none", "-o", log,
+                               "-p", str(worker)], stderr=subprocess.PIPE) as tracer:
+            end = drover.deadline(drover.DEADLINE)
+            while drover.process_status(worker)["TracerPid"] == "0":
+                drover.left(end)
+            self.settle(server)
+            tracer.terminate()
+        with open(log, encoding="utf-8") as file:
+            calls = re.findall(r'^(\d+) +inotify_add_watch\(\d+, "([^"]*)"', file.read(), re.M)
+        first = {}
+        for thread, path in calls:
+            first.setdefault(path, int(thread))
+        self.assertIn(server.site, first)
+        self.assertNotIn(worker, first.values())
+
     def test_a_request_is_looked_for_once(self):
         server = self.start()
         self.put(server, "f", "text")
+        self.settle(server)
         for target, status in (("/f", 206), ("/none", 404), ("/", 206)):
             self.ask_on(target)
             misses, hits = self.counter(server, "file_cache_misses"), self.counter(server, "file_cache_hits")
@@ -427,7 +465,7 @@ class WhatIsKept(unittest.TestCase):
     def test_it_outlives_a_reload(self):
         server = self.start()
         self.put(server, "f", "text")
-        self.ask_on()
+        self.settle(server)
         server.configure({"timeouts": {"keep_alive": "59s"}})
         self.assertEqual(server.reload()[0], 0)
         misses = self.counter(server, "file_cache_misses")

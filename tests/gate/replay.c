@@ -238,7 +238,7 @@ static void make_engine(void)
 	engine.quota_epoch = quota_epoch(engine.quota);
 	engine.marks = marks;
 	engine.marks_room = MARKS;
-	engine.watcher = watcher_open(&loop, &err);
+	engine.watcher = watcher_open(&loop, NULL, &err);
 	if (engine.watcher == NULL)
 		die("watcher", err.text);
 	end_of_turn.run = stop_turning;

@@ -70,7 +70,7 @@ static void set_up(void)
 	loop.now_ns = CLOCK_S;
 	ck_assert_int_eq(stat(root, &stats), 0);
 	present_note(stats.st_dev, PLACE_MEMORY, loop.now_ns);
-	engine.watcher = watcher_open(&loop, &err);
+	engine.watcher = watcher_open(&loop, NULL, &err);
 	ck_assert_ptr_nonnull(engine.watcher);
 	settings = (struct files_settings){ .root = root, .symlinks = BENEATH_INSIDE };
 	route.match = str_of("");

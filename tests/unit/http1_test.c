@@ -781,7 +781,7 @@ static void watch_files(void)
 {
 	struct err err;
 
-	server.engine.watcher = watcher_open(&server.loop, &err);
+	server.engine.watcher = watcher_open(&server.loop, NULL, &err);
 	ck_assert_ptr_nonnull(server.engine.watcher);
 }
 

@@ -198,7 +198,7 @@ static void open_watcher(void)
 	struct err err;
 
 	ck_assert(loop_open(&loop, &err));
-	watcher = watcher_open(&loop, &err);
+	watcher = watcher_open(&loop, NULL, &err);
 	ck_assert_msg(watcher != NULL, "%s", err.text);
 	snprintf(root, sizeof(root), "/dev/shm/watch.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(root));

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/loop.h"
+#include "base/offload.h"
 
 #include <check.h>
 #include <errno.h>
@@ -102,7 +103,7 @@ static void open_watcher(void)
 
 	told = 0;
 	ck_assert(loop_open(&loop, &err));
-	watcher = watcher_open(&loop, &err);
+	watcher = watcher_open(&loop, NULL, &err);
 	ck_assert_msg(watcher != NULL, "%s", err.text);
 	snprintf(root, sizeof(root), "/dev/shm/watcher.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(root));
@@ -747,7 +748,7 @@ START_TEST(when_the_user_may_have_no_more_watches_what_is_not_needed_makes_room)
 	make(at("e"));
 	watcher_close(watcher);
 	limit("/proc/sys/user/max_inotify_watches", "5");
-	watcher = watcher_open(&loop, &err);            /* the limit is its opener's */
+	watcher = watcher_open(&loop, NULL, &err);      /* the limit is its opener's */
 	ck_assert_ptr_nonnull(watcher);
 	ck_assert(watch_path(watcher, &watch, at("d/f")));              /* "/", dev, shm, root, d */
 	ck_assert(!watch_path(watcher, &other, at("e/f")));
@@ -763,9 +764,9 @@ START_TEST(when_the_user_may_not_have_more_watchers_that_is_said)
 
 	limit("/proc/sys/user/max_inotify_instances", "1");
 	watcher_close(watcher);
-	watcher = watcher_open(&loop, &err);
+	watcher = watcher_open(&loop, NULL, &err);
 	ck_assert_ptr_nonnull(watcher);
-	more = watcher_open(&loop, &err);
+	more = watcher_open(&loop, NULL, &err);
 	ck_assert_ptr_null(more);
 	ck_assert_str_eq(err.text, "inotify_init1: Too many open files");
 }
@@ -799,7 +800,7 @@ static void own_mounts(void)
 	watcher_close(watcher);
 	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	watcher = watcher_open(&loop, &err);
+	watcher = watcher_open(&loop, NULL, &err);
 	ck_assert_ptr_nonnull(watcher);
 }
 
@@ -960,6 +961,163 @@ START_TEST(closing_tells_nobody)
 }
 END_TEST
 
+/* ---- laid by a helper ------------------------ */
+
+static struct offload offload;
+static struct watch helped;
+
+static void with_a_helper(void)
+{
+	struct err err;
+
+	a_file();
+	watcher_close(watcher);
+	offload_init(&offload, &loop, 1);
+	watcher = watcher_open(&loop, &offload, &err);
+	ck_assert_ptr_nonnull(watcher);
+	helped.changed = on_changed;
+}
+
+static void without_the_helper(void)
+{
+	ck_assert_uint_eq(offload_close(&offload, clock_now_ns() + 10 * CLOCK_S), 0);
+	close_watcher();
+}
+
+/* How many directories the kernel watches for us. */
+static unsigned laid(void)
+{
+	char path[64], line[256];
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 64; fd++) {
+		FILE *info;
+
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		info = fopen(path, "re");
+		while (info != NULL && fgets(line, sizeof(line), info) != NULL)
+			count += strncmp(line, "inotify wd:", 11) == 0 ? 1 : 0;
+		if (info != NULL)
+			fclose(info);
+	}
+	return count;
+}
+
+/* Each time it was told, it asks once more. */
+static void watch_when_it_can_be(struct watch *watch, const char *path)
+{
+	while (!watch_path(watcher, watch, path)) {
+		unsigned before = told;
+
+		ck_assert(watch_waits(watch));
+		while (told == before)
+			one_turn(&loop);
+		ck_assert(!watch_waits(watch));
+	}
+}
+
+START_TEST(the_loop_lays_no_watch_where_there_is_a_helper)
+{
+	ck_assert(!watch_path(watcher, &helped, at("d/f")));
+	ck_assert(watch_waits(&helped));
+	ck_assert_uint_eq(laid(), 0);
+}
+END_TEST
+
+START_TEST(what_was_laid_can_be_watched_and_tells)
+{
+	watch_when_it_can_be(&helped, at("d/f"));
+	ck_assert_uint_eq(told, 1);             /* one wish: the whole way was laid at once */
+	ck_assert(!watch_waits(&helped));
+	put(at("d/f"), "two");
+	ck_assert_uint_eq(told_now(), 1);
+}
+END_TEST
+
+START_TEST(what_is_laid_behind_symlinks_can_be_watched_and_tells)
+{
+	make(at("e"));
+	put_link("../d", at("e/there"));
+	put_link(at("e"), at("l"));
+	watch_when_it_can_be(&helped, at("l"));
+	watch_end(&helped);
+	put_link("d", at("m"));
+	watch_when_it_can_be(&helped, at("m/f"));
+	move(at("m"), at("n"));
+	ck_assert_uint_eq(told_now(), 1);
+}
+END_TEST
+
+START_TEST(a_change_while_it_is_laid_is_seen_by_whoever_watches_then)
+{
+	struct stat before, now;
+
+	ck_assert(!watch_path(watcher, &helped, at("d/f")));
+	one_turn(&loop);
+	move(at("d"), at("away"));
+	make(at("d"));
+	put(at("d/f"), "other");
+	ck_assert_int_eq(stat(at("d/f"), &before), 0);
+	watch_end(&helped);
+	watch_when_it_can_be(&helped, at("d/f"));
+	ck_assert_int_eq(stat(at("d/f"), &now), 0);
+	ck_assert_uint_eq(before.st_ino, now.st_ino);
+	ck_assert_uint_eq(told_now(), 0);
+	put(at("away/f"), "not ours");
+	ck_assert_uint_eq(told_now(), 0);
+	put(at("d/f"), "more");
+	ck_assert_uint_eq(told_now(), 1);
+}
+END_TEST
+
+START_TEST(more_wishes_than_there_is_room_for_come_true)
+{
+	static struct watch each[100];
+
+	for (unsigned i = 0; i < 100; i++) {
+		make(at("%u", i));
+		put(at("%u/f", i), "one");
+		each[i].changed = on_changed;
+		ck_assert(!watch_path(watcher, &each[i], at("%u/f", i)));
+		ck_assert(watch_waits(&each[i]));
+	}
+	for (unsigned i = 0; i < 100; i++)
+		watch_when_it_can_be(&each[i], at("%u/f", i));
+	told_now();
+	for (unsigned i = 0; i < 100; i++) {
+		put(at("%u/f", i), "two");
+		ck_assert_uint_eq(told_now(), 1);
+	}
+}
+END_TEST
+
+START_TEST(who_waits_may_end_that_and_closing_ends_it)
+{
+	static struct watch other;
+
+	other.changed = on_changed;
+	ck_assert(!watch_path(watcher, &helped, at("d/f")));
+	ck_assert(!watch_path(watcher, &other, at("d")));
+	watch_end(&helped);
+	ck_assert(!watch_waits(&helped));
+	watcher_close(watcher);
+	watcher = NULL;
+	ck_assert(!watch_waits(&other));
+	ck_assert_uint_eq(told, 0);
+}
+END_TEST
+
+START_TEST(what_cannot_be_watched_waits_for_nothing_in_the_end)
+{
+	ck_assert(!watch_path(watcher, &helped, "/proc/self/status"));
+	while (watch_waits(&helped))
+		one_turn(&loop);
+	ck_assert_uint_eq(told, 0);
+	ck_assert(!watch_path(watcher, &helped, "/proc/self/status"));
+	ck_assert(!watch_waits(&helped));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("watcher");
@@ -1030,6 +1188,16 @@ int main(void)
 	tcase_add_test(tests, all_below_a_directory_are_told);
 	tcase_add_test(tests, when_events_are_lost_all_are_told);
 	tcase_add_test(tests, closing_tells_nobody);
+	tests = tcase_create("a helper");
+	suite_add_tcase(suite, tests);
+	tcase_add_checked_fixture(tests, with_a_helper, without_the_helper);
+	tcase_add_test(tests, the_loop_lays_no_watch_where_there_is_a_helper);
+	tcase_add_test(tests, what_was_laid_can_be_watched_and_tells);
+	tcase_add_test(tests, what_is_laid_behind_symlinks_can_be_watched_and_tells);
+	tcase_add_test(tests, a_change_while_it_is_laid_is_seen_by_whoever_watches_then);
+	tcase_add_test(tests, more_wishes_than_there_is_room_for_come_true);
+	tcase_add_test(tests, who_waits_may_end_that_and_closing_ends_it);
+	tcase_add_test(tests, what_cannot_be_watched_waits_for_nothing_in_the_end);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
