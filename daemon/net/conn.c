@@ -187,8 +187,6 @@ void conn_release(struct conn *conn)
 	fd_close(&conn->source.fd);
 	list_remove(&conn->link);
 	list_push_back(&engine->closed, &conn->link);
-	conn->listener->conns--;
-	engine_listener_settle(conn->listener);
 	if (conn->refused) {
 		engine->refusing--;
 		return;
@@ -249,6 +247,16 @@ void conn_serve(struct conn *conn)
 
 /* ---- the engine ------------------------------------------------------------------------------------- */
 
+/* Its listener may go with the last of its connections, and not before: that is the way to the engine. */
+static void forget(struct engine *engine, struct conn *conn)
+{
+	struct engine_listener *listener = conn->listener;
+
+	slab_release(&engine->slab, conn);
+	listener->conns--;
+	engine_listener_settle(listener);
+}
+
 /* The end of a turn: no event of its batch is left to look at what was closed. */
 static void sweep(struct turn_end *hook)
 {
@@ -260,7 +268,7 @@ static void sweep(struct turn_end *hook)
 	if (link == NULL)
 		return;
 	for (; link != NULL; link = list_pop_front(&engine->closed))
-		slab_release(&engine->slab, LIST_ENTRY(link, struct conn, link));
+		forget(engine, LIST_ENTRY(link, struct conn, link));
 	if (engine->closed_one != NULL)
 		engine->closed_one(engine);
 }

@@ -244,6 +244,8 @@ START_TEST(a_listener_goes_with_its_last_connection)
 	let_go(1);
 	ck_assert_uint_eq(keep_alive_s(1), 12);         /* a worker that leaves has let its sockets go */
 	engine_cut(&worker.engine);
+	ck_assert_ptr_nonnull(listener_of(1));          /* who closed it may ask for its engine */
+	worker.engine.sweep.run(&worker.engine.sweep);
 	ck_assert_ptr_null(listener_of(1));
 }
 END_TEST

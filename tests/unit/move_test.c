@@ -445,6 +445,7 @@ START_TEST(its_listener_is_known_by_its_address)
 	conn = connect_one(&fd, here);
 	ck_assert_ptr_eq(move()->listener, there);
 	ck_assert_uint_eq(there->conns, 1);
+	from.engine.sweep.run(&from.engine.sweep);
 	ck_assert(list_empty(&from.engine.listeners));
 	close(fd);
 	engine_cut(&to.engine);
@@ -465,6 +466,7 @@ START_TEST(a_listener_that_is_not_there_lasts_as_long_as_the_connection)
 	ck_assert_str_eq(there->listener->address, "127.0.0.1:80");
 	ck_assert_ptr_eq(there->listener->rules, &listener_without_rules);
 	conn_close(there);
+	to.engine.sweep.run(&to.engine.sweep);
 	ck_assert(list_empty(&to.engine.listeners));
 	close(fd);
 }
