@@ -424,16 +424,16 @@ class Stuck(Logs):
         self.assertEqual(sum(lost), self.dropped(server))
 
     def test_a_disk_that_hangs(self):
-        """Every write of the helper thread takes an hour, as strace has it; the loop never writes."""
+        """Every write of a helper thread takes an hour, as strace has it; the loop never writes."""
         server = self.start({"access": "access.log", "access_format": "json"}, workers=1)
         path = os.path.join(server.dir, "access.log")
         self.request(server)
         self.lines(path, 1)
         threads = "/proc/%d/task" % server.workers()[0]
-        helper = [tid for tid in os.listdir(threads)
-                  if read("%s/%s/comm" % (threads, tid)) == b"drover-offload\n"]
-        self.assertEqual(len(helper), 1)
-        with subprocess.Popen(["strace", "-p", helper[0], "-o", "/dev/null", "-e", "trace=write",
+        helpers = [tid for tid in os.listdir(threads)
+                   if read("%s/%s/comm" % (threads, tid)) == b"drover-offload\n"]
+        self.assertGreater(len(helpers), 0)
+        with subprocess.Popen(["strace", *("--attach=" + tid for tid in helpers), "-o", "/dev/null", "-e", "trace=write",
                                "-e", "inject=write:delay_enter=3600000000"], stderr=subprocess.PIPE) as tracer:
             try:
                 self.assertIn(b"attached", tracer.stderr.readline())
@@ -699,11 +699,12 @@ class Fork(Logs):
         self.assertEqual(server.stop(), 0)
         self.assertEqual(read(os.path.join(server.dir, "error.log")).count(b" reload_done "), 40)
 
-    def test_without_a_file_nobody_has_a_thread(self):
+    def test_without_a_file_nobody_has_a_thread_for_it(self):
+        """Who was asked for a file has the one that has its directory watched."""
         server = self.start({})
         server.get()
-        for pid in [server.pid, *server.workers().values()]:
-            self.assertEqual(len(os.listdir("/proc/%d/task" % pid)), 1)
+        for pid, most in [(server.pid, 1), *((worker, 2) for worker in server.workers().values())]:
+            self.assertLessEqual(len(os.listdir("/proc/%d/task" % pid)), most)
 
 
 if __name__ == "__main__":

@@ -226,7 +226,7 @@ class Traffic(Scenario):
         self.fds = fds(target.pid)
         self.worker = status["slots"][0]["pid"]
         end = time.monotonic() + SECONDS
-        while len(os.listdir("/proc/%d/task" % self.worker)) < 3:       # the log's helper comes a moment later
+        while len(os.listdir("/proc/%d/task" % self.worker)) < 4:       # the log's helper comes a moment later
             assert time.monotonic() < end, "nothing is logged"
         assert not self.play()
         self.wait_closed()

@@ -222,7 +222,8 @@ def strangers(pid):
     held, watched = set(), []
     for fd in os.listdir("/proc/%d/fd" % pid):
         target = os.readlink("/proc/%d/fd/%s" % (pid, fd))
-        held.add(int(re.search(r"\d+|$", target).group() or os.stat("/proc/%d/fd/%s" % (pid, fd)).st_ino))
+        socket = re.match(r"socket:\[(\d+)", target)
+        held.add(int(socket[1]) if socket else os.stat("/proc/%d/fd/%s" % (pid, fd)).st_ino)
         with open("/proc/%d/fdinfo/%s" % (pid, fd), encoding="ascii") as file:
             watched += [int(inode, 16) for inode in re.findall(r"^tfd:.* ino:([0-9a-f]+)", file.read(), re.M)]
     return sum(inode not in held for inode in watched)
