@@ -36,7 +36,8 @@ class Dry(Master):
 
     def held(self, server):
         """Descriptors, without those of helpers, which a worker makes when it is asked for a file first."""
-        return [sum(os.readlink("/proc/%d/fd/%s" % (pid, fd)) != "anon_inode:[eventfd]" for fd in os.listdir("/proc/%d/fd" % pid))
+        return [sum(os.readlink("/proc/%d/fd/%s" % (pid, fd)) != "anon_inode:[eventfd]"
+                    for fd in os.listdir("/proc/%d/fd" % pid))
                 for pid in [server.pid, *server.workers().values()]]
 
     # what it says
