@@ -212,6 +212,8 @@ class Directed(Steering):
         for workers in (4, 2, 3, 1):
             self.reload(server, {"workers": workers})
             self.assertEqual(hot.good(), list(range(workers)))
+            # those of slots that went have been shared out: new ones go to whom has fewer
+            server.wait_status(lambda status, workers=workers: len(status["workers"]) == workers)
             before = hot.directed(4)
             self.connect(server, 100)
             got = [after - earlier for after, earlier in zip(hot.directed(4), before)]
