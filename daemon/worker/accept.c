@@ -301,30 +301,33 @@ static enum accepted accept_next(struct worker *worker, struct held_socket *held
 	return room == ROOM_NONE ? ACCEPT_STOPPED : accept_one(worker, held, room);
 }
 
-static enum accepted accept_batch(struct worker *worker, struct held_socket *held)
+/* What was directed here before the queue was found empty has been taken, or has gone away again. Clients that
+ * come as fast as they are taken make one long batch: what counts is its end. */
+static void accept_batch(struct worker *worker, struct held_socket *held)
 {
 	enum accepted accepted = ACCEPTED;
+	uint64_t directed = 0;
 	unsigned taken;
 
-	for (taken = 0; taken < ACCEPT_BATCH && accepted == ACCEPTED && !is_late(worker, taken); taken++)
+	for (taken = 0; taken < ACCEPT_BATCH && accepted == ACCEPTED && !is_late(worker, taken); taken++) {
+		directed = hot_directed(worker->seat);
 		accepted = accept_next(worker, held);
+	}
 	worker->refusals.waited = false;
 	if (!held->exclusive)
 		backlog_look(worker, held, taken, accepted == ACCEPTED && is_waiting(held));
-	return accepted;
+	if (accepted == ACCEPT_AGAIN && held->note.slot == worker->slot)
+		worker->line->taken = directed;
 }
 
-/* What was directed here before the queue was found empty has been taken, or has gone away again. */
 static void on_acceptable(struct source *source, uint32_t events)
 {
 	struct held_socket *held = LIST_ENTRY(source, struct held_socket, source);
 	struct worker *worker = held->worker;
-	uint64_t directed = hot_directed(worker->seat);
 
 	(void)events;
 	epitaph_phase(worker->engine.epitaph, PHASE_ACCEPTING);
-	if (accept_batch(worker, held) == ACCEPT_AGAIN && held->note.slot == worker->slot)
-		worker->line->taken = directed;
+	accept_batch(worker, held);
 	worker->line->open = worker->engine.count;
 	epitaph_phase(worker->engine.epitaph, PHASE_LOOP);
 }

@@ -29,10 +29,22 @@ static enum doing doing;                /* of every connection */
 
 static uint64_t open_in_accept;         /* what somebody who is killed in the last accept4(2) counts */
 
+static unsigned joining;                /* who comes to the first slot while another one is taken there */
+
+static void connect_to(unsigned slot);
+
 int accept4(int fd, __SOCKADDR_ARG address, socklen_t *len, int flags)
 {
+	int accepted;
+
 	open_in_accept = counters[COUNT_OPEN];
-	return (int)syscall(SYS_accept4, fd, address.__sockaddr__, len, flags);
+	accepted = (int)syscall(SYS_accept4, fd, address.__sockaddr__, len, flags);
+	if (accepted >= 0 && joining > 0) {
+		joining--;
+		seat.directed++;
+		connect_to(0);
+	}
+	return accepted;
 }
 
 /* A protocol that holds connections and does nothing. */
@@ -398,6 +410,23 @@ START_TEST(at_the_limit_a_queue_that_was_emptied_counts_as_empty)
 	accept_all();
 	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 3);
 	ck_assert_uint_eq(line.taken, 3);
+}
+END_TEST
+
+START_TEST(who_comes_while_others_are_taken_is_not_on_the_way)
+{
+	struct held_socket *held;
+
+	config.connections = 10;
+	hold(0, GENERATION);
+	accept_apply(&worker);
+	held = LIST_ENTRY(worker.sockets.next, struct held_socket, link);
+	connect_to(0);
+	seat.directed = 1;
+	joining = 3;
+	held->source.handle(&held->source, EPOLLIN);
+	ck_assert_uint_eq(counters[COUNT_ACCEPTED], 4);
+	ck_assert_uint_eq(line.taken, 4);
 }
 END_TEST
 
@@ -792,6 +821,7 @@ int main(void)
 	tcase_add_test(limits, out_of_descriptors_an_idle_connection_makes_room);
 	tcase_add_test(limits, at_the_limit_nothing_spins);
 	tcase_add_test(limits, at_the_limit_a_queue_that_was_emptied_counts_as_empty);
+	tcase_add_test(limits, who_comes_while_others_are_taken_is_not_on_the_way);
 	tcase_add_test(limits, a_batch_that_empties_the_queue_leaves_nobody_behind);
 	tcase_add_test(limits, the_board_says_that_nothing_is_accepted_at_the_limit);
 	tcase_add_test(limits, accept_goes_on_when_connections_have_ended);
