@@ -154,16 +154,9 @@ static bool move_it(const struct plan *plan)
 
 /* ---- a conversation ---- */
 
-static bool always(void *what)
-{
-	(void)what;
-	return true;
-}
-
 static void turn(void)
 {
-	server.done = always;
-	server.loop.stopped = false;
+	fake_wait_for_nothing(&server);
 	fuzz_turn(&server.loop);
 }
 

@@ -209,9 +209,15 @@ static bool always(void *what)
 	return true;
 }
 
-void fake_turn(struct fake_server *server)
+void fake_wait_for_nothing(struct fake_server *server)
 {
 	server->done = always;
+	server->loop.stopped = false;
+}
+
+void fake_turn(struct fake_server *server)
+{
+	fake_wait_for_nothing(server);
 	run(server, CLOCK_MS);
 }
 

@@ -81,6 +81,9 @@ bool fake_until(struct fake_server *server, bool (*done)(void *what), void *what
 bool fake_until_eof(struct fake_client *client);
 bool fake_until_text(struct fake_client *client, const char *text);
 
+/* The next turn ends, whatever happens in it. */
+void fake_wait_for_nothing(struct fake_server *server);
+
 /* One turn; it waits for events no longer than a few milliseconds. */
 void fake_turn(struct fake_server *server);
 
