@@ -99,7 +99,7 @@ static bool is_vouched_for(struct exchange *exchange)
 {
 	struct pieces *pieces = exchange->response.source;
 
-	if (!files_outcome_vouches(exchange->response.holds))
+	if (pieces->far || !files_outcome_vouches(exchange->response.holds))    /* it holds something else */
 		return false;
 	if (pieces->name == 0 && exchange->sent_bytes > 0)
 		pieces->name = name_of(exchange->response.file_fd);
