@@ -301,8 +301,8 @@ static enum accepted accept_next(struct worker *worker, struct held_socket *held
 	return room == ROOM_NONE ? ACCEPT_STOPPED : accept_one(worker, held, room);
 }
 
-/* What was directed here before the queue was found empty has been taken, or has gone away again. Clients that
- * come as fast as they are taken make one long batch: what counts is its end. */
+/* What was directed here before the queue was found empty has been taken, or has gone away again. Clients
+ * that come as fast as they are taken make one long batch: what counts is its end. */
 static void accept_batch(struct worker *worker, struct held_socket *held)
 {
 	enum accepted accepted = ACCEPTED;
