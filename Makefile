@@ -172,7 +172,7 @@ help:
 	@echo "make attacks  what normal clients notice of each attack, about 8 minutes (ATTACKS=\"--only ranges\": some)"
 	@echo "make clients  real clients: curl, wget, aria2, zsync, Chromium (tests/tools/deps clients)"
 	@echo "make differential  the same requests to drover and to nginx, and why they differ"
-	@echo "make figures  memory of an idle connection, what reloads leave behind, system calls per request"
+	@echo "make figures  memory of an idle connection, what reloads leave behind"
 	@echo "make bench    what it costs, beside other servers and a floor: CPU per request, system calls, memory; 9 minutes, as root"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
 	@echo "make lint     include direction, sizes; gcc, clang, clang-tidy, shellcheck, mandoc without a warning"

@@ -1,21 +1,16 @@
 #!/usr/bin/env python3
-"""Figures that do not depend on the machine's speed: memory of an idle connection, what 200 reloads leave behind,
-system calls per request.  Prints a Markdown table; nothing here passes or fails.
+"""Figures that do not depend on the machine's speed: memory of an idle connection, what 200 reloads leave behind.
+Prints a Markdown table; nothing here passes or fails.  System calls are counted by tests/gate/calls.
 
     figures.py [CONNECTIONS]    (default 10000; two descriptors each are needed, RLIMIT_NOFILE bounds it)
 """
 
 import os
-import re
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "blackbox"))
 
 from drover import Client, Drover, fds  # noqa: E402  (the path comes first)
-
-REQUESTS = 500
-STRACE_ATTACHED = re.compile(rb"attached")
 
 
 def dirty_bytes(pid):
@@ -58,50 +53,11 @@ def idle_and_reloads(server, count):
         client.close()
 
 
-def system_calls(server, work):
-    """name -> how often, in all workers, while `work` runs."""
-    pids = [word for pid in server.workers().values() for word in ("-p", str(pid))]
-    log = os.path.join(server.dir, "strace")
-    with subprocess.Popen(["strace", "-f", "-o", log, *pids], stderr=subprocess.PIPE) as tracer:
-        for _ in server.workers():              # strace says so when it is attached
-            while not STRACE_ATTACHED.search(tracer.stderr.readline()):
-                pass
-        work()
-        tracer.terminate()
-    with open(log, encoding="utf-8", errors="replace") as file:
-        text = file.read()
-    counts = {}
-    for name in re.findall(r"^\d+ +(\w+)\(", text, re.M):
-        counts[name] = counts.get(name, 0) + 1
-    return counts
-
-
-def describe(counts):
-    each = {name: count / REQUESTS for name, count in counts.items() if count >= REQUESTS // 10}
-    return "%.2f (%s)" % (sum(counts.values()) / REQUESTS,
-                          ", ".join("%s %.2f" % (name, each[name]) for name in sorted(each, key=each.get, reverse=True)))
-
-
-def keep_alive(server):
-    with Client(server.address) as client:
-        for _ in range(REQUESTS):
-            client.request("/")
-
-
-def one_shot(server):
-    for _ in range(REQUESTS):
-        with Client(server.address) as client:
-            client.request("/", close=True)
-
-
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10000
     print("| figure | value |\n|---|---|")
     with start() as server:
         idle_and_reloads(server, count)
-    for what, work in (("keep-alive request", keep_alive), ("connection of one request", one_shot)):
-        with start() as server:
-            row("system calls per " + what, describe(system_calls(server, lambda: work(server))))
 
 
 if __name__ == "__main__":
