@@ -83,6 +83,7 @@ static void record_answer(struct http1 *http, struct luggage *luggage, struct re
 	record_u64(record, &http->left);
 	record_u64(record, &http->sent);
 	record_u64(record, &http->taken_mark);
+	record_bool(record, &http->full);
 	record_u64(record, &http->min_rate);
 	record_u64(record, &http->send_ns);
 	record_u64(record, &http->exchange.pace.resume_ns);

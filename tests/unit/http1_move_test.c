@@ -827,6 +827,24 @@ START_TEST(a_deadline_is_the_same_after_a_move)
 }
 END_TEST
 
+/* Whoever has it now looks at it before its client has done anything. */
+START_TEST(a_client_that_takes_nothing_gains_no_time_by_a_move)
+{
+	struct conn *conn;
+	uint64_t due_ns;
+
+	start_big(GET("/big"));
+	conn = fake_only(&server.engine);
+	ck_assert(!conn->writable && timer_armed_lean(&conn->timer));
+	due_ns = conn->timer.due_ns;
+	fake_move(conn, &second.engine);
+	conn = fake_only(&second.engine);
+	second.engine.loop->now_ns += CLOCK_S;
+	conn_serve(conn);
+	ck_assert_uint_eq(conn->timer.due_ns, due_ns);
+}
+END_TEST
+
 START_TEST(a_head_that_does_not_come_gets_408_however_often_it_moves)
 {
 	server.config->request_head_ns = 30 * CLOCK_MS;
@@ -965,6 +983,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(log, each_exchange_has_one_line_with_all_its_bytes, 0, CONVERSATIONS);
 	tcase_add_test(log, the_time_of_a_request_counts_from_where_it_began);
 	tcase_add_loop_test(late, a_deadline_is_the_same_after_a_move, 0, STAGE_CASES);
+	tcase_add_test(late, a_client_that_takes_nothing_gains_no_time_by_a_move);
 	tcase_add_test(late, a_head_that_does_not_come_gets_408_however_often_it_moves);
 	tcase_add_test(late, an_idle_connection_ends_however_often_it_moves);
 	tcase_add_test(late, a_client_that_takes_nothing_is_cut_however_often_it_moves);
