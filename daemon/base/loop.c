@@ -91,6 +91,11 @@ void loop_timer(struct loop *loop, struct timer *timer, uint64_t after_ns)
 	timer_arm(&loop->timers, timer, loop->now_ns + after_ns);
 }
 
+void loop_timer_from_now(struct loop *loop, struct timer *timer, uint64_t after_ns)
+{
+	timer_arm(&loop->timers, timer, clock_now_ns() + after_ns);
+}
+
 void loop_timer_lean(struct loop *loop, struct lean_timer *timer, uint64_t after_ns)
 {
 	timer_arm_lean(&loop->timers, timer, loop->now_ns + after_ns);

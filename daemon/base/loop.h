@@ -130,6 +130,9 @@ void loop_unready(struct ready *ready);
 void loop_timer(struct loop *loop, struct timer *timer, uint64_t after_ns);
 void loop_timer_lean(struct loop *loop, struct lean_timer *timer, uint64_t after_ns);
 
+/* The same from now on, for what was begun in a turn that may have taken long by now. */
+void loop_timer_from_now(struct loop *loop, struct timer *timer, uint64_t after_ns);
+
 /* Registers an end-of-turn hook for the life of the loop. */
 void loop_at_turn_end(struct loop *loop, struct turn_end *hook);
 

@@ -484,7 +484,8 @@ bool spawn_ask(struct child *child, const struct verdict *verdict, struct err *e
 
 	sockets_note(child->master, verdict, &prepare.body.prepare);
 	child->asked = verdict->generation->number;
-	loop_timer(&child->master->loop, &child->deadline, verdict->generation->config->prepare_ns);
+	/* many may have been forked in this turn, on a machine that takes its time for it */
+	loop_timer_from_now(&child->master->loop, &child->deadline, verdict->generation->config->prepare_ns);
 	return send_config(child, verdict, err) && sockets_send(child, verdict, err) &&
 	       channel_send(child->channel.fd, &prepare, NULL, 0, err);
 }

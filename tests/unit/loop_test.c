@@ -461,6 +461,22 @@ START_TEST(a_timer_fires_and_the_loop_waits_for_it)
 }
 END_TEST
 
+/* A master that forks many workers in a turn: the last ones had no time left. */
+START_TEST(in_a_long_turn_a_timer_may_count_from_now)
+{
+	struct timer early = { .fire = on_timer }, late = { .fire = on_timer };
+
+	loop.now_ns -= CLOCK_S;         /* the turn began a second ago */
+	timers_init(&loop.timers, loop.now_ns);
+	loop_timer(&loop, &early, CLOCK_MS);
+	loop_timer_from_now(&loop, &late, CLOCK_MS);
+	ck_assert_uint_lt(early.due_ns, clock_now_ns());
+	ck_assert_uint_ge(late.due_ns, loop.now_ns + CLOCK_S + CLOCK_MS);
+	timer_cancel(&early);
+	timer_cancel(&late);
+}
+END_TEST
+
 START_TEST(the_turn_in_which_the_loop_is_stopped_is_finished)
 {
 	struct timer timer = { .fire = on_timer };
@@ -582,6 +598,7 @@ int main(void)
 	tcase_add_test(tests, the_hooks_run_at_the_end_of_every_turn_in_the_order_of_their_registration);
 	tcase_add_test(tests, a_timer_fires_and_the_loop_waits_for_it);
 	tcase_add_test(tests, the_turn_in_which_the_loop_is_stopped_is_finished);
+	tcase_add_test(tests, in_a_long_turn_a_timer_may_count_from_now);
 	tcase_add_test(tests, events_come_before_timers_and_timers_before_the_ready_list);
 	tcase_add_test(tests, the_time_is_read_once_a_turn);
 	tcase_add_test(tests, a_turn_says_since_when_it_works);
