@@ -109,7 +109,6 @@ ifdef FAULT
 DROVER_OBJECTS += $(BUILD)/tests/fault/wrap.o
 $(BUILD)/drover: LDFLAGS += $(shell sed -n 's/^\(CALL\|HOOK\)(\([a-z0-9_]*\)).*/-Wl,--wrap=\2/p' tests/fault/calls.h)
 endif
-# base/fd and base/err are all that the tool needs of base/
 CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) daemon/base/err.c daemon/base/fd.c daemon/ipc/control.c \
 		  daemon/ipc/check.c)
 MAN_PAGES      := man/drover.8 man/drover-failures.7 man/droverctl.8 $(BUILD)/man/drover.conf.5
@@ -262,6 +261,9 @@ $(BUILD)/tests/%.o: ALL_CFLAGS += -Wno-sign-conversion -Itests
 $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(TEST_SUPPORT) $(filter-out %/main.o,$(DROVER_OBJECTS))
 	@echo "  LD    $@"
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -Wl,-z,now -o $@ $^ $(DROVER_LIBS) -lcheck -lsubunit -lrt -lm -lpthread
+
+# the tool as it is, but for its main
+$(BUILD)/tests/fuzz/answer_fuzz: $(filter-out %/droverctl.o,$(patsubst %.c,$(BUILD)/%.o,$(CTL)))
 
 $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_SUPPORT) $(FUZZ_MAIN) $(TEST_SUPPORT) \
 			    $(filter-out %/main.o,$(DROVER_OBJECTS))

@@ -102,6 +102,21 @@ unsigned board_claim_of(const struct board *board, struct board_owners *owners, 
 	return 0;
 }
 
+/* Moves what was measured to the column that stays. */
+static void retire_metrics(struct board *board, unsigned column)
+{
+	struct metrics_column *gone = &board->metrics[column], *kept = &board->metrics[BOARD_RETIRED];
+
+	for (unsigned site = 0; site < METRICS_SITES; site++) {
+		if (site != METRICS_OTHER && board->sites[site][0] == '\0')
+			continue;
+		tally_add(&kept->site[site], &gone->site[site]);
+		memset(&gone->site[site], 0, sizeof(gone->site[site]));
+	}
+	turns_add(&kept->turns, &gone->turns);
+	memset(&gone->turns, 0, sizeof(gone->turns));
+}
+
 void board_retire(struct board *board, struct board_owners *owners, unsigned column)
 {
 	struct board_column *gone = &board->column[column], *kept = &board->column[BOARD_RETIRED];
@@ -112,8 +127,64 @@ void board_retire(struct board *board, struct board_owners *owners, unsigned col
 	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
 		if (i != board->gauge)
 			kept->counters[i] += gone->counters[i];
+	retire_metrics(board, column);
 	memset(gone, 0, sizeof(*gone));
 	owners->taken[column / 64] &= ~(UINT64_C(1) << column % 64);
+}
+
+static bool is_row_of(const struct board *board, unsigned site, const char *name)
+{
+	size_t room = METRICS_SITE_BYTES - 1;
+
+	return strncmp(board->sites[site], name, room) == 0 && board->sites[site][0] != '\0';
+}
+
+unsigned board_site(const struct board *board, const char *name)
+{
+	for (unsigned i = METRICS_OTHER + 1; i < METRICS_SITES; i++)
+		if (is_row_of(board, i, name))
+			return i;
+	return METRICS_OTHER;
+}
+
+void board_site_add(struct board *board, const char *name)
+{
+	if (board_site(board, name) != METRICS_OTHER)
+		return;
+	for (unsigned i = METRICS_OTHER + 1; i < METRICS_SITES; i++) {
+		if (board->sites[i][0] == '\0') {
+			snprintf(board->sites[i], METRICS_SITE_BYTES, "%s", name);
+			return;
+		}
+	}
+}
+
+/* A row that is nobody's is not read: that alone would take memory. */
+static bool is_used(const struct board *board, unsigned site)
+{
+	return site == METRICS_OTHER || board->sites[site][0] != '\0';
+}
+
+void board_site_sum(const struct board *board, unsigned site, struct tally *sum)
+{
+	*sum = (struct tally){ 0 };
+	for (unsigned i = 0; i < BOARD_COLUMNS; i++)
+		if ((i == BOARD_RETIRED || board->column[i].pid != 0) && is_used(board, site))
+			tally_add(sum, &board->metrics[i].site[site]);
+}
+
+void board_slot_sum(const struct board *board, unsigned slot, struct tally *sum, struct turns *turns)
+{
+	*sum = (struct tally){ 0 };
+	*turns = (struct turns){ 0 };
+	for (unsigned i = BOARD_RETIRED + 1; i < BOARD_COLUMNS; i++) {
+		if (board->column[i].pid == 0 || board->column[i].slot != slot)
+			continue;
+		turns_add(turns, &board->metrics[i].turns);
+		for (unsigned site = 0; site < METRICS_SITES; site++)
+			if (is_used(board, site))
+				tally_add(sum, &board->metrics[i].site[site]);
+	}
 }
 
 uint64_t board_sum(const struct board *board, unsigned counter)

@@ -6,15 +6,18 @@
 #ifndef IPC_BOARD_H
 #define IPC_BOARD_H
 
+#include "metrics.h"
+#include "news.h"
+
 #include "base/epitaph.h"
 #include "base/err.h"
 
 #include <stdint.h>
 
 enum {
-	BOARD_VERSION = 4,
+	BOARD_VERSION = 5,
 	BOARD_COLUMNS = 2048,           /* workers at once, draining ones included */
-	BOARD_COUNTERS = 56,
+	BOARD_COUNTERS = 120,
 	BOARD_NAME_BYTES = 32,
 	BOARD_RETIRED = 0,              /* the column that keeps what workers that are gone had counted */
 };
@@ -32,6 +35,10 @@ struct board {
 	char names[BOARD_COUNTERS][BOARD_NAME_BYTES];
 	struct board_column column[BOARD_COLUMNS];
 	struct epitaph epitaph[BOARD_COLUMNS];  /* of the column's owner */
+	struct news news;               /* the master's */
+	struct news_ring events;       /* the master's */
+	char sites[METRICS_SITES][METRICS_SITE_BYTES];  /* whose rows these are; "": nobody's */
+	struct metrics_column metrics[BOARD_COLUMNS];   /* sparse: what nobody wrote takes no memory */
 };
 
 /* Which columns are owned: kept by the master for itself, because a worker can write all of the board. */
@@ -62,6 +69,19 @@ bool board_take(struct board_owners *owners, unsigned column);
 
 /* Adds the column's sums to BOARD_RETIRED and frees it. */
 void board_retire(struct board *board, struct board_owners *owners, unsigned column);
+
+/* The row of the site called `name` (its first host, see METRICS_SITE_BYTES); METRICS_OTHER when it has
+ * none. */
+unsigned board_site(const struct board *board, const char *name);
+
+/* By the master, before a generation is prepared: a row for the site, unless it has one or none is left. */
+void board_site_add(struct board *board, const char *name);
+
+/* Adds up what was measured: in the row `site`, of all workers there are and were. */
+void board_site_sum(const struct board *board, unsigned site, struct tally *sum);
+
+/* The same in all rows by workers of `slot`; those that are gone belong to none. */
+void board_slot_sum(const struct board *board, unsigned slot, struct tally *sum, struct turns *turns);
 
 /* The sum over all columns. */
 uint64_t board_sum(const struct board *board, unsigned counter);

@@ -4,6 +4,8 @@
  * them, and those that say nothing make room for others. Called by reload.c at the start and by master.c at
  * the end. */
 #include "control.h"
+
+#include "client.h"
 #include "fields.h"
 #include "master.h"
 
@@ -34,23 +36,10 @@ struct control {
 	bool full;                      /* not accepting until a client has gone */
 };
 
-/* What a client waits for: its answer comes later. The next image goes by these numbers, too. */
-enum wait { WAIT_NOT, WAIT_RELOAD, WAIT_REPLACE, WAIT_REOPEN, WAIT_CHECK, WAIT_UPGRADE,
-	    WAIT_GENERATIONS, WAITS };
-
-struct client {
-	struct source source;
-	struct list link;
-	struct control *control;
-	struct timer deadline;          /* armed but while something is waited for */
-	struct asker asker;
-	char line[CONTROL_LINE_BYTES + 1];      /* terminated */
-	size_t len;
-	char *answer;
-	size_t answer_len, answer_sent;
-	enum wait wait;
-	char *path;                     /* malloc'ed: asker.path; NULL: none */
-};
+struct master *client_master(const struct client *client)
+{
+	return client->control->master;
+}
 
 static void client_free(struct client *client)
 {
@@ -94,7 +83,7 @@ static void flush(struct client *client)
 	client_free(client);            /* one request a connection: the answer's end is the end */
 }
 
-static void reply(struct client *client, json_t *object)
+void client_reply(struct client *client, json_t *object)
 {
 	client->answer = fields_line(object, &client->answer_len);
 	json_decref(object);
@@ -106,13 +95,13 @@ static void reply(struct client *client, json_t *object)
 	flush(client);
 }
 
-static void reply_text(struct client *client, bool good, const char *text)
+void client_reply_text(struct client *client, bool good, const char *text)
 {
 	json_t *object = json_pack("{s:b, s:s}", "ok", (int)good, "text", text);
 
 	if (object == NULL)             /* bytes of a path that are no UTF-8 */
 		object = json_pack("{s:b, s:s}", "ok", (int)good, "text", "the reason is in the log");
-	reply(client, object);
+	client_reply(client, object);
 }
 
 static void on_answer(struct asker *asker, const struct outcome *outcome)
@@ -120,7 +109,7 @@ static void on_answer(struct asker *asker, const struct outcome *outcome)
 	struct client *client = LIST_ENTRY(asker, struct client, asker);
 
 	client->wait = WAIT_NOT;
-	reply_text(client, outcome->good, outcome->text);
+	client_reply_text(client, outcome->good, outcome->text);
 }
 
 static json_t *findings_json(const struct preflight *findings)
@@ -150,9 +139,9 @@ static void on_checked(struct asker *asker, const struct outcome *outcome)
 
 	client->wait = WAIT_NOT;
 	if (object != NULL)
-		reply(client, object);
+		client_reply(client, object);
 	else                            /* bytes of a path that are no UTF-8 */
-		reply_text(client, outcome->good, "the reason is in the log");
+		client_reply_text(client, outcome->good, "the reason is in the log");
 }
 
 /* ---- commands ---------------------------------------------------------------------------------------- */
@@ -160,7 +149,8 @@ static void on_checked(struct asker *asker, const struct outcome *outcome)
 static void command_status(struct client *client, const json_t *request)
 {
 	(void)request;
-	reply(client, json_pack("{s:b, s:o}", "ok", 1, "status", status_json(client->control->master)));
+	client_reply(client,
+		     json_pack("{s:b, s:o}", "ok", 1, "status", status_json(client_master(client))));
 }
 
 static void on_counted(struct asker *asker, const struct outcome *outcome)
@@ -168,7 +158,7 @@ static void on_counted(struct asker *asker, const struct outcome *outcome)
 	struct client *client = LIST_ENTRY(asker, struct client, asker);
 
 	client->wait = WAIT_NOT;
-	reply(client, json_pack("{s:b, s:o}", "ok", (int)outcome->good, "generations",
+	client_reply(client, json_pack("{s:b, s:o}", "ok", (int)outcome->good, "generations",
 				generations_json(client->control->master)));
 }
 
@@ -183,7 +173,7 @@ static void ask_replace(struct master *master, struct asker *asker)
 }
 
 /* What is asked for has deadlines of its own. */
-static void wait_for(struct client *client, enum wait wait)
+void client_wait(struct client *client, enum wait wait)
 {
 	static void (*const ask[WAITS])(struct master *master, struct asker *asker) = {
 		[WAIT_RELOAD] = ask_reload, [WAIT_REPLACE] = ask_replace,  [WAIT_REOPEN] = reopen_ask,
@@ -197,24 +187,24 @@ static void wait_for(struct client *client, enum wait wait)
 							  : on_answer;
 	client->asker.path = client->path;
 	timer_cancel(&client->deadline);
-	ask[wait](client->control->master, &client->asker);
+	ask[wait](client_master(client), &client->asker);
 }
 
 static void command_reload(struct client *client, const json_t *request)
 {
-	wait_for(client, json_is_true(json_object_get(request, "replace")) ? WAIT_REPLACE : WAIT_RELOAD);
+	client_wait(client, json_is_true(json_object_get(request, "replace")) ? WAIT_REPLACE : WAIT_RELOAD);
 }
 
 static void command_reopen(struct client *client, const json_t *request)
 {
 	(void)request;
-	wait_for(client, WAIT_REOPEN);
+	client_wait(client, WAIT_REOPEN);
 }
 
 static void command_upgrade(struct client *client, const json_t *request)
 {
 	(void)request;
-	wait_for(client, WAIT_UPGRADE);
+	client_wait(client, WAIT_UPGRADE);
 }
 
 static void command_check(struct client *client, const json_t *request)
@@ -222,20 +212,20 @@ static void command_check(struct client *client, const json_t *request)
 	const char *path = json_string_value(json_object_get(request, "config"));
 
 	if (path != NULL && path[0] != '/') {
-		reply_text(client, false, "config: expected an absolute path");
+		client_reply_text(client, false, "config: expected an absolute path");
 		return;
 	}
 	client->path = path != NULL ? strdup(path) : NULL;
 	if (path != NULL && client->path == NULL)
-		reply_text(client, false, "out of memory");
+		client_reply_text(client, false, "out of memory");
 	else
-		wait_for(client, WAIT_CHECK);
+		client_wait(client, WAIT_CHECK);
 }
 
 static void command_generations(struct client *client, const json_t *request)
 {
 	(void)request;
-	wait_for(client, WAIT_GENERATIONS);
+	client_wait(client, WAIT_GENERATIONS);
 }
 
 static const struct {
@@ -259,7 +249,7 @@ static void refuse_unknown(struct client *client)
 
 		snprintf(text + len, sizeof(text) - len, "%s %s", i > 0 ? "," : "", commands[i].name);
 	}
-	reply_text(client, false, text);
+	client_reply_text(client, false, text);
 }
 
 static void run_line(struct client *client)
@@ -278,11 +268,11 @@ static void run_line(struct client *client)
 		}
 	}
 	if (request == NULL && error.text[0] == '\0')      /* jansson has nothing against the line */
-		reply_text(client, false, "out of memory");
+		client_reply_text(client, false, "out of memory");
 	else if (name != NULL)
 		refuse_unknown(client);
 	else
-		reply_text(client, false, "expected one JSON object with a \"command\" on one line");
+		client_reply_text(client, false, "expected one JSON object with a \"command\" on one line");
 	json_decref(request);
 }
 
@@ -305,7 +295,7 @@ static void read_line(struct client *client)
 	if (memchr(client->line + from, '\n', client->len - from) != NULL)
 		run_line(client);
 	else if (client->len == CONTROL_LINE_BYTES)
-		reply_text(client, false, "the line is longer than 4096 bytes");
+		client_reply_text(client, false, "the line is longer than 4096 bytes");
 }
 
 static void on_client(struct source *source, uint32_t events)
@@ -587,7 +577,7 @@ bool control_resume(struct master *master, struct err *err)
 		next = link->next;
 		attend(client);
 		if (wait != WAIT_NOT && client->source.fd >= 0)
-			wait_for(client, wait);
+			client_wait(client, wait);
 	}
 	return true;
 }

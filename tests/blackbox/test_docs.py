@@ -106,8 +106,8 @@ class Pages(unittest.TestCase):
 
     def test_every_command_is_documented(self):
         for source in ("daemon/ctl/droverctl.c", "daemon/master/control.c"):
-            table = re.search(r"\} commands\[\] = \{(.*?)\n\};", read(source), re.S).group(1)
-            commands = re.findall(r'\{ "([a-z]+)"', table)
+            table = re.search(r"commands\[\] = \{(.*?)\n\};", read(source), re.S).group(1)
+            commands = re.findall(r'\{ (?:\.name = )?"([a-z]+)"', table)
             self.assertIn("reload", commands)
             for command in commands:
                 self.assertRegex(read("man/droverctl.8"), r"(?m)^\.It Cm %s\b" % command)

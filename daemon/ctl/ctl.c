@@ -1,0 +1,87 @@
+/* ctl.c - what the commands of droverctl share: asking the daemon, showing what it says.  Every failure is
+ * said on stderr and becomes an exit status. */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+const char *ctl_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
+long long ctl_number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+bool ctl_true(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}
+
+const char *ctl_duration(long long ms, char text[DURATION_BYTES])
+{
+	static const struct {
+		long long ms;
+		const char *name;
+	} units[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "min" }, { 1000, "s" }, { 1, "ms" } };
+	const size_t last = sizeof(units) / sizeof(units[0]) - 1;
+	size_t i = 0;
+
+	while (i < last && ms < 2 * units[i].ms)
+		i++;
+	snprintf(text, DURATION_BYTES, "%lld %s", ms / units[i].ms, units[i].name);
+	return text;
+}
+
+int ctl_wrong(const char *what, const char *which)
+{
+	fprintf(stderr, "droverctl: %s%s\n", what, which);
+	fputs("droverctl --help lists what there is; see also droverctl(8)\n", stderr);
+	return STATUS_USAGE;
+}
+
+void ctl_show_text(const json_t *answer)
+{
+	fprintf(ctl_true(answer, "ok") ? stdout : stderr, "%s\n", ctl_text(answer, "text"));
+}
+
+int ctl_show(const struct ctl *ctl, const json_t *answer, void (*show)(const json_t *answer))
+{
+	bool good = ctl_true(answer, "ok");
+
+	if (ctl->json) {
+		json_dumpf(answer, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (good) {
+		show(answer);
+	} else {
+		ctl_show_text(answer);
+	}
+	return good ? STATUS_GOOD : STATUS_REFUSED;
+}
+
+int ctl_unreachable(const struct err *err)
+{
+	const char *hint = "";
+
+	if (errno == ENOENT || errno == ECONNREFUSED)
+		hint = " (no drover is running there; --socket and --instance name another one)";
+	if (errno == EACCES)
+		hint = " (it answers root and the user that drover was started as)";
+	fprintf(stderr, "droverctl: %s%s\n", err->text, hint);
+	return STATUS_UNREACHABLE;
+}
+
+int ctl_run(const struct ctl *ctl, json_t *request, void (*show)(const json_t *answer))
+{
+	struct err err;
+	json_t *answer = control_ask(ctl->socket, request, 0, &err);
+	int status = answer != NULL ? ctl_show(ctl, answer, show) : ctl_unreachable(&err);
+
+	json_decref(answer);
+	return status;
+}

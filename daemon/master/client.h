@@ -1,0 +1,47 @@
+/* A client of the control socket, for the commands that it may send: a row of `commands` in control.c and a
+ * function here or in a file of its own (control_NAME.c). A command answers once, now or later, and never
+ * blocks; when it returns, the client may be freed. */
+#ifndef MASTER_CLIENT_H
+#define MASTER_CLIENT_H
+
+#include "asker.h"
+
+#include "base/loop.h"
+#include "ipc/control.h"
+
+#include <stddef.h>
+
+struct control;
+struct json_t;
+struct master;
+
+/* What a client waits for: its answer comes later. The next image goes by these numbers, too. */
+enum wait { WAIT_NOT, WAIT_RELOAD, WAIT_REPLACE, WAIT_REOPEN, WAIT_CHECK, WAIT_UPGRADE,
+	    WAIT_GENERATIONS, WAITS };
+
+struct client {
+	struct source source;
+	struct list link;
+	struct control *control;
+	struct timer deadline;          /* armed but while something is waited for */
+	struct asker asker;
+	char line[CONTROL_LINE_BYTES + 1];      /* terminated */
+	size_t len;
+	char *answer;
+	size_t answer_len, answer_sent;
+	enum wait wait;
+	char *path;                     /* malloc'ed: asker.path; NULL: none */
+};
+
+struct master *client_master(const struct client *client);
+
+/* Sends `object` (its reference is taken; NULL: out of memory) as the answer. */
+void client_reply(struct client *client, struct json_t *object);
+
+/* The same for {"ok":good,"text":text}. */
+void client_reply_text(struct client *client, bool good, const char *text);
+
+/* The answer follows from what is asked for, which has deadlines of its own: client->asker waits for it. */
+void client_wait(struct client *client, enum wait wait);
+
+#endif
