@@ -140,7 +140,13 @@ class Lab:
         self.server.configure({"sandbox": sandbox(layers)})
         code, text = self.server.reload()
         self.assertEqual(code, 0, text)
-        self.server.wait_status(lambda status: len(status["workers"]) == WORKERS)       # those of before have left
+        self.server.wait_status(self.are_fresh)
+
+    @staticmethod
+    def are_fresh(status):
+        """Those of before have left: one that was respawned when the reload began serves for a moment after it."""
+        return [(worker["state"], worker["generation"]) for worker in status["workers"]] == \
+            [("serving", status["generation"])] * WORKERS
 
     # one attempt
 
