@@ -479,6 +479,14 @@ def wait_stopped(pid, seconds=DEADLINE):
         os.sched_yield()
 
 
+def wait_asleep(pid):
+    """It has nothing in hand: whoever got an answer may be ahead of whoever gave it."""
+    end = deadline()
+    while process_state(pid) != "S":
+        left(end)
+        os.sched_yield()
+
+
 def stop(pid):
     os.kill(pid, signal.SIGSTOP)
     wait_stopped(pid)

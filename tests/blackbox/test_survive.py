@@ -32,6 +32,7 @@ class Survival(Handover):
     def crash(self, server, number=signal.SIGKILL, slot=0):
         """The worker of the slot dies by that signal; its pid, when its successor serves."""
         pid = server.workers()[slot]
+        drover.wait_asleep(pid)
         os.kill(pid, number)
         server.log.wait("worker_exited", pid=str(pid))
         server.wait_status(lambda status: server.workers(status).get(slot, pid) != pid)
@@ -76,6 +77,7 @@ class Kept(Survival):
         server = self.start({"workers": 1})
         clients = self.crowd(server, 20)
         pid = server.workers()[0]
+        drover.wait_asleep(pid)
         drover.stop(pid)
         for client in clients:
             client.send(client.head("/"))
