@@ -131,7 +131,7 @@ enum counter {
 	COUNT_REFUSED,                  /* told to come again later: limits.when_full */
 	COUNT_LOST_CRASHED,             /* by the master: what a worker had that died; see COUNT_SURVIVED */
 	COUNT_OVERLOADED,               /* the backlog was cut: see worker/backlog.c */
-	COUNT_KERNEL_DROPPED,           /* by the master, of sockets that are gone: see kernel_dropped */
+	COUNT_KERNEL_DROPPED,           /* by the master, of sockets that are gone: see engine->queues */
 	COUNT_RESCUED,                  /* accepted in place of a slot's worker that does not */
 	COUNT_SURVIVED,                 /* idle, of a worker that died, and served on by this one */
 	COUNT_SURVIVED_NOT,             /* the same, closed: no room here, or its client had gone */
@@ -160,8 +160,10 @@ struct engine_part {
 
 struct access_log;
 struct files_cache;
+struct hot;
 struct log_writers;
 struct offload;
+struct status_desk;
 struct watcher;
 
 struct engine {
@@ -214,9 +216,14 @@ struct engine {
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
 	void (*closed_one)(
 		struct engine *engine); /* after connections were freed: accept may go on; may be NULL */
-	/* How many connections the kernel has dropped at the listening sockets that there are: it counts them
-	 * with the socket. NULL: none. */
-	uint64_t (*kernel_dropped)(const struct engine *engine);
+	const struct hot *hot;          /* the same: who serves which slot (net/hot.h); NULL in tests */
+	struct status_desk *status;     /* of the status service; NULL: not yet */
+	/* Tells of at most `most` listening sockets, from the one with the number `from` on, how many
+	 * connections wait there, and how many the kernel dropped: it counts them with the socket. False:
+	 * there are no more. NULL: none. */
+	bool (*queues)(const struct engine *engine, unsigned from, unsigned most,
+		       void (*tell)(void *context, const char *address, uint64_t waiting, uint64_t dropped),
+		       void *context);
 	/* While connections are handed over, after one was served that waits now: it may be movable. NULL
 	 * otherwise.  May freeze it. */
 	void (*waits)(struct engine *engine, struct conn *conn);

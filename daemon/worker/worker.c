@@ -255,14 +255,22 @@ static void on_closed(struct engine *engine)
 }
 
 /* It holds every slot's. */
-static uint64_t kernel_dropped(const struct engine *engine)
+static bool queues(const struct engine *engine, unsigned from, unsigned most,
+		   void (*tell)(void *context, const char *address, uint64_t waiting, uint64_t dropped),
+		   void *context)
 {
 	const struct worker *worker = LIST_ENTRY(engine, const struct worker, engine);
-	uint64_t dropped = 0;
+	const struct list *link = worker->sockets.next;
 
-	for (const struct list *link = worker->sockets.next; link != &worker->sockets; link = link->next)
-		dropped += listener_queue(LIST_ENTRY(link, struct held_socket, link)->source.fd).dropped;
-	return dropped;
+	for (; link != &worker->sockets && from > 0; from--)
+		link = link->next;
+	for (; link != &worker->sockets && most > 0; most--, link = link->next) {
+		const struct held_socket *held = LIST_ENTRY(link, const struct held_socket, link);
+		struct listener_queue queue = listener_queue(held->source.fd);
+
+		tell(context, held->listener->address, queue.waiting, queue.dropped);
+	}
+	return link != &worker->sockets;
 }
 
 /* Without it the master knows less of a crash; the service is the same. */
@@ -329,7 +337,8 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->engine.slot = start->slot;
 	worker->engine.board = start->board;
 	worker->engine.closed_one = on_closed;
-	worker->engine.kernel_dropped = kernel_dropped;
+	worker->engine.hot = start->hot;
+	worker->engine.queues = queues;
 	watch_files(worker);
 	worker->step.serve = adopt_step;
 	worker->sweep.run = accept_sweep;

@@ -132,8 +132,8 @@ START_TEST(status_answers_json_that_nobody_stores)
 {
 	ask("GET", "/status", "");
 	ck_assert_str_eq(field(client.text, "Cache-Control"), "no-store");
-	ck_assert_ptr_nonnull(
-		strstr(client.text, "{\"slot\":0,\"generation\":1,\"counters\":{\"accepted\":1,"));
+	ck_assert_ptr_nonnull(strstr(client.text, "\"slot\":0,\"generation\":1,"));
+	ck_assert_ptr_nonnull(strstr(client.text, "\"counters\":{\"accepted\":1,"));
 }
 END_TEST
 

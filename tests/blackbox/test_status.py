@@ -1,0 +1,201 @@
+"""The status route: its documents, which of them is wanted, and streams of events."""
+
+import json
+import unittest
+
+import drover
+from drover import Drover
+
+EVENT = b"event: status\ndata: "
+
+
+class Lab(unittest.TestCase):
+    settings = {}
+    status = {}
+
+    def setUp(self):
+        routes = [{"match": "/status", "status": self.status}]
+        self.server = Drover({"sites": [{"routes": routes}], **self.settings})
+        self.addCleanup(self.server.close)
+
+    def stream(self, **more):
+        stream = Stream(self.server, **more)
+        self.addCleanup(stream.client.close)
+        return stream
+
+    def json(self, target="/status"):
+        answer = self.server.get(target)
+        self.assertEqual(answer.status, 200, target)
+        return json.loads(answer.body)
+
+
+class Stream:
+    """What a client of events sees."""
+
+    def __init__(self, server, headers=(), **more):
+        self.client = server.client(**more)
+        self.client.send(self.client.head("/status/events", headers))
+        while b"\r\n\r\n" not in self.client.buffer:
+            self.client._more()
+        head, _, rest = bytes(self.client.buffer).partition(b"\r\n\r\n")
+        self.head = head.decode("latin-1")
+        self.client.buffer[:] = rest
+        self.text = b""
+
+    def next(self):
+        """The next message: its document, and its id."""
+        while b"\n\n" not in self.text:
+            size = int(self.client.line(), 16)
+            self.text += self.client.read(size)
+            self.client.line()
+            if size == 0:
+                raise EOFError
+        message, self.text = self.text.split(b"\n\n", 1)
+        fields = dict(line.split(b": ", 1) for line in message.split(b"\n"))
+        return json.loads(fields[b"data"]), fields.get(b"id"), fields[b"event"]
+
+    def to_end(self):
+        try:
+            while True:
+                self.next()
+        except EOFError:
+            return True
+
+
+class Json(Lab):
+    def test_it_has_all_that_is_documented(self):
+        status = self.json()
+        self.assertLessEqual({"version", "pid", "now_ms", "started_ms", "slot", "generation", "stopping", "accept",
+                              "reload", "upgrade", "counters", "bounds_us", "latency", "percentiles_us", "slots",
+                              "sites", "listeners", "events"}, set(status))
+        length = len(status["bounds_us"])
+        self.assertIsNone(status["bounds_us"][-1])
+        self.assertEqual(status["bounds_us"][:-1], sorted(status["bounds_us"][:-1]))
+        counts = [status["latency"]]
+        counts += [slot["latency"] for slot in status["slots"]]
+        counts += [slot["turns"]["duration"] for slot in status["slots"]]
+        counts += [site["latency"] for site in status["sites"]]
+        self.assertEqual({len(count) for count in counts}, {length})
+
+    def test_the_slots_have_the_workers_that_serve(self):
+        slots = self.json()["slots"]
+        self.assertEqual([(slot["slot"], slot["state"]) for slot in slots], [(0, "serving"), (1, "serving")])
+        self.assertEqual({slot["slot"]: slot["workers"][0]["pid"] for slot in slots}, self.server.workers())
+
+    def test_each_worker_answers_for_all(self):
+        before = self.json()["counters"]["requests"]
+        slots = set()
+        for i in range(200):
+            status = self.json()
+            self.assertEqual(status["counters"]["requests"], before + i + 1)
+            slots.add(status["slot"])
+            if len(slots) == 2 and i > 3:
+                break
+        self.assertEqual(slots, {0, 1})
+
+    def test_the_listeners_are_there(self):
+        self.assertEqual([listener["address"] for listener in self.json()["listeners"]],
+                         [drover.address_text(self.server.address)])
+
+    def test_head_is_the_same_without_the_body(self):
+        with self.server.client() as client:
+            head = client.request("/status", method="HEAD")
+            self.assertEqual(head.status, 200)
+            self.assertGreater(int(head.header("content-length")), 1000)
+            self.assertEqual(client.request("/status").status, 200)
+
+    def test_many_at_once_get_one_each(self):
+        with self.server.client() as client:
+            for _ in range(100):
+                client.send(client.head("/status"))
+            for _ in range(100):
+                self.assertIn("counters", json.loads(client.response().body))
+
+
+class Names(Lab):
+    def test_what_is_not_there_is_404(self):
+        for name in ("/status/nothing", "/status/json/", "/status/jso", "/status/json/x"):
+            self.assertEqual(self.server.get(name).status, 404, name)
+
+    def test_json_has_a_name_of_its_own(self):
+        self.assertEqual(self.server.get("/status/json").header("content-type"), "application/json")
+        self.assertEqual(self.server.get("/status/").header("content-type"), "application/json")
+
+    def test_nothing_is_stored_and_accept_decides(self):
+        answer = self.server.get("/status")
+        self.assertEqual(answer.header("cache-control"), "no-store")
+        self.assertEqual(answer.header("vary"), "Accept")
+
+
+class Root(unittest.TestCase):
+    def test_a_route_of_everything_has_them_below_the_root(self):
+        with Drover({"sites": [{"routes": [{"match": "/", "status": {}}]}]}) as server:
+            self.assertEqual([server.get(name).status for name in ("/", "/json", "/nothing")], [200, 200, 404])
+
+
+class Events(Lab):
+    status = {"interval": "100ms", "streams": 2}
+    settings = {"workers": 1}
+
+    def test_a_stream_says_at_once_and_again_what_is_going_on(self):
+        stream = self.stream()
+        self.assertIn("text/event-stream", stream.head)
+        first, _, event = stream.next()
+        self.assertEqual(event, b"status")
+        self.assertEqual(first["slot"], 0)
+        second = stream.next()[0]
+        self.assertGreater(second["now_ms"], first["now_ms"])
+
+    def test_one_stream_too_many_is_refused_and_comes_in_when_another_has_gone(self):
+        first, _ = self.stream(), self.stream()
+        self.assertEqual(self.server.get("/status/events").status, 503)
+        first.client.close()
+        when = drover.deadline()
+        while self.stream().head.split()[1] != "200":
+            drover.left(when)
+
+    def test_head_has_no_stream(self):
+        for _ in range(3):
+            with self.server.client() as client:
+                self.assertEqual(client.request("/status/events", method="HEAD").status, 200)
+
+    def test_an_old_client_gets_one_too(self):
+        with self.server.client() as client:
+            client.send(client.head("/status/events", version="HTTP/1.0"))
+            while client.buffer.count(EVENT) < 2:
+                client._more()
+
+    def test_it_ends_when_the_service_stops(self):
+        stream = self.stream()
+        stream.next()
+        self.server.kill(15)
+        self.assertTrue(stream.to_end())
+        self.assertEqual(self.server.wait_exit(), 0)
+
+
+class Moves(Lab):
+    status = {"interval": "100ms"}
+
+    def test_a_stream_goes_on_when_all_workers_are_replaced(self):
+        stream = self.stream()
+        before = stream.next()[0]
+        self.server.reload("--replace")
+        when = drover.deadline()
+        while stream.next()[0]["generation"] == before["generation"]:
+            drover.left(when)
+        self.assertEqual(self.json()["counters"]["drain_cut"], 0)
+        stream.next()
+
+
+class Waits(Lab):
+    status = {"interval": "2s"}
+    settings = {"timeouts": {"send": "500ms", "keep_alive": "500ms", "request_head": "500ms"}}
+
+    def test_a_stream_that_waits_is_not_cut(self):
+        stream = self.stream()
+        for _ in range(3):
+            stream.next()
+
+
+if __name__ == "__main__":
+    unittest.main()
