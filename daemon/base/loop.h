@@ -5,6 +5,7 @@
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H
 
+#include "clock.h"
 #include "err.h"
 #include "list.h"
 #include "timer.h"
@@ -62,6 +63,7 @@ struct loop {
 	int epoll_fd;
 	bool stopped;
 	uint64_t now_ns;                /* CLOCK_MONOTONIC, read once a turn */
+	uint64_t known_ns;              /* the same, read later, and little was done since; 0: it was not */
 	/* where others see since when a turn works, 0 while it waits, and when the last one began; NULL:
 	 * nobody does */
 	uint64_t *busy_since_ns, *turn_ns;
@@ -132,6 +134,13 @@ void loop_timer_lean(struct loop *loop, struct lean_timer *timer, uint64_t after
 
 /* The same from now on, for what was begun in a turn that may have taken long by now. */
 void loop_timer_from_now(struct loop *loop, struct timer *timer, uint64_t after_ns);
+
+/* What the time is now, after some work of this turn. */
+static inline uint64_t loop_clock(struct loop *loop)
+{
+	loop->known_ns = clock_now_ns();
+	return loop->known_ns;
+}
 
 /* Registers an end-of-turn hook for the life of the loop. */
 void loop_at_turn_end(struct loop *loop, struct turn_end *hook);

@@ -193,6 +193,12 @@ static inline struct mime_config *config_mime(const struct config *config, unsig
 	return config->mime_types.at[index];
 }
 
+/* What it is called where there is one name for it; no host is called like the second. */
+static inline const char *config_site_name(const struct site_config *site)
+{
+	return site->hosts.count > 0 ? site->hosts.at[0] : "(default)";
+}
+
 static inline struct route_config *config_route(const struct site_config *site, unsigned index)
 {
 	return site->routes.at[index];

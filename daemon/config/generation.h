@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "net/addr.h"
 
+struct board;
 struct listener_rules;
 
 struct generation {
@@ -24,6 +25,7 @@ struct generation {
 	struct listener_rules *listeners;       /* of config->listen, in its order; see listeners.h */
 	struct networks forwarded_from;
 	struct quota_rules quota;       /* what clients may take; made with the listeners */
+	const struct board *board;      /* where its sites have their rows; NULL: nobody measures */
 };
 
 /* An empty generation with one pin; NULL when out of memory. */

@@ -168,7 +168,7 @@ static bool is_wanted(struct access_log *log, const struct exchange *exchange, u
 	return true;
 }
 
-void access_log_exchange(struct exchange *exchange)
+void access_log_exchange(struct exchange *exchange, uint64_t now_ns)
 {
 	struct access_log *log = exchange->log;
 	struct access_entry entry;
@@ -177,7 +177,7 @@ void access_log_exchange(struct exchange *exchange)
 
 	if (log == NULL)
 		return;
-	duration_ns = clock_now_ns() - exchange->started_ns;
+	duration_ns = now_ns - exchange->started_ns;
 	if (!is_wanted(log, exchange, duration_ns))
 		return;
 	if (log->writer == NULL)

@@ -21,7 +21,7 @@ struct access_log *access_log_pin(struct engine *engine);
 /* NULL is ignored. */
 void access_log_unpin(struct access_log *log);
 
-/* One line for a finished exchange, if its log wants it. */
-void access_log_exchange(struct exchange *exchange);
+/* One line for an exchange that was finished at `now_ns`, if its log wants it. */
+void access_log_exchange(struct exchange *exchange, uint64_t now_ns);
 
 #endif

@@ -85,6 +85,8 @@ static unsigned find_site(struct exchange *exchange)
 	if (authority.len > 0 && !target_host(authority, host, sizeof(host)))
 		return 400;
 	exchange->site = route_site(exchange->generation, str_of(host));
+	if (exchange->site != NULL)
+		exchange->row = exchange->site->row;
 	return 0;
 }
 

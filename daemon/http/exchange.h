@@ -85,6 +85,7 @@ struct exchange {
 	bool secure;                    /* the client speaks https, to us or to what forwards it */
 	const struct site *site;        /* NULL: none was found (yet) */
 	const struct route *route;      /* the same */
+	uint8_t row;                    /* its site's, of what is measured; stays when the site is let go */
 	unsigned stage;                 /* the next one on the way to the service, see exchange.c */
 	const struct service *service;  /* NULL: the protocol answers itself */
 	void *service_state;            /* the service's own */

@@ -175,6 +175,7 @@ static struct rest rest_of(const struct express *express, const struct answered 
 		.memory = answered->body,
 		.lasting = answered->lasting,
 		.status = answered->status,
+		.row = answered->row,
 		.sent = taken,
 		.body_sent = of_body,
 	};

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/put.h"
+#include "ipc/metrics.h"
 
 enum { DATE_LEN = DATE_BYTES - 1 };
 
@@ -103,6 +104,7 @@ void batch_add(struct express *express, const struct ready_terms *terms)
 	char *end = put_head(express, terms, answered->request.keep_alive, begin);
 
 	answered->status = terms->status;
+	answered->row = terms->row;
 	answered->out_at = express->out_len;
 	answered->out_len = (size_t)(end - begin);
 	add_body(express, answered, terms, end);
@@ -122,7 +124,7 @@ bool batch_is_full(const struct express *express)
 
 /* ---- sending ----------------------------------------------------------------------------------------- */
 
-static void log_one(struct express *express, const struct answered *answered)
+static void log_one(struct express *express, const struct answered *answered, uint64_t now_ns)
 {
 	struct exchange *exchange = &express->exchange;
 	const struct conn *conn = express->conn;
@@ -140,13 +142,17 @@ static void log_one(struct express *express, const struct answered *answered)
 	exchange->sent_bytes = answered->body.len;
 	if (answered->body_at != SIZE_MAX)
 		exchange->sent_bytes = answered->out_at + answered->out_len - answered->body_at;
-	access_log_exchange(exchange);
+	access_log_exchange(exchange, now_ns);
 }
 
-static void finish_one(struct express *express, struct answered *answered)
+static void finish_one(struct express *express, struct answered *answered, uint64_t now_ns)
 {
 	struct conn *conn = express->conn;
 	struct engine *engine = conn_engine(conn);
+
+	if (engine->metrics != NULL)
+		tally_answer(&engine->metrics->site[answered->row], answered->status,
+			     answered->out_len + answered->body.len, now_ns - express->exchange.started_ns);
 
 	engine_count(engine, COUNT_REQUESTS);
 	engine_count(engine, COUNT_READY_ANSWERS);
@@ -154,7 +160,7 @@ static void finish_one(struct express *express, struct answered *answered)
 	engine->exchanges++;
 	conn->served++;
 	if (express->exchange.log != NULL)
-		log_one(express, answered);
+		log_one(express, answered, now_ns);
 	lasting_unpin(answered->lasting);
 	answered->lasting = NULL;
 }
@@ -162,6 +168,8 @@ static void finish_one(struct express *express, struct answered *answered)
 /* So many bytes were taken. Returns how many of them are of the first answer that was not taken whole. */
 static size_t finish(struct express *express, size_t sent)
 {
+	uint64_t now_ns = loop_clock(conn_engine(express->conn)->loop);
+
 	for (; express->first < express->count; express->first++) {
 		struct answered *answered = &express->answered[express->first];
 		size_t len = answered->out_len + answered->body.len;
@@ -169,7 +177,7 @@ static size_t finish(struct express *express, size_t sent)
 		if (sent < len)
 			break;
 		sent -= len;
-		finish_one(express, answered);
+		finish_one(express, answered, now_ns);
 	}
 	return sent;
 }

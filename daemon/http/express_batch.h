@@ -49,6 +49,7 @@ struct answered {
 	const char *head;               /* of the request, in `in` */
 	size_t head_bytes;
 	unsigned status;
+	uint8_t row;                    /* its site's */
 	size_t out_at, out_len;         /* its part of `out` */
 	size_t body_at;                 /* where the body begins in `out`; SIZE_MAX: not in there */
 	struct str body;                /* that is sent from where it is, behind that part */

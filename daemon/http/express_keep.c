@@ -102,6 +102,7 @@ void express_keep(struct exchange *exchange)
 		.generation = exchange->generation_number,
 		.until_ns = UINT64_MAX,
 		.status = response->status,
+		.row = exchange->row,
 		.body_lasts = response->memory_lasts,
 		.lasting = response->lasting,
 	};

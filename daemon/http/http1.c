@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "ipc/metrics.h"
 
 enum {
 	EXCHANGES_A_TURN = 16,
@@ -237,12 +238,25 @@ static enum step stage_waiting(struct http1 *http)
 	return http->conn->broken ? STEP_CLOSE : STEP_WAIT;
 }
 
+/* The answer is over, or was given up: it is measured, and has its line in the log. */
+static void record(struct http1 *http)
+{
+	struct exchange *exchange = &http->exchange;
+	struct metrics_column *metrics = exchange->engine->metrics;
+	uint64_t now_ns = loop_clock(exchange->engine->loop);
+
+	epitaph_phase(exchange->engine->epitaph, PHASE_LOGGING);
+	if (metrics != NULL)
+		tally_answer(&metrics->site[exchange->row], exchange->response.status, http->sent,
+			     now_ns - exchange->started_ns);
+	access_log_exchange(exchange, now_ns);
+}
+
 static enum step finish_exchange(struct http1 *http)
 {
 	bool done = client_is_done(http);
 
-	epitaph_phase(conn_engine(http->conn)->epitaph, PHASE_LOGGING);
-	access_log_exchange(&http->exchange);
+	record(http);
 	epitaph_answered(conn_engine(http->conn)->epitaph);
 	http->conn->served++;
 	if (!http->keep && !done)
@@ -512,7 +526,7 @@ static void http1_close(struct conn *conn)
 		return;
 	if (http->stage == STAGE_SENDING) {     /* cut in the middle: the line says how much was sent */
 		conn->reset = true;
-		access_log_exchange(&http->exchange);
+		record(http);
 	}
 	http1_free(http);
 }

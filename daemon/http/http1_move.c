@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/put.h"
+#include "ipc/metrics.h"
 
 /* Bytes that lie in the buffers, and go along. */
 struct luggage {
@@ -56,14 +57,18 @@ static void record_body(struct http1 *http, struct luggage *luggage, struct reco
 	chunked_record(&http->chunked_in, record);
 }
 
-/* What the access log says of it. */
+/* What the access log says of it, and where it is measured. */
 static void record_logged(struct exchange *exchange, struct record *record)
 {
+	unsigned row = exchange->row;
+
 	record_u64(record, &exchange->generation_number);
 	record_raw(record, &exchange->client, sizeof(exchange->client));
 	record_text(record, &exchange->user, &exchange->arena);
 	record_u32(record, &exchange->response.status);
 	record_u64(record, &exchange->sent_bytes);
+	record_below(record, &row, METRICS_SITES);
+	exchange->row = (uint8_t)row;
 }
 
 static void record_answer(struct http1 *http, struct luggage *luggage, struct record *record)

@@ -150,6 +150,7 @@ bool http1_take_answer(struct http1 *http, const struct request *request, size_t
 	http->body_read = true;
 	http->keep = request->keep_alive;
 	exchange->response.status = rest->status;
+	exchange->row = rest->row;
 	exchange->sent_bytes = rest->body_sent;
 	http->sent = rest->sent;
 	http1_count_status(exchange->engine, rest->status);

@@ -66,6 +66,7 @@ bool http1_take_bytes(struct http1 *http, struct str bytes);
 /* The rest of an answer that was begun without a state (express.h). */
 struct rest {
 	unsigned status;
+	uint8_t row;
 	struct str out;                 /* of the head, and of a body that lies behind it */
 	size_t body_at;                 /* where that begins; SIZE_MAX: not in there */
 	struct str memory;              /* what follows; the `lasting`'s */

@@ -33,6 +33,7 @@ struct ready_terms {
 	uint64_t generation;            /* its number */
 	uint64_t until_ns;              /* of the loop's clock; UINT64_MAX: no end */
 	unsigned status;
+	uint8_t row;                    /* of what is measured, see ipc/metrics.h */
 	struct str head;
 	uint32_t date_at, fields_at, fields_len, keep_s;
 	struct str body;

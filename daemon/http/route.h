@@ -38,6 +38,7 @@ struct site {
 	const struct rules *rules;      /* for what has no route; NULL: none */
 	unsigned page_count;
 	struct error_page *pages;
+	uint8_t row;                    /* of what is measured: see ipc/board.h */
 };
 
 /* The services that exist, in the order of their schemas; NULL-terminated.  Defined in service/registry.c. */

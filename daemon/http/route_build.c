@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "ipc/board.h"
 
 /* What a step works on. */
 struct build {
@@ -34,11 +35,6 @@ static const char *place_of(const struct schema *schema, void *settings, const c
 	return origin != NULL ? origin : "";
 }
 
-static const char *name_of(const struct site_config *site)
-{
-	return site->hosts.count > 0 ? site->hosts.at[0] : "(default)";
-}
-
 static bool check_service(const struct route *route, const struct route_config *config,
 			  const struct site_config *site, struct err *err)
 {
@@ -47,8 +43,8 @@ static bool check_service(const struct route *route, const struct route_config *
 	if (route->service->check == NULL || route->service->check(route->settings, &setting, err))
 		return true;
 	place = place_of(route->service->settings, config->service.settings, setting);
-	return err_add(err, "%s%ssite %s, route %s: %s", place, place[0] != '\0' ? ": " : "", name_of(site),
-		       config->match, route->service->name);
+	return err_add(err, "%s%ssite %s, route %s: %s", place, place[0] != '\0' ? ": " : "",
+		       config_site_name(site), config->match, route->service->name);
 }
 
 /* `*networks` stays NULL when the setting is absent. */
@@ -91,7 +87,7 @@ static bool build_auth(struct build *build, struct route *route, const struct ro
 	}
 	place = auth_place(config, site);
 	return err_add(err, "%s%ssite %s, route %s", place != NULL ? place : "", place != NULL ? ": " : "",
-		       site->hosts.count > 0 ? site->hosts.at[0] : "(default)", config->match);
+		       config_site_name(site), config->match);
 }
 
 static struct str match_of(const char *text)
@@ -181,7 +177,7 @@ static bool check_pages(const struct site_config *config, struct err *err)
 
 		if (!error_page_check(entry->file, place, err))
 			return err_add(err, "%s%ssite %s, error_pages: file", place,
-				       place[0] != '\0' ? ": " : "", name_of(config));
+				       place[0] != '\0' ? ": " : "", config_site_name(config));
 	}
 	return true;
 }
@@ -209,6 +205,8 @@ static bool begin_site(struct build *build, const struct site_config *config, st
 
 	if (site == NULL)
 		return out_of_memory(err);
+	if (build->generation->board != NULL)
+		site->row = (uint8_t)board_site(build->generation->board, config_site_name(config));
 	while (size < 2 * (size_t)config->routes.count)
 		size *= 2;
 	site->mask = size - 1;

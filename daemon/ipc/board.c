@@ -103,13 +103,11 @@ unsigned board_claim_of(const struct board *board, struct board_owners *owners, 
 }
 
 /* Moves what was measured to the column that stays. */
-static void retire_metrics(struct board *board, unsigned column)
+static void retire_metrics(struct board *board, const struct board_owners *owners, unsigned column)
 {
 	struct metrics_column *gone = &board->metrics[column], *kept = &board->metrics[BOARD_RETIRED];
 
-	for (unsigned site = 0; site < METRICS_SITES; site++) {
-		if (site != METRICS_OTHER && board->sites[site][0] == '\0')
-			continue;
+	for (unsigned site = METRICS_OTHER; site <= owners->sites; site++) {
 		tally_add(&kept->site[site], &gone->site[site]);
 		memset(&gone->site[site], 0, sizeof(gone->site[site]));
 	}
@@ -127,36 +125,43 @@ void board_retire(struct board *board, struct board_owners *owners, unsigned col
 	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
 		if (i != board->gauge)
 			kept->counters[i] += gone->counters[i];
-	retire_metrics(board, column);
+	retire_metrics(board, owners, column);
 	memset(gone, 0, sizeof(*gone));
 	owners->taken[column / 64] &= ~(UINT64_C(1) << column % 64);
 }
 
-static bool is_row_of(const struct board *board, unsigned site, const char *name)
-{
-	size_t room = METRICS_SITE_BYTES - 1;
-
-	return strncmp(board->sites[site], name, room) == 0 && board->sites[site][0] != '\0';
-}
-
-unsigned board_site(const struct board *board, const char *name)
+static unsigned row_of(const char rows[METRICS_SITES][METRICS_SITE_BYTES], const char *name)
 {
 	for (unsigned i = METRICS_OTHER + 1; i < METRICS_SITES; i++)
-		if (is_row_of(board, i, name))
+		if (rows[i][0] != '\0' && strncmp(rows[i], name, METRICS_SITE_BYTES - 1) == 0)
 			return i;
 	return METRICS_OTHER;
 }
 
-void board_site_add(struct board *board, const char *name)
+unsigned board_site(const struct board *board, const char *name)
 {
-	if (board_site(board, name) != METRICS_OTHER)
-		return;
-	for (unsigned i = METRICS_OTHER + 1; i < METRICS_SITES; i++) {
-		if (board->sites[i][0] == '\0') {
-			snprintf(board->sites[i], METRICS_SITE_BYTES, "%s", name);
-			return;
-		}
-	}
+	return row_of(board->sites, name);
+}
+
+bool board_site_add(struct board_owners *owners, const char *name)
+{
+	if (row_of(owners->site, name) != METRICS_OTHER)
+		return true;
+	if (owners->sites == METRICS_SITES - 1)
+		return false;
+	snprintf(owners->site[++owners->sites], METRICS_SITE_BYTES, "%s", name);
+	return true;
+}
+
+void board_sites_trim(struct board_owners *owners, unsigned sites)
+{
+	while (owners->sites > sites)
+		owners->site[owners->sites--][0] = '\0';
+}
+
+void board_sites_publish(struct board *board, const struct board_owners *owners)
+{
+	memcpy(board->sites, owners->site, sizeof(board->sites));
 }
 
 /* A row that is nobody's is not read: that alone would take memory. */

@@ -41,9 +41,12 @@ struct board {
 	struct metrics_column metrics[BOARD_COLUMNS];   /* sparse: what nobody wrote takes no memory */
 };
 
-/* Which columns are owned: kept by the master for itself, because a worker can write all of the board. */
+/* Which columns are owned, and whose the rows are: kept by the master for itself, because a worker can write
+ * all of the board. */
 struct board_owners {
 	uint64_t taken[BOARD_COLUMNS / 64];
+	unsigned sites;                 /* names: of the rows 1 to `sites` */
+	char site[METRICS_SITES][METRICS_SITE_BYTES];
 };
 
 /* A fresh, shared board; NULL with `err`. `gauge` is the counter that is a level rather than a sum: it is not
@@ -74,8 +77,16 @@ void board_retire(struct board *board, struct board_owners *owners, unsigned col
  * none. */
 unsigned board_site(const struct board *board, const char *name);
 
-/* By the master, before a generation is prepared: a row for the site, unless it has one or none is left. */
-void board_site_add(struct board *board, const char *name);
+/* By the master, before a generation is prepared: a row for the site, unless it has one. False: none is left.
+ * A row is the same site's for as long as the board lasts. */
+bool board_site_add(struct board_owners *owners, const char *name);
+
+/* Only the first `sites` names have a row: those behind them were added for a generation that was not served
+ * after all. */
+void board_sites_trim(struct board_owners *owners, unsigned sites);
+
+/* Writes the names to the board, where workers look for them. */
+void board_sites_publish(struct board *board, const struct board_owners *owners);
 
 /* Adds up what was measured: in the row `site`, of all workers there are and were. */
 void board_site_sum(const struct board *board, unsigned site, struct tally *sum);

@@ -19,7 +19,7 @@
 #include "base/record.h"
 
 enum {
-	HANDOVER_VERSION = 3,           /* of the batches and of the records in them */
+	HANDOVER_VERSION = 4,           /* of the batches and of the records in them */
 	HANDOVER_MAX_BYTES = 192 * 1024,        /* what is left of a kept file, too (file_cache.largest) */
 	HANDOVER_WINDOW = 2,
 	/* of one record: a batch always has room for one */

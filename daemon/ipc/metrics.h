@@ -61,6 +61,18 @@ static inline uint64_t metrics_bound_ns(unsigned bucket)
 	return ((uint64_t)METRICS_STEPS + step) << (METRICS_LEAST_SHIFT - 2 + octave);
 }
 
+/* An answer with this status is over, or was given up. */
+static inline void tally_answer(struct tally *tally, unsigned status, uint64_t bytes, uint64_t duration_ns)
+{
+	unsigned class = status / 100 - 1;
+
+	if (class < METRICS_CLASSES)
+		tally->requests[class]++;
+	tally->bytes += bytes;
+	tally->duration_ns += duration_ns;
+	tally->latency[metrics_bucket(duration_ns)]++;
+}
+
 /* Adds `more` to `sum`. */
 void tally_add(struct tally *sum, const struct tally *more);
 void turns_add(struct turns *sum, const struct turns *more);

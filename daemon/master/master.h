@@ -136,6 +136,7 @@ struct transition {
 	bool confined;                  /* begun anew as a replacement: workers do not reach all */
 	bool replaces;                  /* the plan has fresh workers for serving slots */
 	unsigned buried;                /* voters that died: off the list of children */
+	unsigned sites;                 /* that had a row of the board when it began */
 	char notes[256];                /* what the caller should know although it went well */
 	char why_replaced[96];
 };
@@ -150,7 +151,7 @@ struct master {
 	struct hot *hot;
 	struct quota *quota;            /* what clients take */
 	int board_fd, hot_fd, quota_fd; /* their memory, for the next image */
-	struct board_owners owners;     /* of its columns */
+	struct board_owners owners;     /* of its columns and rows */
 	struct steer steer;
 	struct list children, dead;     /* dead: freed at the turn's end */
 	struct turn_end sweep;
@@ -327,6 +328,12 @@ void reload_renew(struct master *master, struct verdict *verdict, struct asker *
 /* Begins what waits for the end of a transition, of a reopening or of an upgrade. */
 void reload_continue(struct master *master);
 void reload_stop(struct master *master);
+
+/* ---- sites.c ---- */
+/* Every site of `config`, which is about to be prepared, gets a row of the board, if one is left. */
+void sites_assign(struct master *master, const struct config *config);
+/* Those that got one in this transition have none: it was called off. */
+void sites_take_back(struct master *master);
 
 /* ---- resume.c ---- */
 /* Takes the state over that the image before left: first what it says, then, with a loop, all that is to be

@@ -116,6 +116,7 @@ static void back_out(struct master *master, struct outcome *outcome)
 		}
 	}
 	sockets_abort(master);
+	sites_take_back(master);
 	transition->next.findings = NULL;
 	verdict_release(&transition->next);
 	/* it may have overtaken an older question */
@@ -481,6 +482,8 @@ static void prepare_for(struct master *master, struct verdict *verdict)
 	transition->next = *verdict;
 	*verdict = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
 	transition->next.generation->number = transition->number;
+	if (!transition->dry)           /* a check uses up no rows */
+		sites_assign(master, transition->next.generation->config);
 	prepare(master);
 }
 
@@ -515,6 +518,7 @@ static void open_transition(struct master *master, uint64_t number)
 	transition->started_ns = master->loop.now_ns;
 	transition->notes[0] = '\0';
 	transition->buried = 0;
+	transition->sites = master->owners.sites;
 	transition->wrong = false;
 	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
 }

@@ -35,6 +35,7 @@ static bool take_board(struct master *master, struct err *err)
 	master->board = board_resume(master->board_fd, setup->counter_names, setup->counters, err);
 	if (master->board == NULL)
 		return false;
+	board_sites_publish(master->board, &master->owners);
 	master->hot = hot_map(master->hot_fd, err);
 	return master->hot != NULL;
 }

@@ -519,6 +519,7 @@ static struct child *new_child(struct master *master, unsigned slot, const struc
 	child->trial = master->transition.dry && verdict == &master->transition.next;
 	child->born = verdict->generation->number;
 	child->column = board_claim(master->board, &master->owners);
+	board_sites_publish(master->board, &master->owners);
 	if (child->column == 0) {
 		free(child);
 		return err_set(err, "more than %d workers at once", BOARD_COLUMNS - 1), NULL;

@@ -224,6 +224,15 @@ static bool append(json_t *array, json_t *json)
 	return json_array_append_new(array, json) == 0;
 }
 
+static json_t *save_sites(const struct board_owners *owners)
+{
+	json_t *sites = json_array();
+
+	for (unsigned i = 1; i <= owners->sites; i++)
+		json_array_append_new(sites, json_string(owners->site[i]));
+	return sites;
+}
+
 static bool save_lists(json_t *state, const struct master *master)
 {
 	json_t *listeners = json_array(), *inherited = json_array(), *children = json_array(),
@@ -240,6 +249,7 @@ static bool save_lists(json_t *state, const struct master *master)
 		good = append(slots, fields_save(slot_rows, &master->slots[i])) && good;
 	for (unsigned i = 0; i < COMMITS_KNOWN; i++)
 		good = append(commits, fields_save(commit_rows, &master->commits[i])) && good;
+	good = json_object_set_new(state, "sites", save_sites(&master->owners)) == 0 && good;
 	good = json_object_set_new(state, "listeners", listeners) == 0 && good;
 	good = json_object_set_new(state, "inherited", inherited) == 0 && good;
 	good = json_object_set_new(state, "children", children) == 0 && good;
@@ -574,6 +584,18 @@ static bool load_child(struct master *master, const json_t *json, struct err *er
 	       take_seat(child, json_string_value(json_object_get(json, "seat")), err);
 }
 
+/* In the order of their rows. */
+static bool load_site(struct master *master, const json_t *json, struct err *err)
+{
+	const char *name = json_string_value(json);
+	unsigned before = master->owners.sites;
+
+	if (name != NULL && name[0] != '\0' && strlen(name) < METRICS_SITE_BYTES &&
+	    board_site_add(&master->owners, name) && master->owners.sites > before)
+		return true;
+	return err_set(err, "it cannot have a row");
+}
+
 static bool load_commit(struct master *master, const json_t *json, struct err *err)
 {
 	struct commit commit = { 0 };
@@ -605,6 +627,7 @@ bool state_load(struct master *master, const struct state *state, struct err *er
 	bool good = fields_load(master_rows, master, json_object_get(state->json, "master"), err) &&
 		    load_slots(master, json_object_get(state->json, "slots"), err) &&
 		    load_current(master, state, err) &&
+		    load_list(master, state, "sites", load_site, err) &&
 		    load_list(master, state, "commits", load_commit, err) &&
 		    load_list(master, state, "listeners", load_listener, err) &&
 		    load_list(master, state, "inherited", load_inherited, err) &&

@@ -162,6 +162,7 @@ struct access_log;
 struct files_cache;
 struct hot;
 struct log_writers;
+struct metrics_column;
 struct offload;
 struct status_desk;
 struct watcher;
@@ -213,6 +214,7 @@ struct engine {
 	struct watcher *watcher;        /* the owner's, of files; NULL: nobody tells when they change */
 	struct list parts;              /* of struct engine_part; the last that came is closed first */
 	struct files_cache *files_cache;        /* of the files service; NULL: not yet */
+	struct metrics_column *metrics; /* ipc/metrics.h: the owner's; NULL in tests: nothing is measured */
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
 	void (*closed_one)(
 		struct engine *engine); /* after connections were freed: accept may go on; may be NULL */

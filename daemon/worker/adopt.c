@@ -68,8 +68,10 @@ void adopt_config(struct worker *worker, uint64_t generation, int memfd)
 
 	forget(worker);         /* an older one that was never decided is superseded */
 	worker->next.generation = generation_new(generation, worker->services);
-	if (worker->next.generation != NULL)
+	if (worker->next.generation != NULL) {
+		worker->next.generation->board = worker->engine.board;
 		worker->next.text = fd_read_all(fd, CANONICAL_MAX_BYTES, &len, &err);
+	}
 	if (worker->next.text == NULL) {
 		err_add(&err, "the configuration could not be read");
 		adopt_refuse(worker, generation, err.text);

@@ -319,6 +319,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	engine_init(&worker->engine, &worker->loop, start->protocol,
 		    start->board->column[start->column].counters);
 	worker->engine.epitaph = &start->board->epitaph[start->column];
+	worker->engine.metrics = &start->board->metrics[start->column];
 	offload_init(&worker->log_offload, &worker->loop, LOG_JOBS);
 	offload_init(&worker->offload, &worker->loop, REQUEST_JOBS);
 	offload_init(&worker->disk, &worker->loop, FILE_JOBS);

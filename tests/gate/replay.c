@@ -21,6 +21,7 @@
 #include "config/read.h"
 #include "http/access_log.h"
 #include "http/http1.h"
+#include "ipc/metrics.h"
 #include "net/clients.h"
 #include "net/hot.h"
 #include "service/registry.h"
@@ -69,6 +70,7 @@ static struct engine engine;
 static struct turn_end end_of_turn;
 static uint64_t counters[COUNTERS];
 static struct epitaph epitaph;
+static struct metrics_column metrics;
 static struct hot_line line;
 static uint32_t marks[MARKS];
 static struct offload log_offload, offload;
@@ -227,6 +229,7 @@ static void make_engine(void)
 	loop.turn_ns = &line.turn_ns;
 	engine_init(&engine, &loop, &protocol_http1, counters);
 	engine.epitaph = &epitaph;
+	engine.metrics = &metrics;
 	offload_init(&log_offload, &loop, LOG_JOBS);
 	offload_init(&offload, &loop, LOG_JOBS);
 	log_writers_init(&log_writers, &loop, &log_offload);

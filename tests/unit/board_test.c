@@ -2,6 +2,7 @@
 #include "ipc/board.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -224,6 +225,87 @@ START_TEST(the_next_image_sees_what_workers_wrote_and_names_its_own_counters)
 }
 END_TEST
 
+/* ---- rows ---- */
+
+START_TEST(a_site_keeps_the_row_that_it_got)
+{
+	ck_assert(board_site_add(&owners, "a.example"));
+	ck_assert(board_site_add(&owners, "b.example"));
+	ck_assert(board_site_add(&owners, "a.example"));
+	board_sites_publish(board, &owners);
+	ck_assert_uint_eq(board_site(board, "a.example"), 1);
+	ck_assert_uint_eq(board_site(board, "b.example"), 2);
+	ck_assert_uint_eq(board_site(board, "c.example"), METRICS_OTHER);
+	ck_assert_uint_eq(owners.sites, 2);
+}
+END_TEST
+
+START_TEST(the_last_row_is_followed_by_none)
+{
+	char name[16];
+
+	for (unsigned i = 1; i < METRICS_SITES; i++) {
+		snprintf(name, sizeof(name), "%u.example", i);
+		ck_assert(board_site_add(&owners, name));
+	}
+	ck_assert(!board_site_add(&owners, "one.more"));
+	ck_assert(board_site_add(&owners, name));
+	board_sites_publish(board, &owners);
+	ck_assert_uint_eq(board_site(board, name), METRICS_SITES - 1);
+	ck_assert_uint_eq(board_site(board, "one.more"), METRICS_OTHER);
+}
+END_TEST
+
+START_TEST(long_names_are_known_by_their_beginning)
+{
+	char name[METRICS_SITE_BYTES + 20];
+
+	memset(name, 'a', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	ck_assert(board_site_add(&owners, name));
+	board_sites_publish(board, &owners);
+	ck_assert_uint_eq(board_site(board, name), 1);
+	name[sizeof(name) - 2] = 'b';
+	ck_assert_uint_eq(board_site(board, name), 1);
+}
+END_TEST
+
+START_TEST(a_row_for_nothing_is_given_back)
+{
+	ck_assert(board_site_add(&owners, "a.example"));
+	ck_assert(board_site_add(&owners, "typo.example"));
+	board_sites_trim(&owners, 1);
+	board_sites_publish(board, &owners);
+	ck_assert_uint_eq(board_site(board, "typo.example"), METRICS_OTHER);
+	ck_assert(board_site_add(&owners, "b.example"));
+	board_sites_publish(board, &owners);
+	ck_assert_uint_eq(board_site(board, "b.example"), 2);
+}
+END_TEST
+
+/* A hostile worker has written other names, or none. */
+START_TEST(what_was_measured_outlives_a_worker_whatever_the_board_says_of_rows)
+{
+	unsigned column = board_claim(board, &owners);
+	struct tally sum;
+
+	ck_assert(board_site_add(&owners, "a.example"));
+	board->metrics[column].site[1].requests[1] = 3;
+	board->metrics[column].site[METRICS_OTHER].bytes = 7;
+	board->metrics[column].turns.count = 11;
+	memset(board->sites, 0, sizeof(board->sites));
+	board_retire(board, &owners, column);
+	board_sites_publish(board, &owners);
+	board_site_sum(board, 1, &sum);
+	ck_assert_uint_eq(sum.requests[1], 3);
+	board_site_sum(board, METRICS_OTHER, &sum);
+	ck_assert_uint_eq(sum.bytes, 7);
+	ck_assert_uint_eq(board->metrics[BOARD_RETIRED].turns.count, 11);
+	ck_assert_uint_eq(board_claim(board, &owners), column);
+	ck_assert_uint_eq(board->metrics[column].site[1].requests[1], 0);
+}
+END_TEST
+
 START_TEST(memory_of_another_size_is_no_board)
 {
 	int fd = memfd_create("board-test", MFD_CLOEXEC);
@@ -272,6 +354,11 @@ int main(void)
 	tcase_add_test(tests, a_worker_that_wipes_its_pid_keeps_its_column);
 	tcase_add_test(tests, what_a_child_counts_the_parent_sees);
 	tcase_add_test(tests, the_next_image_sees_what_workers_wrote_and_names_its_own_counters);
+	tcase_add_test(tests, a_site_keeps_the_row_that_it_got);
+	tcase_add_test(tests, the_last_row_is_followed_by_none);
+	tcase_add_test(tests, long_names_are_known_by_their_beginning);
+	tcase_add_test(tests, a_row_for_nothing_is_given_back);
+	tcase_add_test(tests, what_was_measured_outlives_a_worker_whatever_the_board_says_of_rows);
 	tcase_add_test(tests, memory_of_another_size_is_no_board);
 	tcase_add_test(tests, destroying_no_board_is_harmless);
 	srunner_run_all(runner, CK_ENV);

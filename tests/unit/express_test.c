@@ -82,6 +82,7 @@ static unsigned below(unsigned end)     /* xorshift64: the same on every run */
 struct outcome {
 	char *text;
 	uint64_t counters[COUNTERS];
+	uint64_t requests[METRICS_CLASSES], bytes, latencies;   /* of the site */
 };
 
 static void blank_dates(char *text)
@@ -90,14 +91,25 @@ static void blank_dates(char *text)
 		memset(at + strlen("\r\nDate: "), '.', DATE_BYTES - 1);
 }
 
+static void measure(struct outcome *outcome)
+{
+	const struct tally *tally = &server.metrics.site[FAKE_ROW];
+
+	memcpy(outcome->requests, tally->requests, sizeof(outcome->requests));
+	outcome->bytes = tally->bytes;
+	for (unsigned i = 0; i < METRICS_BUCKETS; i++)
+		outcome->latencies += tally->latency[i];
+}
+
 /* Sends it in pieces of up to `most` bytes, a turn each, and waits for the end. */
 static struct outcome converse(const char *bytes, unsigned most)
 {
 	uint64_t before[COUNTERS];
-	struct outcome outcome;
+	struct outcome outcome = { 0 };
 	size_t left = strlen(bytes);
 
 	memcpy(before, server.counters, sizeof(before));
+	server.metrics = (struct metrics_column){ 0 };
 	server.client_count = 0;
 	fake_connect(&server, &client, "");
 	while (left > 0) {
@@ -121,6 +133,7 @@ static struct outcome converse(const char *bytes, unsigned most)
 	blank_dates(outcome.text);
 	for (unsigned i = 0; i < COUNTERS; i++)
 		outcome.counters[i] = server.counters[i] - before[i];
+	measure(&outcome);
 	return outcome;
 }
 
@@ -139,6 +152,10 @@ static void check_same(struct outcome expected, struct outcome got)
 		ck_assert_msg(expected.counters[i] == got.counters[i], "%s: %lu instead of %lu",
 			      counter_names[i], (unsigned long)got.counters[i],
 			      (unsigned long)expected.counters[i]);
+	for (unsigned i = 0; i < METRICS_CLASSES; i++)
+		ck_assert_uint_eq(got.requests[i], expected.requests[i]);
+	ck_assert_uint_eq(got.bytes, expected.bytes);
+	ck_assert_uint_eq(got.latencies, expected.latencies);
 	free(got.text);
 }
 

@@ -103,6 +103,7 @@ struct generation *fake_generation(struct fake_server *server, uint64_t number)
 	while (!done)
 		if (!route_prepare_with(generation, table, 0, &done, &err))
 			ck_abort_msg("%s", err.text);
+	((struct site *)route_default_site(generation))->row = FAKE_ROW;
 	return generation;
 }
 
@@ -324,6 +325,7 @@ void fake_server_open(struct fake_server *server, const struct protocol *protoco
 	ck_assert_ptr_nonnull(mkdtemp(server->root));
 	ck_assert(loop_open(&server->loop, &err));
 	engine_init(&server->engine, &server->loop, protocol, server->counters);
+	server->engine.metrics = &server->metrics;
 	server->hook.run = at_turn_end;
 	loop_at_turn_end(&server->loop, &server->hook);
 	server->guard.fire = give_up;

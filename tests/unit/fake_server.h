@@ -12,6 +12,7 @@
 #include "http/exchange.h"
 #include "http/http1.h"
 #include "http/route.h"
+#include "ipc/metrics.h"
 #include "service/files.h"
 #include "service/health.h"
 #include "service/redirect.h"
@@ -21,7 +22,7 @@
 
 #include <check.h>
 
-enum { FAKE_ROUTES = 12 };
+enum { FAKE_ROUTES = 12, FAKE_ROW = 5 };        /* of the site, in what is measured */
 
 struct fake_client {
 	int fd;                         /* -1: closed */
@@ -38,6 +39,7 @@ struct fake_server {
 	struct loop loop;
 	struct engine engine;
 	uint64_t counters[COUNTERS];
+	struct metrics_column metrics;
 	struct config *config;          /* of the current generation: tests change its limits */
 	struct turn_end hook;
 	struct timer guard;

@@ -1,0 +1,199 @@
+/* metrics_test.c - what a worker measures of its answers: in which row, of which class, how many bytes, how
+ * long. */
+#include "fake_server.h"
+
+#include "base/clock.h"
+#include "ipc/metrics.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum { BIG_BYTES = 8 * 1024 * 1024 };
+
+static struct fake_server server;
+static struct fake_client client;
+
+static void set_up(void)
+{
+	fake_server_open(&server, &protocol_http1);
+}
+
+static void tear_down(void)
+{
+	fake_server_close(&server);
+}
+
+static const struct tally *tally(unsigned row)
+{
+	return &server.metrics.site[row];
+}
+
+static uint64_t requests(unsigned row)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < METRICS_CLASSES; i++)
+		sum += tally(row)->requests[i];
+	return sum;
+}
+
+static uint64_t latencies(unsigned row, uint64_t from_ns)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = metrics_bucket(from_ns); i < METRICS_BUCKETS; i++)
+		sum += tally(row)->latency[i];
+	return sum;
+}
+
+static void ask(const char *request)
+{
+	fake_connect(&server, &client, request);
+	shutdown(client.fd, SHUT_WR);
+	ck_assert(fake_until_eof(&client));
+}
+
+/* ---- buckets ------------------------ */
+
+START_TEST(what_is_in_a_bucket_is_below_its_bound)
+{
+	for (unsigned i = 0; i < METRICS_BUCKETS - 1; i++) {
+		ck_assert_uint_eq(metrics_bucket(metrics_bound_ns(i) - 1), i);
+		ck_assert_uint_eq(metrics_bucket(metrics_bound_ns(i)), i + 1);
+	}
+	ck_assert_uint_eq(metrics_bucket(UINT64_MAX), METRICS_BUCKETS - 1);
+	ck_assert_uint_eq(metrics_bucket(0), 0);
+}
+END_TEST
+
+START_TEST(a_percentile_is_near_what_was_measured)
+{
+	uint64_t buckets[METRICS_BUCKETS] = { 0 }, of_half, of_most;
+
+	for (unsigned i = 1; i <= 1000; i++)
+		buckets[metrics_bucket(i * CLOCK_MS)]++;
+	of_half = metrics_percentile_ns(buckets, 500);
+	of_most = metrics_percentile_ns(buckets, 990);
+	ck_assert(of_half > 400 * CLOCK_MS && of_half < 600 * CLOCK_MS);
+	ck_assert(of_most > 850 * CLOCK_MS && of_most < 1150 * CLOCK_MS);
+}
+END_TEST
+
+START_TEST(a_status_that_cannot_be_is_in_no_class)
+{
+	struct tally one = { 0 };
+
+	tally_answer(&one, 0, 1, 1);
+	tally_answer(&one, 99, 1, 1);
+	tally_answer(&one, 600, 1, 1);
+	for (unsigned i = 0; i < METRICS_CLASSES; i++)
+		ck_assert_uint_eq(one.requests[i], 0);
+	tally_answer(&one, 599, 1, 1);
+	ck_assert_uint_eq(one.requests[4], 1);
+	ck_assert_uint_eq(one.bytes, 4);
+}
+END_TEST
+
+/* ---- answers ------------------------ */
+
+START_TEST(an_answer_is_measured_in_the_row_of_its_site)
+{
+	ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n");
+	ck_assert_uint_eq(tally(FAKE_ROW)->requests[1], 1);
+	ck_assert_uint_eq(tally(FAKE_ROW)->requests[3], 1);
+	ck_assert_uint_eq(tally(FAKE_ROW)->bytes, client.len);
+	ck_assert_uint_eq(latencies(FAKE_ROW, 0), 2);
+	ck_assert_uint_eq(requests(METRICS_OTHER), 0);
+	fake_hang_up(&client);
+}
+END_TEST
+
+START_TEST(nobody_knows_whose_a_request_is_that_nobody_understands)
+{
+	ask("GET /hello HTTP/1.1\r\nHost: a\r\nnonsense\r\n\r\n");
+	ck_assert_uint_eq(requests(FAKE_ROW), 0);
+	ck_assert_uint_eq(tally(METRICS_OTHER)->requests[3], 1);
+	ck_assert_uint_eq(tally(METRICS_OTHER)->bytes, client.len);
+	fake_hang_up(&client);
+}
+END_TEST
+
+START_TEST(time_begins_with_the_first_byte_and_ends_with_the_last)
+{
+	ask("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");       /* 40 ms */
+	ck_assert_uint_eq(latencies(FAKE_ROW, 30 * CLOCK_MS), 1);
+	ck_assert_uint_ge(tally(FAKE_ROW)->duration_ns, 30 * CLOCK_MS);
+	fake_hang_up(&client);
+}
+END_TEST
+
+static bool is_sending(void *what)
+{
+	(void)what;
+	return server.counters[COUNT_BYTES_SENT] > 0;
+}
+
+static bool is_closed(void *what)
+{
+	(void)what;
+	return server.engine.count == 0;
+}
+
+/* So the classes add up to what is in the buckets. */
+START_TEST(an_answer_that_was_given_up_is_measured_as_far_as_it_came)
+{
+	char *big = calloc(1, BIG_BYTES);
+
+	fake_file(&server, "big", big, BIG_BYTES);
+	free(big);
+	client.deaf = true;
+	fake_connect(&server, &client, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+	ck_assert(fake_until(&server, is_sending, NULL));
+	ck_assert_uint_eq(requests(FAKE_ROW), 0);
+	fake_hang_up(&client);
+	ck_assert(fake_until(&server, is_closed, NULL));
+	ck_assert_uint_eq(tally(FAKE_ROW)->requests[1], 1);
+	ck_assert_uint_eq(latencies(FAKE_ROW, 0), 1);
+	ck_assert_uint_eq(tally(FAKE_ROW)->bytes, server.counters[COUNT_BYTES_SENT]);
+	ck_assert_uint_lt(tally(FAKE_ROW)->bytes, BIG_BYTES);
+	client.deaf = false;
+}
+END_TEST
+
+START_TEST(who_does_not_measure_answers_all_the_same)
+{
+	server.engine.metrics = NULL;
+	ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+	ck_assert_uint_eq(fake_count(&client, "hello"), 1);
+	fake_hang_up(&client);
+	server.client_count = 0;
+	ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+	ck_assert_uint_eq(fake_count(&client, "hello"), 1);
+	fake_hang_up(&client);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("metrics");
+	TCase *buckets = tcase_create("buckets"), *answers = tcase_create("answers");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(buckets, what_is_in_a_bucket_is_below_its_bound);
+	tcase_add_test(buckets, a_percentile_is_near_what_was_measured);
+	tcase_add_test(buckets, a_status_that_cannot_be_is_in_no_class);
+	suite_add_tcase(suite, buckets);
+	tcase_add_checked_fixture(answers, set_up, tear_down);
+	tcase_add_test(answers, an_answer_is_measured_in_the_row_of_its_site);
+	tcase_add_test(answers, nobody_knows_whose_a_request_is_that_nobody_understands);
+	tcase_add_test(answers, time_begins_with_the_first_byte_and_ends_with_the_last);
+	tcase_add_test(answers, an_answer_that_was_given_up_is_measured_as_far_as_it_came);
+	tcase_add_test(answers, who_does_not_measure_answers_all_the_same);
+	suite_add_tcase(suite, answers);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
