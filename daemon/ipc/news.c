@@ -53,9 +53,9 @@ bool news_read(const struct board *board, struct news *news)
 	return false;
 }
 
-void news_add(struct board *board, enum news_kind kind, uint32_t slot, bool good, const char *text)
+void news_add(struct board *board, uint64_t id, enum news_kind kind, uint32_t slot, bool good,
+	      const char *text)
 {
-	uint64_t id = board->events.last + 1;
 	struct news_event *event = &board->events.at[id % NEWS_EVENTS];
 	struct timespec now;
 
@@ -86,13 +86,16 @@ static bool read_one(const struct board *board, uint64_t id, struct news_event *
 size_t news_since(const struct board *board, uint64_t after, struct news_event *events, size_t room)
 {
 	uint64_t last = __atomic_load_n(&board->events.last, __ATOMIC_ACQUIRE);
-	uint64_t id = last > NEWS_EVENTS ? last - NEWS_EVENTS + 1 : 1;
+	uint64_t known = last < NEWS_EVENTS ? last : NEWS_EVENTS;
 	size_t count = 0;
 
-	if (id <= after)
-		id = after + 1;
-	for (; id <= last && count < room; id++)
-		if (read_one(board, id, &events[count]))
+	if (after >= last)
+		return 0;
+	if (known > last - after)
+		known = last - after;
+	/* counted, because a broken worker may have written the highest number there is */
+	for (uint64_t i = 0; i < known && count < room; i++)
+		if (read_one(board, last - known + 1 + i, &events[count]))
 			count++;
 	return count;
 }

@@ -67,8 +67,10 @@ void news_publish(struct board *board, const struct news *news);
 /* A copy of it, every text terminated. False: it is just being written, again and again; *news is zeroed. */
 bool news_read(const struct board *board, struct news *news);
 
-/* By the master: something happened now. `text` is cut to what there is room for. */
-void news_add(struct board *board, enum news_kind kind, uint32_t slot, bool good, const char *text);
+/* By the master: something happened now, number `id`, which follows the one before. `text` is cut to what
+ * there is room for. */
+void news_add(struct board *board, uint64_t id, enum news_kind kind, uint32_t slot, bool good,
+	      const char *text);
 
 /* Copies the events after number `after` that are still there, oldest first, at most `room`, to `events`, and
  * returns how many. Every text is terminated, every kind is one. */

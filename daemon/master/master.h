@@ -22,6 +22,7 @@
 #include "state.h"
 #include "stop.h"
 #include "strays.h"
+#include "tell.h"
 #include "transition.h"
 #include "upgrade.h"
 #include "watch.h"
@@ -111,6 +112,7 @@ struct slot {
 	bool replace;                   /* the serving one is to be followed by a fresh one */
 	unsigned failures;              /* in a row: workers that had hardly served, or never */
 	bool came;                      /* the last one that died had come to serve */
+	bool bereft;                    /* its worker died, and none has served since */
 	struct death *death;            /* of the last one that crashed or was killed; NULL: none */
 	struct timer respawn;
 	struct watched watched;
@@ -152,6 +154,7 @@ struct master {
 	struct quota *quota;            /* what clients take */
 	int board_fd, hot_fd, quota_fd; /* their memory, for the next image */
 	struct board_owners owners;     /* of its columns and rows */
+	struct tell tell;               /* what it tells there */
 	struct steer steer;
 	struct list children, dead;     /* dead: freed at the turn's end */
 	struct turn_end sweep;

@@ -78,8 +78,10 @@ static void finish(struct master *master, const struct outcome *outcome)
 	departure_check(master);
 	FOR_EACH_CHILD(master, child)
 		child->vote = VOTE_NONE;
-	if (!dry && !again)
+	if (!dry && !again) {
 		record(master, outcome);
+		tell_reload(master, outcome, transition->number == 1);
+	}
 	if (!dry && !again && !master_is_stopping(master) && !master_was_start(master) &&
 	    !upgrade_is_open(master))
 		notify_ready(master);
@@ -318,6 +320,7 @@ static void commit(struct master *master)
 	degraded_log(master->current.generation->config,
 		     old.generation != NULL ? old.generation->config : NULL);
 	steer_apply(master);
+	tell_news(master);
 	slots_publish_seats(master);    /* first: the program gives nobody who retires a connection */
 	verdict_release(&old);
 	mark_replacements(master);

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -107,6 +108,29 @@ static void say_over(const struct slot *slot, uint64_t end_ns, const char *how)
 	log_fields(LEVEL_WARNING, "hang_over", fields);
 }
 
+/* What is short and helps nobody is not told either. */
+static void tell_hang(struct slot *slot)
+{
+	if (slot->rescue.told || !slot->rescue.hang.bad || !is_worth_a_line(slot, rescue_bad_ns(slot)))
+		return;
+	slot->rescue.told = true;
+	tell_event(slot->master, NEWS_HANG, (uint32_t)(slot - slot->master->slots), false,
+		   "its worker does not get on; its siblings accept in its place");
+}
+
+static void tell_over(const struct slot *slot, uint64_t end_ns, const char *how)
+{
+	const struct slot_rescue *known = &slot->rescue;
+	uint64_t for_ns = known->hang.began_ns < end_ns ? end_ns - known->hang.began_ns : 0;
+	char text[NEWS_EVENT_BYTES];
+
+	if (!known->told)
+		return;
+	snprintf(text, sizeof(text), "after %llu ms: %s; %llu connections rescued",
+		 (unsigned long long)(for_ns / CLOCK_MS), how, (unsigned long long)rescue_count(slot));
+	tell_event(slot->master, NEWS_RECOVERED, (uint32_t)(slot - slot->master->slots), true, text);
+}
+
 static bool is_left(const struct slot *slot)
 {
 	return slot->rescue.pid != 0 && (slot->serving == NULL || slot->serving->pid != slot->rescue.pid);
@@ -121,6 +145,8 @@ static void leave(struct slot *slot)
 			 known->killed             ? "killed"
 			 : slot->serving == NULL ? "its worker ended"
 						 : "replaced");
+	if (known->hang.bad && slot->serving != NULL && !known->killed) /* else the crash was told */
+		tell_over(slot, slot->master->loop.now_ns, "replaced");
 	forget(slot);
 	slot->bad = false;
 }
@@ -167,12 +193,14 @@ static void look_at_slot(struct slot *slot)
 	if (!bad && known->hang.bad)
 		known->rescued_before = rescued_by_now(slot->master);
 	note_doing(slot);
+	tell_hang(slot);
 	ask(slot);
 	if (known->hang.moved_ns == view.now_ns)
 		slots_catch_up(slot->serving);
 	if (bad && !known->hang.bad) {
 		known->hang.bad = true;          /* for the count */
 		say_over(slot, known->hang.moved_ns, "it moves again");
+		tell_over(slot, known->hang.moved_ns, "it moves again");
 		forget(slot);
 	}
 	slot->bad = known->hang.bad;

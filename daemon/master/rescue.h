@@ -21,6 +21,7 @@ struct slot_rescue {
 	pid_t pid;                      /* of the worker that it is about; 0: none */
 	bool queued;                    /* at the last look somebody waited at its sockets */
 	bool killed;                    /* it is ended because it hung for too long */
+	bool told;                      /* that it hangs */
 	struct obituary *doing;         /* malloc'ed: what it was doing at doing_ns; NULL: nobody knows */
 	uint64_t doing_ns;
 	uint64_t rescued_before;        /* by all workers, when it became bad */

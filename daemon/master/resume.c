@@ -36,6 +36,7 @@ static bool take_board(struct master *master, struct err *err)
 	if (master->board == NULL)
 		return false;
 	board_sites_publish(master->board, &master->owners);
+	tell_resume(master);
 	master->hot = hot_map(master->hot_fd, err);
 	return master->hot != NULL;
 }

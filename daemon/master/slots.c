@@ -132,6 +132,7 @@ void slot_take(struct child *child)
 	slot->next = NULL;
 	slot->serving = child;
 	slot->replace = false;
+	tell_served(slot);
 	slots_publish_seats(child->master);
 	tell_cover(child);              /* it may have changed between its GO and now */
 	if (before != NULL && !guard_is_armed()) {      /* else it serves on until there is no way back */
@@ -155,7 +156,7 @@ static void empty_slot(struct slot *slot)
 	struct child *next = slot->next, *serving = slot->serving;
 
 	timer_cancel(&slot->respawn);
-	slot->replace = false;
+	slot->replace = slot->bereft = false;
 	slot->failures = 0;
 	slot->next = slot->serving = NULL;
 	if (next != NULL)

@@ -333,6 +333,8 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 	if (!spawn_reap(source->fd, keep, &info))
 		return;
 	log_exit(child, &info);
+	if (has_died(child, &info) && !child->trial)
+		tell_crash(child, &info, still_open(child->master, child->column));
 	if (has_died(child, &info))
 		spawn_lose(child->master, child->column);
 	wills_child_died(child, has_died(child, &info) && child->served_ns != 0);

@@ -60,6 +60,8 @@ static const struct field master_rows[] = {
 	FIELD(FIELD_BOOL, master, upgrade.last_good),
 	FIELD(FIELD_NUMBER, master, upgrade.last_at.tv_sec),
 	FIELD(FIELD_CHARS, master, upgrade.last),
+	FIELD(FIELD_NUMBER, master, tell.started_ms),
+	FIELD(FIELD_NUMBER, master, tell.event),
 	{ NULL, 0, 0, 0 },
 };
 
@@ -78,6 +80,7 @@ static const struct field slot_rows[] = {
 	FIELD(FIELD_BOOL, slot, replace),
 	FIELD(FIELD_NUMBER, slot, failures),
 	FIELD(FIELD_BOOL, slot, came),
+	FIELD(FIELD_BOOL, slot, bereft),
 	FIELD(FIELD_TIMER, slot, respawn),
 	{ NULL, 0, 0, 0 },
 };

@@ -299,6 +299,7 @@ static void finish(struct master *master)
 {
 	if (all_are_seated(master)) {
 		say_mode(master);
+		tell_news(master);
 		return;
 	}
 	master->steer.again.fire = try_again;

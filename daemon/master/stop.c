@@ -221,6 +221,8 @@ static void begin(struct master *master, bool at_once)
 	if (master->current.generation != NULL)         /* else the start failed, and that is what is said */
 		log_event(LEVEL_NOTICE, "stopping", log_text("how", at_once ? "at once" : "gracefully"));
 	notify_stopping(master);
+	tell_news(master);
+	tell_event(master, NEWS_STOP, NEWS_NO_SLOT, true, at_once ? "at once" : "gracefully");
 	reload_stop(master);
 	reopen_stop(master);
 	upgrade_stop(master);

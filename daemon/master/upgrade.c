@@ -41,6 +41,8 @@ static void finish(struct master *master, const struct outcome *outcome)
 	upgrade->last_at = clock_wall();
 	snprintf(upgrade->last, sizeof(upgrade->last), "%s", outcome->text);
 	*(outcome->good ? &upgrade->good : &upgrade->bad) += 1;
+	tell_news(master);
+	tell_event(master, NEWS_UPGRADE, NEWS_NO_SLOT, outcome->good, outcome->text);
 	if (!master_is_stopping(master))
 		notify_ready(master);
 	askers_answer(&upgrade->askers, outcome);

@@ -77,6 +77,23 @@ static void check_status(struct board *board, unsigned column)
 	free(master);
 }
 
+static void check_news(struct board *board)
+{
+	static struct news_event events[NEWS_EVENTS];
+	size_t count = news_since(board, 0, events, NEWS_EVENTS);
+	struct news news;
+
+	for (size_t i = 0; i < count; i++) {
+		FUZZ_CHECK(events[i].kind < NEWS_KINDS);
+		FUZZ_CHECK(strnlen(events[i].text, NEWS_EVENT_BYTES) < NEWS_EVENT_BYTES);
+	}
+	FUZZ_CHECK(news_since(board, board->events.last, events, NEWS_EVENTS) == 0);
+	if (news_read(board, &news)) {
+		FUZZ_CHECK(strnlen(news.version, sizeof(news.version)) < sizeof(news.version));
+		FUZZ_CHECK(strnlen(news.reload.text, NEWS_TEXT_BYTES) < NEWS_TEXT_BYTES);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = { data, size };
@@ -91,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
 		board_sum(board, i);
 	check_status(board, column);
+	check_news(board);
 	check_epitaph(&board->epitaph[column], false);
 	check_epitaph(&board->epitaph[column], true);
 	board_retire(board, &owners, column);

@@ -199,6 +199,11 @@ static bool first_is_good(void)
 	return !first_is_bad();
 }
 
+static bool hang_is_told(void)
+{
+	return master->slots[0].rescue.told;
+}
+
 static bool first_moves(void)
 {
 	return master->slots[0].rescue.hang.moved_ns != 0;
@@ -350,6 +355,28 @@ START_TEST(who_moves_again_is_good_again)
 }
 END_TEST
 
+START_TEST(a_hang_and_its_end_are_told)
+{
+	struct news_event events[4];
+
+	config.hang_kill_ns = 0;
+	lines[0]->busy_since_ns = 1;
+	connect_to(0);
+	run_until(first_is_bad);
+	master->board->column[BOARD_RETIRED].counters[COUNT_RESCUED] += 2;
+	run_until(hang_is_told);
+	accept_for(0);
+	lines[0]->busy_since_ns = 0;
+	lines[0]->turn_ns++;
+	run_until(first_is_good);
+	ck_assert_uint_eq(news_since(master->board, 0, events, 4), 2);
+	ck_assert_uint_eq(events[0].kind, NEWS_HANG);
+	ck_assert_uint_eq(events[0].slot, 0);
+	ck_assert_uint_eq(events[1].kind, NEWS_RECOVERED);
+	ck_assert_ptr_nonnull(strstr(events[1].text, "it moves again; 2 connections rescued"));
+}
+END_TEST
+
 START_TEST(under_load_looks_go_on_instead_of_events)
 {
 	for (unsigned i = 0; i < 3; i++)
@@ -428,6 +455,7 @@ int main(void)
 	tcase_add_test(tests, who_does_not_move_is_asked_and_then_ended);
 	tcase_add_test(tests, while_a_transition_is_open_nobody_is_ended);
 	tcase_add_test(tests, who_moves_again_is_good_again);
+	tcase_add_test(tests, a_hang_and_its_end_are_told);
 	tcase_add_test(tests, under_load_looks_go_on_instead_of_events);
 	tcase_add_test(tests, when_the_service_ends_nobody_is_looked_at);
 	tcase_add_test(tests, a_socket_that_is_shut_wakes_nobody);
