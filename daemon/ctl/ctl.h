@@ -66,4 +66,8 @@ void ctl_show_text(const json_t *answer);
 int status_run(struct ctl *ctl);
 int generations_run(struct ctl *ctl);
 
+extern const struct option selftest_options[];
+bool selftest_option(int val, const char *value);
+int selftest_run(struct ctl *ctl);
+
 #endif

@@ -76,6 +76,11 @@ static const struct command commands[] = {
 	{ .name = "check", .run = run_check, .arguments = "[FILE]", .most = 1,
 	  .summary = "say what a reload would do, with FILE or with the file that\n"
 		     "drover was started with; nothing changes" },
+	{ .name = "selftest", .run = selftest_run, .offline = true,
+	  .arguments = "[--binary PATH] [--seconds N] [--accept MODE] [--only NAME]",
+	  .options = selftest_options, .option = selftest_option,
+	  .summary = "operate this very binary under load on a private loopback\n"
+		     "instance, and print what clients lost; about 40 s" },
 	{ .name = NULL },
 };
 
