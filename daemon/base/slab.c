@@ -33,15 +33,19 @@ static char *aligned(char *at, size_t align)
 	return at + (-(uintptr_t)at & (align - 1));
 }
 
+static size_t chunk_objects(const struct slab *slab)
+{
+	return slab->object_bytes > CHUNK_BYTES ? 1 : CHUNK_BYTES / slab->object_bytes;
+}
+
 static void slab_grow(struct slab *slab)
 {
-	size_t count = CHUNK_BYTES / slab->object_bytes;
+	size_t count = chunk_objects(slab);
 	struct slab_chunk *chunk;
 	char *objects;
 
-	if (count == 0)
-		count = 1;
-	chunk = malloc(sizeof(*chunk) + slab->align - 1 + count * slab->object_bytes);
+	/* zeroed: whoever walks through them must know which are in use */
+	chunk = calloc(1, sizeof(*chunk) + slab->align - 1 + count * slab->object_bytes);
 	if (chunk == NULL)
 		return;
 	chunk->next = slab->chunks;
@@ -83,6 +87,24 @@ void slab_release(struct slab *slab, void *object)
 	free_object->next = slab->free;
 	slab->free = free_object;
 	slab->in_use--;
+}
+
+struct slab_walk slab_begin(const struct slab *slab)
+{
+	return (struct slab_walk){ slab->chunks, 0 };
+}
+
+void *slab_next(const struct slab *slab, struct slab_walk *walk)
+{
+	const struct slab_chunk *chunk = walk->chunk;
+	char *objects;
+
+	if (chunk == NULL)
+		return NULL;
+	objects = aligned((char *)(uintptr_t)chunk->bytes, slab->align) + walk->index * slab->object_bytes;
+	if (++walk->index == chunk_objects(slab))
+		*walk = (struct slab_walk){ chunk->next, 0 };
+	return objects;
 }
 
 void slab_free(struct slab *slab)

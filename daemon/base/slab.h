@@ -30,6 +30,19 @@ void *slab_alloc(struct slab *slab);
 /* Gives one object back; its memory stays mapped.  NULL is ignored. */
 void slab_release(struct slab *slab, void *object);
 
+/* Where a walk through all objects is, across turns: chunks stay, and those that are added meanwhile are not
+ * come by. */
+struct slab_walk {
+	const struct slab_chunk *chunk; /* NULL: at the end */
+	size_t index;                   /* in it */
+};
+
+struct slab_walk slab_begin(const struct slab *slab);
+
+/* The next object, in use or not; NULL: that was all. One that was never in use is zeroed but for its first
+ * bytes, as many as a pointer has. */
+void *slab_next(const struct slab *slab, struct slab_walk *walk);
+
 /* Gives all memory back, objects in use included. */
 void slab_free(struct slab *slab);
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *ctl_text(const json_t *object, const char *key)
 {
@@ -35,6 +36,67 @@ const char *ctl_duration(long long ms, char text[DURATION_BYTES])
 		i++;
 	snprintf(text, DURATION_BYTES, "%lld %s", ms / units[i].ms, units[i].name);
 	return text;
+}
+
+const char *ctl_bytes(uint64_t bytes, char text[CTL_BYTES_BYTES])
+{
+	static const char units[] = " kMGTPE";
+	double shown = (double)bytes;
+	size_t unit = 0;
+
+	for (; shown >= 999.5; unit++)
+		shown /= 1000;
+	if (unit == 0)
+		snprintf(text, CTL_BYTES_BYTES, "%.0f", shown);
+	else
+		snprintf(text, CTL_BYTES_BYTES, shown < 99.95 ? "%.1f%c" : "%.0f%c", shown, units[unit]);
+	return text;
+}
+
+/* Where the digits end; NULL: there are none, or it is too large. */
+static const char *read_digits(const char *text, uint64_t most, uint64_t *number)
+{
+	uint64_t read = 0;
+
+	if (*text < '0' || *text > '9')
+		return NULL;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		read = 10 * read + (uint64_t)(*text - '0');
+		if (read > most)
+			return NULL;
+	}
+	*number = read;
+	return text;
+}
+
+bool ctl_parse_number(const char *text, uint64_t most, uint64_t *number)
+{
+	uint64_t read = 0;
+	const char *end = read_digits(text, most, &read);
+
+	if (end == NULL || *end != '\0')
+		return false;
+	*number = read;
+	return true;
+}
+
+bool ctl_parse_duration(const char *text, uint64_t *ms)
+{
+	static const struct {
+		const char *name;
+		uint64_t ms;
+	} units[] = { { "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "min", 60000 },
+		      { "h", 3600000 }, { "d", 86400000 } };
+	uint64_t number = 0;
+	const char *unit = read_digits(text, 1000000, &number);
+
+	for (size_t i = 0; unit != NULL && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(units[i].name, unit) == 0) {
+			*ms = number * units[i].ms;
+			return true;
+		}
+	}
+	return false;
 }
 
 int ctl_wrong(const char *what, const char *which)

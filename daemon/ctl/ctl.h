@@ -44,6 +44,17 @@ bool ctl_true(const json_t *object, const char *key);
 /* "450 ms", "12 s", "5 min", "3 h": how long roughly. */
 const char *ctl_duration(long long ms, char text[DURATION_BYTES]);
 
+enum { CTL_BYTES_BYTES = 32 };
+
+/* "512", "12.3k", "4.5M": how many bytes roughly. */
+const char *ctl_bytes(uint64_t bytes, char text[CTL_BYTES_BYTES]);
+
+/* Reads decimal digits, a number up to `most`; false: it is none. */
+bool ctl_parse_number(const char *text, uint64_t most, uint64_t *number);
+
+/* Reads "250ms", "10s", "5m", "2h", "1d"; a number alone is seconds. False: it is none. */
+bool ctl_parse_duration(const char *text, uint64_t *ms);
+
 /* Says on stderr that the command line is wrong, and returns STATUS_USAGE. */
 int ctl_wrong(const char *what, const char *which);
 
@@ -69,5 +80,8 @@ int generations_run(struct ctl *ctl);
 extern const struct option selftest_options[];
 bool selftest_option(int val, const char *value);
 int selftest_run(struct ctl *ctl);
+extern const struct option connections_options[];
+bool connections_option(int val, const char *value);
+int connections_run(struct ctl *ctl);
 
 #endif

@@ -64,6 +64,12 @@ static const struct command commands[] = {
 	{ .name = "generations", .run = generations_run, .arguments = "",
 	  .summary = "which configurations are still served, by which workers,\n"
 		     "what their connections do, and why old ones are there" },
+	{ .name = "connections", .run = connections_run,
+	  .arguments = "[--peer CIDR] [--slot N] [--state NAME] [--older 10s] [--limit N]\n"
+		       "              [--sort age|bytes]",
+	  .options = connections_options, .option = connections_option,
+	  .summary = "which connections there are, the oldest first (or those that\n"
+		     "were sent the most), and what is under way on them" },
 	{ .name = "reload", .run = run_reload, .arguments = "[--replace]",
 	  .options = reload_options, .option = reload_option,
 	  .summary = "reload the configuration and wait for the outcome;\n"

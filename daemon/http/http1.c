@@ -557,6 +557,7 @@ const struct protocol protocol_http1 = {
 	.moved = http1_moved,
 	.close = http1_close,
 	.doing = http1_doing,
+	.account = http1_account,
 	.forget = express_forget,
 	.refusal = &protocol_refusal,
 };

@@ -139,6 +139,7 @@ bool http1_drawn(const struct http1 *http);
 bool http1_sent(const struct http1 *http);
 
 /* See struct protocol. */
+void http1_account(const struct conn *conn, struct account *account);
 enum moving http1_freeze(const struct conn *conn, struct record *record, int *file_fd);
 bool http1_thaw(struct conn *conn, struct record *record, int file_fd);
 void http1_moved(struct conn *conn);

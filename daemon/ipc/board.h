@@ -26,7 +26,8 @@ struct board_column {
 	uint32_t pid;                   /* 0: free */
 	uint32_t slot;
 	uint64_t generation;
-	uint64_t unused[6];
+	uint64_t messages;              /* its owner's MESSAGE_TYPES: a newer master asks it for no others */
+	uint64_t unused[5];
 	uint64_t counters[BOARD_COUNTERS];
 };
 

@@ -33,6 +33,7 @@ static const struct {
 	[MESSAGE_UNHEARD] = { sizeof(struct hand_note), 1, sizeof(struct hand_note) },
 	[MESSAGE_WILL] = { sizeof(struct hand_note), 1, sizeof(struct hand_note) },
 	[MESSAGE_COUNTED] = { sizeof(struct count_note), 1, sizeof(struct count_note) },
+	[MESSAGE_LIST] = { sizeof(struct list_note), 1, sizeof(struct list_note) },
 	[MESSAGE_RELEASE] = { sizeof(struct release_note), 1, sizeof(struct release_note) },
 	[MESSAGE_FAILED] = { 1, ERR_TEXT_BYTES, 1 },
 	[MESSAGE_CONFINED] = { 1, ERR_TEXT_BYTES, 1 },

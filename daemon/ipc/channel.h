@@ -16,6 +16,8 @@
  *	HAND	h, an end: hand the connections over through it (see handover.h)
  *	TAKE	h, the other end: take over what comes through it
  *	COUNT	connections and generations	COUNTED	what it has of them
+ *	LIST	n, a memfd: write the connections into it (see listed.h)
+ *					LISTED	n: done
  *	WILL	of a worker that crashed, take over what is in it (see will.h)
  *					PARTED	its pair with that receiver has ended
  *					UNHEARD	that receiver has been silent for long
@@ -24,6 +26,8 @@
  * Only these change what a worker does; the channel's end makes it drain and leave. */
 #ifndef IPC_CHANNEL_H
 #define IPC_CHANNEL_H
+
+#include "listed.h"
 
 #include "base/err.h"
 
@@ -66,6 +70,8 @@ enum message_type {
 	MESSAGE_UNHEARD,
 	MESSAGE_WILL,
 	MESSAGE_CONFINED,
+	MESSAGE_LIST,
+	MESSAGE_LISTED,
 	MESSAGE_TYPES
 };
 
@@ -169,6 +175,7 @@ struct message {
 		struct release_note release;
 		struct hand_note hand;
 		struct count_note count;
+		struct list_note list;
 		char text[ERR_TEXT_BYTES];
 	} body;
 };

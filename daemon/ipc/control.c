@@ -2,6 +2,8 @@
  * false or NULL. */
 #include "control.h"
 
+#include "rights.h"
+
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/str.h"
@@ -80,15 +82,40 @@ static bool wait_readable(int fd, uint64_t until_ns)
 	return ready > 0 || (ready < 0 && errno == EINTR);
 }
 
+enum { MOST_DESCRIPTORS = 2048 };       /* as many as there may be workers */
+
+static void keep(struct fd_array *fds, int fd)
+{
+	if (fds->count < MOST_DESCRIPTORS)
+		fd_array_push(fds, fd); /* one for which there is no memory is missed later */
+	else
+		fd_close(&fd);
+}
+
+/* As recv(2), and what comes along goes to `fds` (NULL: the kernel throws it away). */
+static ssize_t receive(int fd, char *bytes, size_t room, struct fd_array *fds)
+{
+	int came[RIGHTS_MOST], flags = 0;
+	unsigned count = 0;
+	ssize_t n;
+
+	if (fds == NULL)
+		return recv(fd, bytes, room, MSG_DONTWAIT);
+	n = rights_receive(fd, bytes, room, came, &count, &flags);
+	for (unsigned i = 0; i < count; i++)
+		keep(fds, came[i]);
+	return n;
+}
+
 /* Reads to the end of the connection: the answer is one line. NULL with errno. */
-static char *read_answer(int fd, uint64_t until_ns)
+static char *read_answer(int fd, uint64_t until_ns, struct fd_array *fds)
 {
 	size_t len = 0, room = 64 * 1024;
 	char *text = malloc(room + 1), *grown;
 	ssize_t n = 1;
 
 	while (text != NULL && n != 0 && wait_readable(fd, until_ns)) {
-		n = recv(fd, text + len, room - len, MSG_DONTWAIT);
+		n = receive(fd, text + len, room - len, fds);
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			break;
 		len += n > 0 ? (size_t)n : 0;
@@ -110,15 +137,22 @@ static char *read_answer(int fd, uint64_t until_ns)
 	return NULL;
 }
 
-static json_t *converse(int fd, const char *path, struct str line, unsigned deadline_ms, struct err *err)
+/* Where the answer's descriptors go, and until when it is waited for. */
+struct patience {
+	struct fd_array *fds;
+	unsigned deadline_ms;
+};
+
+static json_t *converse(int fd, const char *path, struct str line, struct patience patience, struct err *err)
 {
+	unsigned deadline_ms = patience.deadline_ms;
 	uint64_t until_ns = deadline_ms > 0 ? clock_now_ns() + deadline_ms * CLOCK_MS : 0;
 	char *text = NULL;
 	json_t *answer;
 
 	/* in one piece: whoever has read a line may answer and close at once */
 	if (send(fd, line.at, line.len, MSG_NOSIGNAL) >= 0)
-		text = read_answer(fd, until_ns);
+		text = read_answer(fd, until_ns, patience.fds);
 	else if (errno == EPIPE || errno == ECONNRESET)
 		errno = EPROTO;
 	if (text == NULL && errno == ETIMEDOUT)
@@ -141,6 +175,12 @@ static json_t *converse(int fd, const char *path, struct str line, unsigned dead
 
 json_t *control_ask(const char *path, json_t *request, unsigned deadline_ms, struct err *err)
 {
+	return control_ask_with(path, request, deadline_ms, NULL, err);
+}
+
+json_t *control_ask_with(const char *path, json_t *request, unsigned deadline_ms, struct fd_array *fds,
+			 struct err *err)
+{
 	char *line = request != NULL ? json_dumps(request, JSON_COMPACT) : NULL;
 	json_t *answer = NULL;
 	int fd AUTO_CLOSE = -1;
@@ -155,7 +195,8 @@ json_t *control_ask(const char *path, json_t *request, unsigned deadline_ms, str
 	line[len] = '\n';               /* in place of the terminator: it is sent by length */
 	fd = control_connect(path, deadline_ms, err);
 	if (fd >= 0)
-		answer = converse(fd, path, (struct str){ line, len + 1 }, deadline_ms, err);
+		answer = converse(fd, path, (struct str){ line, len + 1 },
+				  (struct patience){ fds, deadline_ms }, err);
 	free(line);
 	return answer;
 }

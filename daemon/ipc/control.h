@@ -5,6 +5,9 @@
  *					or {"ok":false,"text":"failed at ..."}
  *	-> {"command":"check",		<- {"ok":true,"text":"would adopt ...","findings":[...]}
  *	    "config":"/a/file"}		or {"ok":false,"wrong":false,"text":"would fail at bind: ..."}
+ *	-> {"command":"connections",	<- {"ok":true,"now_ns":...,"workers":[{"slot":0,...,"listed":true}]}
+ *	    "limit":100}		with a memfd (SCM_RIGHTS) for each that is listed, in their order: see
+ *					listed.h
  */
 #ifndef IPC_CONTROL_H
 #define IPC_CONTROL_H
@@ -32,6 +35,7 @@ bool control_find(const char *setting, char path[CONTROL_PATH_BYTES]);
 /* Connects to the socket at `path`; -1 with `err` and errno. */
 int control_connect(const char *path, unsigned deadline_ms, struct err *err);
 
+struct fd_array;
 struct json_t;
 
 /* Sends `request` (its reference is taken; NULL: out of memory) to the drover at `path` and returns its
@@ -39,5 +43,9 @@ struct json_t;
  * is there: ENOENT and ECONNREFUSED nobody, EACCES somebody else's, ETIMEDOUT one that does not answer,
  * EPROTO one that answers something else. */
 struct json_t *control_ask(const char *path, struct json_t *request, unsigned deadline_ms, struct err *err);
+
+/* The same; `fds` (empty before) owns the descriptors that came with the answer, in their order. */
+struct json_t *control_ask_with(const char *path, struct json_t *request, unsigned deadline_ms,
+				struct fd_array *fds, struct err *err);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "asker.h"
 
+#include "base/fd.h"
 #include "base/loop.h"
 #include "ipc/control.h"
 
@@ -17,7 +18,7 @@ struct master;
 
 /* What a client waits for: its answer comes later. The next image goes by these numbers, too. */
 enum wait { WAIT_NOT, WAIT_RELOAD, WAIT_REPLACE, WAIT_REOPEN, WAIT_CHECK, WAIT_UPGRADE,
-	    WAIT_GENERATIONS, WAITS };
+	    WAIT_GENERATIONS, WAIT_CONNECTIONS, WAITS };
 
 struct client {
 	struct source source;
@@ -29,6 +30,8 @@ struct client {
 	size_t len;
 	char *answer;
 	size_t answer_len, answer_sent;
+	struct fd_array fds;            /* that go with the answer's first bytes; -1: it is gone */
+	unsigned fds_sent;
 	enum wait wait;
 	char *path;                     /* malloc'ed: asker.path; NULL: none */
 };
@@ -37,6 +40,17 @@ struct master *client_master(const struct client *client);
 
 /* Sends `object` (its reference is taken; NULL: out of memory) as the answer. */
 void client_reply(struct client *client, struct json_t *object);
+
+/* The same with descriptors, which are taken over (SCM_RIGHTS). */
+void client_reply_with(struct client *client, struct json_t *object, struct fd_array *fds);
+
+/* What it asked for, parsed anew: a new reference, or NULL. */
+struct json_t *client_request(const struct client *client);
+
+/* ---- control_connections.c: the connections of all workers, in memfds that go with the answer ---- */
+
+void command_connections(struct client *client, const struct json_t *request);
+void connections_ask(struct master *master, struct asker *asker);
 
 /* The same for {"ok":good,"text":text}. */
 void client_reply_text(struct client *client, bool good, const char *text);

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/control.h"
+#include "ipc/rights.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -52,6 +53,7 @@ static void client_free(struct client *client)
 	list_remove(&client->link);
 	free(client->answer);
 	free(client->path);
+	fd_array_close(&client->fds);
 	client->answer = client->path = NULL;
 	/* a stale event of this batch may still look at its tag */
 	list_push_back(&control->gone, &client->link);
@@ -66,11 +68,23 @@ static void too_slow(struct timer *timer, uint64_t now_ns)
 	client_free(LIST_ENTRY(timer, struct client, deadline));
 }
 
+/* Descriptors go with a byte: if there are many, with one each time, as many as the kernel takes. */
+static ssize_t send_on(struct client *client)
+{
+	unsigned left = client->fds.count - client->fds_sent, count = left < RIGHTS_MOST ? left : RIGHTS_MOST;
+	size_t len = left > count ? 1 : client->answer_len - client->answer_sent;
+	ssize_t n = rights_send(client->source.fd, client->answer + client->answer_sent, len,
+				client->fds.at + client->fds_sent, count);
+
+	for (; n > 0 && count > 0; count--)
+		fd_close(&client->fds.at[client->fds_sent++]);
+	return n;
+}
+
 static void flush(struct client *client)
 {
 	while (client->answer_sent < client->answer_len) {
-		ssize_t n = send(client->source.fd, client->answer + client->answer_sent,
-				 client->answer_len - client->answer_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send_on(client);
 
 		if (n < 0 && errno == EAGAIN) {
 			loop_modify(&client->control->master->loop, &client->source, EPOLLOUT);
@@ -93,6 +107,22 @@ void client_reply(struct client *client, json_t *object)
 	}
 	loop_timer(&client->control->master->loop, &client->deadline, CLIENT_DEADLINE_MS * CLOCK_MS);
 	flush(client);
+}
+
+void client_reply_with(struct client *client, json_t *object, struct fd_array *fds)
+{
+	client->fds = *fds;
+	*fds = (struct fd_array){ 0 };
+	client_reply(client, object);
+}
+
+json_t *client_request(const struct client *client)
+{
+	const char *end = memchr(client->line, '\n', client->len);
+
+	return end != NULL ? json_loadb(client->line, (size_t)(end - client->line), JSON_REJECT_DUPLICATES,
+					NULL)
+			   : NULL;
 }
 
 void client_reply_text(struct client *client, bool good, const char *text)
@@ -178,11 +208,11 @@ void client_wait(struct client *client, enum wait wait)
 	static void (*const ask[WAITS])(struct master *master, struct asker *asker) = {
 		[WAIT_RELOAD] = ask_reload, [WAIT_REPLACE] = ask_replace,  [WAIT_REOPEN] = reopen_ask,
 		[WAIT_CHECK] = reload_check, [WAIT_UPGRADE] = upgrade_ask,
-		[WAIT_GENERATIONS] = generations_ask,
+		[WAIT_GENERATIONS] = generations_ask, [WAIT_CONNECTIONS] = connections_ask,
 	};
 
 	client->wait = wait;
-	client->asker.answer = wait == WAIT_CHECK         ? on_checked
+	client->asker.answer = wait == WAIT_CHECK         ? on_checked  /* WAIT_CONNECTIONS: by itself */
 			       : wait == WAIT_GENERATIONS ? on_counted
 							  : on_answer;
 	client->asker.path = client->path;
@@ -237,6 +267,7 @@ static const struct {
 	{ "reopen", command_reopen },
 	{ "check", command_check },
 	{ "generations", command_generations },
+	{ "connections", command_connections },
 	{ "upgrade", command_upgrade },
 };
 

@@ -176,6 +176,8 @@ void master_init(struct master *master, const struct master_setup *setup)
 	list_init(&master->rescue.dropped);
 	list_init(&master->handover.departures);
 	list_init(&master->census.askers);
+	list_init(&master->listing.waiting);
+	list_init(&master->listing.asking);
 	list_init(&master->upgrade.askers);
 }
 

@@ -14,6 +14,7 @@
 #include "generations.h"
 #include "guard.h"
 #include "handover.h"
+#include "listing.h"
 #include "release.h"
 #include "reopen.h"
 #include "rescue.h"
@@ -102,6 +103,7 @@ struct child {
 	bool behind;                    /* it was not told the last COVER: it did not move */
 	bool counting;                  /* it was asked what it has in hand, and has not answered */
 	struct count_note counted;      /* what it said last */
+	uint64_t listing;               /* the list of connections that it has not written yet; 0: none */
 	struct testament *testament;    /* NULL: its idle connections do not survive a crash */
 };
 
@@ -191,6 +193,7 @@ struct master {
 	struct rescue rescue;
 	struct handover handover;
 	struct census census;
+	struct listings listing;
 	struct commit commits[COMMITS_KNOWN];   /* the newest ones, at their number modulo this */
 	char failure[PROBLEMS_MAX_BYTES];       /* why the start failed */
 	uint64_t reloads_good, reloads_bad;

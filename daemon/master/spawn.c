@@ -126,6 +126,8 @@ static void on_message(struct child *child, const struct message *message)
 		stop_child_spent(child);
 	else if (message->type == MESSAGE_COUNTED)
 		generations_child_counted(child, &message->body.count);
+	else if (message->type == MESSAGE_LISTED)
+		listing_child_listed(child, message->generation);
 	else if (message->type == MESSAGE_PARTED)
 		handover_parted(child, &message->body.hand);
 	else if (message->type == MESSAGE_UNHEARD)
@@ -309,6 +311,7 @@ static void let_go(struct child *child)
 	reopen_child_gone(child);
 	release_child_died(child);
 	generations_child_died(master);
+	listing_child_died(child);
 	slots_publish(master);
 	bury(child);
 	master_check_end(master);

@@ -49,6 +49,8 @@ enum {
 	PROMISE_MOST_S = (1 << PROMISE_BITS) - 1,
 };
 
+enum { ACCOUNT_HOST_BYTES = 64, ACCOUNT_REQUEST_BYTES = 128 };
+
 /* All that an idle connection has, in two lines of the processor's cache: what every request touches is in
  * the first. What few have is apart, see struct conn_side. */
 struct conn {
@@ -156,6 +158,17 @@ extern const char *const counter_names[COUNTERS];
 struct engine_part {
 	struct list link;               /* in engine->parts */
 	void (*close)(struct engine_part *part);
+};
+
+/* What a connection is busy with, for people who ask. The texts are not terminated, and what a client sent
+ * is in them as it was sent, but for secrets. */
+struct account {
+	union peer client;              /* for whom the request is */
+	uint64_t begun_ns;              /* when it began; 0: none is under way */
+	uint64_t sent;                  /* of its answer */
+	size_t host_bytes, request_bytes;
+	char host[ACCOUNT_HOST_BYTES];  /* that it names */
+	char request[ACCOUNT_REQUEST_BYTES];    /* the beginning of its first line */
 };
 
 struct access_log;
@@ -286,6 +299,14 @@ bool engine_owes(const struct engine *engine, uint64_t until_ns);
 
 /* How many connections are doing what; those that are frozen are not among them. */
 void engine_census(const struct engine *engine, unsigned counts[DOINGS]);
+
+/* Of a walk through all connections, which may take many turns: the next one, an open one of the engine's
+ * `count`; one that came since the walk began may be passed over. NULL: it looked at `most` places in memory
+ * and found none, or (walk->chunk is NULL) that was all. */
+const struct conn *engine_next(const struct engine *engine, struct slab_walk *walk, unsigned most);
+
+/* What is under way on it, for people. */
+void conn_account(const struct conn *conn, struct account *account);
 
 /* Closes everything that is left; what was not idle is counted as cut. So is what is frozen: whoever was to
  * take it over has not said that it did. */

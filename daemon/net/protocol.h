@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct account;
 struct conn;
 struct engine;
 struct generation;
@@ -57,6 +58,9 @@ struct protocol {
 	void (*moved)(struct conn *conn);
 	void (*close)(struct conn *conn); /* gives back what it holds; the engine closes the socket */
 	enum doing (*doing)(const struct conn *conn);
+	/* Fills in what it knows of the request under way; the client is filled in, the rest is zeroed. NULL:
+	 * nothing. */
+	void (*account)(const struct conn *conn, struct account *account);
 	/* The engine's end, when no connection is left: gives back engine->shared. NULL: it has none. */
 	void (*forget)(struct engine *engine);
 	/* Who speaks instead on a connection for which there is no room: says so, and ends within seconds.

@@ -156,6 +156,14 @@ static void on_count(struct worker *worker, const struct message *message, struc
 	census_tell(worker, message->generation);
 }
 
+static void on_list(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	if (fds->count == 1)
+		listing_begin(worker, message->generation, &message->body.list, fd_take(&fds->at[0]));
+	else                            /* the master goes on without */
+		listing_say(worker, message->generation);
+}
+
 static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct message *,
 					     struct message_fds *) = {
 	[MESSAGE_CONFIG] = on_config,   [MESSAGE_LOGS] = on_logs,   [MESSAGE_SOCKETS] = on_sockets,
@@ -163,7 +171,7 @@ static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct messa
 	[MESSAGE_COVER] = on_cover,     [MESSAGE_DRAIN] = on_drain, [MESSAGE_REOPEN] = adopt_reopen,
 	[MESSAGE_LEAVING] = on_leaving, [MESSAGE_RELEASE] = on_release, [MESSAGE_LOOK] = on_look,
 	[MESSAGE_HAND] = on_hand,       [MESSAGE_TAKE] = on_take,   [MESSAGE_COUNT] = on_count,
-	[MESSAGE_WILL] = on_will,
+	[MESSAGE_WILL] = on_will,       [MESSAGE_LIST] = on_list,
 };
 
 /* ---- the end of the channel -------------------------------------------------------------------------- */
@@ -320,6 +328,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 		    start->board->column[start->column].counters);
 	worker->engine.epitaph = &start->board->epitaph[start->column];
 	worker->engine.metrics = &start->board->metrics[start->column];
+	start->board->column[start->column].messages = MESSAGE_TYPES;
 	offload_init(&worker->log_offload, &worker->loop, LOG_JOBS);
 	offload_init(&worker->offload, &worker->loop, REQUEST_JOBS);
 	offload_init(&worker->disk, &worker->loop, FILE_JOBS);
@@ -345,6 +354,7 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->sweep.run = accept_sweep;
 	loop_at_turn_end(&worker->loop, &worker->sweep);
 	hand_init(worker);
+	listing_init(worker);
 	take_init(worker);
 	keeper_begin(worker, start);
 	worker->channel = (struct source){ .fd = start->channel, .handle = on_channel };
@@ -370,6 +380,7 @@ static void tear_down(struct worker *worker)
 	accept_end(worker, EMPTY_NOT);
 	accept_sweep(&worker->sweep);
 	hand_close(worker);
+	listing_end(worker);
 	take_end(worker);
 	heirs_end(worker);
 	adopt_abort(worker, worker->next.generation != NULL ? worker->next.generation->number : 0);

@@ -103,6 +103,19 @@ struct refusals {
 	unsigned made;
 };
 
+/* The connections are being listed; see listing.c. */
+struct listing {
+	struct ready step;
+	struct list_note wanted;
+	uint64_t number;
+	int fd;                         /* -1: nobody wants to know */
+	bool walked;
+	struct slab_walk walk;
+	struct listed_head *file;       /* malloc'ed: what is to be written, head and records */
+	struct listing_place *places;   /* malloc'ed: a heap of its records, the least wanted first */
+	size_t written;
+};
+
 struct worker {
 	struct loop loop;
 	struct engine engine;
@@ -140,6 +153,7 @@ struct worker {
 	uint64_t last_call_ns;          /* idle connections are closed then, whatever else there is */
 	struct timer last_call;         /* from then on an answer is its connection's last */
 	struct hand hand;
+	struct listing listing;
 	struct list takes, ended_takes; /* of struct take; an ended one is freed at the turn's end */
 	unsigned take_count;            /* of takes */
 	struct turn_end take_sweep;
@@ -254,6 +268,20 @@ void drain_check(struct worker *worker);
 
 /* Says what the connections are doing, and which generations are still there. */
 void census_tell(const struct worker *worker, uint64_t number);
+
+/* ---- listing.c ---- */
+
+void listing_init(struct worker *worker);
+
+/* Writes the connections that are `wanted` into `fd`, which is taken over, and says so. What was under way
+ * before is given up: whoever wanted it does not wait any more. */
+void listing_begin(struct worker *worker, uint64_t number, const struct list_note *wanted, int fd);
+
+/* LISTED. */
+void listing_say(const struct worker *worker, uint64_t number);
+
+/* Gives up what is there; the process ends. */
+void listing_end(struct worker *worker);
 
 /* ---- hand.c ---- */
 
