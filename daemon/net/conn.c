@@ -252,7 +252,6 @@ static void forget(struct engine *engine, struct conn *conn)
 {
 	struct engine_listener *listener = conn->listener;
 
-	conn->listener = NULL;          /* engine_next: it is none any more */
 	slab_release(&engine->slab, conn);
 	listener->conns--;
 	engine_listener_settle(listener);

@@ -2,7 +2,7 @@
  * changes nothing, cannot fail. */
 #include "conn.h"
 
-/* A free place has no listener: see conn_new and what becomes of a connection at the end of its last turn. */
+/* A free place has no listener when it was never used, and a closed connection in it when it was. */
 static bool is_open(const struct conn *conn)
 {
 	return conn->listener != NULL && !conn->closed && !conn->refused;
