@@ -51,8 +51,10 @@ static bool is_in(const struct list_note *wanted, const struct account *account)
 	struct cidr network = { .family = (int)wanted->family, .bits = wanted->bits };
 	const struct networks networks = { .count = 1, .at = &network };
 
+	if (wanted->family == 0)
+		return true;
 	memcpy(network.bytes, wanted->network, sizeof(network.bytes));
-	return wanted->family == 0 || networks_have(&networks, &account->client);
+	return network.bits <= 8 * sizeof(network.bytes) && networks_have(&networks, &account->client);
 }
 
 /* What the kernel knows of its bytes; nothing of a unix socket. */
