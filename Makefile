@@ -109,9 +109,9 @@ ifdef FAULT
 DROVER_OBJECTS += $(BUILD)/tests/fault/wrap.o
 $(BUILD)/drover: LDFLAGS += $(shell sed -n 's/^\(CALL\|HOOK\)(\([a-z0-9_]*\)).*/-Wl,--wrap=\2/p' tests/fault/calls.h)
 endif
-CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) daemon/base/err.c daemon/base/fd.c daemon/base/escape.c \
-		  daemon/ipc/control.c daemon/ipc/check.c daemon/ipc/listed.c daemon/ipc/rights.c)
-MAN_PAGES      := man/drover.8 man/drover-failures.7 man/droverctl.8 $(BUILD)/man/drover.conf.5
+CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) $(addprefix daemon/base/,arena.c err.c escape.c fd.c must.c str.c) \
+		  daemon/config/field.c $(addprefix daemon/ipc/,check.c control.c listed.c rights.c) daemon/net/addr.c)
+MAN_PAGES      := man/drover.8 man/drover-failures.7 man/drover-nginx.7 man/droverctl.8 $(BUILD)/man/drover.conf.5
 TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
 BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
@@ -263,7 +263,7 @@ $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(TEST_SUPPORT) $(filter-out %/ma
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -Wl,-z,now -o $@ $^ $(DROVER_LIBS) -lcheck -lsubunit -lrt -lm -lpthread
 
 # the tool as it is, but for its main
-$(BUILD)/tests/fuzz/answer_fuzz: $(filter-out %/droverctl.o,$(patsubst %.c,$(BUILD)/%.o,$(CTL)))
+$(BUILD)/tests/fuzz/answer_fuzz $(BUILD)/tests/fuzz/import_fuzz: $(filter-out %/droverctl.o,$(patsubst %.c,$(BUILD)/%.o,$(CTL)))
 
 $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_SUPPORT) $(FUZZ_MAIN) $(TEST_SUPPORT) \
 			    $(filter-out %/main.o,$(DROVER_OBJECTS))

@@ -76,6 +76,9 @@ void ctl_show_text(const json_t *answer);
 
 int status_run(struct ctl *ctl);
 int generations_run(struct ctl *ctl);
+int import_run(struct ctl *ctl);
+extern const struct option import_options[];
+bool import_option(int val, const char *value);
 
 extern const struct option selftest_options[];
 bool selftest_option(int val, const char *value);

@@ -87,6 +87,13 @@ static const struct command commands[] = {
 	  .options = selftest_options, .option = selftest_option,
 	  .summary = "operate this very binary under load on a private loopback\n"
 		     "instance, and print what clients lost; about 40 s" },
+	{ .name = "import", .run = import_run, .arguments = "FILE", .most = 1, .offline = true,
+	  .options = import_options, .option = import_option,
+	  .summary = "print an nginx configuration as one of drover, and report\n"
+		     "what has no counterpart; --output FILE: into that file,\n"
+		     "--prefix DIR: as nginx -p, --port N: servers of this port\n"
+		     "alone, --strict: what is a little different counts as\n"
+		     "missing, --directives: the table of what is known" },
 	{ .name = NULL },
 };
 
