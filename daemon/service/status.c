@@ -8,6 +8,7 @@
 #include "status_desk.h"
 #include "status_events.h"
 #include "status_json.h"
+#include "status_metrics.h"
 
 #include "base/clock.h"
 #include "http/exchange.h"
@@ -28,16 +29,20 @@ const struct schema status_schema = {
 	.count = sizeof(rows) / sizeof(rows[0]),
 	.bytes = sizeof(struct status_settings),
 	HELP("answers with what the daemon is doing, all workers together, as JSON; below the route, /json"
-		" is the same, and /events a stream of server-sent events"),
+		" is the same, /metrics the same for Prometheus, and /events a stream of server-sent events"),
 };
 
 const struct status_writer *const status_writers[STATUS_FORMATS] = {
 	[STATUS_JSON] = &status_json_whole,
 	[STATUS_STREAM] = &status_json_stream,
+	[STATUS_OPENMETRICS] = &status_openmetrics,
+	[STATUS_PROMETHEUS] = &status_prometheus,
 };
 
 static const char *const types[STATUS_FORMATS] = {
 	[STATUS_JSON] = "application/json",
+	[STATUS_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+	[STATUS_PROMETHEUS] = "text/plain; version=0.0.4; charset=utf-8",
 };
 
 /* ---- a document ---------------------------------------------------------------------------------- */
@@ -100,6 +105,19 @@ static enum answer answer_json(struct exchange *exchange, const struct status_se
 	return answer_document(exchange, STATUS_JSON);
 }
 
+/* The first of them to whom everything is the same. */
+static enum answer answer_metrics(struct exchange *exchange, const struct status_settings *settings)
+{
+	static const struct status_offer formats[] = {
+		{ "application/openmetrics-text", "1.0.0" },
+		{ "text/plain", "0.0.4" },
+	};
+	unsigned wanted = status_accept(&exchange->request, exchange->head, formats, 2);
+
+	(void)settings;
+	return answer_document(exchange, wanted == 0 ? STATUS_OPENMETRICS : STATUS_PROMETHEUS);
+}
+
 /* ---- which one ----------------------------------------------------------------------------------- */
 
 /* What there is below the route. */
@@ -108,15 +126,18 @@ static const struct leaf {
 	enum answer (*answer)(struct exchange *exchange, const struct status_settings *settings);
 } leaves[] = {
 	{ "/json", answer_json },
+	{ "/metrics", answer_metrics },
 	{ "/events", status_events_answer },
 };
 
 /* What the route itself answers with: by Accept, and the first to whom everything is the same. */
 static const struct status_offer offers[] = {
 	{ "application/json", NULL },
+	{ "application/openmetrics-text", "1.0.0" },
+	{ "text/plain", "0.0.4" },
 };
 
-static const char *const offered[] = { "/json" };
+static const char *const offered[] = { "/json", "/metrics", "/metrics" };
 
 /* What is behind the route's match in the path; "/" alone is nothing. */
 static struct str below(const struct exchange *exchange)

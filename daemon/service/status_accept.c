@@ -13,6 +13,15 @@ struct range {
 	unsigned short weight;
 };
 
+/* What is meant by a token and the same in quotes is one; nothing that is looked for needs an escape. */
+static struct str unquoted(struct str value)
+{
+	value = str_trim(value);
+	if (value.len < 2 || value.at[0] != '"' || value.at[value.len - 1] != '"')
+		return value;
+	return (struct str){ value.at + 1, value.len - 2 };
+}
+
 /* Takes the next parameter off `rest`, "; name=value". */
 static bool next_parameter(struct str *rest, struct str *name, struct str *value)
 {
@@ -29,7 +38,7 @@ static bool next_parameter(struct str *rest, struct str *name, struct str *value
 	*name = str_trim((struct str){ one.at, equals != NULL ? (size_t)(equals - one.at) : one.len });
 	*value = (struct str){ 0 };
 	if (equals != NULL)
-		*value = str_trim((struct str){ equals + 1, one.len - (size_t)(equals + 1 - one.at) });
+		*value = unquoted((struct str){ equals + 1, one.len - (size_t)(equals + 1 - one.at) });
 	return true;
 }
 

@@ -126,3 +126,17 @@ void status_text_quoted(struct status_text *text, const char *bytes)
 	*out++ = '"';
 	written(text, out);
 }
+
+void status_text_label(struct status_text *text, const char *bytes)
+{
+	char escaped[ESCAPE_TEXT_MOST], *end;
+
+	status_text_add(text, "\"");
+	for (; *bytes != '\0'; bytes++) {
+		end = escape_text(escaped, (struct str){ bytes, 1 });
+		if (escaped[0] == '\\')         /* there is one at the beginning, or none */
+			status_text_add(text, "\\");
+		status_text_put(text, (struct str){ escaped, (size_t)(end - escaped) });
+	}
+	status_text_add(text, "\"");
+}

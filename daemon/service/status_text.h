@@ -37,4 +37,7 @@ void status_text_micros(struct status_text *text, uint64_t ns);
 /* In quotes, whatever the bytes (escape_json). */
 void status_text_quoted(struct status_text *text, const char *bytes);
 
+/* The same as a label's value in metrics: in ASCII (escape_text), with no escape but of a backslash. */
+void status_text_label(struct status_text *text, const char *bytes);
+
 #endif

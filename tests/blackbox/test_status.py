@@ -1,9 +1,12 @@
 """The status route: its documents, which of them is wanted, and streams of events."""
 
 import json
+import shutil
+import subprocess
 import unittest
 
 import drover
+import openmetrics
 from drover import Drover
 
 EVENT = b"event: status\ndata: "
@@ -125,6 +128,81 @@ class Names(Lab):
         answer = self.server.get("/status")
         self.assertEqual(answer.header("cache-control"), "no-store")
         self.assertEqual(answer.header("vary"), "Accept")
+
+
+PROMETHEUS = ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+              "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+              "text/plain;version=0.0.4;q=0.3,*/*;q=0.2")
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+JSON = "application/json"
+OPEN = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+OLD = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Accept(Lab):
+    def type(self, target, accept):
+        answer = self.server.get(target, headers={} if accept is None else {"Accept": accept})
+        self.assertEqual((answer.status, answer.header("vary")), (200, "Accept"))
+        return answer.header("content-type")
+
+    def test_the_route_itself_answers_with_what_is_wanted(self):
+        for accept, wanted in ((None, JSON), ("*/*", JSON), ("application/json", JSON), ("application/*", JSON),
+                               ("image/png", JSON), ("", JSON), (";;;,/,q=1", JSON), (PROMETHEUS, OPEN),
+                               ("application/openmetrics-text", OPEN), ("Application/OpenMetrics-Text", OPEN),
+                               ("application/openmetrics-text;q=0.1, application/json;q=0.2", JSON),
+                               ("application/openmetrics-text;q=0.2, application/json;q=0.1", OPEN),
+                               ("application/openmetrics-text;q=0, */*", JSON), ("text/plain;version=0.0.4", OLD),
+                               ("text/plain; version=\"0.0.4\"", OLD), ("text/plain;version=1.0.0", JSON),
+                               ("text/plain", OLD), ("application/json;q=2, text/plain;q=0.1", OLD)):
+            with self.subTest(accept):
+                self.assertEqual(self.type("/status", accept), wanted)
+
+    def test_metrics_are_open_metrics_unless_the_old_ones_are_wanted(self):
+        for accept, wanted in ((None, OPEN), ("*/*", OPEN), (BROWSER, OPEN), (PROMETHEUS, OPEN),
+                               ("text/plain;version=0.0.4", OLD), ("text/plain", OLD)):
+            with self.subTest(accept):
+                self.assertEqual(self.type("/status/metrics", accept), wanted)
+
+
+class Metrics(Lab):
+    def metrics(self):
+        return openmetrics.read(self.server.get("/status/metrics").body)
+
+    def test_they_are_valid(self):
+        self.metrics()
+
+    def test_the_old_format_says_the_same(self):
+        old = self.server.get("/status/metrics", headers={"Accept": "text/plain"}).body.decode()
+        samples = {line.split(" ")[0] for line in old.splitlines() if not line.startswith("#")}
+        new = self.server.get("/status/metrics").body.decode()
+        self.assertEqual(samples, {line.split(" ")[0] for line in new.splitlines() if not line.startswith("#")})
+        self.assertIn("# TYPE drover_requests_total counter\n", old)
+
+    def test_prometheus_takes_the_old_format(self):
+        """Where it is there; what the strict reader says is the same."""
+        if shutil.which("promtool") is None:
+            return
+        old = self.server.get("/status/metrics", headers={"Accept": "text/plain"}).body
+        checked = subprocess.run(["promtool", "check", "metrics"], input=old, capture_output=True, check=False)
+        self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, b""))
+
+    def test_they_count_what_happens(self):
+        before = self.metrics()["drover_requests"].total()
+        self.json()
+        after = self.metrics()
+        self.assertEqual(after["drover_requests"].total(), before + 2)
+        self.assertEqual(after["drover_generation"].value(), 1)
+        self.assertEqual(after["drover_slots"].value(state="serving"), 2)
+        self.assertEqual(after["drover_listen_queue"].value(address=drover.address_text(self.server.address)), 0)
+
+    def test_many_kinds_asked_for_at_once_are_each_what_was_asked_for(self):
+        with self.server.client() as client:
+            for _ in range(10):
+                for accept in (JSON, OPEN, "text/plain"):
+                    client.send(client.head("/status", headers={"Accept": accept}))
+            for _ in range(10):
+                for wanted in (JSON, OPEN, OLD):
+                    self.assertEqual(client.response().header("content-type"), wanted)
 
 
 class Root(unittest.TestCase):
