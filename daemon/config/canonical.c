@@ -493,14 +493,14 @@ static bool is_end(const char *at)
 }
 
 /* Where a setting was written: only of those that stand outside of lists, which is what a master can still
- * complain about. */
+ * complain about, unless all are wanted. */
 static bool load_origin(struct canonical_load *load, const struct setting *row, const char *end,
 			struct err *err)
 {
 	const struct canonical_frame *frame = top(load);
 	char *origin;
 
-	if (frame->schema != &config_schema || end[1] == '\0')
+	if ((frame->schema != &config_schema && !load->origins) || end[1] == '\0')
 		return true;
 	end += strspn(end, "; ");        /* see is_end */
 	end += strspn(end, "# ");

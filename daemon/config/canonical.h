@@ -23,6 +23,7 @@ struct canonical_load {
 	struct generation *generation;
 	struct str rest;
 	unsigned line;
+	bool origins;                   /* also of what is inside of lists: set behind canonical_begin */
 	unsigned depth;
 	struct canonical_frame {
 		const struct schema *schema;

@@ -5,6 +5,7 @@
  * meaning is reported, then the caller is told that there were some. */
 #include "read.h"
 
+#include "canonical.h"
 #include "check.h"
 #include "credential.h"
 #include "media.h"
@@ -13,6 +14,8 @@
 #include "suggest.h"
 
 #include <libconfig.h>
+#include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +23,7 @@
 
 struct reader {
 	const char *path;               /* as the user named it */
+	const char *main;               /* of a drop-in: the file that it belongs to; else NULL */
 	bool outside;                   /* see struct config_input */
 	struct generation *generation;
 	struct source_text source;
@@ -41,7 +45,8 @@ static void problem_at(struct reader *reader, unsigned line, unsigned column, co
 {
 	struct source_line where = source_where(&reader->source, line);
 
-	problems_add(reader->problems, "%s:%u:%u: %s", where.file, where.line, column, text);
+	problems_add(reader->problems, "%s:%u:%u: %s", where.file, where.line,
+		     where.column > 0 ? where.column : column, text);
 }
 
 /* ---- places ------------------------------------------------------------------------------------------ */
@@ -64,13 +69,16 @@ static void skip_inside(struct reader *reader, const config_setting_t *setting)
 	}
 }
 
-/* It becomes a comment in the canonical text. */
+/* It becomes a comment in the canonical text. NULL: nobody wrote it. */
 static char *origin_text(struct reader *reader, const struct scan_place *place)
 {
 	struct source_line where = source_where(&reader->source, place->value_line);
-	char *text = arena_printf(&reader->generation->arena, "%s:%u:%u", where.file, where.line,
-				  place->value_column);
+	char *text;
 
+	if (where.is_default)
+		return NULL;
+	text = arena_printf(&reader->generation->arena, "%s:%u:%u", where.file, where.line,
+			    where.column > 0 ? where.column : place->value_column);
 	if (text != NULL)
 		problems_blank(text);
 	return text;
@@ -344,6 +352,15 @@ static void not_a_group(struct reader *reader, const struct scan_place *place, c
 	problem_at(reader, place->value_line, place->value_column, text);
 }
 
+static void not_in_a_drop_in(struct reader *reader, const struct scan_place *place, const char *name)
+{
+	char text[PATH_MAX + 256];
+
+	snprintf(text, sizeof(text), "%s does not belong in a drop-in, which has single settings only; it"
+		 " belongs in %s", name, reader->main);
+	problem_at(reader, place->name_line, place->name_column, text);
+}
+
 static void member(struct reader *reader, const struct scope *scope, const config_setting_t *setting)
 {
 	const char *name = config_setting_name(setting);
@@ -351,7 +368,10 @@ static void member(struct reader *reader, const struct scope *scope, const confi
 	struct scan_place place = next_place(reader);
 	struct scope inner = *scope;
 
-	if (row != NULL && row->type == SETTING_LIST) {
+	if (reader->main != NULL && row != NULL && row->type == SETTING_LIST) {
+		skip_inside(reader, setting);
+		not_in_a_drop_in(reader, &place, name);
+	} else if (row != NULL && row->type == SETTING_LIST) {
 		list(reader, scope, row, setting);
 	} else if (row != NULL && row->type != SETTING_SERVICE) {
 		scalar(reader, scope, row, setting);
@@ -376,44 +396,172 @@ static void group(struct reader *reader, const struct scope *scope, const config
 		member(reader, scope, config_setting_get_elem(setting, (unsigned)i));
 }
 
-static void read_tree(struct reader *reader, const config_t *tree)
+/* Fills `instance` from the tree. False: that is no use, and it was said. */
+static bool read_tree(struct reader *reader, const config_t *tree, void *instance)
 {
-	struct scope scope = { .schema = &config_schema, .instance = instance_of(reader, &config_schema) };
+	struct scope scope = { .schema = &config_schema, .instance = instance };
 
-	if (scope.instance == NULL)
-		return;
-	if (config_setting_length(config_root_setting(tree)) == 0) {
+	if (reader->main == NULL && config_setting_length(config_root_setting(tree)) == 0) {
 		problems_add(
 			reader->problems,
 			"%s:1:1: there are no settings in it; what serves needs at least listen and sites,"
 			" see drover.conf(5)",
 			reader->path);
-		return;
+		return false;
 	}
 	group(reader, &scope, config_root_setting(tree));
-	require_rows(reader, &scope, NULL);
-	config_check(scope.instance, reader->problems);
-	if (reader->problems->count == 0 &&
-	    media_read(scope.instance, &reader->generation->arena, reader->problems))
-		reader->generation->config = scope.instance;
+	return true;
 }
 
-static void read_source(struct reader *reader)
+static bool read_source(struct reader *reader, void *instance)
 {
 	unsigned line = 1, column = 1;
+	bool good = false;
 	struct err err;
 	config_t tree;
 
 	if (!scan_text(reader->source.text, reader->source.len, &reader->scan, &line, &column, &err)) {
 		problem_at(reader, line, column, err.text);
-		return;
+		return false;
 	}
 	config_init(&tree);
 	if (config_read_string(&tree, reader->source.text) == CONFIG_TRUE)
-		read_tree(reader, &tree);
+		good = read_tree(reader, &tree, instance);
 	else
 		problem_at(reader, (unsigned)config_error_line(&tree), 1, config_error_text(&tree));
 	config_destroy(&tree);
+	return good;
+}
+
+/* ---- the layers -------------------------------------------------------------------------------------- */
+
+static bool take_source(const struct config_input *input, struct reader *reader, struct err *err)
+{
+	if (input->text == NULL)
+		return source_read(input->path, &reader->source, err);
+	if (input->canonical)
+		return source_take_canonical(input->path, input->text, &reader->source, err);
+	return source_take(input->path, input->text, &reader->source, err);
+}
+
+/* The file itself, or one of its drop-ins. */
+static bool read_layer(const struct config_input *input, struct reader *reader, void *instance)
+{
+	struct err err;
+	bool good = take_source(input, reader, &err);
+
+	if (good)
+		good = read_source(reader, instance);
+	else
+		problems_add(reader->problems, "%s", err.text);
+	scan_release(&reader->scan);
+	source_release(&reader->source);
+	return good;
+}
+
+static int is_drop_in(const struct dirent *entry)
+{
+	size_t len = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && len > strlen(".conf") &&
+	       strcmp(entry->d_name + len - strlen(".conf"), ".conf") == 0;
+}
+
+/* By the bytes of their names, whatever the locale. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static bool read_drop_in(const struct reader *main, const char *directory, const char *name, void *instance)
+{
+	struct reader reader = *main;
+	struct config_input input = { .path = arena_printf(&main->generation->arena, "%s/%s", directory,
+							   name) };
+
+	if (input.path == NULL)
+		return problems_add(main->problems, "%s: out of memory", directory), false;
+	reader.main = main->path;
+	reader.path = input.path;
+	reader.place = 0;
+	return read_layer(&input, &reader, instance);
+}
+
+/* What ends in .conf in "drover.conf.d" beside the file, in alphabetical order; no such directory is none. */
+static bool read_drop_ins(const struct reader *main, void *instance)
+{
+	char *directory = arena_printf(&main->generation->arena, "%s.d", main->path);
+	struct dirent **found = NULL;
+	int count = directory != NULL ? scandir(directory, &found, is_drop_in, by_name) : -1;
+	bool good = true;
+
+	if (count < 0 && directory != NULL && (errno == ENOENT || errno == ENOTDIR))
+		return true;
+	if (count < 0)
+		return problems_add(main->problems, "%s.d: look for drop-ins: %s", main->path,
+				    strerror(errno)), false;
+	if (count > SOURCE_MAX_FILES) {
+		problems_add(main->problems, "%s: there are more than %d drop-ins", directory,
+			     SOURCE_MAX_FILES);
+		good = false;
+	}
+	for (int i = 0; i < count; i++) {
+		good = good && read_drop_in(main, directory, found[i]->d_name, instance);
+		free(found[i]);
+	}
+	free(found);
+	return good;
+}
+
+/* Without the overrides, before anything that depends on all values. */
+static void print_base(const struct reader *reader, const struct config_input *input, const void *instance)
+{
+	struct generation *generation = reader->generation;
+	size_t len;
+
+	if (input->base == NULL || reader->problems->count > 0)
+		return;
+	generation->config = instance;
+	*input->base = canonical_print(generation, &len);
+	generation->config = NULL;
+	if (*input->base == NULL)
+		problems_add(reader->problems, "out of memory");
+}
+
+static void judge(struct reader *reader, const struct config_input *input, void *instance)
+{
+	struct arena *arena = &reader->generation->arena;
+
+	require_rows(reader, &(struct scope){ .schema = &config_schema, .instance = instance }, NULL);
+	print_base(reader, input, instance);
+	if (input->overrides != NULL)
+		overrides_apply(input->overrides, instance, input->outside, arena, reader->problems);
+	config_check(instance, reader->problems);
+	if (reader->problems->count == 0 && media_read(instance, arena, reader->problems))
+		reader->generation->config = instance;
+}
+
+/* Is it the overrides that are wrong for what the file says now? */
+static bool is_good_without(const struct config_input *input, const struct schema *const *services)
+{
+	struct config_input plain = { .path = input->path, .text = input->text, .outside = input->outside };
+	struct generation *generation = generation_new(0, services);
+	struct problems problems = { 0 };
+	bool good = generation != NULL && read_config(&plain, generation, &problems);
+
+	problems_release(&problems);
+	generation_unpin(generation);
+	return good;
+}
+
+static void say_what_to_do(const struct config_input *input, struct problems *problems)
+{
+	char names[512];
+
+	if (overrides_list(input->overrides, false, names, sizeof(names)) > 0)
+		problems_add(problems, "%s: the file is good without what was set while drover runs (%s):"
+			     " droverctl unset NAME takes it back, droverctl reload --drop-overrides all",
+			     override_origin, names);
 }
 
 bool read_config(const struct config_input *input, struct generation *generation, struct problems *problems)
@@ -425,16 +573,15 @@ bool read_config(const struct config_input *input, struct generation *generation
 		.problems = problems,
 	};
 	unsigned before = problems->count;
-	struct err err;
-	bool good = input->text != NULL ? source_take(input->path, input->text, &reader.source, &err)
-					: source_read(input->path, &reader.source, &err);
+	void *instance = instance_of(&reader, &config_schema);
 
-	if (good)
-		read_source(&reader);
-	else
-		problems_add(problems, "%s", err.text);
-	scan_release(&reader.scan);
-	source_release(&reader.source);
+	if (instance != NULL && read_layer(input, &reader, instance) &&
+	    (input->text != NULL || read_drop_ins(&reader, instance)))
+		judge(&reader, input, instance);
+	/* who just set something knows what it was */
+	if (problems->count > before && input->overrides != NULL && input->overrides->count > 0 &&
+	    !input->canonical && is_good_without(input, generation->services))
+		say_what_to_do(input, problems);
 	problems_finish(problems);
 	return problems->count == before;
 }

@@ -4,13 +4,18 @@
 #define CONFIG_READ_H
 
 #include "generation.h"
+#include "override.h"
 #include "problems.h"
 
-/* Where the configuration comes from: a file, or a text that the command line made. */
+/* Where the configuration comes from, lowest layer first: a file and its drop-ins (in PATH.d, what ends in
+ * .conf), or a text that the command line made; then what was set while drover runs. */
 struct config_input {
 	const char *path;
 	const char *text;               /* NULL: read `path`; else `path` only names it in messages */
+	bool canonical; /* canonical_print made the text: its comments say what is from where */
 	bool outside;                   /* by who is not the service: it need not have credentials */
+	const struct overrides *overrides;      /* NULL: none */
+	char **base;                    /* gets the canonical text without the overrides, malloc'ed; NULL */
 };
 
 /* Reads, checks and stores the configuration in `generation`. On false `problems` has the first syntax error

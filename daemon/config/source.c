@@ -54,7 +54,7 @@ static bool append_line(struct source_text *source, const char *text, size_t len
 	}
 	if (!append(source, text, len) || !append(source, "\n", 1))
 		return false;
-	source->lines[source->line_count++] = (struct source_line){ file, line };
+	source->lines[source->line_count++] = (struct source_line){ .file = file, .line = line };
 	return true;
 }
 
@@ -294,6 +294,69 @@ bool source_take(const char *name, const char *text, struct source_text *source,
 	return expand_lines(source, &file, str_of(text), err);
 }
 
+/* The last comment of the line: "  # FILE:LINE:COLUMN", "  # default"; an absent slice when it has none. */
+static struct str comment_of(struct str line)
+{
+	static const char mark[] = "  # ";
+
+	for (size_t at = line.len; at >= sizeof(mark) - 1; at--)
+		if (memcmp(line.at + at - (sizeof(mark) - 1), mark, sizeof(mark) - 1) == 0)
+			return (struct str){ line.at + at, line.len - at };
+	return (struct str){ NULL, 0 };
+}
+
+/* Takes ":NUMBER" off the end; false when there is none. */
+static bool take_number(struct str *text, unsigned *number)
+{
+	size_t at = text->len;
+	uint64_t value;
+
+	while (at > 0 && text->at[at - 1] != ':')
+		at--;
+	if (at == 0 || !str_to_u64((struct str){ text->at + at, text->len - at }, &value) ||
+	    value > UINT32_MAX)
+		return false;
+	*number = (unsigned)value;
+	text->len = at - 1;
+	return true;
+}
+
+/* Names are shared with the line before, which is most often of the same file. */
+static bool place_line(struct source_text *source, struct str comment)
+{
+	struct source_line *line = &source->lines[source->line_count - 1];
+	unsigned row, column;
+
+	line->is_default = str_equal(comment, str_of("default"));
+	if (comment.at == NULL || !take_number(&comment, &column) || !take_number(&comment, &row))
+		return true;
+	line->line = row;
+	line->column = column;
+	if (source->last_named == NULL || !str_equal(str_of(source->last_named), comment))
+		source->last_named = arena_copy(&source->arena, comment);
+	line->file = source->last_named;
+	return line->file != NULL;
+}
+
+bool source_take_canonical(const char *name, const char *text, struct source_text *source, struct err *err)
+{
+	struct str rest = str_of(text);
+
+	*source = (struct source_text){ 0 };
+	if (!append(source, "", 0))
+		return err_set(err, "%s: out of memory", name);
+	for (unsigned number = 1; rest.len > 0; number++) {
+		const char *end = memchr(rest.at, '\n', rest.len);
+		struct str line = { rest.at, end != NULL ? (size_t)(end - rest.at) : rest.len };
+
+		str_take(&rest, line.len + (end != NULL));
+		if (!append_line(source, line.at, line.len, name, number) ||
+		    !place_line(source, comment_of(line)))
+			return err_set(err, "%s: out of memory", name);
+	}
+	return true;
+}
+
 void source_release(struct source_text *source)
 {
 	free(source->text);
@@ -305,7 +368,7 @@ void source_release(struct source_text *source)
 struct source_line source_where(const struct source_text *source, unsigned line)
 {
 	if (source->line_count == 0)
-		return (struct source_line){ "configuration", 1 };
+		return (struct source_line){ .file = "configuration", .line = 1 };
 	if (line == 0 || line > source->line_count)
 		line = source->line_count;
 	return source->lines[line - 1];

@@ -16,6 +16,8 @@ enum {
 struct source_line {
 	const char *file;
 	unsigned line;
+	unsigned column;                /* of the value, in a canonical text's comment; 0: as it is found */
+	bool is_default;                /* so the canonical text says: nobody wrote it */
 };
 
 struct source_text {
@@ -27,6 +29,7 @@ struct source_text {
 	struct source_line *lines;      /* malloc'ed; of each line of `text` */
 	unsigned line_count, line_room;
 	bool failed;                    /* the error has its place */
+	const char *last_named;         /* of a canonical text: the file in the last comment */
 };
 
 /* Reads the file and, in place of every line `@include "path"` outside of comments (globs allowed, relative
@@ -37,6 +40,9 @@ bool source_read(const char *path, struct source_text *source, struct err *err);
 
 /* The same for a text that is there already; `name` stands for the file in messages. */
 bool source_take(const char *name, const char *text, struct source_text *source, struct err *err);
+
+/* The same for a text of canonical_print: what its comments say of each line is where it was written. */
+bool source_take_canonical(const char *name, const char *text, struct source_text *source, struct err *err);
 
 void source_release(struct source_text *source);
 

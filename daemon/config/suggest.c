@@ -54,6 +54,29 @@ const char *suggest_near(const struct schema *schema, const char *group, const s
 	return best.name;
 }
 
+static bool is_last_part(const char *whole, const char *name)
+{
+	const char *dot = strchr(whole, '.');
+
+	return dot != NULL && strcmp(dot + 1, name) == 0;
+}
+
+const char *suggest_whole(const struct schema *schema, const char *name)
+{
+	struct best best = { .wanted = name, .distance = strlen(name) / 3 + 1 };
+
+	for (unsigned i = 0; i < schema->count; i++) {
+		const struct setting *row = &schema->settings[i];
+
+		if (row->type == SETTING_LIST)
+			continue;
+		if (is_last_part(row->name, name))
+			return row->name;
+		consider(&best, row->name);
+	}
+	return best.name;
+}
+
 /* ---- far --------------------------------------------------------------------------------------------- */
 
 struct search {

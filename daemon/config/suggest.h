@@ -14,4 +14,8 @@ const char *suggest_near(const struct schema *schema, const char *group, const s
 const char *suggest_home(const struct schema *schema, const struct schema *const *services, const char *name,
 			 struct arena *arena);
 
+/* The same of names as they stand outside of the file, group and all: "limits.conections", or "connections"
+ * alone. Lists are not among them. */
+const char *suggest_whole(const struct schema *schema, const char *name);
+
 #endif
