@@ -6,18 +6,23 @@
 
 #include <stdbool.h>
 
+struct change;
+struct json_t;
+
 /* What came of a transition. */
 struct outcome {
 	bool good;
 	bool wrong;                     /* not good, and the configuration itself is why */
 	const char *text;
 	const struct preflight *findings;       /* NULL: none */
+	struct json_t *changes; /* of a dry one that is good: what would be different; NULL: not known */
 };
 
 /* Somebody who waits for a reload's outcome, or for what it would be. */
 struct asker {
 	struct list link;
 	void (*answer)(struct asker *asker, const struct outcome *outcome);
+	struct change *change;          /* of one that changes settings (tuning.h) */
 	const char *path;               /* of a dry one: what to read; NULL: the daemon's own */
 };
 

@@ -42,13 +42,19 @@ void verdict_release(struct verdict *verdict)
 {
 	generation_unpin(verdict->generation);
 	fd_close(&verdict->text);
+	fd_close(&verdict->base);
 	fd_close(&verdict->error_log);
 	fd_close(&verdict->access_log);
 	free(verdict->findings);
-	*verdict = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	*verdict = (struct verdict){ .text = -1, .base = -1, .error_log = -1, .access_log = -1 };
 }
 
 /* ---- in the child ------------------------------------------------------------------------------------ */
+
+/* Where it writes the canonical texts: the whole one, and the one without overrides. */
+struct outputs {
+	int text, base;
+};
 
 static void put_problems(struct checker_result *result, const struct problems *problems)
 {
@@ -56,10 +62,9 @@ static void put_problems(struct checker_result *result, const struct problems *p
 		 problems->text != NULL ? problems->text : "");
 }
 
-static bool write_text(struct generation *generation, int fd)
+static bool write_text(char *text, int fd)
 {
-	size_t len;
-	char *text = canonical_print(generation, &len);
+	size_t len = text != NULL ? strlen(text) : 0;
 	bool good = text != NULL && len <= CANONICAL_MAX_BYTES && fd_write_all(fd, text, len);
 
 	free(text);
@@ -103,10 +108,34 @@ static void say_refused(void)
 			  log_text("process", "checker"));
 }
 
-static bool check(const struct master *master, struct checker_result *result, int fd,
+/* The files, or what they said the last time. False with a problem. */
+static bool read_input(const struct master *master, struct config_input *input, struct generation *generation,
+		       struct problems *problems)
+{
+	size_t len;
+	struct err err;
+	char *text = NULL;
+	bool good;
+
+	if (master->checker.from >= 0) {
+		text = fd_read_all(master->checker.from, CANONICAL_MAX_BYTES, &len, &err);
+		if (text == NULL)
+			return problems_add(problems, "the running configuration: %s", err.text), false;
+		input->path = "the running configuration";
+		input->text = text;
+		input->canonical = true;
+	}
+	good = read_config(input, generation, problems);
+	free(text);
+	return good;
+}
+
+static bool check(const struct master *master, struct checker_result *result, const struct outputs *to,
 		  struct problems *problems)
 {
-	const struct config_input *input = &master->checker.input;
+	struct config_input own = master->checker.input, *input = &own;
+	char *base = NULL;
+	size_t len;
 	const struct master_setup *setup = master->setup;
 	struct generation *generation = generation_new(0, setup->services);
 	struct err err;
@@ -115,7 +144,8 @@ static bool check(const struct master *master, struct checker_result *result, in
 		return problems_add(problems, "out of memory"), false;
 	if (!confine(master, &err))
 		return problems_add(problems, "%s: %s", input->path, err.text), false;
-	if (!read_config(input, generation, problems))
+	own.base = &base;
+	if (!read_input(master, input, generation, problems))
 		return false;
 	look_around(generation->config, &result->findings);
 	if (!config_owners(generation->config, &generation->arena, problems))
@@ -128,33 +158,39 @@ static bool check(const struct master *master, struct checker_result *result, in
 		return false;
 	if (!sandbox_derive(generation, &result->findings, &err))
 		return problems_add(problems, "%s: %s", input->path, err.text), false;
-	if (!write_text(generation, fd))
+	if (!write_text(canonical_print(generation, &len), to->text) || !write_text(base, to->base))
 		return problems_add(problems, "%s: the canonical text could not be written", input->path),
 		       false;
 	return true;
 }
 
+/* A duplicate that is no standard stream. */
+static int high(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
 static void run_child(struct master *master)
 {
 	struct checker_result *result = master->checker.result;
-	int text = fcntl(master->checker.text, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	int keep[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, text };
+	struct outputs to = { high(master->checker.text), high(master->checker.base) };
+	int keep[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, to.text, to.base, master->checker.from };
 	struct rlimit memory = { CHECK_MEMORY_BYTES, CHECK_MEMORY_BYTES };
 	struct problems problems = { 0 };
 
 	logs_forked(master, NULL);
 	alarm(CHECK_SECONDS + 1);       /* should the master be gone by then */
-	if (text < 0) {
+	if (to.text < 0 || to.base < 0) {
 		problems_add(&problems, "the check could not begin: %s", strerror(errno));
 		put_problems(result, &problems);
 		_exit(0);
 	}
-	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]));
+	fd_close_others(keep, sizeof(keep) / sizeof(keep[0]) - (master->checker.from < 0));
 #ifndef __SANITIZE_ADDRESS__            /* whose shadow alone is larger */
 	setrlimit(RLIMIT_AS, &memory);
 #endif
 	(void)memory;
-	result->good = check(master, result, text, &problems);
+	result->good = check(master, result, &to, &problems);
 	put_problems(result, &problems);
 	say_refused();
 	_exit(0);
@@ -169,6 +205,7 @@ static void release(struct master *master)
 	loop_remove(&master->loop, &checker->exit);
 	fd_close(&checker->exit.fd);
 	fd_close(&checker->text);
+	fd_close(&checker->base);
 	timer_cancel(&checker->deadline);
 	if (checker->result != NULL)
 		munmap(checker->result, sizeof(*checker->result));
@@ -184,15 +221,16 @@ static bool load(struct master *master, struct verdict *verdict, struct err *err
 	size_t len;
 	char *text;
 
-	if (!fd_is_sealed(master->checker.text))
+	if (!fd_is_sealed(master->checker.text) || !fd_is_sealed(master->checker.base))
 		return err_set(err, "the checker left its text unsealed");
 	text = fd_read_all(master->checker.text, CANONICAL_MAX_BYTES, &len, err);
 	if (text == NULL)
 		return false;
 	verdict->generation = generation_new(0, master->setup->services);
 	good = verdict->generation != NULL || err_set(err, "out of memory");
-	good = good && canonical_begin(&load, verdict->generation, (struct str){ text, len }, err) &&
-	       canonical_step(&load, 0, &done, err);
+	good = good && canonical_begin(&load, verdict->generation, (struct str){ text, len }, err);
+	load.origins = true;            /* droverctl config shows them */
+	good = good && canonical_step(&load, 0, &done, err);
 	free(text);
 	return good;
 }
@@ -221,7 +259,7 @@ static struct preflight *copy_findings(const struct preflight *from)
 static void judge(struct master *master, const siginfo_t *info)
 {
 	struct checker *checker = &master->checker;
-	struct verdict verdict = { .text = -1, .error_log = -1, .access_log = -1 };
+	struct verdict verdict = { .text = -1, .base = -1, .error_log = -1, .access_log = -1 };
 	struct problems problems = { 0 };
 	bool good = info->si_code == CLD_EXITED && checker->result->good;
 	struct err err;
@@ -241,6 +279,7 @@ static void judge(struct master *master, const siginfo_t *info)
 	}
 	if (good) {
 		verdict.text = fd_take(&checker->text);
+		verdict.base = fd_take(&checker->base);
 		verdict.identity = checker->result->identity;
 		verdict.findings = copy_findings(&checker->result->findings);
 		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): loaded; err_set is always false */
@@ -371,11 +410,12 @@ bool checker_start(struct master *master, struct err *err)
 			" system that is gone?); a further one begins when one of them has ended",
 			CHECKER_MOST_STUCK);
 	checker->text = memfd_create("drover-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	checker->base = memfd_create("drover-config-base", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	checker->result = mmap(NULL, sizeof(*checker->result), PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (checker->result == MAP_FAILED)
 		checker->result = NULL;
-	if (checker->text < 0 || checker->result == NULL) {
+	if (checker->text < 0 || checker->base < 0 || checker->result == NULL) {
 		err_sys(err, errno, "memory for the checker");
 		return release(master), false;
 	}

@@ -17,6 +17,7 @@ struct master;
 struct verdict {
 	struct generation *generation;
 	int text;                       /* the sealed memfd */
+	int base;                       /* the same without the overrides: what a change of them reads */
 	struct config_identity identity;
 	unsigned slots;
 	int error_log, access_log;      /* -1: what it is has no descriptor */
@@ -33,10 +34,11 @@ struct stuck_checker {
 
 struct checker {
 	struct config_input input;      /* what it reads */
+	int from;                       /* a verdict's base, which it reads instead; -1: the input */
 	pid_t pid;
 	struct source exit;
 	struct timer deadline;
-	int text;                       /* the memfd it writes to */
+	int text, base;                 /* the memfds it writes to */
 	struct checker_result *result;  /* shared memory */
 	bool cut;                       /* it was killed: nobody knows whether the configuration is wrong */
 	struct stuck_checker stuck[CHECKER_MOST_STUCK]; /* earlier ones */

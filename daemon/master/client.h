@@ -18,7 +18,7 @@ struct master;
 
 /* What a client waits for: its answer comes later. The next image goes by these numbers, too. */
 enum wait { WAIT_NOT, WAIT_RELOAD, WAIT_REPLACE, WAIT_REOPEN, WAIT_CHECK, WAIT_UPGRADE,
-	    WAIT_GENERATIONS, WAIT_CONNECTIONS, WAITS };
+	    WAIT_GENERATIONS, WAIT_CONNECTIONS, WAIT_CHANGE, WAITS };
 
 struct client {
 	struct source source;
@@ -33,6 +33,7 @@ struct client {
 	struct fd_array fds;            /* that go with the answer's first bytes; -1: it is gone */
 	unsigned fds_sent;
 	enum wait wait;
+	struct change *change;          /* of WAIT_CHANGE; NULL: none */
 	char *path;                     /* malloc'ed: asker.path; NULL: none */
 };
 
@@ -57,5 +58,14 @@ void client_reply_text(struct client *client, bool good, const char *text);
 
 /* The answer follows from what is asked for, which has deadlines of its own: client->asker waits for it. */
 void client_wait(struct client *client, enum wait wait);
+
+/* ---- control_set.c ---- */
+void command_set(struct client *client, const struct json_t *request);
+void command_confirm(struct client *client, const struct json_t *request);
+/* What the client's line asks for, as a transition. */
+void control_change(struct master *master, struct asker *asker);
+
+/* ---- control_config.c ---- */
+void command_config(struct client *client, const struct json_t *request);
 
 #endif

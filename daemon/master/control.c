@@ -54,7 +54,9 @@ static void client_free(struct client *client)
 	free(client->answer);
 	free(client->path);
 	fd_array_close(&client->fds);
+	change_free(client->change);
 	client->answer = client->path = NULL;
+	client->change = NULL;
 	/* a stale event of this batch may still look at its tag */
 	list_push_back(&control->gone, &client->link);
 	control->count--;
@@ -167,6 +169,8 @@ static void on_checked(struct asker *asker, const struct outcome *outcome)
 		(json_int_t)(master->current.generation != NULL ? master->current.generation->number : 0),
 		"findings", findings_json(outcome->findings));
 
+	if (outcome->changes != NULL && object != NULL)
+		json_object_set(object, "changes", outcome->changes);
 	client->wait = WAIT_NOT;
 	if (object != NULL)
 		client_reply(client, object);
@@ -209,6 +213,7 @@ void client_wait(struct client *client, enum wait wait)
 		[WAIT_RELOAD] = ask_reload, [WAIT_REPLACE] = ask_replace,  [WAIT_REOPEN] = reopen_ask,
 		[WAIT_CHECK] = reload_check, [WAIT_UPGRADE] = upgrade_ask,
 		[WAIT_GENERATIONS] = generations_ask, [WAIT_CONNECTIONS] = connections_ask,
+		[WAIT_CHANGE] = control_change,
 	};
 
 	client->wait = wait;
@@ -222,7 +227,12 @@ void client_wait(struct client *client, enum wait wait)
 
 static void command_reload(struct client *client, const json_t *request)
 {
-	client_wait(client, json_is_true(json_object_get(request, "replace")) ? WAIT_REPLACE : WAIT_RELOAD);
+	bool replace = json_is_true(json_object_get(request, "replace"));
+
+	if (json_object_get(request, "all") != NULL || json_object_get(request, "saved") != NULL)
+		client_wait(client, WAIT_CHANGE);
+	else
+		client_wait(client, replace ? WAIT_REPLACE : WAIT_RELOAD);
 }
 
 static void command_reopen(struct client *client, const json_t *request)
@@ -268,6 +278,9 @@ static const struct {
 	{ "check", command_check },
 	{ "generations", command_generations },
 	{ "connections", command_connections },
+	{ "set", command_set },
+	{ "confirm", command_confirm },
+	{ "config", command_config },
 	{ "upgrade", command_upgrade },
 };
 

@@ -1,6 +1,9 @@
 /* dry.c - what is said of a dry transition when all have voted.  Called by reload.c; cannot fail. */
 #include "master.h"
 
+#include "config/changes.h"
+
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,4 +85,24 @@ void dry_describe(const struct master *master, char *text, size_t bytes)
 
 	put_workers(&out, master);
 	put_listeners(&out, master);
+}
+
+/* Texts that are no UTF-8 are left out. */
+static void add_change(void *context, const char *name, const char *old, const char *new)
+{
+	json_array_append_new(context, json_pack("{s:s, s:s?, s:s?}", "name", name, "old", old, "new", new));
+}
+
+json_t *dry_changes(const struct master *master)
+{
+	json_t *changes = json_array();
+	unsigned more;
+
+	if (master_was_start(master) || changes == NULL)
+		return changes;
+	more = changes_list(master->current.generation, master->transition.next.generation, add_change,
+			    changes);
+	if (more > 0)
+		json_array_append_new(changes, json_pack("{s:I}", "more", (json_int_t)more));
+	return changes;
 }

@@ -155,9 +155,10 @@ void master_init(struct master *master, const struct master_setup *setup)
 	master->setup = setup;
 	master->loop.epoll_fd = master->signals.fd = master->board_fd = -1;
 	master->hot_fd = master->quota_fd = -1;
-	master->current.text = master->current.error_log = master->current.access_log = -1;
+	master->current.text = master->current.base = master->current.error_log = master->current.access_log =
+		-1;
 	master->transition.next = master->current;
-	master->checker.text = master->checker.exit.fd = -1;
+	master->checker.text = master->checker.base = master->checker.from = master->checker.exit.fd = -1;
 	master->candidate.output = master->candidate.exit.fd = -1;
 	list_init(&master->children);
 	list_init(&master->dead);
@@ -167,12 +168,14 @@ void master_init(struct master *master, const struct master_setup *setup)
 	list_init(&master->testaments);
 	list_init(&master->transition.askers);
 	list_init(&master->transition.later);
+	list_init(&master->transition.changes);
 	list_init(&master->transition.checks);
 	for (unsigned i = 0; i < CONFIG_MAX_WORKERS; i++)
 		master->slots[i].master = master;
 	list_init(&master->reopening.askers);
 	list_init(&master->reopening.later);
 	list_init(&master->rescue.watches);
+	tuning_init(master);
 	list_init(&master->rescue.dropped);
 	list_init(&master->handover.departures);
 	list_init(&master->census.askers);

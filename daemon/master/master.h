@@ -25,6 +25,7 @@
 #include "strays.h"
 #include "tell.h"
 #include "transition.h"
+#include "tuning.h"
 #include "upgrade.h"
 #include "watch.h"
 #include "wills.h"
@@ -133,6 +134,7 @@ struct transition {
 	struct verdict next;            /* until the commit */
 	uint64_t started_ns;
 	struct list askers, later;      /* waiting for this one; for the one after it */
+	struct list changes;            /* each waiting for one of its own that changes settings */
 	struct list checks;             /* waiting for a dry one */
 	char dry_path[CONTROL_LINE_BYTES];
 	bool again;                     /* somebody asked meanwhile */
@@ -176,6 +178,7 @@ struct master {
 	uint64_t fresh_since;           /* workers forked for an older generation are replaced, not asked */
 	struct verdict current;         /* committed; generation NULL: none yet */
 	struct transition transition;
+	struct tuning tuning;
 	struct reopening reopening;
 	struct upgrade upgrade;
 	struct checker checker;
@@ -316,6 +319,8 @@ void slots_catch_up(struct child *child);
 /* ---- reload.c ---- */
 /* Starts a reload, or has one follow the open one.  `asker` (may be NULL) is answered in any case. */
 void reload_ask(struct master *master, struct asker *asker, bool replace);
+/* The same for `asker->change`, which must stay until the answer; each is a transition of its own. */
+void reload_change(struct master *master, struct asker *asker);
 /* The same up to the commit, and then it is called off: what would a reload do? Waits for its turn behind
  * reloads, also those that come while it waits for votes. `asker->path` must stay until the answer. */
 void reload_check(struct master *master, struct asker *asker);
@@ -364,6 +369,9 @@ void plan_say_confined(struct transition *transition);
 /* ---- dry.c ---- */
 /* "would adopt it in place (2 workers) ...": what the open transition, all of whose voters are ready, would
  * do. */
+/* [{"name":..,"old":..,"new":..}, ..., {"more":N}] against what runs (config/changes.h), a new reference;
+ * NULL: out of memory. */
+struct json_t *dry_changes(const struct master *master);
 void dry_describe(const struct master *master, char *text, size_t bytes);
 
 /* ---- findings.c ---- */

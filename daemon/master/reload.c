@@ -22,6 +22,7 @@
 #include "base/privilege.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@
 
 static void start(struct master *master);
 static void start_dry(struct master *master);
+static void start_change(struct master *master);
 
 /* ---- the end ----------------------------------------------------------------------------------------- */
 
@@ -60,6 +62,10 @@ void reload_continue(struct master *master)
 		transition->replace = transition->again_replace;
 		transition->again_replace = false;
 		start(master);
+		return;
+	}
+	if (!list_empty(&transition->changes)) {
+		start_change(master);
 		return;
 	}
 	reopen_continue(master);
@@ -149,11 +155,12 @@ static void call_off(struct master *master, const char *step, const char *why)
 static void call_off_dry(struct master *master)
 {
 	char text[1024];
-	struct outcome outcome = { .good = true, .text = text };
+	struct outcome outcome = { .good = true, .text = text, .changes = dry_changes(master) };
 
 	dry_describe(master, text, sizeof(text));
 	log_event(LEVEL_INFO, "check_done", log_text("verdict", text));
 	back_out(master, &outcome);
+	json_decref(outcome.changes);
 }
 
 static void done(struct master *master)
@@ -312,7 +319,8 @@ static void commit(struct master *master)
 	master->slot_count = master->current.slots;
 	master->commits[transition->number % COMMITS_KNOWN] =
 		(struct commit){ transition->number, master->loop.now_ns };
-	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	transition->next = (struct verdict){ .text = -1, .base = -1, .error_log = -1, .access_log = -1 };
+	tuning_commit(master);
 	sockets_settle(master);
 	arrivals_watch(master);
 	logs_switch(master);
@@ -387,9 +395,18 @@ static void begin_anew(struct master *master)
 {
 	struct transition *transition = &master->transition;
 
-	list_move_all(&transition->later, &transition->askers);
-	transition->again = true;
-	transition->again_replace = true;
+	if (master->tuning.changes) {   /* again the same change, alone; if its caller has left, none */
+		struct list *link = list_pop_front(&transition->askers);
+
+		if (link != NULL) {
+			LIST_ENTRY(link, struct asker, link)->change->replace = true;
+			list_push_front(&transition->changes, link);
+		}
+	} else {
+		list_move_all(&transition->later, &transition->askers);
+		transition->again = true;
+		transition->again_replace = true;
+	}
 	transition->confined = true;
 	back_out(master, &(struct outcome){ .good = true });
 }
@@ -483,7 +500,7 @@ static void prepare_for(struct master *master, struct verdict *verdict)
 	struct transition *transition = &master->transition;
 
 	transition->next = *verdict;
-	*verdict = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	*verdict = (struct verdict){ .text = -1, .base = -1, .error_log = -1, .access_log = -1 };
 	transition->next.generation->number = transition->number;
 	if (!transition->dry)           /* a check uses up no rows */
 		sites_assign(master, transition->next.generation->config);
@@ -523,16 +540,19 @@ static void open_transition(struct master *master, uint64_t number)
 	transition->buried = 0;
 	transition->sites = master->owners.sites;
 	transition->wrong = false;
-	transition->next = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	transition->next = (struct verdict){ .text = -1, .base = -1, .error_log = -1, .access_log = -1 };
 }
 
-static void begin(struct master *master, uint64_t number, const struct config_input *input)
+/* `from`: see struct checker. */
+static void begin(struct master *master, uint64_t number, const struct config_input *input, int from)
 {
 	struct err err;
 
 	open_transition(master, number);
 	master->checker.done = checked;
 	master->checker.input = *input;
+	master->checker.input.overrides = &master->tuning.next;
+	master->checker.from = from;
 	if (!checker_start(master, &err))
 		call_off(master, "check", err.text);
 }
@@ -541,7 +561,26 @@ static void start(struct master *master)
 {
 	if (!master_was_start(master))
 		notify_reloading(master);
-	begin(master, ++master->generation_numbers, &master->setup->input);
+	tuning_keep(master);
+	begin(master, ++master->generation_numbers, &master->setup->input, -1);
+}
+
+static void start_change(struct master *master)
+{
+	struct transition *transition = &master->transition;
+	struct asker *asker = LIST_ENTRY(list_pop_front(&transition->changes), struct asker, link);
+	struct err err;
+
+	if (!tuning_prepare(master, asker->change, &err)) {
+		asker->answer(asker, &(struct outcome){ .text = err.text });
+		reload_continue(master);
+		return;
+	}
+	list_push_back(&transition->askers, &asker->link);
+	transition->replace = asker->change->replace;
+	notify_reloading(master);
+	begin(master, ++master->generation_numbers, &master->setup->input,
+	      asker->change->files ? -1 : master->current.base);
 }
 
 static bool same_path(const char *a, const char *b)
@@ -569,7 +608,8 @@ static void start_dry(struct master *master)
 	transition->dry = true;
 	transition->replace = false;
 	transition->confined = false;
-	begin(master, DRY_NUMBERS | ++master->dry_numbers, path != NULL ? &input : &master->setup->input);
+	tuning_keep(master);
+	begin(master, DRY_NUMBERS | ++master->dry_numbers, path != NULL ? &input : &master->setup->input, -1);
 }
 
 static void refuse(struct asker *asker)
@@ -623,10 +663,26 @@ void reload_ask(struct master *master, struct asker *asker, bool replace)
 	start(master);
 }
 
+void reload_change(struct master *master, struct asker *asker)
+{
+	struct transition *transition = &master->transition;
+
+	if (master_is_stopping(master)) {
+		refuse(asker);
+		return;
+	}
+	list_push_back(&transition->changes, &asker->link);
+	if (transition->phase == PHASE_IDLE && !upgrade_is_open(master))
+		start_change(master);
+	else if (transition->dry && transition->phase == PHASE_PREPARING)
+		put_off(master);
+}
+
 void reload_renew(struct master *master, struct verdict *verdict, struct asker *asker)
 {
 	list_push_back(&master->transition.askers, &asker->link);
 	master->transition.replace = true;
+	tuning_keep(master);
 	open_transition(master, ++master->generation_numbers);
 	prepare_for(master, verdict);
 }
@@ -644,5 +700,6 @@ void reload_stop(struct master *master)
 	transition->dry = false;
 	askers_answer(&transition->askers, &outcome_stopping);
 	askers_answer(&transition->later, &outcome_stopping);
+	askers_answer(&transition->changes, &outcome_stopping);
 	askers_answer(&transition->checks, &outcome_stopping);
 }

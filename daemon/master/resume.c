@@ -88,6 +88,7 @@ bool resume_watch(struct master *master, struct err *err)
 	if (!watch_children(master, err) || !wills_resume(master, err) || !control_resume(master, err))
 		return false;
 	watch_slots(master);
+	tuning_resume(master);
 	arrivals_watch(master);
 	logs_switch(master);
 	return true;

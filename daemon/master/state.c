@@ -62,6 +62,7 @@ static const struct field master_rows[] = {
 	FIELD(FIELD_CHARS, master, upgrade.last),
 	FIELD(FIELD_NUMBER, master, tell.started_ms),
 	FIELD(FIELD_NUMBER, master, tell.event),
+	FIELD(FIELD_TIMER, master, tuning.deadline),
 	{ NULL, 0, 0, 0 },
 };
 
@@ -71,6 +72,7 @@ static const struct field verdict_rows[] = {
 	FIELD(FIELD_NUMBER, verdict, identity.gid),
 	FIELD(FIELD_CHARS, verdict, identity.name),
 	FIELD(FIELD_NUMBER, verdict, slots),
+	FIELD(FIELD_FD, verdict, base),
 	FIELD(FIELD_FD, verdict, error_log),
 	FIELD(FIELD_FD, verdict, access_log),
 	{ NULL, 0, 0, 0 },
@@ -257,6 +259,7 @@ static bool save_lists(json_t *state, const struct master *master)
 	good = json_object_set_new(state, "inherited", inherited) == 0 && good;
 	good = json_object_set_new(state, "children", children) == 0 && good;
 	good = json_object_set_new(state, "commits", commits) == 0 && good;
+	good = json_object_set_new(state, "overrides", tuning_save(master)) == 0 && good;
 	good = json_object_set_new(state, "wills", wills_save_dead(master)) == 0 && good;
 	return json_object_set_new(state, "slots", slots) == 0 && good;
 }
@@ -457,8 +460,11 @@ struct generation *state_config(const struct state *state, const struct master_s
 
 	if (generation == NULL)
 		return err_set(err, "out of memory"), NULL;
-	if (canonical_begin(&load, generation, state->text, err) && canonical_step(&load, 0, &done, err))
-		return generation;
+	if (canonical_begin(&load, generation, state->text, err)) {
+		load.origins = true;
+		if (canonical_step(&load, 0, &done, err))
+			return generation;
+	}
 	err_add(err, "the running configuration");
 	generation_unpin(generation);
 	return NULL;
@@ -632,6 +638,7 @@ bool state_load(struct master *master, const struct state *state, struct err *er
 		    load_current(master, state, err) &&
 		    load_list(master, state, "sites", load_site, err) &&
 		    load_list(master, state, "commits", load_commit, err) &&
+		    load_list(master, state, "overrides", tuning_load, err) &&
 		    load_list(master, state, "listeners", load_listener, err) &&
 		    load_list(master, state, "inherited", load_inherited, err) &&
 		    load_list(master, state, "children", load_child, err) &&

@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-enum { STATE_VERSION = 4 };
+enum { STATE_VERSION = 5 };
 
 struct generation;
 struct json_t;

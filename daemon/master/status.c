@@ -166,7 +166,7 @@ static json_t *accept_json(const struct master *master)
 			 outcome.why);
 }
 
-struct json_t *status_json(const struct master *master)
+static json_t *parts_json(const struct master *master)
 {
 	const struct generation *current = master->current.generation;
 
@@ -180,4 +180,13 @@ struct json_t *status_json(const struct master *master)
 			 handover_json(master), "last_reload", reload_json(master), "upgrade",
 			 upgrade_json(master), "sandbox",
 			 degraded_json(current != NULL ? current->config : NULL));
+}
+
+struct json_t *status_json(const struct master *master)
+{
+	json_t *status = parts_json(master);
+
+	json_object_set_new(status, "overrides", tuning_json(master));
+	json_object_set_new(status, "confirm_ms", json_integer((json_int_t)tuning_left_ms(master)));
+	return status;
 }

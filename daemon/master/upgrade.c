@@ -285,12 +285,14 @@ static bool copy_current(const struct master *master, struct verdict *copy, stru
 {
 	const struct verdict *current = &master->current;
 
-	*copy = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	*copy = (struct verdict){ .text = -1, .base = -1, .error_log = -1, .access_log = -1 };
 	copy->identity = current->identity;
 	copy->slots = current->slots;
 	copy->text = fcntl(current->text, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (copy->text < 0)
 		return err_sys(err, errno, "the configuration");
+	if (current->base >= 0)
+		copy->base = fcntl(current->base, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	copy->generation = state_config(&master->upgrade.state, master->setup, err);
 	return copy->generation != NULL;
 }

@@ -90,7 +90,7 @@ static struct verdict verdict_of(uint64_t number, unsigned slots)
 	FUZZ_CHECK(canonical_begin(&load, generation, str_of(fuzz_message_config), &err));
 	FUZZ_CHECK(canonical_step(&load, 0, &done, &err) && done);
 	return (struct verdict){
-		.generation = generation, .slots = slots, .error_log = -1, .access_log = -1,
+		.generation = generation, .slots = slots, .base = -1, .error_log = -1, .access_log = -1,
 		.text = open("/dev/null", O_RDONLY | O_CLOEXEC),
 	};
 }
@@ -159,7 +159,7 @@ static void open_transition(struct stage *stage, uint8_t mode, unsigned slots)
 {
 	struct master *master = stage->master;
 
-	master->current = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	master->current = (struct verdict){ .text = -1, .base = -1, .error_log = -1, .access_log = -1 };
 	if ((mode & IS_START) == 0) {
 		master->current = verdict_of(OLD, slots);
 		master->slot_count = slots;

@@ -2,9 +2,9 @@
  * reason, or loaded within all bounds; and what was loaded can be shown, and says the same when it is saved
  * and loaded again.
  *
- * Input: the state as it is (a line of JSON, the configuration), but where "versions" or "counters" are missing
- * those of this build are put in: corpora outlive versions. It has no descriptors: all are -1, as for a
- * candidate. */
+ * Input: the state as it is (a line of JSON, the configuration), but where "versions" or "counters" are
+ * missing those of this build are put in: corpora outlive versions. It has no descriptors: all are -1, as
+ * for a candidate. */
 #include "fuzz.h"
 
 #include "base/fd.h"
@@ -40,7 +40,7 @@ static struct master *new_master(void)
 	FUZZ_CHECK(loop_open(&master->loop, &err));
 	master->board = board;
 	master->hot = &hot;
-	master->current = (struct verdict){ .text = -1, .error_log = -1, .access_log = -1 };
+	master->current = (struct verdict){ .text = -1, .base = -1, .error_log = -1, .access_log = -1 };
 	return master;
 }
 

@@ -394,7 +394,7 @@ static bool make_verdict(struct verdict *verdict, struct err *err)
 	size_t len;
 
 	snprintf(text, sizeof(text), CONFIG_TEXT, control_path, control_path);
-	*verdict = (struct verdict){ .slots = SLOTS, .error_log = -1, .access_log = -1 };
+	*verdict = (struct verdict){ .slots = SLOTS, .base = -1, .error_log = -1, .access_log = -1 };
 	verdict->generation = generation_new(0, service_schemas);
 	if (!read_config(&input, verdict->generation, &problems))
 		return err_set(err, "%s", problems.text);
