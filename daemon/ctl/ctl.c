@@ -111,13 +111,28 @@ void ctl_show_text(const json_t *answer)
 	fprintf(ctl_true(answer, "ok") ? stdout : stderr, "%s\n", ctl_text(answer, "text"));
 }
 
+json_t *ctl_dump(json_t *answer)
+{
+	json_dumpf(answer, stdout, JSON_INDENT(2));
+	putchar('\n');
+	return answer;
+}
+
+int ctl_refuse(const struct ctl *ctl, const char *text)
+{
+	json_t *answer = json_pack("{s:b, s:s}", "ok", 0, "text", text);
+	int status = ctl_show(ctl, answer, NULL);
+
+	json_decref(answer);
+	return status;
+}
+
 int ctl_show(const struct ctl *ctl, const json_t *answer, void (*show)(const json_t *answer))
 {
 	bool good = ctl_true(answer, "ok");
 
 	if (ctl->json) {
-		json_dumpf(answer, stdout, JSON_INDENT(2));
-		putchar('\n');
+		ctl_dump((json_t *)(uintptr_t)answer);
 	} else if (good) {
 		show(answer);
 	} else {

@@ -69,6 +69,19 @@ int ctl_run(const struct ctl *ctl, json_t *request, void (*show)(const json_t *a
 /* The same for an answer that is there. */
 int ctl_show(const struct ctl *ctl, const json_t *answer, void (*show)(const json_t *answer));
 
+/* The same for {"ok":false,"text":text}: something that this program refuses itself. */
+int ctl_refuse(const struct ctl *ctl, const char *text);
+
+/* Prints it as the one JSON document, and returns it. */
+json_t *ctl_dump(json_t *answer);
+
+/* What the daemon says of its settings, and of the overrides among them: a new reference. NULL: that was
+ * said, and `*status` is what to exit with. */
+json_t *ctl_settings(const struct ctl *ctl, int *status);
+
+/* Prints a value as it is written in the file, without the quotes that a shell would not want. */
+void ctl_put_value(const char *text);
+
 /* Prints the answer's text. */
 void ctl_show_text(const json_t *answer);
 
@@ -86,5 +99,21 @@ int selftest_run(struct ctl *ctl);
 extern const struct option connections_options[];
 bool connections_option(int val, const char *value);
 int connections_run(struct ctl *ctl);
+int settings_run(struct ctl *ctl);
+bool settings_option(int val, const char *value);
+int get_run(struct ctl *ctl);
+
+int set_run(struct ctl *ctl);
+bool set_option(int val, const char *value);
+int unset_run(struct ctl *ctl);
+bool unset_option(int val, const char *value);
+int workers_run(struct ctl *ctl);
+int confirm_run(struct ctl *ctl);
+
+int save_run(struct ctl *ctl);
+
+int config_run(struct ctl *ctl);
+bool config_option(int val, const char *value);
+int check_run(struct ctl *ctl);
 
 #endif

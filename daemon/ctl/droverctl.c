@@ -4,24 +4,26 @@
  * reached. */
 #include "ctl.h"
 
-#include "ipc/check.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool replace;                    /* reload --replace */
+static bool replace, drop_overrides;    /* reload --replace, --drop-overrides */
 
 static int run_reload(struct ctl *ctl)
 {
-	return ctl_run(ctl, json_pack("{s:s, s:b}", "command", "reload", "replace", (int)replace),
-		       ctl_show_text);
+	json_t *request = json_pack("{s:s, s:b}", "command", "reload", "replace", (int)replace);
+
+	if (drop_overrides)
+		json_object_set_new(request, "all", json_true());
+	return ctl_run(ctl, request, ctl_show_text);
 }
 
 static bool reload_option(int val, const char *value)
 {
 	(void)value;
 	replace |= val == 'r';
+	drop_overrides |= val == 'd';
 	return true;
 }
 
@@ -35,27 +37,33 @@ static int run_reopen(struct ctl *ctl)
 	return ctl_run(ctl, json_pack("{s:s}", "command", "reopen"), ctl_show_text);
 }
 
-/* Prints what is good to read, and the rest as `drover -t` does. */
-static int run_check(struct ctl *ctl)
-{
-	struct err err;
-	json_t *answer = check_ask(ctl->socket, ctl->arguments[0], &err);
-	int status;
-
-	if (answer == NULL)
-		return ctl_unreachable(&err);
-	if (ctl->json)
-		status = ctl_show(ctl, answer, NULL);
-	else
-		status = check_show(answer, ctl->socket) == CHECK_GOOD ? STATUS_GOOD : STATUS_REFUSED;
-	json_decref(answer);
-	return status;
-}
-
 static const struct option reload_options[] = {
 	{ "replace", no_argument, NULL, 'r' },
+	{ "drop-overrides", no_argument, NULL, 'd' },
 	{ NULL, 0, NULL, 0 },
 };
+
+static const struct option settings_options[] = {
+	{ "names", no_argument, NULL, 'n' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const struct option set_options[] = {
+	{ "confirm", required_argument, NULL, 'c' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const struct option unset_options[] = {
+	{ "all", no_argument, NULL, 'a' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const struct option config_options[] = {
+	{ "origins", no_argument, NULL, 'o' },
+	{ NULL, 0, NULL, 0 },
+};
+
+enum { MOST_ARGUMENTS = 1024 };
 
 /* In the order of the help. */
 static const struct command commands[] = {
@@ -70,18 +78,20 @@ static const struct command commands[] = {
 	  .options = connections_options, .option = connections_option,
 	  .summary = "which connections there are, the oldest first (or those that\n"
 		     "were sent the most), and what is under way on them" },
-	{ .name = "reload", .run = run_reload, .arguments = "[--replace]",
+	{ .name = "reload", .run = run_reload, .arguments = "[--replace] [--drop-overrides]",
 	  .options = reload_options, .option = reload_option,
 	  .summary = "reload the configuration and wait for the outcome;\n"
-		     "--replace: fresh workers, to which the old ones hand over" },
+		     "--replace: fresh workers, to which the old ones hand over;\n"
+		     "--drop-overrides: without what was set" },
 	{ .name = "upgrade", .run = run_upgrade, .arguments = "",
 	  .summary = "go on with the binary that is installed now, in the same\n"
 		     "process, and wait until it serves" },
 	{ .name = "reopen", .run = run_reopen, .arguments = "",
 	  .summary = "open the log files anew, after they were renamed" },
-	{ .name = "check", .run = run_check, .arguments = "[FILE]", .most = 1,
+	{ .name = "check", .run = check_run, .arguments = "[FILE]", .most = 1,
 	  .summary = "say what a reload would do, with FILE or with the file that\n"
-		     "drover was started with; nothing changes" },
+		     "drover was started with, and what it would change in what\n"
+		     "runs; nothing changes" },
 	{ .name = "selftest", .run = selftest_run, .offline = true,
 	  .arguments = "[--binary PATH] [--seconds N] [--accept MODE] [--only NAME]",
 	  .options = selftest_options, .option = selftest_option,
@@ -94,6 +104,30 @@ static const struct command commands[] = {
 		     "--prefix DIR: as nginx -p, --port N: servers of this port\n"
 		     "alone, --strict: what is a little different counts as\n"
 		     "missing, --directives: the table of what is known" },
+	{ .name = "config", .run = config_run, .arguments = "[--origins]",
+	  .options = config_options, .option = config_option,
+	  .summary = "the configuration that runs; --origins: and where each value\n"
+		     "is from" },
+	{ .name = "settings", .run = settings_run, .arguments = "[--names] [PATTERN]", .most = 1,
+	  .options = settings_options, .option = settings_option, .offline = true,
+	  .summary = "what can be set: value, default, what is allowed, when it\n"
+		     "counts, where it is from, what it is for" },
+	{ .name = "get", .run = get_run, .arguments = "NAME", .least = 1, .most = 1,
+	  .summary = "the value of a setting" },
+	{ .name = "set", .run = set_run, .arguments = "[--confirm TIME] NAME VALUE...",
+	  .least = 1, .most = MOST_ARGUMENTS, .options = set_options, .option = set_option,
+	  .summary = "change settings, all or none of them, until a restart;\n"
+		     "--confirm 60s: take them back unless droverctl confirm follows" },
+	{ .name = "confirm", .run = confirm_run, .arguments = "",
+	  .summary = "keep what set --confirm changed" },
+	{ .name = "unset", .run = unset_run, .arguments = "NAME... | --all", .most = MOST_ARGUMENTS,
+	  .options = unset_options, .option = unset_option,
+	  .summary = "back to what the configuration says" },
+	{ .name = "workers", .run = workers_run, .arguments = "N|auto", .least = 1, .most = 1,
+	  .summary = "the same as set workers N" },
+	{ .name = "save", .run = save_run, .arguments = "",
+	  .summary = "keep what was set for restarts, too: in the drop-in\n"
+		     "50-droverctl.conf beside the configuration file" },
 	{ .name = NULL },
 };
 

@@ -174,6 +174,30 @@ static void show_sandbox(json_t *sandbox)
 			printf("sandbox.%s is off here: %s\n", name, ctl_text(layer, "why"));
 }
 
+/* What was set while it runs; nothing is said while nothing was. */
+static void show_overrides(const json_t *status)
+{
+	const char *between = "overrides: ";
+	const json_t *one;
+	char text[DURATION_BYTES];
+	bool pending = false;
+	size_t index;
+
+	json_array_foreach(json_object_get(status, "overrides"), index, one) {
+		bool confirmed = ctl_true(one, "confirmed");
+
+		printf("%s%s = %s%s", between, ctl_text(one, "name"), ctl_text(one, "value"),
+		       confirmed ? "" : " (unconfirmed)");
+		pending |= !confirmed;
+		between = ", ";
+	}
+	if (pending)
+		printf("; rolled back in %s unless droverctl confirm comes before",
+		       ctl_duration(ctl_number(status, "confirm_ms"), text));
+	if (json_array_size(json_object_get(status, "overrides")) > 0)
+		putchar('\n');
+}
+
 static void show_status(const json_t *answer)
 {
 	const json_t *status = json_object_get(answer, "status"), *listener;
@@ -191,6 +215,7 @@ static void show_status(const json_t *answer)
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
 		show_listener(listener);
 	show_totals(json_object_get(status, "totals"));
+	show_overrides(status);
 	show_last_reload(json_object_get(status, "last_reload"));
 	show_last_upgrade(json_object_get(status, "upgrade"));
 	if (json_is_true(json_object_get(json_object_get(status, "upgrade"), "open")))
