@@ -103,7 +103,7 @@ $(COLD): ALL_CFLAGS += $(FOR_SIZE)
 $(UNTRACED): ALL_CFLAGS += $(NO_TRACE)
 $(patsubst %.c,$(BUILD)/%.o,$(HOT)): ALL_CFLAGS += $(OF_HOT)
 
-DROVER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,daemon/main.c $(PARTS) $(BASE))
+DROVER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,daemon/main.c $(PARTS) $(BASE)) $(BUILD)/daemon/service/page/document.o
 # FAULT=1: calls of the daemon's objects go through tests/fault/wrap.c
 ifdef FAULT
 DROVER_OBJECTS += $(BUILD)/tests/fault/wrap.o
@@ -214,6 +214,20 @@ $(BUILD)/man/drover.conf.5: man/drover.conf.5.in $(BUILD)/man/settings
 	$(QUIET)$(BUILD)/man/settings >$@.settings
 	$(QUIET)sed -e '/@SETTINGS@/{' -e 'r $@.settings' -e 'd' -e '}' $< >$@.new
 	$(QUIET)mv $@.new $@
+
+# the page of the status service, with the hashes of what is in it
+PAGE := $(addprefix daemon/service/page/page.,html css js)
+
+$(BUILD)/daemon/service/page/pack: $(BUILD)/daemon/service/page/pack.o
+	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ -lsodium
+
+$(BUILD)/daemon/service/page/document.c: $(PAGE) $(BUILD)/daemon/service/page/pack
+	@echo "  PAGE  $@"
+	$(QUIET)$(BUILD)/daemon/service/page/pack $(PAGE) >$@.new
+	$(QUIET)mv $@.new $@
+
+$(BUILD)/daemon/service/page/document.o: $(BUILD)/daemon/service/page/document.c Makefile
+	$(QUIET)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.o: %.c Makefile
 	@echo "  CC    $<"

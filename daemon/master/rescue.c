@@ -126,8 +126,9 @@ static void tell_over(const struct slot *slot, uint64_t end_ns, const char *how)
 
 	if (!known->told)
 		return;
-	snprintf(text, sizeof(text), "after %llu ms: %s; %llu connections rescued",
-		 (unsigned long long)(for_ns / CLOCK_MS), how, (unsigned long long)rescue_count(slot));
+	snprintf(text, sizeof(text), "after %llu ms: %s; %llu connection%s rescued",
+		 (unsigned long long)(for_ns / CLOCK_MS), how, (unsigned long long)rescue_count(slot),
+		 rescue_count(slot) == 1 ? "" : "s");
 	tell_event(slot->master, NEWS_RECOVERED, (uint32_t)(slot - slot->master->slots), true, text);
 }
 

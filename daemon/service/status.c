@@ -9,6 +9,7 @@
 #include "status_events.h"
 #include "status_json.h"
 #include "status_metrics.h"
+#include "status_page.h"
 
 #include "base/clock.h"
 #include "http/exchange.h"
@@ -28,8 +29,9 @@ const struct schema status_schema = {
 	.settings = rows,
 	.count = sizeof(rows) / sizeof(rows[0]),
 	.bytes = sizeof(struct status_settings),
-	HELP("answers with what the daemon is doing, all workers together, as JSON; below the route, /json"
-		" is the same, /metrics the same for Prometheus, and /events a stream of server-sent events"),
+	HELP("answers with what the daemon is doing, all workers together, as JSON, and to a browser as a"
+		" page; below the route, /json and /page are these, /metrics is the same for Prometheus, and"
+		" /events a stream of server-sent events"),
 };
 
 const struct status_writer *const status_writers[STATUS_FORMATS] = {
@@ -37,12 +39,14 @@ const struct status_writer *const status_writers[STATUS_FORMATS] = {
 	[STATUS_STREAM] = &status_json_stream,
 	[STATUS_OPENMETRICS] = &status_openmetrics,
 	[STATUS_PROMETHEUS] = &status_prometheus,
+	[STATUS_PAGE] = &status_page,
 };
 
 static const char *const types[STATUS_FORMATS] = {
 	[STATUS_JSON] = "application/json",
 	[STATUS_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
 	[STATUS_PROMETHEUS] = "text/plain; version=0.0.4; charset=utf-8",
+	[STATUS_PAGE] = "text/html; charset=utf-8",
 };
 
 /* ---- a document ---------------------------------------------------------------------------------- */
@@ -68,13 +72,20 @@ void status_answer(struct exchange *exchange, const char *content_type, struct s
 	};
 }
 
+static void answer(struct exchange *exchange, enum status_format format, struct status_text *text)
+{
+	status_answer(exchange, types[format], text);
+	if (format == STATUS_PAGE)
+		exchange->response.extra = str_of(status_page_fields);
+}
+
 static void told(struct status_wait *wait, struct status_text *text)
 {
 	const struct asking *asking = LIST_ENTRY(wait, struct asking, wait);
 	struct exchange *exchange = asking->exchange;
 
 	if (text != NULL)
-		status_answer(exchange, types[asking->format], text);
+		answer(exchange, asking->format, text);
 	else
 		exchange_error(exchange, 500);
 	exchange_answer(exchange);
@@ -93,7 +104,7 @@ static enum answer answer_document(struct exchange *exchange, enum status_format
 	if (failed)
 		exchange_error(exchange, 500);
 	else if (text != NULL)
-		status_answer(exchange, types[format], text);
+		answer(exchange, format, text);
 	else
 		exchange->service_state = &asking->wait.link;
 	return text == NULL && !failed ? ANSWER_LATER : ANSWERED;
@@ -118,6 +129,12 @@ static enum answer answer_metrics(struct exchange *exchange, const struct status
 	return answer_document(exchange, wanted == 0 ? STATUS_OPENMETRICS : STATUS_PROMETHEUS);
 }
 
+static enum answer answer_page(struct exchange *exchange, const struct status_settings *settings)
+{
+	(void)settings;
+	return answer_document(exchange, STATUS_PAGE);
+}
+
 /* ---- which one ----------------------------------------------------------------------------------- */
 
 /* What there is below the route. */
@@ -128,6 +145,7 @@ static const struct leaf {
 	{ "/json", answer_json },
 	{ "/metrics", answer_metrics },
 	{ "/events", status_events_answer },
+	{ "/page", answer_page },
 };
 
 /* What the route itself answers with: by Accept, and the first to whom everything is the same. */
@@ -135,9 +153,10 @@ static const struct status_offer offers[] = {
 	{ "application/json", NULL },
 	{ "application/openmetrics-text", "1.0.0" },
 	{ "text/plain", "0.0.4" },
+	{ "text/html", NULL },
 };
 
-static const char *const offered[] = { "/json", "/metrics", "/metrics" };
+static const char *const offered[] = { "/json", "/metrics", "/metrics", "/page" };
 
 /* What is behind the route's match in the path; "/" alone is nothing. */
 static struct str below(const struct exchange *exchange)

@@ -8,7 +8,8 @@
 
 #include "base/list.h"
 
-enum status_format { STATUS_JSON, STATUS_STREAM, STATUS_OPENMETRICS, STATUS_PROMETHEUS, STATUS_FORMATS };
+enum status_format { STATUS_JSON, STATUS_STREAM, STATUS_OPENMETRICS, STATUS_PROMETHEUS, STATUS_PAGE,
+		     STATUS_FORMATS };
 
 /* How a document is written: part by part, each of which takes far less than a millisecond. */
 struct status_writer {
