@@ -563,7 +563,8 @@ static const struct setting rows[] = {
 	{ "timeouts.drain_delay", SETTING_DURATION, .def = "0s", .min = "0", .max = "1d", AT(drain_delay_ns),
 	  .example = "\"10s\"",
 	  HELP("how long a stop waits before it begins: everything is served as before, but health routes"
-		  " answer 503, so that a load balancer sends its clients elsewhere") },
+		  " answer 503, so that a load balancer sends its clients elsewhere. Less the time since a"
+		  " droverctl drain all") },
 	{ "timeouts.prepare", SETTING_DURATION, .def = "5s", .min = "100ms", .max = "10m", AT(prepare_ns),
 	  HELP("how long a worker may take to prepare a new configuration before the reload is called "
 		  "off") },

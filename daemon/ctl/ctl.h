@@ -92,6 +92,10 @@ int generations_run(struct ctl *ctl);
 int import_run(struct ctl *ctl);
 extern const struct option import_options[];
 bool import_option(int val, const char *value);
+int drain_run(struct ctl *ctl);
+bool drain_option(int val, const char *value);
+int resume_run(struct ctl *ctl);
+extern const struct option drain_options[], resume_options[];
 
 extern const struct option selftest_options[];
 bool selftest_option(int val, const char *value);

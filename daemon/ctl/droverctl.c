@@ -86,6 +86,14 @@ static const struct command commands[] = {
 	{ .name = "upgrade", .run = run_upgrade, .arguments = "",
 	  .summary = "go on with the binary that is installed now, in the same\n"
 		     "process, and wait until it serves" },
+	{ .name = "drain", .run = drain_run, .arguments = "SLOT|all [--no-wait] [--wait TIME]",
+	  .least = 1, .most = 1, .options = drain_options, .option = drain_option,
+	  .summary = "take a slot out of service: its worker hands over and ends,\n"
+		     "and none follows; all: health routes answer 503 and all else\n"
+		     "is as before (--wait: until no requests come)" },
+	{ .name = "resume", .run = resume_run, .arguments = "SLOT|all [--no-wait]", .least = 1, .most = 1,
+	  .options = resume_options, .option = drain_option,
+	  .summary = "take it back into service" },
 	{ .name = "reopen", .run = run_reopen, .arguments = "",
 	  .summary = "open the log files anew, after they were renamed" },
 	{ .name = "check", .run = check_run, .arguments = "[FILE]", .most = 1,

@@ -5,6 +5,17 @@
 #include <string.h>
 #include <time.h>
 
+/* Slots that are out of service and have nobody. */
+static void show_drained(const json_t *slots)
+{
+	const json_t *slot;
+	size_t index;
+
+	json_array_foreach(slots, index, slot)
+		if (ctl_true(slot, "drained"))
+			printf("%5lld  %-8s\n", ctl_number(slot, "slot"), "drained");
+}
+
 static void show_workers(const json_t *status)
 {
 	const json_t *worker;
@@ -12,6 +23,7 @@ static void show_workers(const json_t *status)
 
 	printf("\n%5s  %-8s  %8s  %10s  %12s  %12s\n", "slot", "state", "pid", "generation", "connections",
 	       "requests");
+	show_drained(json_object_get(status, "slots"));
 	json_array_foreach(json_object_get(status, "workers"), index, worker) {
 		const json_t *counters = json_object_get(worker, "counters");
 
@@ -203,6 +215,7 @@ static void show_status(const json_t *answer)
 	const json_t *status = json_object_get(answer, "status"), *listener;
 	const json_t *accept = json_object_get(status, "accept");
 	size_t slots = json_array_size(json_object_get(status, "slots")), index;
+	char since[DURATION_BYTES];
 
 	printf("drover %s, pid %lld, generation %lld, %zu slot%s, accept %s%s\n", ctl_text(status, "version"),
 	       ctl_number(status, "pid"), ctl_number(status, "generation"), slots, slots == 1 ? "" : "s",
@@ -211,6 +224,9 @@ static void show_status(const json_t *answer)
 	if (ctl_text(accept, "why")[0] != '\0')
 		printf("accept %s is not in effect: %s\n", ctl_text(accept, "wanted"),
 		       ctl_text(accept, "why"));
+	if (ctl_true(status, "drained"))
+		printf("out of service for %s: health routes answer 503 (droverctl resume all)\n",
+		       ctl_duration(ctl_number(status, "drained_ms"), since));
 	show_sandbox(json_object_get(status, "sandbox"));
 	json_array_foreach(json_object_get(status, "listeners"), index, listener)
 		show_listener(listener);

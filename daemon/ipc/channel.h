@@ -10,6 +10,7 @@
  *	REOPEN	n, log files opened anew	REOPENED n, whether it writes to them now
  *	COVER	the slots without a worker	RELEASED r: none of those sockets is held any more
  *	LEAVING	health checks shall fail	SPENT	all that it had when DRAIN came is done
+ *	STAYING	and shall no more
  *	LOOK	at the sockets of all		WAITING	somebody waits at a socket of all, and it is full
  *	DRAIN
  *	RELEASE	r, listeners: let their sockets go
@@ -72,6 +73,7 @@ enum message_type {
 	MESSAGE_CONFINED,
 	MESSAGE_LIST,
 	MESSAGE_LISTED,
+	MESSAGE_STAYING,
 	MESSAGE_TYPES
 };
 

@@ -16,6 +16,7 @@ struct outcome {
 	const char *text;
 	const struct preflight *findings;       /* NULL: none */
 	struct json_t *changes; /* of a dry one that is good: what would be different; NULL: not known */
+	const struct parting *parting;  /* what became of the connections of who left; NULL: nobody did */
 };
 
 /* Somebody who waits for a reload's outcome, or for what it would be. */
@@ -24,6 +25,9 @@ struct asker {
 	void (*answer)(struct asker *asker, const struct outcome *outcome);
 	struct change *change;          /* of one that changes settings (tuning.h) */
 	const char *path;               /* of a dry one: what to read; NULL: the daemon's own */
+	unsigned slot;                  /* the one that shall leave or come back; HOLD_ALL: all */
+	bool back;                      /* it shall come back */
+	bool at_once;                   /* nobody waits until the connections have left */
 };
 
 /* Whoever asks for something is told when the service stops. */

@@ -18,7 +18,7 @@ struct master;
 
 /* What a client waits for: its answer comes later. The next image goes by these numbers, too. */
 enum wait { WAIT_NOT, WAIT_RELOAD, WAIT_REPLACE, WAIT_REOPEN, WAIT_CHECK, WAIT_UPGRADE,
-	    WAIT_GENERATIONS, WAIT_CONNECTIONS, WAIT_CHANGE, WAITS };
+	    WAIT_GENERATIONS, WAIT_CONNECTIONS, WAIT_CHANGE, WAIT_HOLD, WAITS };
 
 struct client {
 	struct source source;
@@ -55,6 +55,11 @@ void connections_ask(struct master *master, struct asker *asker);
 
 /* The same for {"ok":good,"text":text}. */
 void client_reply_text(struct client *client, bool good, const char *text);
+
+/* droverctl drain and resume: see control_hold.c. */
+void client_drain(struct client *client, const struct json_t *request);
+void client_resume(struct client *client, const struct json_t *request);
+void client_held(struct asker *asker, const struct outcome *outcome);
 
 /* The answer follows from what is asked for, which has deadlines of its own: client->asker waits for it. */
 void client_wait(struct client *client, enum wait wait);

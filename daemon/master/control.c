@@ -214,11 +214,13 @@ void client_wait(struct client *client, enum wait wait)
 		[WAIT_CHECK] = reload_check, [WAIT_UPGRADE] = upgrade_ask,
 		[WAIT_GENERATIONS] = generations_ask, [WAIT_CONNECTIONS] = connections_ask,
 		[WAIT_CHANGE] = control_change,
+		[WAIT_HOLD] = hold_ask,
 	};
 
 	client->wait = wait;
 	client->asker.answer = wait == WAIT_CHECK         ? on_checked  /* WAIT_CONNECTIONS: by itself */
 			       : wait == WAIT_GENERATIONS ? on_counted
+			       : wait == WAIT_HOLD        ? client_held
 							  : on_answer;
 	client->asker.path = client->path;
 	timer_cancel(&client->deadline);
@@ -281,6 +283,8 @@ static const struct {
 	{ "set", command_set },
 	{ "confirm", command_confirm },
 	{ "config", command_config },
+	{ "drain", client_drain },
+	{ "resume", client_resume },
 	{ "upgrade", command_upgrade },
 };
 
@@ -551,6 +555,9 @@ static const struct field client_rows[] = {
 	FIELD(FIELD_NUMBER, client, wait),
 	FIELD(FIELD_CHARS, client, line),
 	FIELD(FIELD_TEXT, client, path),
+	FIELD(FIELD_NUMBER, client, asker.slot),
+	FIELD(FIELD_BOOL, client, asker.back),
+	FIELD(FIELD_BOOL, client, asker.at_once),
 	{ NULL, 0, 0, 0 },
 };
 

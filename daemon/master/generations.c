@@ -102,7 +102,7 @@ static void describe_drain(const struct child *child, char *text, size_t bytes)
 		snprintf(text, bytes, "drover stops");
 	else if (to == NULL)
 		snprintf(text, bytes, "nobody serves slot %u, where its connections are to go",
-			 child->slot % child->master->slot_count);
+			 handover_slot(child));
 	else if (child->unconnected)
 		snprintf(text, bytes, "could not be connected with pid %d; tried again", (int)to->pid);
 	else if (child->counted.connections[COUNTED_MOVING] > 0)

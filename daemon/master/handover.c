@@ -1,10 +1,11 @@
 /* handover.c - who hands its connections over to whom.
  *
  * One rule: a draining child that may hand over, and whose receiver is not the worker that serves its slot
- * now (modulo the number of slots, when that has shrunk), is connected with that one. It is looked at
- * whenever it may have become true: somebody began to serve, or retired. A receiver that dies or retires
- * needs nothing else: its successor begins to serve. While there is no receiver the sender serves on. A pair
- * that ends although both live (no memory at one of them) is made again a second later, not sooner.
+ * now (modulo the number of slots, when that has shrunk; the next one that is in service, when its own is
+ * not), is connected with that one. It is looked at whenever it may have become true: somebody began to
+ * serve, or retired. A receiver that dies or retires needs nothing else: its successor begins to serve.
+ * While there is no receiver the sender serves on. A pair that ends although both live (no memory at one of
+ * them) is made again a second later, not sooner.
  *
  * A receiver that hangs has connections of the sender frozen. Only its end gives them back, so it is killed:
  * but only if the master sees itself that it hangs, for a worker can say anything.
@@ -22,12 +23,22 @@
 #define RETRY_NS CLOCK_S
 #define HANG_NS (5 * CLOCK_S)      /* in one batch of events */
 
+unsigned handover_slot(const struct child *child)
+{
+	const struct master *master = child->master;
+	unsigned slot = child->slot % master->slot_count;
+
+	for (unsigned i = 0; i < master->slot_count && master->slots[slot].held; i++)
+		slot = (slot + 1) % master->slot_count;
+	return slot;
+}
+
 /* NULL: nobody, for the time being. `later`: but there may be somebody although nothing else changes: what is
  * handed to a worker that crashes is lost, and those of a slot that fails just did. */
 static const struct child *receiver_for(const struct child *child, bool *later)
 {
 	const struct master *master = child->master;
-	const struct slot *slot = &master->slots[child->slot % master->slot_count];
+	const struct slot *slot = &master->slots[handover_slot(child)];
 	const struct child *serving = slot->serving;
 
 	*later = false;

@@ -20,6 +20,8 @@ struct handover {
 
 /* Connects those that leave with those that follow; to be called when somebody began to serve or to leave. */
 void handover_arrange(struct master *master);
+/* The slot whose worker gets the connections of a child that leaves. */
+unsigned handover_slot(const struct child *child);
 /* The child says that its pair with a receiver has ended; that a receiver is silent. */
 void handover_parted(struct child *child, const struct hand_note *with);
 void handover_unheard(const struct child *child, const struct hand_note *of);

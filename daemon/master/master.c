@@ -178,6 +178,8 @@ void master_init(struct master *master, const struct master_setup *setup)
 	tuning_init(master);
 	list_init(&master->rescue.dropped);
 	list_init(&master->handover.departures);
+	list_init(&master->hold.askers);
+	list_init(&master->hold.later);
 	list_init(&master->census.askers);
 	list_init(&master->listing.waiting);
 	list_init(&master->listing.asking);

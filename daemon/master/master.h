@@ -14,6 +14,7 @@
 #include "generations.h"
 #include "guard.h"
 #include "handover.h"
+#include "hold.h"
 #include "listing.h"
 #include "release.h"
 #include "reopen.h"
@@ -113,6 +114,7 @@ struct slot {
 	struct child *serving;          /* NULL: none */
 	struct child *next;             /* starting or standing by; NULL: none */
 	bool replace;                   /* the serving one is to be followed by a fresh one */
+	bool held;                      /* out of service: it stays without a worker, see hold.h */
 	unsigned failures;              /* in a row: workers that had hardly served, or never */
 	bool came;                      /* the last one that died had come to serve */
 	bool bereft;                    /* its worker died, and none has served since */
@@ -195,6 +197,7 @@ struct master {
 	struct release release;
 	struct rescue rescue;
 	struct handover handover;
+	struct hold hold;
 	struct census census;
 	struct listings listing;
 	struct commit commits[COMMITS_KNOWN];   /* the newest ones, at their number modulo this */
@@ -291,6 +294,12 @@ void spawn_kill_all(struct master *master);
 /* Has the slot, if it needs a worker, get one, when respawn.h says so. `dead` was its last one; NULL: there
  * was none, it could not be started. */
 void slot_respawn(struct slot *slot, const struct child *dead);
+/* Takes it out of service: siblings accept from its sockets, and its worker leaves. */
+void slot_hold(struct slot *slot);
+/* It is in service again: a worker follows. */
+void slot_unhold(struct slot *slot);
+/* Has the slot a worker that takes what comes to it? */
+bool slot_is_good(const struct slot *slot);
 /* Has another one follow the worker that serves. */
 void slot_renew(struct slot *slot);
 /* Its last workers died young, and the one that serves may do so, too. */
@@ -315,6 +324,10 @@ void slots_publish_seats(struct master *master);
 
 /* Tells the child what it was not told while it did not move. */
 void slots_catch_up(struct child *child);
+
+/* ---- plan.c ---- */
+/* May the worker of the slot leave, or are too many of it draining? */
+bool plan_may_leave(const struct master *master, unsigned slot, struct err *err);
 
 /* ---- reload.c ---- */
 /* Starts a reload, or has one follow the open one.  `asker` (may be NULL) is answered in any case. */

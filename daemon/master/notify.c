@@ -32,16 +32,37 @@ static unsigned serving_slots(const struct master *master)
 	return count;
 }
 
+static unsigned held_slots(const struct master *master)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < master->slot_count; i++)
+		count += master->slots[i].held;
+	return count;
+}
+
+/* What is not as it should be, or as it usually is. */
+static void describe_lack(const struct master *master, char *text, size_t bytes)
+{
+	unsigned held = held_slots(master), missing = master->slot_count - serving_slots(master) - held;
+
+	text[0] = '\0';
+	if (missing > 0 && held > 0)
+		snprintf(text, bytes, " (%u without a process, %u out of service)", missing, held);
+	else if (missing > 0 || held > 0)
+		snprintf(text, bytes, " (%u %s)", missing + held,
+			 held > 0 ? "out of service" : "without a process");
+}
+
 static void describe_service(const struct master *master, char text[STATUS_BYTES])
 {
-	unsigned missing = master->slot_count - serving_slots(master);
 	unsigned addresses = master->current.generation->config->listen.count;
-	char lack[64] = "";
+	char lack[96];
 
-	if (missing > 0)
-		snprintf(lack, sizeof(lack), " (%u without a process)", missing);
-	snprintf(text, STATUS_BYTES, "%u workers%s, generation %llu, %u address%s", master->slot_count, lack,
-		 (unsigned long long)master->current.generation->number, addresses,
+	describe_lack(master, lack, sizeof(lack));
+	snprintf(text, STATUS_BYTES, "%s%u workers%s, generation %llu, %u address%s",
+		 hold_since_ns(master) != 0 ? "out of service (health routes answer 503); " : "",
+		 master->slot_count, lack, (unsigned long long)master->current.generation->number, addresses,
 		 addresses == 1 ? "" : "es");
 }
 

@@ -54,13 +54,16 @@ static bool has_nobody(const struct slot *slot)
 }
 
 /* Adopt, replace, spawn, or nothing (a slot whose worker is just being respawned has no vote and blocks
- * nobody; but another binary has to show in every slot that it can serve); those above the new count are
- * retired when all others have adopted. A dry one overtakes nobody: its fresh ones take no seat. */
+ * nobody; but another binary has to show in every slot that it can serve), nor one that is out of service;
+ * those above the new count are retired when all others have adopted. A dry one overtakes nobody: its
+ * fresh ones take no seat. */
 static bool plan_slot(struct master *master, unsigned slot, struct err *err)
 {
 	const struct transition *transition = &master->transition;
 	bool nobody = has_nobody(&master->slots[slot]);
 
+	if (slot < master->slot_count && master->slots[slot].held)
+		return true;
 	if (nobody && slot < master->slot_count && !upgrade_is_open(master))
 		return true;
 	if (!transition->dry)
@@ -127,6 +130,21 @@ bool plan_has_room(const struct master *master, const struct verdict *next, bool
 	return true;
 }
 
+bool plan_may_leave(const struct master *master, unsigned slot, struct err *err)
+{
+	return may_leave(master, slot, master->current.generation->config->max_draining, err);
+}
+
+/* A new slot is in service. */
+static bool somebody_stays(const struct master *master, const struct verdict *next, struct err *err)
+{
+	for (unsigned slot = 0; slot < next->slots; slot++)
+		if (slot >= master->slot_count || !master->slots[slot].held)
+			return true;
+	return err_set(err, "the %u slot%s that it would leave %s out of service (droverctl resume SLOT)",
+		       next->slots, next->slots == 1 ? "" : "s", next->slots == 1 ? "is" : "are");
+}
+
 /* ---- all of it --------------------------------------------------------------------------------------- */
 
 void plan_say_confined(struct transition *transition)
@@ -178,7 +196,7 @@ const char *plan_carry_out(struct master *master, struct err *err)
 	if (!find_changes(master, &diff, err))
 		return "check";
 	transition->replaces = !master_was_start(master) && must_replace(master, next, &diff);
-	if (!plan_has_room(master, next, transition->replaces, err))
+	if (!somebody_stays(master, next, err) || !plan_has_room(master, next, transition->replaces, err))
 		return "drain";
 	if (!logs_open(next, transition->dry, err))
 		return "log";

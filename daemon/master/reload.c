@@ -64,6 +64,7 @@ void reload_continue(struct master *master)
 		start(master);
 		return;
 	}
+	hold_continue(master);
 	if (!list_empty(&transition->changes)) {
 		start_change(master);
 		return;

@@ -20,8 +20,9 @@ static bool needs_worker(const struct slot *slot)
 {
 	const struct master *master = slot->master;
 
-	return !stop_is_draining(master) && master->current.generation != NULL && slot->next == NULL &&
-	       index_of(slot) < master->slot_count && (slot->serving == NULL || slot->replace);
+	return !slot->held && !stop_is_draining(master) && master->current.generation != NULL &&
+	       slot->next == NULL && index_of(slot) < master->slot_count &&
+	       (slot->serving == NULL || slot->replace);
 }
 
 static void respawn(struct timer *timer, uint64_t now_ns)
@@ -38,7 +39,7 @@ static void respawn(struct timer *timer, uint64_t now_ns)
 	slot_respawn(slot, NULL);
 }
 
-static bool is_good(const struct slot *slot)
+bool slot_is_good(const struct slot *slot)
 {
 	return slot->serving != NULL && slot->serving->state == CHILD_SERVING && !slot->bad;
 }
@@ -46,7 +47,7 @@ static bool is_good(const struct slot *slot)
 static bool somebody_serves(const struct master *master)
 {
 	for (unsigned i = 0; i < master->slot_count; i++)
-		if (is_good(&master->slots[i]))
+		if (slot_is_good(&master->slots[i]))
 			return true;
 	return false;
 }
@@ -80,6 +81,7 @@ void slot_respawn(struct slot *slot, const struct child *dead)
 	if (next.after_ms > 0)
 		log_event(LEVEL_WARNING, "respawn_delayed", log_number("slot", index_of(slot)),
 			  log_number("after_ms", next.after_ms), log_number("failures", slot->failures));
+	hold_slot_fails(slot);
 }
 
 void slot_renew(struct slot *slot)
@@ -140,6 +142,7 @@ void slot_take(struct child *child)
 		child_happens(before, EV_RETIRE);
 	}
 	handover_arrange(child->master);
+	hold_slot_serves(slot);
 }
 
 void slots_retire_old(struct master *master)
@@ -159,14 +162,30 @@ static void empty_slot(struct slot *slot)
 	slot->replace = slot->bereft = false;
 	slot->failures = 0;
 	slot->next = slot->serving = NULL;
+	if (slot->held)                 /* the others accept from its sockets before it stops */
+		slots_publish(slot->master);
 	if (next != NULL)
 		child_happens(next, EV_RETIRE);
 	if (serving != NULL)
 		child_happens(serving, EV_RETIRE);
 }
 
+void slot_hold(struct slot *slot)
+{
+	slot->held = true;
+	empty_slot(slot);
+	handover_arrange(slot->master);
+}
+
+void slot_unhold(struct slot *slot)
+{
+	slot->held = false;
+	slot_renew(slot);
+}
+
 void slots_trim(struct master *master)
 {
+	hold_trim(master);
 	for (unsigned i = master->slot_count; i < CONFIG_MAX_WORKERS; i++)
 		empty_slot(&master->slots[i]);
 	handover_arrange(master);
@@ -175,7 +194,7 @@ void slots_trim(struct master *master)
 /* A seat never counts as good with another worker's line. */
 static void publish_seat(const struct slot *slot, struct hot_seat *seat)
 {
-	bool good = index_of(slot) < slot->master->slot_count && is_good(slot);
+	bool good = index_of(slot) < slot->master->slot_count && slot_is_good(slot);
 	uint32_t line = good ? slot->serving->column : 0;
 
 	if (seat->good == good && seat->line == line)

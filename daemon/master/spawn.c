@@ -297,6 +297,7 @@ static void let_go(struct child *child)
 	struct slot *slot = &master->slots[child->slot];
 
 	child->state = step.state;
+	hold_child_gone(child);
 	departure_end(child);
 	release(child);
 	handover_forget(child);

@@ -49,6 +49,8 @@ static const struct field master_rows[] = {
 	FIELD(FIELD_NUMBER, master, reopening.number),
 	FIELD(FIELD_NUMBER, master, release.number),
 	FIELD(FIELD_NUMBER, master, handover.number),
+	FIELD(FIELD_BOOL, master, hold.all),
+	FIELD(FIELD_NUMBER, master, hold.since_ns),
 	FIELD(FIELD_NUMBER, master, reloads_good),
 	FIELD(FIELD_NUMBER, master, reloads_bad),
 	FIELD(FIELD_CHARS, master, last_reload),
@@ -80,6 +82,7 @@ static const struct field verdict_rows[] = {
 
 static const struct field slot_rows[] = {
 	FIELD(FIELD_BOOL, slot, replace),
+	FIELD(FIELD_BOOL, slot, held),
 	FIELD(FIELD_NUMBER, slot, failures),
 	FIELD(FIELD_BOOL, slot, came),
 	FIELD(FIELD_BOOL, slot, bereft),

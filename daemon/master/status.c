@@ -65,8 +65,9 @@ static json_t *death_json(const struct death *death)
 
 static json_t *slot_json(const struct slot *slot, unsigned index)
 {
-	json_t *object = json_pack("{s:i, s:i, s:i, s:b, s:I, s:I}", "slot", (int)index, "pid",
-				   slot->serving != NULL ? (int)slot->serving->pid : 0, "failures",
+	json_t *object = json_pack("{s:i, s:i, s:b, s:i, s:b, s:I, s:I}", "slot", (int)index, "pid",
+				   slot->serving != NULL ? (int)slot->serving->pid : 0, "drained",
+				   (int)slot->held, "failures",
 				   slot_is_failing(slot) ? (int)slot->failures : 0, "bad", (int)slot->bad,
 				   "bad_ms", (json_int_t)(rescue_bad_ns(slot) / CLOCK_MS), "rescued",
 				   status_number(rescue_count(slot)));
@@ -166,19 +167,29 @@ static json_t *accept_json(const struct master *master)
 			 outcome.why);
 }
 
+/* For how long the whole service is out of service. */
+static uint64_t drained_ms(const struct master *master)
+{
+	uint64_t since_ns = hold_since_ns(master), now_ns = master->loop.now_ns;
+
+	return since_ns != 0 && since_ns < now_ns ? (now_ns - since_ns) / CLOCK_MS : 0;
+}
+
 static json_t *parts_json(const struct master *master)
 {
 	const struct generation *current = master->current.generation;
 
-	return json_pack("{s:s, s:i, s:I, s:s, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:i, s:I, s:s, s:o, s:b, s:b, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
+			 " s:o}",
 			 "version", DROVER_VERSION, "pid", (int)getpid(), "generation",
 			 (json_int_t)(current != NULL ? current->number : 0), "phase",
 			 phase_names[master->transition.phase], "accept", accept_json(master), "stopping",
-			 (int)master->stopping, "looking", (int)timer_armed(&master->rescue.look), "slots",
-			 slots_json(master), "workers", workers_json(master), "listeners",
-			 listeners_json(master), "totals", totals_json(master), "handover",
-			 handover_json(master), "last_reload", reload_json(master), "upgrade",
-			 upgrade_json(master), "sandbox",
+			 (int)master->stopping, "drained", (int)(hold_since_ns(master) != 0), "drained_ms",
+			 (json_int_t)drained_ms(master), "looking",
+			 (int)timer_armed(&master->rescue.look), "slots", slots_json(master), "workers",
+			 workers_json(master), "listeners", listeners_json(master), "totals",
+			 totals_json(master), "handover", handover_json(master), "last_reload",
+			 reload_json(master), "upgrade", upgrade_json(master), "sandbox",
 			 degraded_json(current != NULL ? current->config : NULL));
 }
 

@@ -1,6 +1,7 @@
 /* stop.c - the end of the service.
  *
- *	TERM -> delay: health routes answer 503, all else is as before (timeouts.drain_delay)
+ *	TERM -> delay: health routes answer 503, all else is as before (timeouts.drain_delay, less the time
+ *	    since a droverctl drain all)
  *	    -> DRAIN to all workers, the listening sockets are let go (release.c)
  *	    -> every worker has left, or was killed after the deadline (timeouts.drain) -> the end
  *
@@ -197,21 +198,34 @@ static void begin_drain(struct timer *timer, uint64_t now_ns)
 
 /* ---- the beginning ----------------------------------------------------------------------------------- */
 
-void stop_tell(struct child *child)
+static bool is_to_leave(const struct master *master)
+{
+	return master_is_stopping(master) || hold_since_ns(master) != 0;
+}
+
+/* One that drains knows it, if the service stops. */
+static void tell(struct child *child, enum message_type type)
 {
 	struct err err;
 
-	if (master_is_stopping(child->master) && !stop_is_draining(child->master) &&
-	    !channel_tell(child->channel.fd, MESSAGE_LEAVING, 0, &err))
+	if (!stop_is_draining(child->master) && !channel_tell(child->channel.fd, type, 0, &err))
 		log_event(LEVEL_WARNING, "worker_unreachable", log_number("slot", child->slot),
 			  log_text("error", err.text));
 }
 
-static void tell_all(struct master *master)
+void stop_tell(struct child *child)
 {
+	if (is_to_leave(child->master))
+		tell(child, MESSAGE_LEAVING);
+}
+
+void stop_tell_all(struct master *master)
+{
+	enum message_type type = is_to_leave(master) ? MESSAGE_LEAVING : MESSAGE_STAYING;
+
 	FOR_EACH_CHILD(master, child)
 		if (child->state == CHILD_SERVING)
-			stop_tell(child);
+			tell(child, type);
 }
 
 static void begin(struct master *master, bool at_once)
@@ -226,6 +240,18 @@ static void begin(struct master *master, bool at_once)
 	reload_stop(master);
 	reopen_stop(master);
 	upgrade_stop(master);
+	hold_stop(master);
+}
+
+/* A balancer that was told before (droverctl drain all) has had that time. */
+static uint64_t delay_left_ns(const struct master *master)
+{
+	const struct generation *current = master->current.generation;
+	uint64_t delay_ns = current != NULL ? current->config->drain_delay_ns : 0;
+	uint64_t since_ns = hold_since_ns(master), now_ns = master->loop.now_ns;
+	uint64_t passed_ns = since_ns != 0 && since_ns < now_ns ? now_ns - since_ns : 0;
+
+	return delay_ns - less(delay_ns, passed_ns);
 }
 
 static void end_at_once(struct master *master)
@@ -244,8 +270,7 @@ static void end_at_once(struct master *master)
 
 void master_stop(struct master *master, bool at_once)
 {
-	const struct generation *current = master->current.generation;
-	uint64_t delay_ns = current != NULL ? current->config->drain_delay_ns : 0;
+	uint64_t delay_ns = delay_left_ns(master);
 	bool first = !master->stopping;
 
 	if (first)
@@ -253,7 +278,7 @@ void master_stop(struct master *master, bool at_once)
 	if (at_once) {
 		end_at_once(master);
 	} else if (first && delay_ns > 0) {
-		tell_all(master);
+		stop_tell_all(master);
 		master->stop.timer.fire = begin_drain;
 		loop_timer(&master->loop, &master->stop.timer, delay_ns);
 	} else if (first) {

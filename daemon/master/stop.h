@@ -27,8 +27,11 @@ struct stop {
 void master_stop(struct master *master, bool at_once);
 /* Ends the loop when nothing is left to wait for. */
 void master_check_end(struct master *master);
-/* A worker that began to serve during the delay learns of it. */
+/* A worker that began to serve learns of it, if health routes are to fail: in the delay, or by droverctl
+ * drain all. */
 void stop_tell(struct child *child);
+/* The same to all, whichever it is. */
+void stop_tell_all(struct master *master);
 void stop_child_spent(struct child *child);
 /* A worker was killed, or crashed: while the service stops nobody follows, and what it had in hand is cut. */
 void stop_lost(struct master *master, uint64_t connections);

@@ -196,7 +196,8 @@ static int slot_left(const struct master *master)
 	for (unsigned i = 0; i < master->slot_count; i++) {
 		const struct child *serving = master->slots[i].serving;
 
-		if (serving == NULL || serving->born < master->current.generation->number)
+		if (!master->slots[i].held &&
+		    (serving == NULL || serving->born < master->current.generation->number))
 			return (int)i;
 	}
 	return -1;

@@ -76,6 +76,7 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_FILE_CACHE_MISSES] = "file_cache_misses",
 	[COUNT_FILE_CACHE_EVICTED] = "file_cache_evicted",
 	[COUNT_READY_ANSWERS] = "ready_answers",
+	[COUNT_HEALTH_REFUSALS] = "health_refusals",
 };
 
 /* ---- one connection --------------------------------------------------------------------------------- */

@@ -148,6 +148,7 @@ enum counter {
 	COUNT_FILE_CACHE_MISSES,        /* those that it had to look for */
 	COUNT_FILE_CACHE_EVICTED,       /* outcomes, or files of them, that made room for others */
 	COUNT_READY_ANSWERS,            /* requests for which neither a service nor its cache was asked */
+	COUNT_HEALTH_REFUSALS,          /* of health routes: 503, the service is to leave */
 	COUNTERS
 };
 
@@ -203,7 +204,7 @@ struct engine {
 	bool draining;                  /* each connection is closed when all that came on it is answered */
 	bool close_idle;                /* and a connection that gets idle is closed */
 	uint64_t refused_told_ns;       /* when a connection without a good PROXY header was logged last */
-	bool out_of_service;            /* the service stops: a health check shall say so */
+	bool out_of_service;            /* the service is to leave: a health check shall say so */
 	uint32_t *marks;                /* by descriptor, see conn_idles; NULL: nobody wants to know */
 	unsigned marks_room;            /* of marks; the others are not marked */
 	struct conn_side **sides;       /* by descriptor; of few it is not NULL */

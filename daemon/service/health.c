@@ -1,5 +1,5 @@
-/* health.c - 200 while the service is meant to be used, 503 once it is told to stop.  Called through the
- * struct; cannot fail. */
+/* health.c - 200 while the service is meant to be used, 503 once it is told to stop or taken out of
+ * service.  Called through the struct; cannot fail. */
 #include "health.h"
 
 #include "http/exchange.h"
@@ -11,17 +11,18 @@ const struct schema health_schema = {
 	.settings = rows,
 	.count = 0,
 	.bytes = 0,
-	HELP("answers 200, and 503 from the moment that a stop begins, see timeouts.drain_delay: for the "
-		"health"
-		" checks of a load balancer"),
+	HELP("answers 200, and 503 from the moment that a stop begins, see timeouts.drain_delay, or that"
+		" droverctl drain all was called: for the health checks of a load balancer"),
 };
 
 static enum answer health_start(struct exchange *exchange, const void *settings)
 {
 	bool leaving = exchange->engine->out_of_service;
-	struct str text = str_of(leaving ? "stopping\n" : "ok\n");
+	struct str text = str_of(leaving ? "out of service\n" : "ok\n");
 
 	(void)settings;
+	if (leaving)
+		engine_count(exchange->engine, COUNT_HEALTH_REFUSALS);
 	exchange->response = (struct response){
 		.status = leaving ? 503 : 200,
 		.content_type = str_of("text/plain; charset=utf-8"),

@@ -115,6 +115,12 @@ static void on_leaving(struct worker *worker, const struct message *message, str
 	worker->engine.out_of_service = true;
 }
 
+static void on_staying(struct worker *worker, const struct message *message, struct message_fds *fds)
+{
+	(void)message, (void)fds;
+	worker->engine.out_of_service = worker->stops;
+}
+
 /* A channel that cannot be written has ended, and that is handled where it is read. */
 static void on_release(struct worker *worker, const struct message *message, struct message_fds *fds)
 {
@@ -172,6 +178,7 @@ static void (*const handlers[MESSAGE_TYPES])(struct worker *, const struct messa
 	[MESSAGE_LEAVING] = on_leaving, [MESSAGE_RELEASE] = on_release, [MESSAGE_LOOK] = on_look,
 	[MESSAGE_HAND] = on_hand,       [MESSAGE_TAKE] = on_take,   [MESSAGE_COUNT] = on_count,
 	[MESSAGE_WILL] = on_will,       [MESSAGE_LIST] = on_list,
+	[MESSAGE_STAYING] = on_staying,
 };
 
 /* ---- the end of the channel -------------------------------------------------------------------------- */

@@ -1236,7 +1236,7 @@ START_TEST(health_is_good_until_the_service_stops)
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 200 OK\r\n"), 1);
 	server.engine.out_of_service = true;
 	fake_send(&client, GET("/health"));
-	ck_assert(fake_until_text(&client, "stopping\n"));
+	ck_assert(fake_until_text(&client, "out of service\n"));
 	ck_assert_uint_eq(fake_count(&client, "HTTP/1.1 503 Service Unavailable\r\n"), 1);
 	ck_assert_uint_eq(fake_count(&client, "Cache-Control: no-store\r\n"), 2);
 	ck_assert_uint_eq(fake_count(&client, "Connection: close\r\n"), 0);

@@ -271,6 +271,34 @@ START_TEST(who_could_not_be_told_is_told_later)
 }
 END_TEST
 
+/* Everything that gives a slot a worker. */
+START_TEST(a_slot_that_is_held_gets_nobody)
+{
+	sits(0);
+	master->slots[1].held = true;
+	slot_respawn(&master->slots[1], NULL);
+	slot_renew(&master->slots[1]);
+	ck_assert(!timer_armed(&master->slots[1].respawn));
+	slot_unhold(&master->slots[1]);
+	ck_assert_uint_eq(waits_ms(1), 0);
+	ck_assert_uint_eq(master->slots[1].failures, 0);
+}
+END_TEST
+
+START_TEST(its_connections_go_to_the_next_one_that_is_not)
+{
+	const struct child *child = &children[1];
+
+	ck_assert_uint_eq(handover_slot(child), 1);
+	master->slots[1].held = true;
+	ck_assert_uint_eq(handover_slot(child), 2);
+	master->slots[2].held = true;
+	ck_assert_uint_eq(handover_slot(child), 0);
+	master->slot_count = 1;
+	ck_assert_uint_eq(handover_slot(child), 0);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *waits = tcase_create("waits");
@@ -292,6 +320,8 @@ int main(void)
 	tcase_add_test(waits, who_is_bad_is_told_when_it_moves);
 	tcase_add_test(waits, the_program_chooses_among_the_slots_that_there_are);
 	tcase_add_test(waits, who_could_not_be_told_is_told_later);
+	tcase_add_test(waits, a_slot_that_is_held_gets_nobody);
+	tcase_add_test(waits, its_connections_go_to_the_next_one_that_is_not);
 	suite_add_tcase(suite, waits);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -136,6 +136,9 @@ static void add_children(void)
 	draining->left_for = 6;
 	draining->deadline.fire = nothing;
 	timer_arm(&master->loop.timers, &draining->deadline, UINT64_C(1) << 50);
+	master->slots[1].held = true;
+	master->hold.all = true;
+	master->hold.since_ns = 5678;
 	master->slots[2].failures = 5;
 	master->slots[2].came = true;
 	master->slots[2].replace = true;
@@ -359,6 +362,15 @@ START_TEST(a_slot_keeps_its_back_off)
 	ck_assert(next->slots[2].replace);
 	ck_assert_uint_eq(next->slots[2].respawn.due_ns, UINT64_C(1) << 51);
 	ck_assert_uint_eq(next->slots[0].respawn.due_ns, 0);
+}
+END_TEST
+
+START_TEST(what_is_out_of_service_stays_so)
+{
+	load();
+	ck_assert(next->slots[1].held);
+	ck_assert(!next->slots[0].held && !next->slots[2].held);
+	ck_assert_uint_eq(hold_since_ns(next), 5678);
 }
 END_TEST
 
@@ -645,6 +657,7 @@ int main(void)
 	tcase_add_test(tests, children_come_back_in_their_seats);
 	tcase_add_test(tests, nobody_gets_a_column_that_a_child_has);
 	tcase_add_test(tests, a_slot_keeps_its_back_off);
+	tcase_add_test(tests, what_is_out_of_service_stays_so);
 	tcase_add_test(tests, what_is_listed_is_inheritable_and_nothing_else);
 	tcase_add_test(tests, a_copy_for_a_candidate_passes_nothing_on);
 	tcase_add_test(tests, the_originals_stay_until_there_is_no_way_back);
