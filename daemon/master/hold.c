@@ -15,6 +15,7 @@
 #include "departure.h"
 #include "master.h"
 #include "notify.h"
+#include "tell.h"
 
 #include "base/log.h"
 
@@ -64,11 +65,6 @@ static void answer_all(struct master *master, unsigned slot, bool back, bool goo
 		answer(LIST_ENTRY(answered.next, struct asker, link), good, text, parting);
 }
 
-static void tell_event(const struct master *master, unsigned slot, const char *text)
-{
-	news_add(master->board, NEWS_DRAIN, slot == HOLD_ALL ? NEWS_NO_SLOT : slot, true, text);
-}
-
 /* ---- a slot leaves ----------------------------------------------------------------------------------- */
 
 /* The youngest of those that were told to leave the slot; NULL: none. */
@@ -98,7 +94,7 @@ static void take_out(struct master *master, struct asker *asker)
 		  log_number("pid", slot->serving != NULL ? (uint64_t)slot->serving->pid : 0));
 	slot_hold(slot);
 	snprintf(text, sizeof(text), "slot %u is drained", asker->slot);
-	tell_event(master, asker->slot, text);
+	tell_event(master, NEWS_DRAIN, asker->slot, true, text);
 }
 
 static void wait_for_leaver(struct master *master, struct asker *asker)
@@ -147,7 +143,7 @@ static void give_back(struct master *master, const struct asker *asker)
 	log_event(LEVEL_NOTICE, "slot_resumed", log_number("slot", asker->slot));
 	slot_unhold(&master->slots[asker->slot]);
 	snprintf(text, sizeof(text), "slot %u is resumed", asker->slot);
-	tell_event(master, asker->slot, text);
+	tell_event(master, NEWS_DRAIN, asker->slot, true, text);
 }
 
 static void wait_for_worker(struct master *master, struct asker *asker)
@@ -201,7 +197,7 @@ static void hold_all(struct master *master, struct asker *asker)
 	if (changed) {
 		hold->since_ns = hold->all ? master->loop.now_ns : 0;
 		log_event(LEVEL_NOTICE, hold->all ? "service_held" : "service_resumed");
-		tell_event(master, HOLD_ALL,
+		tell_event(master, NEWS_DRAIN, NEWS_NO_SLOT, true,
 			   hold->all ? "health routes answer 503" : "health routes answer 200");
 		stop_tell_all(master);
 		notify_status(master);
