@@ -55,6 +55,24 @@ def events_in_code():
     return found
 
 
+def messages():
+    """name -> (level, text) of drover-messages(7); several names may share an entry."""
+    found, names = {}, []
+    for line in read("man/drover-messages.7").splitlines():
+        if line.startswith(".It Li "):
+            names = names if names and names[-1] not in found else []
+            names.append(line[len(".It Li "):])
+        elif line.startswith((".El", ".Sh")):
+            names = []
+        elif line.startswith(".Em ") and names and names[-1] not in found:
+            for name in names:
+                found[name] = [line.split()[1], ""]
+        elif names and names[-1] in found:
+            for name in names:
+                found[name][1] += line + "\n"
+    return found
+
+
 def lists_in_code(path, table):
     """The names in a table of system calls."""
     text = re.search(r"\b%s\[\] = \{\n(.*?)\n\};" % table, read(path), re.S).group(1)
@@ -87,6 +105,63 @@ class Pages(unittest.TestCase):
         everything = "\n".join(sources().values())
         self.assertEqual(sorted(name for name in page - code if '"%s"' % name not in everything), [],
                          "in drover.8 only")
+
+    def test_every_message_has_its_cause_and_remedy_and_every_one_of_the_page_exists(self):
+        code = events_in_code() | items(section(read("man/drover.8"), "LOG"), "Li")
+        code |= set(re.findall(r'\{ "(preflight_\w+)",', read("daemon/config/preflight.c")))
+        entries = messages()
+        self.assertGreater(len(entries), 90)
+        self.assertEqual(sorted(code - set(entries)), [], "not in drover-messages.7")
+        self.assertEqual(sorted(set(entries) - code), [], "in drover-messages.7 only")
+        for name, (_, body) in entries.items():
+            with self.subTest(name):
+                self.assertGreater(len(body.split()), 3)
+
+    def test_messages_have_the_level_that_the_code_gives_them(self):
+        levels = {}
+        for text in sources().values():
+            for level, name in re.findall(r'log_event\(\s*LEVEL_(\w+),\s*"(\w+)"', text):
+                levels.setdefault(name, set()).add(level.lower())
+        self.assertGreater(len(levels), 40)
+        for name, (level, body) in messages().items():
+            with self.subTest(name):
+                self.assertIn(level, levels.get(name, {level}))
+                for other in levels.get(name, set()) - {level}:
+                    self.assertIn(other, body, "that it may have another level, too")
+
+    def test_every_page_is_installed_and_leads_to_pages_that_exist(self):
+        listed = re.search(r"^MAN_PAGES +:= (.*(?:\\\n.*)*)", read("Makefile"), re.M).group(1)
+        ours = {"drover.conf 5"}
+        for page in glob.glob("man/*.[1-8]", root_dir=TOP):
+            self.assertIn(page, listed)
+            ours.add("%s %s" % tuple(os.path.basename(page).rsplit(".", 1)))
+        for page in glob.glob("man/*.[1-8]*", root_dir=TOP):
+            for target in re.findall(r"\bXr (drover\S* [1-8])", read(page)):
+                self.assertIn(target, ours, page)
+
+    def test_commands_that_pages_show_exist(self):
+        said = subprocess.run([drover.CTL, "--help"], capture_output=True, text=True, timeout=drover.DEADLINE).stdout
+        known = set(re.findall(r"^  ([a-z]+)\b", said, re.M))
+        self.assertIn("reload", known)
+        shown = 0
+        for page in glob.glob("man/*.[1-8]*", root_dir=TOP) + ["README.md"]:
+            text = re.sub(r"\\(?:fB|fR|&)", "", read(page))
+            for command in re.findall(r"(?:^\.Dl |^\.Ql |^[$#] |^`|/bin/)droverctl ((?:-[si] \S+ |--(?:socket|instance) \S+ |-\S+ )*)([a-z]+)", text, re.M):
+                shown += 1
+                with self.subTest("%s: %s" % (page, command[1])):
+                    self.assertIn(command[1], known)
+        self.assertGreater(shown, 20)
+
+    def test_files_that_documents_lead_to_exist(self):
+        for page in glob.glob("*.md", root_dir=TOP) + ["tests/MEASUREMENTS.md"]:
+            text = re.sub(r"```.*?```", "", read(page), flags=re.S)
+            for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+                if "://" not in target:
+                    with self.subTest("%s: %s" % (page, target)):
+                        self.assertTrue(os.path.exists(os.path.join(TOP, os.path.dirname(page), target)))
+            for path in re.findall(r"`((?:[a-z0-9_.-]+/)+[a-z0-9_.-]+\.(?:c|h|py|md|conf|in|svg|service|socket))`", text):
+                with self.subTest("%s: %s" % (page, path)):
+                    self.assertTrue(any(os.path.exists(os.path.join(TOP, where, path)) for where in ("", "daemon", "tests")))
 
     def test_every_counter_is_documented_and_every_documented_counter_exists(self):
         table = re.search(r"counter_names\[COUNTERS\] = \{(.*?)\n\};", read("daemon/net/conn.c"), re.S).group(1)
