@@ -147,7 +147,7 @@ TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out $(IN_KERNEL),$(wil
 
 .PHONY: FORCE figures gate all deps run check install clean asan lint format help mutants loss unit unit-programs
 .PHONY: release bench fuzz fuzz-programs tidy
-.PHONY: analyze attacks fault fault-build soak clients differential loss-compare loss-timed
+.PHONY: analyze attacks fault fault-build fleet soak clients differential loss-compare loss-timed
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -168,6 +168,7 @@ help:
 	@echo "make loss-timed    how long old workers stay, how long answers take meanwhile, up to 100,000 connections;"
 	@echo "              how long new ones wait while a worker is stopped or stalls, beside nginx and haproxy;"
 	@echo "              how 20,000 fall to four workers in each accept mode; three times the load that one can take"
+	@echo "make fleet    what clients of three drovers behind HAProxy lose while these are restarted, upgraded, killed"
 	@echo "make soak     30 minutes of everything at once (SOAK=\"--minutes 300\": longer, that alone), then 1,000 reloads,"
 	@echo "              1,000 replacements and 200 upgrades with 10,000 idle connections, then 10,000 slow clients:"
 	@echo "              nothing may grow, nobody may notice"
@@ -385,6 +386,10 @@ loss-timed: all $(LOSS_CLIENT) $(BENCH_PROGRAMS) $(AIDED)
 	tests/loss/balance.py
 	tests/loss/overload.py $(OVERLOAD)
 	tests/bench/cold.py
+
+# FLEET="killed" and the like; tests/fleet/fleet.py --help
+fleet: all $(LOSS_CLIENT)
+	tests/fleet/fleet.py $(FLEET)
 
 # SOAK="--minutes 300 --seed 7" and the like; tests/loss/soak.py --help
 soak: all $(LOSS_CLIENT) $(AIDED)

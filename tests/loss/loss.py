@@ -70,6 +70,15 @@ def upgrade(server, step):
     expect((result.returncode, result.stdout + result.stderr))
 
 
+def drain(server, step):
+    """One slot after the other leaves and comes back."""
+    slot = str(step // 2 % 2)
+    result = server.ctl("resume" if step % 2 else "drain", slot)
+    expect((result.returncode, result.stdout + result.stderr))
+    if (slot in map(str, server.workers())) != bool(step % 2):
+        raise AssertionError("slot %s: %s" % (slot, result.stdout))
+
+
 def change_mode(server, step):
     server.configure({"accept": ("shared", "reuseport")[step % 2]})
     expect(server.reload())
@@ -299,6 +308,14 @@ class ConfineCell(MovingCell):
         super().check_end(server, before)
 
 
+class DrainCell(MovingCell):
+    modes = ("directed", "reuseport", "cpu", "shared")
+
+    def check_end(self, server, before):
+        self.act = undisturbed                  # whose steps are no reloads
+        super().check_end(server, before)
+
+
 class ModeCell(Cell):
     """Begins in one mode, and changes to the other and back."""
 
@@ -369,6 +386,7 @@ CELLS = (
     ("roots that workers cannot read", confine, ConfineCell),
     ("workers 4-1-3-2", resize, MovingCell),
     ("upgrade", upgrade, UpgradeCell),
+    ("drain and resume", drain, DrainCell),
     ("shared - reuseport", change_mode, ModeCell),
     ("addresses come and go", change_address, AddressCell),
     ("stop, and start again", None, StopCell),
