@@ -114,7 +114,7 @@ CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) $(addprefix daemon/base/,ar
 # the table of settings with its help, and what checks and shows values
 CTL_OBJECTS    += $(BUILD)/man/daemon/config/config.o $(patsubst %,$(BUILD)/daemon/%.o,config/setting config/suggest \
 		  config/media config/problems config/credential base/log_line)
-MAN_PAGES      := man/drover.8 man/drover-failures.7 man/drover-messages.7 man/drover-nginx.7 man/droverctl.8 $(BUILD)/man/drover.conf.5
+MAN_PAGES      := man/drover.8 man/drover-failures.7 man/drover-messages.7 man/drover-metrics.7 man/drover-nginx.7 man/droverctl.8 $(BUILD)/man/drover.conf.5
 TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
 BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
@@ -451,7 +451,7 @@ ONE_UNIT  := -e 's|@NAME@|drover|g' -e 's|@CONFIG@|drover|' -e 's|@OF_INSTANCE@|
 INSTANCES := -e 's|@NAME@|drover-%i|g' -e 's|@CONFIG@|%i|' -e 's|@OF_INSTANCE@| (%i)|'
 UNITS     := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SITE      := $(PREFIX)/share/drover/site
-DOCUMENTS := $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE)
+DOCUMENTS := $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE) $(wildcard conf/grafana/*.json conf/prometheus/*.yml)
 MAN_8     := $(filter %.8,$(MAN_PAGES))
 MAN_5     := $(filter %.5,$(MAN_PAGES))
 MAN_7     := $(filter %.7,$(MAN_PAGES))

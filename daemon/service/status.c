@@ -31,7 +31,7 @@ const struct schema status_schema = {
 	.bytes = sizeof(struct status_settings),
 	HELP("answers with what the daemon is doing, all workers together, as JSON, and to a browser as a"
 		" page; below the route, /json and /page are these, /metrics is the same for Prometheus, and"
-		" /events a stream of server-sent events"),
+		" /events a stream of server-sent events; see drover-metrics(7)"),
 };
 
 const struct status_writer *const status_writers[STATUS_FORMATS] = {
