@@ -68,6 +68,7 @@ struct change *change_parse(const char *line, struct err *err)
 {
 	json_error_t error;
 	json_t *request = json_loadb(line, strcspn(line, "\n"), JSON_REJECT_DUPLICATES, &error);
+	const char *command = json_string_value(json_object_get(request, "command"));
 	struct change *change = calloc(1, sizeof(*change));
 	bool good;
 
@@ -76,7 +77,7 @@ struct change *change_parse(const char *line, struct err *err)
 		change->unset = json_incref(json_object_get(request, "unset"));
 		change->saved = json_incref(json_object_get(request, "saved"));
 		change->all = json_is_true(json_object_get(request, "all"));
-		change->files = strcmp(json_string_value(json_object_get(request, "command")), "reload") == 0;
+		change->files = command != NULL && strcmp(command, "reload") == 0;
 		change->replace = json_is_true(json_object_get(request, "replace"));
 		change->confirm_ns = (uint64_t)json_integer_value(json_object_get(request, "confirm_ms")) *
 				     CLOCK_MS;

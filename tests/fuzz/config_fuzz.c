@@ -49,11 +49,13 @@ static void write_files(struct input input)
 	}
 }
 
-/* "file:line:column: what", and nothing that a terminal or a log would take for something else. */
+/* "file:line:column: what", or by whom it was set; and nothing that a terminal or a log would take for something else. */
 static bool has_place(struct str line)
 {
 	const char *at = memchr(line.at, ':', line.len), *end = line.at + line.len;
 
+	if (str_has_prefix(line, str_of("droverctl set: ")))
+		return true;
 	for (unsigned i = 0; i < 2; i++) {
 		if (at == NULL || at == line.at || ++at == end || *at < '1' || *at > '9')
 			return false;
@@ -146,12 +148,46 @@ static void check_fixed_point(struct generation *generation)
 	free(again);
 }
 
+/* "#set NAME VALUE" at the beginning of the text: what was set while drover runs. */
+static void take_overrides(const char *text, struct overrides *overrides)
+{
+	char name[128], value[256];
+	struct err err;
+	int len = 0;
+
+	overrides->count = 0;
+	while (sscanf(text, "#set %127s %255[^\n]%n", name, value, &len) == 2) {
+		overrides_set(overrides, name, value, false, &err);
+		text += len + (text[len] == '\n');
+	}
+}
+
+/* A change reads what the last reload left of the files, and it is the same: values and places. */
+static void check_base(const struct generation *generation, const char *base,
+		       const struct overrides *overrides)
+{
+	struct config_input input = {
+		.path = "running", .text = base, .canonical = true, .overrides = overrides,
+	};
+	struct generation *again = generation_new(1, service_schemas);
+	struct problems problems = { 0 };
+	size_t len, again_len;
+	char *text = canonical_print(generation, &len), *same;
+
+	FUZZ_CHECK(base != NULL && read_config(&input, again, &problems));
+	same = print(again, &again_len);
+	FUZZ_CHECK(str_equal((struct str){ text, len }, (struct str){ same, again_len }));
+	free(text);
+	free(same);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = { data, size };
 	struct generation *generation;
 	struct problems problems = { 0 };
-	char *text;
+	static struct overrides overrides;
+	char *text, *base = NULL;
 
 	fuzz_directory();
 	if (size > 0 && leads_out((struct str){ (const char *)data, size }))
@@ -160,8 +196,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	write_files(input);
 	check_scan(text);
 	generation = generation_new(1, service_schemas);
-	if (read_config(&(struct config_input){ .path = "main.conf", .text = text }, generation, &problems)) {
+	take_overrides(text, &overrides);
+	if (read_config(&(struct config_input){ .path = "main.conf", .text = text, .overrides = &overrides,
+						.base = &base },
+			generation, &problems)) {
 		FUZZ_CHECK(problems.count == 0 && generation->config != NULL);
+		check_base(generation, base, &overrides);
 		check_fixed_point(generation);
 	} else {
 		check_problems(&problems);
@@ -169,5 +209,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	problems_release(&problems);
 	free(text);
+	free(base);
 	return 0;
 }

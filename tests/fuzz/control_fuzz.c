@@ -88,6 +88,7 @@ static struct str converse(struct str bytes, struct cuts cuts, uint8_t mode, str
 	for (unsigned i = 0; i < ANSWERED_TURNS; i++)
 		turn();
 	answer_all(&master->transition.later, (mode & RELOAD_GOES_WELL) != 0);
+	answer_all(&master->transition.changes, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->transition.checks, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->reopening.later, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->upgrade.askers, (mode & RELOAD_GOES_WELL) != 0);

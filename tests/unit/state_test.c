@@ -64,6 +64,7 @@ static void commit(void)
 	text = canonical_print(current->generation, &len);
 	current->text = fd_sealed("text", text, len, &err);
 	free(text);
+	current->base = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	current->slots = master->slot_count = SLOTS;
 	current->identity = (struct config_identity){
 		.change = true, .uid = 65534, .gid = 65533, .name = "nobody"
@@ -146,6 +147,16 @@ static void add_children(void)
 	timer_arm(&master->loop.timers, &master->slots[2].respawn, UINT64_C(1) << 51);
 }
 
+static void add_overrides(void)
+{
+	struct err err;
+
+	ck_assert(overrides_set(&master->tuning.now, "workers", "2", false, &err));
+	ck_assert(overrides_set(&master->tuning.now, "workers", "5", true, &err));
+	ck_assert(overrides_set(&master->tuning.now, "log.level", "debug", false, &err));
+	timer_arm(&master->loop.timers, &master->tuning.deadline, UINT64_C(1) << 52);
+}
+
 static void add_control(void)
 {
 	struct config config = { .control = "off" };
@@ -178,6 +189,7 @@ static void create(void)
 	commit();
 	add_listener();
 	add_children();
+	add_overrides();
 	add_control();
 }
 
@@ -291,6 +303,45 @@ START_TEST(the_configuration_comes_back_as_it_was_served)
 	ck_assert_str_eq(next->current.identity.name, "nobody");
 	ck_assert(same_file(next->current.error_log, master->current.error_log));
 	ck_assert_int_eq(next->current.access_log, -1);
+	ck_assert(same_file(next->current.base, master->current.base));
+}
+END_TEST
+
+START_TEST(what_was_set_comes_back_with_its_deadline)
+{
+	char text[256];
+
+	load();
+	overrides_list(&next->tuning.now, false, text, sizeof(text));
+	ck_assert_str_eq(text, "workers = 5, log.level = debug");
+	ck_assert_uint_eq(next->tuning.deadline.due_ns, UINT64_C(1) << 52);
+	tuning_resume(next);
+	ck_assert(timer_armed(&next->tuning.deadline));
+	overrides_roll_back(&next->tuning.now);
+	overrides_list(&next->tuning.now, false, text, sizeof(text));
+	ck_assert_str_eq(text, "workers = 2, log.level = debug");
+}
+END_TEST
+
+/* The image before had begun to roll back, and no timer was armed any more. */
+START_TEST(a_deadline_that_was_over_is_over)
+{
+	timer_cancel(&master->tuning.deadline);
+	load();
+	next->loop.now_ns = 17;
+	tuning_resume(next);
+	ck_assert(timer_armed(&next->tuning.deadline));
+	ck_assert_uint_le(next->tuning.deadline.due_ns, 17);
+}
+END_TEST
+
+START_TEST(without_anything_unconfirmed_there_is_no_deadline)
+{
+	overrides_confirm(&master->tuning.now);
+	timer_cancel(&master->tuning.deadline);
+	load();
+	tuning_resume(next);
+	ck_assert(!timer_armed(&next->tuning.deadline));
 }
 END_TEST
 
@@ -653,6 +704,9 @@ int main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, the_masters_numbers_come_back);
 	tcase_add_test(tests, the_configuration_comes_back_as_it_was_served);
+	tcase_add_test(tests, what_was_set_comes_back_with_its_deadline);
+	tcase_add_test(tests, a_deadline_that_was_over_is_over);
+	tcase_add_test(tests, without_anything_unconfirmed_there_is_no_deadline);
 	tcase_add_test(tests, listeners_come_back_with_their_sockets);
 	tcase_add_test(tests, children_come_back_in_their_seats);
 	tcase_add_test(tests, nobody_gets_a_column_that_a_child_has);
