@@ -5,6 +5,7 @@
 #include "status.h"
 
 #include "status_accept.h"
+#include "status_config.h"
 #include "status_desk.h"
 #include "status_events.h"
 #include "status_json.h"
@@ -146,6 +147,7 @@ static const struct leaf {
 	{ "/metrics", answer_metrics },
 	{ "/events", status_events_answer },
 	{ "/page", answer_page },
+	{ "/config", status_config_answer },
 };
 
 /* What the route itself answers with: by Accept, and the first to whom everything is the same. */

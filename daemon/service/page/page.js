@@ -441,15 +441,15 @@ function show() {
 let settings = [];
 function find() {
 	const words = $('q').value.toLowerCase().split(/\s+/).filter((word) => word), given = $('given').checked;
-	const found = settings.filter((s) => (!given || s.origin) && words.every((word) => s.text.includes(word)));
-	$('settings').tBodies[0].replaceChildren(...found.map((s) => el('tr', { class: s.origin ? 'given' : '' }, el('th', { scope: 'row' }, s.name),
-		el('td', {}, s.value === null ? '–' : String(s.value)), el('td', {}, s.origin || 'default'))));
+	const found = settings.filter((s) => (!given || s.given) && words.every((word) => s.text.includes(word)));
+	$('settings').tBodies[0].replaceChildren(...found.map((s) => el('tr', { class: s.given ? 'given' : '' }, el('th', { scope: 'row' }, s.name),
+		el('td', {}, s.value === null ? '–' : String(s.value)), el('td', {}, s.origin || (s.given ? '' : 'default')))));
 	$('found').textContent = found.length + ' of ' + settings.length;
 }
 function flatten(doc) {
-	const list = doc.settings.slice();
+	const list = doc.settings.map((s) => ({ ...s, given: s.origin !== null || s.name.startsWith('listen ') }));
 	for (const site of doc.sites || [])
-		for (const setting of site.settings || []) list.push({ name: site.name + ': ' + setting.name, value: setting.value, origin: setting.origin });
+		for (const setting of site.settings || []) list.push({ name: site.name + ': ' + setting.name, value: setting.value, origin: setting.origin, given: true });
 	return list.map((s) => ({ ...s, text: (s.name + ' ' + s.value + ' ' + (s.origin || 'default')).toLowerCase() }));
 }
 async function configuration() {
