@@ -18,6 +18,7 @@ import random
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -438,6 +439,132 @@ class Chromium(Client):
         link = self.browser.evaluate("Array.from(document.links).find(link => link.href.includes('b%20c')).href")
         self.browser.load("Page.navigate", url=link)
         self.assertEqual(self.browser.evaluate("document.body.textContent"), "b\n")
+
+
+class Dashboard(unittest.TestCase):
+    """The page of the status route, as a browser shows it."""
+
+    WATCH = ("window.violations = []; document.addEventListener('securitypolicyviolation',"
+             " event => violations.push(event.violatedDirective + ' ' + event.blockedURI))")
+
+    @classmethod
+    def setUpClass(cls):
+        directory = tempfile.mkdtemp(prefix="drover-chromium-")
+        cls.addClassCleanup(shutil.rmtree, directory, ignore_errors=True)
+        cls.browser = Browser(directory)
+        cls.addClassCleanup(cls.browser.close)
+        cls.browser.attach()
+        cls.browser.call("Log.enable")
+        cls.browser.call("Page.addScriptToEvaluateOnNewDocument", source=cls.WATCH)
+
+    def setUp(self):
+        self.server = Drover({"sites": [
+            {"hosts": ["shop.example"], "routes": [{"match": "/", "respond": {"status": 503}}]},
+            {"routes": [{"match": "/status", "status": {"interval": "200ms"}}, {"match": "/", "files": {"root": "."}}]}]})
+        self.addCleanup(self.server.close)
+        self.view(1280, 900)
+        self.browser.load("Page.navigate", url="http://%s:%d/status" % self.server.address)
+        self.errors = []
+
+    def tearDown(self):
+        self.browser.call("Emulation.setScriptExecutionDisabled", value=False)
+        self.browser.load("Page.navigate", url="about:blank")
+
+    def view(self, width, height, scheme="light"):
+        self.browser.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
+        self.browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def wait(self, expression):
+        """Until it is true in the page; its value."""
+        end = drover.deadline()
+        while True:
+            value = self.browser.evaluate(expression)
+            if value:
+                return value
+            self.assertGreater(end, time.monotonic(), expression)
+            self.browser.evaluate("new Promise(done => setTimeout(done, 50))")
+
+    def said(self):
+        """What the browser had to complain about."""
+        problems = self.browser.evaluate("window.violations")
+        for event in self.browser.events:
+            if event["method"] == "Runtime.exceptionThrown":
+                problems.append(event["params"]["exceptionDetails"])
+            elif event["method"] == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
+                problems.append(event["params"]["entry"]["text"])
+        return problems
+
+    def requests_in_all(self):
+        return int(self.browser.evaluate("document.querySelector('#tiles .s').textContent").split()[0].replace(",", ""))
+
+    def test_it_follows_the_service(self):
+        self.wait("document.getElementById('link').textContent === 'live'")
+        before = self.requests_in_all()
+        with self.server.client() as client:
+            for host in ["drover.example", "shop.example"] * 20:
+                client.request("/", host=host)
+        self.wait("parseInt(document.querySelector('#tiles .s').textContent.replace(',', '')) >= %d" % (before + 40))
+        self.wait("(document.querySelector('#chart-rate path.s0').getAttribute('d').match(/L/g) || []).length > 3")
+        self.wait("document.querySelectorAll('#chart-latency path.s2').length === 1")
+        self.assertEqual(self.browser.evaluate("document.querySelectorAll('#slots li').length"), 2)
+        self.assertIn("shop.example", self.browser.evaluate("document.getElementById('sites').textContent"))
+        self.assertEqual(self.said(), [])
+
+    def test_what_happens_is_listed(self):
+        self.wait("document.querySelectorAll('#events li').length === 1")
+        os.kill(self.server.workers()[1], signal.SIGKILL)
+        self.wait("document.querySelectorAll('#events li').length === 3")
+        self.assertIn("Crash, slot 1", self.browser.evaluate("document.getElementById('events').textContent"))
+        self.wait("document.querySelectorAll('#chart-rate .mark.bad').length >= 1")
+        self.assertEqual(self.browser.evaluate("window.violations"), [])        # its stream may have been of that worker
+
+    def test_the_end_of_the_service_and_its_return(self):
+        self.wait("document.getElementById('link').textContent === 'live'")
+        self.server.stop()
+        self.wait("document.getElementById('link').textContent.startsWith('disconnected since ')")
+        self.assertTrue(self.browser.evaluate("document.body.classList.contains('off-line')"))
+        self.server.start_again()
+        self.wait("document.getElementById('link').textContent === 'live'")
+        self.assertFalse(self.browser.evaluate("document.body.classList.contains('off-line')"))
+        self.browser.evaluate("document.getElementById('numbers').open = true")
+        rows = self.wait("Array.from(document.querySelectorAll('#numbers tbody tr'), row => row.cells[1].textContent)")
+        self.assertIn("\u2013", rows[:-1])       # the first one after the pause is compared with nothing
+        self.assertEqual(self.browser.evaluate("document.querySelectorAll('#events li').length"), 1)
+        self.assertEqual(self.browser.evaluate("window.violations"), [])
+
+    def test_no_layout_is_too_wide(self):
+        colors = set()
+        self.wait("document.getElementById('link').textContent === 'live'")
+        for width, height in ((360, 640), (800, 600), (1280, 900)):
+            for scheme in ("light", "dark"):
+                self.view(width, height, scheme)
+                self.wait("innerWidth === %d" % width)
+                self.assertLessEqual(self.browser.evaluate("document.documentElement.scrollWidth"), width)
+                colors.add(self.browser.evaluate("getComputedStyle(document.body).backgroundColor"))
+        self.assertEqual(len(colors), 2)
+
+    def test_the_configuration_is_searched(self):
+        shown = "document.querySelectorAll('#settings tbody tr').length"
+        self.wait(shown + " > 20")
+        self.browser.evaluate("document.getElementById('q').focus()")
+        self.browser.call("Input.insertText", text="drain_delay")
+        self.wait(shown + " === 1")
+        self.assertIn("timeouts.drain_delay", self.browser.evaluate("document.getElementById('settings').textContent"))
+
+    def test_keys_read_earlier_values(self):
+        self.wait("(document.querySelector('#chart-open path.band') || {getAttribute: () => ''}).getAttribute('d').length > 20")
+        self.browser.evaluate("document.getElementById('chart-open').focus()")
+        self.browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowLeft")
+        self.assertRegex(self.wait("document.getElementById('say').textContent"), r"^\d\d:\d\d:\d\d: all \d+$")
+        self.assertEqual(self.browser.evaluate("document.querySelectorAll('.tip:not([hidden])').length"), 1)
+
+    def test_without_scripts_there_is_a_table(self):
+        self.browser.call("Emulation.setScriptExecutionDisabled", value=True)
+        self.browser.load("Page.reload")
+        text = self.browser.evaluate("document.querySelector('main').innerText")
+        self.assertIn("Since the start", text)
+        self.assertRegex(text, r"Requests\s+\d+")
+        self.assertEqual(self.browser.evaluate("getComputedStyle(document.getElementById('app')).display"), "none")
 
 
 def versions():
