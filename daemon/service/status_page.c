@@ -32,10 +32,24 @@ static void escaped(struct status_text *out, const char *text)
 
 /* ---- cells ------------------------------------------------------------------------------------------- */
 
+/* 1,234,567 */
+static void grouped(struct status_text *out, uint64_t value)
+{
+	char digits[24], text[32];
+	size_t len = (size_t)snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value), at = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (i > 0 && (len - i) % 3 == 0)
+			text[at++] = ',';
+		text[at++] = digits[i];
+	}
+	status_text_put(out, (struct str){ text, at });
+}
+
 static void number(struct status_text *out, uint64_t value)
 {
 	status_text_add(out, "<td class=\"n\">");
-	status_text_count(out, value);
+	grouped(out, value);
 }
 
 static void text_cell(struct status_text *out, const char *text)
@@ -53,11 +67,11 @@ static void head_cell(struct status_text *out, const char *text)
 /* 12.345 ms */
 static void duration(struct status_text *out, uint64_t ns)
 {
-	char text[48];
+	char text[32];
 
-	snprintf(text, sizeof(text), "<td class=\"n\">%llu.%03u ms", (unsigned long long)(ns / CLOCK_MS),
+	snprintf(text, sizeof(text), "%llu.%03u ms", (unsigned long long)(ns / CLOCK_MS),
 		 (unsigned)(ns / (CLOCK_MS / 1000) % 1000));
-	status_text_add(out, ns == 0 ? "<td class=\"n\">-" : text);
+	status_text_add(out, ns == 0 ? "-" : text);
 }
 
 static void wall(struct status_text *out, uint64_t at_ms)
@@ -74,7 +88,8 @@ static void wall(struct status_text *out, uint64_t at_ms)
 static void fact(struct status_text *out, const char *name, uint64_t value)
 {
 	head_cell(out, name);
-	number(out, value);
+	status_text_add(out, "<td>");
+	grouped(out, value);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
@@ -110,6 +125,7 @@ static void summary(const struct view *view, struct status_text *out)
 	fact(out, "Lost connections", lost(view));
 	for (unsigned i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
 		head_cell(out, shares[i].name);
+		status_text_add(out, "<td>");
 		duration(out, metrics_percentile_ns(view->latency, shares[i].permille));
 	}
 	status_text_add(out, "</table></div>");
@@ -123,9 +139,11 @@ static void slot(const struct view *view, unsigned index, struct status_text *ou
 	snprintf(name, sizeof(name), "%u", index);
 	head_cell(out, name);
 	text_cell(out, view_state_names[one->state]);
-	number(out, one->first != VIEW_NOBODY ? view->workers[one->first].pid : 0);
+	status_text_add(out, "<td class=\"n\">");
+	status_text_count(out, one->first != VIEW_NOBODY ? view->workers[one->first].pid : 0);
 	number(out, one->counters[COUNT_OPEN]);
 	number(out, one->counters[COUNT_REQUESTS]);
+	status_text_add(out, "<td class=\"n\">");
 	duration(out, one->busy_ns);
 }
 

@@ -327,7 +327,7 @@ function about() {
 	if (upgrade && upgrade.at_ms) rows.push(['Last upgrade, of ' + (upgrade.succeeded + upgrade.failed), outcome(upgrade), !upgrade.good]);
 	$('facts').replaceChildren(...rows.flatMap((row) => [el('dt', {}, row[0]), el('dd', { class: row[2] ? 'bad-text' : '' }, row[1])]));
 	const p = points[0];
-	$('window').textContent = points.length < 2 ? '' : 'since ' + clock(Math.max(p.t, last.now_ms - SPAN_MS)) + ', every ' + three(interval / 1000).replace(/\.?0+$/, '') + ' s';
+	$('window').textContent = points.length < 2 ? '' : 'since ' + clock(Math.max(p.t, last.now_ms - SPAN_MS)) + ', every ' + Number((interval / 1000).toFixed(1)) + ' s';
 }
 const STATES = { serving: 'serving', bad: 'does not get on', none: 'nobody', drained: 'drained', draining: 'draining' };
 let shades = null;
