@@ -94,11 +94,19 @@ static void fact(struct status_text *out, const char *name, uint64_t value)
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
 
+/* As drover_connections_lost_total. */
 static uint64_t lost(const struct view *view)
 {
-	return view->counters[COUNT_LOST_STOP] + view->counters[COUNT_LOST_CRASHED] +
-	       view->counters[COUNT_LOST_ADDRESS_REMOVED] + view->counters[COUNT_KERNEL_DROPPED] +
-	       view->counters[COUNT_DRAIN_CUT];
+	static const enum counter counters[] = {
+		COUNT_LOST_STOP,    COUNT_LOST_CRASHED, COUNT_LOST_ADDRESS_REMOVED, COUNT_KERNEL_DROPPED,
+		COUNT_FILE_SHRANK,  COUNT_FILE_CHANGED, COUNT_CUT_HEAD,             COUNT_CUT_WAITING,
+		COUNT_CUT_SENDING,
+	};
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		sum += view->counters[counters[i]];
+	return sum;
 }
 
 static void summary(const struct view *view, struct status_text *out)

@@ -74,8 +74,8 @@ function quantile(bounds, counts, share) {
 function addUp(lists) {
 	return lists.length ? lists[0].map((unused, i) => total(lists.map((list) => list[i] || 0))) : [];
 }
-const LOST = /^(lost_|kernel_dropped$|drain_cut$)/;
-const lostOf = (counters) => total(Object.keys(counters).filter((name) => LOST.test(name)).map((name) => counters[name]));
+const LOST = /^(lost_|cut_|kernel_dropped$|file_shrank$|file_changed$)/;     // as drover_connections_lost_total
+const lostOf = (counters) => Object.keys(counters).filter((name) => LOST.test(name) && counters[name] > 0);
 
 function point(doc, before) {
 	const s = before && (doc.now_ms - before.now_ms) / 1000;
@@ -306,14 +306,14 @@ function tile(name, pair, small, mark) {
 		el('dd', { class: 'v' }, pair[0], pair[1] ? el('small', {}, pair[1]) : ''), el('dd', { class: 's' }, small));
 }
 function tiles() {
-	const p = points[points.length - 1], all = last.percentiles_us || {}, lostNow = lostOf(last.counters);
+	const p = points[points.length - 1], all = last.percentiles_us || {}, reasons = lostOf(last.counters), lostNow = total(reasons.map((name) => last.counters[name]));
 	$('tiles').replaceChildren(
 		tile('Requests', perSecond(asRate(p.rate)), joined(asCount(last.counters.requests)) + ' in all'),
 		tile('Latency, p50', asTime(p.p50), joined(asTime(all.p50 || null)) + ' since the start'),
 		tile('Latency, p99', asTime(p.p99), joined(asTime(all.p99 || null)) + ' since the start'),
 		tile('Open connections', asCount(p.open), p.sent === null ? '' : joined(perSecond(asBytes(p.sent))) + ' sent'),
 		tile('CPU busy', asShare(p.busy), 'of ' + last.slots.length + (last.slots.length === 1 ? ' worker' : ' workers')),
-		tile('Lost connections', asCount(lostNow), lostNow ? 'since the start' : 'none since the start', lostNow ? 'bad' : 'good'));
+		tile('Lost connections', asCount(lostNow), reasons.map((name) => name.replace('lost_', '').replaceAll('_', ' ')).join(', ') || 'none since the start', lostNow ? 'bad' : 'good'));
 	document.title = joined(perSecond(asRate(p.rate))) + ' – drover';
 }
 function about() {
