@@ -407,6 +407,7 @@ clients: all
 
 differential: all
 	tests/differential/differential.py $(ROWS)
+	tests/differential/imported.py $(ROWS)
 
 SANITIZE := CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 	    HARDENING=-fPIE
