@@ -110,7 +110,7 @@ DROVER_OBJECTS += $(BUILD)/tests/fault/wrap.o
 $(BUILD)/drover: LDFLAGS += $(shell sed -n 's/^\(CALL\|HOOK\)(\([a-z0-9_]*\)).*/-Wl,--wrap=\2/p' tests/fault/calls.h)
 endif
 CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) $(addprefix daemon/base/,arena.c err.c escape.c fd.c must.c str.c) \
-		  daemon/config/field.c $(addprefix daemon/ipc/,check.c control.c listed.c rights.c) daemon/net/addr.c)
+		  daemon/config/field.c $(addprefix daemon/ipc/,check.c control.c listed.c metrics.c rights.c slow.c) daemon/net/addr.c)
 # the table of settings with its help, and what checks and shows values
 CTL_OBJECTS    += $(BUILD)/man/daemon/config/config.o $(patsubst %,$(BUILD)/daemon/%.o,config/setting config/suggest \
 		  config/media config/problems config/credential base/log_line)
@@ -289,6 +289,7 @@ $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_SUPPORT) $(FUZZ_
 	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(DROVER_LIBS)
 
 # its processes are not there: every function that it wraps
+$(BUILD)/tests/unit/top_view_test: $(BUILD)/daemon/ctl/top_view.o $(BUILD)/daemon/ctl/ctl.o
 $(BUILD)/tests/model/upgrade_model_test: LDFLAGS += $(UPGRADE_MODEL_WRAPS)
 
 $(BROKEN): $(BUILD)/tests/upgrade/broken.o $(DROVER_OBJECTS)

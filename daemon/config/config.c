@@ -527,6 +527,9 @@ static const struct setting rows[] = {
 	  .example = "\"500ms\"",
 	  HELP("log only requests that took at least so long, from the first byte of the head to the last "
 		  "of the answer; 0 is all. Those answered with 500 or more are always logged") },
+	{ "log.slow", SETTING_DURATION, .def = "1s", .min = "0", .max = "1h", AT(slow_ns),
+	  HELP("requests that took at least so long, from the first byte of the head to the last of the "
+	       "answer, are kept for droverctl slow, the last 32 of each slot") },
 	{ "log.query", SETTING_BOOL, .def = "true", AT(log_query), .example = "false",
 	  HELP("log lines have the query of a request's target; false puts \"?-\" in its place, for a "
 		  "query may hold secrets") },

@@ -110,6 +110,7 @@ struct config {
 	unsigned access_format;         /* enum access_format */
 	unsigned access_sample;
 	uint64_t access_slow_ns;
+	uint64_t slow_ns;               /* a request that takes so long is kept for droverctl slow */
 	uint64_t request_head_ns, keep_alive_ns, send_ns, drain_delay_ns, drain_ns, prepare_ns, stall_ns,
 		hang_kill_ns;
 	uint64_t body_ns, keep_alive_grace_ns, proxy_ns;

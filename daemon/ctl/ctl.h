@@ -120,4 +120,12 @@ int config_run(struct ctl *ctl);
 bool config_option(int val, const char *value);
 int check_run(struct ctl *ctl);
 
+extern const struct option slow_options[];
+bool slow_option(int val, const char *value);
+int slow_run(struct ctl *ctl);
+
+extern const struct option top_options[];
+bool top_option(int val, const char *value);
+int top_run(struct ctl *ctl);
+
 #endif

@@ -72,6 +72,15 @@ static const struct command commands[] = {
 	{ .name = "generations", .run = generations_run, .arguments = "",
 	  .summary = "which configurations are still served, by which workers,\n"
 		     "what their connections do, and why old ones are there" },
+	{ .name = "top", .run = top_run, .arguments = "[--interval 1s] [--once]",
+	  .options = top_options, .option = top_option,
+	  .summary = "live, by slot and site: requests, bytes, latency, connections,\n"
+		     "how busy; one table with --once or where no terminal is,\n"
+		     "an object in each interval with --json. Keys: q quits, s sorts\n"
+		     "sites by something else, r the other way around" },
+	{ .name = "slow", .run = slow_run, .arguments = "[--limit N]",
+	  .options = slow_options, .option = slow_option,
+	  .summary = "the last requests that took log.slow or longer" },
 	{ .name = "connections", .run = connections_run,
 	  .arguments = "[--peer CIDR] [--slot N] [--state NAME] [--older 10s] [--limit N]\n"
 		       "              [--sort age|bytes]",

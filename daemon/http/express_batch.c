@@ -6,6 +6,7 @@
 #include "access_log.h"
 #include "http1_state.h"
 #include "response.h"
+#include "slow_note.h"
 
 #include "base/clock.h"
 #include "base/put.h"
@@ -124,12 +125,12 @@ bool batch_is_full(const struct express *express)
 
 /* ---- sending ----------------------------------------------------------------------------------------- */
 
-static void log_one(struct express *express, const struct answered *answered, uint64_t now_ns)
+/* The exchange is this one's, for whoever writes of it. */
+static void outline(struct express *express, const struct answered *answered)
 {
 	struct exchange *exchange = &express->exchange;
 	const struct conn *conn = express->conn;
 
-	epitaph_phase(exchange->engine->epitaph, PHASE_LOGGING);
 	exchange->conn = express->conn;
 	exchange->client = conn_client(conn);
 	exchange->instance = exchange->engine->instance;
@@ -142,7 +143,13 @@ static void log_one(struct express *express, const struct answered *answered, ui
 	exchange->sent_bytes = answered->body.len;
 	if (answered->body_at != SIZE_MAX)
 		exchange->sent_bytes = answered->out_at + answered->out_len - answered->body_at;
-	access_log_exchange(exchange, now_ns);
+}
+
+static void log_one(struct express *express, const struct answered *answered, uint64_t now_ns)
+{
+	epitaph_phase(express->exchange.engine->epitaph, PHASE_LOGGING);
+	outline(express, answered);
+	access_log_exchange(&express->exchange, now_ns);
 }
 
 static void finish_one(struct express *express, struct answered *answered, uint64_t now_ns)
@@ -150,10 +157,16 @@ static void finish_one(struct express *express, struct answered *answered, uint6
 	struct conn *conn = express->conn;
 	struct engine *engine = conn_engine(conn);
 
-	if (engine->metrics != NULL)
-		tally_answer(&engine->metrics->site[answered->row], answered->status,
-			     answered->out_len + answered->body.len, now_ns - express->exchange.started_ns);
+	uint64_t duration_ns = now_ns - express->exchange.started_ns;
+	size_t bytes = answered->out_len + answered->body.len;
 
+	if (engine->metrics != NULL)
+		tally_answer(&engine->metrics->site[answered->row], answered->status, bytes, duration_ns);
+	if (duration_ns >= engine->slow_ns) {
+		outline(express, answered);
+		slow_note(&express->exchange,
+			  &(struct slow_outcome){ .duration_ns = duration_ns, .bytes = bytes });
+	}
 	engine_count(engine, COUNT_REQUESTS);
 	engine_count(engine, COUNT_READY_ANSWERS);
 	http1_count_status(engine, answered->status);

@@ -9,6 +9,7 @@
 #include "http1_state.h"
 #include "refusal.h"
 #include "route.h"
+#include "slow_note.h"
 
 #include "base/clock.h"
 #include "base/must.h"
@@ -243,12 +244,14 @@ static void record(struct http1 *http)
 {
 	struct exchange *exchange = &http->exchange;
 	struct metrics_column *metrics = exchange->engine->metrics;
-	uint64_t now_ns = loop_clock(exchange->engine->loop);
+	uint64_t now_ns = loop_clock(exchange->engine->loop), duration_ns = now_ns - exchange->started_ns;
 
 	epitaph_phase(exchange->engine->epitaph, PHASE_LOGGING);
 	if (metrics != NULL)
 		tally_answer(&metrics->site[exchange->row], exchange->response.status, http->sent,
-			     now_ns - exchange->started_ns);
+			     duration_ns);
+	if (duration_ns >= exchange->engine->slow_ns)
+		slow_note(exchange, &(struct slow_outcome){ duration_ns, http->answered_ns, http->sent });
 	access_log_exchange(exchange, now_ns);
 }
 

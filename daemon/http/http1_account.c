@@ -1,19 +1,8 @@
 /* http1_account.c - what is under way on a connection, for people who ask (droverctl connections). Called by
  * worker/listing.c by way of net/conn_account.c; changes nothing, cannot fail. */
 #include "http1_state.h"
+#include "outline.h"
 #include "secret.h"
-
-/* The site's own name is the generation's, which may have been given back: the client's word stays. */
-static void account_host(const struct exchange *exchange, struct account *account)
-{
-	struct str host = span_str(exchange->request.authority, exchange->head);
-	const char *at = host.len > 0 ? memrchr(host.at, '@', host.len) : NULL;
-
-	if (at != NULL)                 /* in front of it is who somebody claims to be */
-		str_take(&host, (size_t)(at + 1 - host.at));
-	account->host_bytes = host.len < sizeof(account->host) ? host.len : sizeof(account->host);
-	memcpy(account->host, host.at, account->host_bytes);
-}
 
 void http1_account(const struct conn *conn, struct account *account)
 {
@@ -36,6 +25,5 @@ void http1_account(const struct conn *conn, struct account *account)
 					     sizeof(account->request));
 	if (account->request_bytes > 0 && account->request[account->request_bytes - 1] == '\r')
 		account->request_bytes--;
-	if (exchange->understood && exchange->request.authority.len > 0)
-		account_host(exchange, account);
+	account->host_bytes = outline_host(exchange, account->host, sizeof(account->host));
 }

@@ -124,6 +124,7 @@ enum step http1_answer(struct http1 *http)
 		express_keep(exchange);
 	http1_count_status(exchange->engine, exchange->response.status);
 	exchange_unpin(exchange);
+	http->answered_ns = exchange->engine->loop->now_ns;
 	http1_enter(http, STAGE_SENDING);
 	return STEP_ON;
 }

@@ -41,6 +41,7 @@ struct http1 {
 	struct str memory;              /* what is left of a BODY_MEMORY */
 	off_t file_at;
 	uint64_t left;                  /* of a BODY_FILE, or of a stream of known length */
+	uint64_t answered_ns;           /* when the answer was there; 0: that is not known */
 	uint64_t sent;                  /* bytes that were given to the transport in this exchange */
 	uint64_t taken_mark;            /* how many of them the client had when the send timer was armed */
 	bool full;                      /* the socket was, then: see wait_to_send */

@@ -8,6 +8,7 @@
 
 #include "metrics.h"
 #include "news.h"
+#include "slow.h"
 
 #include "base/epitaph.h"
 #include "base/err.h"
@@ -40,6 +41,7 @@ struct board {
 	struct news_ring events;       /* the master's */
 	char sites[METRICS_SITES][METRICS_SITE_BYTES];  /* whose rows these are; "": nobody's */
 	struct metrics_column metrics[BOARD_COLUMNS];   /* sparse: what nobody wrote takes no memory */
+	struct slow_ring slow[SLOW_SLOTS];      /* by slot, whoever its worker is; sparse as well */
 };
 
 /* Which columns are owned, and whose the rows are: kept by the master for itself, because a worker can write

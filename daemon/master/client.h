@@ -53,6 +53,10 @@ struct json_t *client_request(const struct client *client);
 void command_connections(struct client *client, const struct json_t *request);
 void connections_ask(struct master *master, struct asker *asker);
 
+/* ---- control_slow.c ---- */
+
+void command_slow(struct client *client, const struct json_t *request);
+
 /* The same for {"ok":good,"text":text}. */
 void client_reply_text(struct client *client, bool good, const char *text);
 

@@ -182,9 +182,12 @@ static void on_checked(struct asker *asker, const struct outcome *outcome)
 
 static void command_status(struct client *client, const json_t *request)
 {
-	(void)request;
-	client_reply(client,
-		     json_pack("{s:b, s:o}", "ok", 1, "status", status_json(client_master(client))));
+	const struct master *master = client_master(client);
+	json_t *status = status_json(master);
+
+	if (json_is_true(json_object_get(request, "metrics")))
+		json_object_set_new(status, "metrics", status_metrics_json(master));
+	client_reply(client, json_pack("{s:b, s:o}", "ok", 1, "status", status));
 }
 
 static void on_counted(struct asker *asker, const struct outcome *outcome)
@@ -285,6 +288,7 @@ static const struct {
 	{ "config", command_config },
 	{ "drain", client_drain },
 	{ "resume", client_resume },
+	{ "slow", command_slow },
 	{ "upgrade", command_upgrade },
 };
 

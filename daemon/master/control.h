@@ -32,4 +32,7 @@ static inline long long status_number(uint64_t count)
 /* The state of everything as a JSON object, a new reference; NULL when out of memory. */
 struct json_t *status_json(const struct master *master);
 
+/* What is measured, by slot and site. */
+struct json_t *status_metrics_json(const struct master *master);
+
 #endif

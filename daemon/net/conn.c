@@ -293,6 +293,7 @@ void engine_init(struct engine *engine, struct loop *loop, const struct protocol
 		.counters = counters,
 		.sweep.run = sweep,
 		.epitaph = &epitaph_nowhere,
+		.slow_ns = UINT64_MAX,
 		.quota_rules = &clients_without_rules,
 	};
 	slab_init(&engine->slab, sizeof(struct conn));

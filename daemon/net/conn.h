@@ -178,6 +178,7 @@ struct hot;
 struct log_writers;
 struct metrics_column;
 struct offload;
+struct slow_ring;
 struct status_desk;
 struct watcher;
 
@@ -228,6 +229,8 @@ struct engine {
 	struct watcher *watcher;        /* the owner's, of files; NULL: nobody tells when they change */
 	struct list parts;              /* of struct engine_part; the last that came is closed first */
 	struct files_cache *files_cache;        /* of the files service; NULL: not yet */
+	uint64_t slow_ns;               /* a request that takes so long is noted; log.slow */
+	struct slow_ring *slow;         /* ipc/slow.h: the slot's; NULL in tests */
 	struct metrics_column *metrics; /* ipc/metrics.h: the owner's; NULL in tests: nothing is measured */
 	const void *board; /* for the status service: all columns, see ipc/board.h; NULL in tests */
 	void (*closed_one)(

@@ -262,6 +262,7 @@ void adopt_go(struct worker *worker, uint64_t generation)
 	worker->note = next->note;
 	listeners_follow(worker, next->generation);
 	clients_adopt(&worker->engine, &next->generation->quota);
+	worker->engine.slow_ns = next->generation->config->slow_ns;
 	generation_unpin(engine_adopt(&worker->engine, next->generation));
 	next->generation = NULL;
 	forget(worker);

@@ -335,6 +335,8 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 		    start->board->column[start->column].counters);
 	worker->engine.epitaph = &start->board->epitaph[start->column];
 	worker->engine.metrics = &start->board->metrics[start->column];
+	if (start->slot < SLOW_SLOTS)
+		worker->engine.slow = &start->board->slow[start->slot];
 	start->board->column[start->column].messages = MESSAGE_TYPES;
 	offload_init(&worker->log_offload, &worker->loop, LOG_JOBS);
 	offload_init(&worker->offload, &worker->loop, REQUEST_JOBS);

@@ -1,12 +1,17 @@
 """droverctl's live insight: connections, slow, top. A hung worker never hangs a command, and nobody sees a secret."""
 
+import fcntl
 import json
 import os
+import pty
+import re
+import select
 import signal
 import socket
 import struct
 import subprocess
 import tempfile
+import termios
 import unittest
 
 import drover
@@ -44,9 +49,9 @@ class Ctl(unittest.TestCase):
 
 
 class Fake:
-    """A daemon that says whatever it is told to, once for each caller."""
+    """A daemon that says whatever it is told to, to `callers` of them."""
 
-    def __init__(self, test, answer, files=()):
+    def __init__(self, test, answer, files=(), callers=1):
         directory = tempfile.TemporaryDirectory(prefix="drover-test-")
         test.addCleanup(directory.cleanup)
         self.path = os.path.join(directory.name, "control.sock")
@@ -56,25 +61,31 @@ class Fake:
         self.listener.listen()
         self.answer = json.dumps(answer).encode() + b"\n"
         self.files = files
+        self.callers = callers
 
     def ask(self, *args):
         """droverctl's (exit status, what it printed, what it complained of)."""
         asking = subprocess.Popen([CTL, "--socket", self.path, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.listener.settimeout(drover.DEADLINE)
-        caller = self.listener.accept()[0]
-        with caller:
-            caller.settimeout(drover.DEADLINE)
-            self.request = json.loads(caller.recv(65536))
-            fds = [os.memfd_create("x") for _ in self.files]
-            for fd, content in zip(fds, self.files):
-                os.write(fd, content)
-            socket.send_fds(caller, [self.answer], fds)
-            for fd in fds:
-                os.close(fd)
+        for _ in range(self.callers):
+            with self.listener.accept()[0] as caller:
+                caller.settimeout(drover.DEADLINE)
+                self.request = json.loads(caller.recv(65536))
+                self.say(caller)
         out, errors = asking.communicate(timeout=drover.DEADLINE)
         return asking.returncode, out, errors
 
+    def say(self, caller):
+        fds = [os.memfd_create("x") for _ in self.files]
+        for fd, content in zip(fds, self.files):
+            os.write(fd, content)
+        socket.send_fds(caller, [self.answer], fds)
+        for fd in fds:
+            os.close(fd)
 
+
+SLOW_HEAD = struct.Struct("IIII")
+SLOW_ENTRY = struct.Struct("QQQQQIIII56s64s128s")
 LIST_HEAD = struct.Struct("IIIIQ")
 RECORD = struct.Struct("QQQQQII64s64s64s128s")
 
@@ -120,6 +131,242 @@ class Hostile(Ctl):
         status, out, _ = fake.ask("connections")
         self.assertEqual(status, 0)
         self.assertIn(b"slot 0, pid 100: its list cannot be read", out)
+
+
+class HostileSlow(Ctl):
+    def entry(self, request=b"GET / HTTP/1.1", at_ms=10**12):
+        return SLOW_ENTRY.pack(1, at_ms, 3 * 10**9, 10**9, 5, 200, 7, 0, 1, b"c", b"h", request)
+
+    def head(self, count, version=1, size=SLOW_ENTRY.size):
+        return SLOW_HEAD.pack(version, size, count, 0)
+
+    def fake(self, *files):
+        return Fake(self, {"ok": True, "threshold_ms": 1000}, files)
+
+    def test_entries_are_escaped(self):
+        fake = self.fake(self.head(2) + self.entry(b"GET /\x1b[2J\xff\n" + 117 * b"x") + self.entry(at_ms=2**64 - 1))
+        status, out, _ = fake.ask("slow")
+        self.assertEqual(status, 0)
+        self.assertTrue(all(c == 10 or 32 <= c < 127 for c in out), out)
+        self.assertIn(b"2001-09-09T01:46:40Z      3 s  1000 ms      2 s", out)
+        self.assertIn(b"(cut) GET /\\x1b[2J\\xff", out)
+        row = json.loads(fake.ask("--json", "slow")[1])["requests"][1]
+        self.assertEqual((row["duration_ms"], row["waited_ms"], row["sending_ms"]), (3000, 1000, 2000))
+
+    def test_files_that_make_no_sense(self):
+        for files in ((), (b"",), (self.head(1),), (self.head(2) + self.entry(),), (self.head(2**32 - 1) + self.entry(),),
+                      (self.head(1, version=2) + self.entry(),), (self.head(1, size=1) + self.entry(),)):
+            status, out, errors = self.fake(*files).ask("slow")
+            self.assertEqual((status, out), (1, b""), files)
+            self.assertIn(b"cannot be read", errors)
+
+
+class Slow(Ctl):
+    SETTINGS = {"log": {"slow": "100ms", "query": False}}
+
+    def server(self, settings=None, **more):
+        routes = [{"match": "/t", "trouble": {}}, {"match": "/", "respond": {"status": 200, "body": "x"}}]
+        return super().server({**self.SETTINGS, "workers": 1, "sites": [{"routes": routes}], **(settings or {})},
+                              program=drover.AIDED, **more)
+
+    def slow(self, server, count):
+        return self.wait(server, lambda answer: len(answer["requests"]) == count, "slow")["requests"]
+
+    def stall(self, server, target="/t?stall=150"):
+        with Client(server.address) as client:
+            client.request(target, host="a.example", close=True)
+
+    def test_what_took_long_is_kept(self):
+        server = self.server()
+        with Client(server.address) as client:
+            client.request("/")
+        self.assertIn("no request took 100 ms or longer", server.ctl("slow").stdout)
+        self.stall(server)
+        row, = self.slow(server, 1)
+        self.assertGreaterEqual(row["duration_ms"], 150)
+        self.assertEqual((row["slot"], row["pid"], row["status"], row["host"], row["request"], row["cut"]),
+                         (0, server.workers()[0], 200, "a.example", "GET /t?-", False))
+        self.assertIn("GET /t?- (a.example)", server.ctl("slow").stdout)
+        self.assertNotIn("stall", server.ctl("slow").stdout)
+
+    def test_the_newest_are_kept_and_shown_first(self):
+        server = self.server({"log": {"slow": "0"}})
+        with Client(server.address) as client:
+            for i in range(40):
+                client.request("/%d" % i)
+        rows = self.slow(server, 20)
+        self.assertEqual({row["request"] for row in self.ask(server, "slow", "--limit", "99")["requests"]},
+                         {"GET /%d" % i for i in range(8, 40)})
+        self.assertGreaterEqual(rows[0]["at_ms"], rows[-1]["at_ms"])
+        self.assertEqual(len(self.ask(server, "slow", "--limit", "3")["requests"]), 3)
+
+    def test_it_survives_the_worker_and_a_hung_one_shows_it(self):
+        server = self.server()
+        self.stall(server)
+        self.slow(server, 1)
+        first = server.workers()[0]
+        os.kill(first, signal.SIGKILL)
+        server.wait_status(lambda status: server.workers(status).get(0) not in (None, first))
+        self.assertEqual(self.slow(server, 1)[0]["pid"], first)
+        self.stop(server.workers()[0])
+        self.slow(server, 1)
+
+    def test_it_survives_an_upgrade(self):
+        server = self.server(own=True)
+        self.stall(server)
+        self.slow(server, 1)
+        self.assertEqual(server.ctl("upgrade").returncode, 0)
+        self.slow(server, 1)
+
+    def test_the_threshold_is_live(self):
+        server = self.server()
+        server.configure({"log": {"slow": "1h"}})
+        self.assertEqual(server.reload()[0], 0)
+        self.stall(server)
+        self.assertEqual(self.slow(server, 0), [])
+
+    def test_wrong_usage(self):
+        server = self.server()
+        for args in (["--limit", "0"], ["--limit", "x"], ["x"]):
+            self.assertEqual(server.ctl("slow", *args).returncode, 2, args)
+
+
+class Top(Ctl):
+    def start(self, server, *args, environment=None, columns=100):
+        """On a terminal of its own: (process, the terminal's master)."""
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        self.before = termios.tcgetattr(master)
+        process = subprocess.Popen([CTL, "--socket", server.control, "top", "--interval", "100ms", *args],
+                                   stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+                                   env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **(environment or {})})
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        os.close(slave)
+        self.seen = b""
+        return process, master
+
+    def read_until(self, master, text):
+        end = drover.deadline()
+        while text not in self.seen:
+            if not select.select([master], [], [], drover.left(end))[0]:
+                continue
+            try:
+                self.seen += os.read(master, 65536)
+            except OSError:             # its other end is closed
+                break
+        self.assertIn(text, self.seen)
+
+    def restored(self, process, master):
+        self.read_until(master, b"\x1b[?1049l")
+        self.assertEqual(process.wait(drover.DEADLINE), 0)
+        self.assertEqual(termios.tcgetattr(master), self.before)
+
+    def test_once(self):
+        server = self.server()
+        for args in (["--once"], []):       # no terminal is there
+            text = server.ctl("top", "--interval", "100ms", *args).stdout
+            self.assertRegex(text, r"(?m)^   1  serving ")
+            self.assertIn("requests/s", text)
+            self.assertIn("last reload succeeded", text)
+            self.assertIn("(default)", text)
+            self.assertNotIn("\x1b", text)
+
+    def test_what_it_counts(self):
+        server = self.server({"workers": 1})
+        process = subprocess.Popen([CTL, "--socket", server.control, "top", "--json", "--once", "--interval", "3s"],
+                                   stdout=subprocess.PIPE)
+        with Client(server.address) as client:
+            for _ in range(100):
+                client.request()
+        answer = json.loads(process.communicate(timeout=drover.DEADLINE)[0])
+        seconds = answer["interval_ms"] / 1000
+        self.assertLessEqual(answer["requests_per_s"] * seconds, 100.5)
+        by_site = {site["site"]: site for site in answer["sites"]}
+        self.assertAlmostEqual(by_site["(default)"]["requests_per_s"], answer["slots"][0]["requests_per_s"])
+
+    def test_an_object_in_each_interval_over_a_reload_and_an_upgrade(self):
+        server = self.server(own=True)
+        process = subprocess.Popen([CTL, "--socket", server.control, "--json", "top", "--interval", "100ms"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertTrue(json.loads(process.stdout.readline())["ok"])
+        self.assertEqual(server.reload()[0], 0)
+        self.assertEqual(server.ctl("upgrade").returncode, 0)
+        while json.loads(process.stdout.readline())["upgrade"]["succeeded"] == 0:
+            pass
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(drover.DEADLINE), 0)
+
+    def test_a_terminal_is_given_back_whatever_ends_it(self):
+        server = self.server()
+        for end in (lambda process, master: os.write(master, b"q"),
+                    lambda process, master: process.send_signal(signal.SIGINT),
+                    lambda process, master: process.terminate()):
+            process, master = self.start(server)
+            self.read_until(master, b"serving")
+            self.assertTrue(self.seen.startswith(b"\x1b[?1049h"), self.seen[:40])
+            self.assertIn(b"\x1b[1m", self.seen)
+            end(process, master)
+            self.restored(process, master)
+
+    def test_another_size(self):
+        process, master = self.start(self.server(), columns=160)
+        self.read_until(master, b"leaving")
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 30, 0, 0))
+        self.seen = b""
+        self.read_until(master, b"\x1b[J")
+        self.seen = self.seen.split(b"\x1b[J", 1)[1]
+        self.read_until(master, b"\x1b[J")
+        lines = re.sub(rb"\x1b\[[?0-9]*[a-zA-Z]", b"", self.seen).decode().split("\r\n")
+        self.assertLessEqual(max(map(len, lines)), 30, lines)
+        self.assertLessEqual(len(lines), 12)
+        self.assertTrue(any("req/s" in line for line in lines), lines)
+
+    def test_keys_sort_and_no_color_is_respected(self):
+        process, master = self.start(self.server(), environment={"NO_COLOR": "1"})
+        self.read_until(master, b"serving")
+        os.write(master, b"ssr")
+        self.read_until(master, b"\x1b[J")
+        self.assertNotIn(b"\x1b[1m", self.seen)
+        os.write(master, b"q")
+        self.restored(process, master)
+
+    def test_a_hung_worker_and_one_that_is_not_there(self):
+        server = self.server()
+        self.stop(server.workers()[0])
+        self.assertEqual(len(self.ask(server, "top", "--once", "--interval", "100ms")["slots"]), 2)
+        self.assertEqual(server.ctl("--socket", server.control + ".none", "top", "--once").returncode, 3)
+
+    def test_it_waits_for_a_daemon_that_is_gone(self):
+        server = self.server()
+        process, master = self.start(server)
+        self.read_until(master, b"serving")
+        server.stop()
+        server.wait_exit()
+        self.seen = b""
+        self.read_until(master, b"connect to")
+        os.write(master, b"q")
+        self.restored(process, master)
+
+    def test_whatever_the_daemon_says(self):
+        fake = Fake(self, {"ok": True, "status": {
+            "version": "\x1b[31m", "slots": [{"slot": 0, "bad": True, "last_death": {"request": "\x1b[31m\n"}}],
+            "workers": [{"slot": 0, "state": "\x1b[31m"}, {"slot": -1}, 7],
+            "last_reload": {"text": "\u009b\x1b[31m"}, "listeners": [{}, 1],
+            "metrics": {"slots": [{"slot": 0, "latency": [0, 5, 99, 1, -1, 5, "x", 2], "requests": [1, "x"]}, 1, None],
+                        "sites": [{"site": "\x1b[31m\u009b"}, {"site": 5}]}}}, callers=2)
+        status, out, _ = fake.ask("top", "--once", "--interval", "100ms")
+        self.assertEqual(status, 0)
+        self.assertTrue(all(c == 10 or 32 <= c < 127 for c in out), out)
+
+    def test_wrong_usage(self):
+        server = self.server()
+        for args in (["--interval", "x"], ["--interval", "1ms"], ["--interval", "2h"], ["x"]):
+            self.assertEqual(server.ctl("top", *args).returncode, 2, args)
 
 
 class Connections(Ctl):
