@@ -114,7 +114,7 @@ CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) $(addprefix daemon/base/,ar
 # the table of settings with its help, and what checks and shows values
 CTL_OBJECTS    += $(BUILD)/man/daemon/config/config.o $(patsubst %,$(BUILD)/daemon/%.o,config/setting config/suggest \
 		  config/media config/problems config/credential base/log_line)
-MAN_PAGES      := man/drover.8 man/drover-failures.7 man/drover-messages.7 man/drover-metrics.7 man/drover-nginx.7 man/droverctl.8 $(BUILD)/man/drover.conf.5
+MAN_PAGES      := $(wildcard man/*.[78]) $(BUILD)/man/drover.conf.5
 TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
 BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
@@ -147,7 +147,7 @@ TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out $(IN_KERNEL),$(wil
 
 .PHONY: FORCE figures gate all deps run check install clean asan lint format help mutants loss unit unit-programs
 .PHONY: release bench fuzz fuzz-programs tidy
-.PHONY: analyze attacks fault fault-build fleet soak clients differential loss-compare loss-timed
+.PHONY: analyze million attacks fault fault-build fleet soak clients differential loss-compare loss-timed
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
 help:
@@ -176,6 +176,8 @@ help:
 	@echo "make clients  real clients: curl, wget, aria2, zsync, Chromium (tests/tools/deps clients)"
 	@echo "make differential  the same requests to drover and to nginx, and why they differ"
 	@echo "make figures  memory of an idle connection, what reloads leave behind"
+	@echo "make million  10,000 to 1,000,000 idle connections, as far as the machine goes: what they cost, and whether"
+	@echo "              they notice a reload, a replacement, an upgrade (MILLION=\"100000\": so many)"
 	@echo "make bench    what it costs, beside other servers and a floor: CPU per request, system calls, memory; 9 minutes, as root"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
 	@echo "make lint     include direction, sizes; gcc, clang, clang-tidy, shellcheck, mandoc without a warning"
@@ -365,6 +367,9 @@ gate: $(REPLAY)
 
 figures: all
 	tests/bench/figures.py
+
+million: all
+	tests/bench/million.py $(MILLION)
 
 # BENCH="--scenario 1k --rounds 30" and the like; tests/bench/bench.py --help
 bench: all $(BENCH_PROGRAMS)

@@ -223,6 +223,15 @@ class Pages(unittest.TestCase):
                 within = page == "man/drover-nginx.7" and any(".%s." % name in ".%s." % one for one in plain)
                 self.assertTrue(name in plain or name in groups or within, "%s: %s" % (page, name))
 
+    def test_counters_that_the_page_of_tuning_speaks_of_exist(self):
+        page = read("man/drover-tuning.7")
+        watched = items(section(page, "WHAT TO WATCH"), "Li")
+        self.assertGreater(len(watched), 8)
+        speaks = set(re.findall(r"^\.(?:Pq )?Li ([a-z][a-z_]+)", page, re.M))
+        known = items(section(read("man/droverctl.8"), "COUNTERS"), "Li") | items(
+            section(read("man/drover.8"), "PREFLIGHT"), "Li")
+        self.assertEqual(sorted((watched | speaks) - known), [])
+
     BARE = ('listen = ( { address = "127.0.0.1:8080"; } );\n'
             'sites = ( { routes = ( { match = "/"; respond = { }; } ); } );\n')
     BESIDE = {"group": 'user = "nobody";\n'}
