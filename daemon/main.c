@@ -102,7 +102,7 @@ static int run_worker(const struct master *master, const struct worker_ends *end
 
 static const struct master_setup wiring = {
 	.services = service_schemas, .protocol = &protocol_http1,
-	.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+	.counter_names = counter_names, .counters = COUNTERS, .open = COUNT_OPEN, .levels = counter_levels,
 	.check_system = check_system, .run_worker = run_worker,
 };
 

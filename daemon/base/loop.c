@@ -126,7 +126,7 @@ static int wait_ms(struct loop *loop)
 	return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
-static void handle(const struct loop *loop, const struct epoll_event *event)
+static void handle(struct loop *loop, const struct epoll_event *event)
 {
 	uint64_t data = event->data.u64;
 	void *at = (void *)(uintptr_t)(data & ((UINT64_C(1) << TAG_SHIFT) - 1));
@@ -135,6 +135,7 @@ static void handle(const struct loop *loop, const struct epoll_event *event)
 
 	if (lean->tag != (uint16_t)(data >> TAG_SHIFT))
 		return;
+	loop_works(loop);
 	if (lean->is_lean)
 		loop->lean->handle(lean, event->events);
 	else
@@ -142,25 +143,40 @@ static void handle(const struct loop *loop, const struct epoll_event *event)
 }
 
 /* Once each, those that were ready before: what gets ready meanwhile waits for the next turn. */
-static void serve_ready(struct list *turn)
+static void serve_ready(struct loop *loop, struct list *turn)
 {
 	for (struct list *link = list_pop_front(turn); link != NULL; link = list_pop_front(turn)) {
 		struct ready *ready = LIST_ENTRY(link, struct ready, link);
 
+		loop_works(loop);
+		loop->served++;
 		ready->serve(ready);
 	}
 }
 
-static void serve_lean(const struct loop *loop, struct list *turn)
+static void serve_lean(struct loop *loop, struct list *turn)
 {
-	for (struct list *link = list_pop_front(turn); link != NULL; link = list_pop_front(turn))
+	for (struct list *link = list_pop_front(turn); link != NULL; link = list_pop_front(turn)) {
+		loop_works(loop);
+		loop->served++;
 		loop->lean->serve(link);
+	}
 }
 
 static void publish_busy(const struct loop *loop, uint64_t since_ns)
 {
 	if (loop->busy_since_ns != NULL)
 		*loop->busy_since_ns = since_ns;
+}
+
+/* Timers fire when a tick is over, and not else. */
+static void run_timers(struct loop *loop)
+{
+	uint64_t tick = loop->timers.tick;
+
+	timers_run(&loop->timers, loop->now_ns);
+	if (loop->timers.tick != tick)
+		loop_works(loop);
 }
 
 static bool turn(struct loop *loop, struct err *err)
@@ -173,7 +189,8 @@ static bool turn(struct loop *loop, struct err *err)
 	count = epoll_wait(loop->epoll_fd, events, BATCH, wait_ms(loop));
 	if (count < 0 && errno != EINTR)
 		return err_sys(err, errno, "epoll_wait");
-	loop->now_ns = clock_now_ns();
+	loop->now_ns = loop_clock(loop);
+	loop->served = 0;
 	publish_busy(loop, loop->now_ns);
 	if (loop->turn_ns != NULL)
 		*loop->turn_ns = loop->now_ns;
@@ -183,8 +200,8 @@ static bool turn(struct loop *loop, struct err *err)
 	list_move_all(&lean, &loop->ready_lean);
 	for (int i = 0; i < count; i++)
 		handle(loop, &events[i]);
-	timers_run(&loop->timers, loop->now_ns);
-	serve_ready(&ready);
+	run_timers(loop);
+	serve_ready(loop, &ready);
 	serve_lean(loop, &lean);
 	for (struct list *link = loop->turn_ends.next; link != &loop->turn_ends; link = link->next) {
 		struct turn_end *hook = LIST_ENTRY(link, struct turn_end, link);

@@ -26,7 +26,8 @@ struct lean_source {
 	int fd;
 	uint16_t tag;
 	bool added;
-	bool is_lean;                   /* else it is that of a struct source */
+	bool is_lean : 1;               /* else it is that of a struct source */
+	uint8_t mind : 7;               /* what its owner keeps in mind: nothing to the loop */
 };
 
 struct source {
@@ -35,7 +36,9 @@ struct source {
 		struct {
 			int fd;
 			uint16_t tag;
-			bool added, is_lean;
+			bool added;
+			bool is_lean : 1;
+			uint8_t mind : 7;
 		};
 	};
 	void (*handle)(struct source *source, uint32_t events);
@@ -67,6 +70,7 @@ struct loop {
 	/* where others see since when a turn works, 0 while it waits, and when the last one began; NULL:
 	 * nobody does */
 	uint64_t *busy_since_ns, *turn_ns;
+	unsigned served;                /* off the ready lists in this turn */
 	struct timers timers;
 	struct list ready, ready_lean;
 	struct list turn_ends;
@@ -140,6 +144,24 @@ static inline uint64_t loop_clock(struct loop *loop)
 {
 	loop->known_ns = clock_now_ns();
 	return loop->known_ns;
+}
+
+/* Something is done that may take long: what was known of the time is not true any more. */
+static inline void loop_works(struct loop *loop)
+{
+	loop->known_ns = 0;
+}
+
+/* What the time is at the end of a turn; the clock is read only if nobody did after the last work. */
+static inline uint64_t loop_turn_end_ns(struct loop *loop)
+{
+	return loop->known_ns != 0 ? loop->known_ns : loop_clock(loop);
+}
+
+/* True when something is on the ready lists. */
+static inline bool loop_has_ready(const struct loop *loop)
+{
+	return !list_empty(&loop->ready) || !list_empty(&loop->ready_lean);
 }
 
 /* Registers an end-of-turn hook for the life of the loop. */

@@ -19,15 +19,17 @@ static struct board *map(int fd, struct err *err)
 	return board;
 }
 
-static void name_counters(struct board *board, const char *const *names, unsigned counters)
+static void name_counters(struct board *board, const char *const *names, unsigned counters,
+			  const uint64_t levels[BOARD_WORDS])
 {
+	memcpy(board->levels, levels, sizeof(board->levels));
 	board->counters = counters < BOARD_COUNTERS ? counters : BOARD_COUNTERS;
 	for (unsigned i = 0; i < board->counters; i++)
 		snprintf(board->names[i], BOARD_NAME_BYTES, "%s", names[i]);
 }
 
-struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, int *fd,
-			   struct err *err)
+struct board *board_create(const char *const *names, unsigned counters, const uint64_t levels[BOARD_WORDS],
+			   int *fd, struct err *err)
 {
 	int memory AUTO_CLOSE = fd_memory("drover-board", sizeof(struct board));
 	struct board *board;
@@ -39,14 +41,14 @@ struct board *board_create(const char *const *names, unsigned counters, unsigned
 		return NULL;
 	board->version = BOARD_VERSION;
 	board->columns = BOARD_COLUMNS;
-	board->gauge = gauge;
-	name_counters(board, names, counters);
+	name_counters(board, names, counters, levels);
 	if (fd != NULL)
 		*fd = fd_take(&memory);
 	return board;
 }
 
-struct board *board_resume(int fd, const char *const *names, unsigned counters, struct err *err)
+struct board *board_resume(int fd, const char *const *names, unsigned counters,
+			   const uint64_t levels[BOARD_WORDS], struct err *err)
 {
 	struct stat info;
 	struct board *board;
@@ -58,7 +60,7 @@ struct board *board_resume(int fd, const char *const *names, unsigned counters, 
 			       sizeof(*board)), NULL;
 	board = map(fd, err);
 	if (board != NULL)
-		name_counters(board, names, counters);
+		name_counters(board, names, counters, levels);
 	return board;
 }
 
@@ -123,7 +125,7 @@ void board_retire(struct board *board, struct board_owners *owners, unsigned col
 		return;
 	/* all that there is room for: a broken worker may have written board->counters */
 	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
-		if (i != board->gauge)
+		if ((board->levels[i / 64] >> i % 64 & 1) == 0)
 			kept->counters[i] += gone->counters[i];
 	retire_metrics(board, owners, column);
 	memset(gone, 0, sizeof(*gone));

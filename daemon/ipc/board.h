@@ -16,9 +16,10 @@
 #include <stdint.h>
 
 enum {
-	BOARD_VERSION = 5,
+	BOARD_VERSION = 6,
 	BOARD_COLUMNS = 2048,           /* workers at once, draining ones included */
 	BOARD_COUNTERS = 120,
+	BOARD_WORDS = 2,                /* with a bit for each counter */
 	BOARD_NAME_BYTES = 32,
 	BOARD_RETIRED = 0,              /* the column that keeps what workers that are gone had counted */
 };
@@ -33,7 +34,8 @@ struct board_column {
 };
 
 struct board {
-	uint32_t version, columns, counters, gauge;
+	uint32_t version, columns, counters;
+	uint64_t levels[BOARD_WORDS];   /* which counters are levels */
 	char names[BOARD_COUNTERS][BOARD_NAME_BYTES];
 	struct board_column column[BOARD_COLUMNS];
 	struct epitaph epitaph[BOARD_COLUMNS];  /* of the column's owner */
@@ -52,14 +54,16 @@ struct board_owners {
 	char site[METRICS_SITES][METRICS_SITE_BYTES];
 };
 
-/* A fresh, shared board; NULL with `err`. `gauge` is the counter that is a level rather than a sum: it is not
- * kept for a worker that is gone. `fd` (may be NULL) gets a descriptor of its memory, for board_resume. */
-struct board *board_create(const char *const *names, unsigned counters, unsigned gauge, int *fd,
-			   struct err *err);
+/* A fresh, shared board; NULL with `err`. `levels` has the bits of the counters that are levels rather than
+ * sums: these are not kept for a worker that is gone. `fd` (may be NULL) gets a descriptor of its memory, for
+ * board_resume. */
+struct board *board_create(const char *const *names, unsigned counters, const uint64_t levels[BOARD_WORDS],
+			   int *fd, struct err *err);
 
 /* The board that the image before this one made, and its workers write on; that it is of this version is the
  * caller's to know. Names its counters anew: there may be more. NULL with `err`. */
-struct board *board_resume(int fd, const char *const *names, unsigned counters, struct err *err);
+struct board *board_resume(int fd, const char *const *names, unsigned counters,
+			   const uint64_t levels[BOARD_WORDS], struct err *err);
 
 void board_destroy(struct board *board);
 

@@ -192,7 +192,7 @@ static bool take_nothing_over(struct master *master, struct err *err)
 
 	if (!inherit_take(master, err))
 		return false;
-	master->board = board_create(setup->counter_names, setup->counters, setup->gauge, &master->board_fd,
+	master->board = board_create(setup->counter_names, setup->counters, setup->levels, &master->board_fd,
 				     err);
 	tell_begin(master);
 	return master->board != NULL && steer_open(master, err);

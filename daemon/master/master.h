@@ -66,7 +66,8 @@ struct master_setup {
 	const struct schema *const *services;
 	const struct protocol *protocol;
 	const char *const *counter_names;
-	unsigned counters, gauge;
+	unsigned counters, open;        /* open: the one that says how many connections there are */
+	const uint64_t *levels;         /* see board_create */
 	/* Checks, in a checker child that runs as the workers will, what the system says to the
 	 * configuration. */
 	bool (*check_system)(struct generation *generation, struct problems *problems);

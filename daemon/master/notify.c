@@ -106,7 +106,7 @@ static void describe_stop(const struct master *master, char text[STATUS_BYTES])
 	for (const struct list *link = master->children.next; link != &master->children; link = link->next)
 		workers++;
 	snprintf(text, STATUS_BYTES, "stopping: %llu connections of %u workers are finishing",
-		 (unsigned long long)board_sum(master->board, master->setup->gauge), workers);
+		 (unsigned long long)board_sum(master->board, master->setup->open), workers);
 }
 
 void notify_status(const struct master *master)

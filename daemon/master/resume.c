@@ -32,7 +32,8 @@ static bool take_board(struct master *master, struct err *err)
 {
 	const struct master_setup *setup = master->setup;
 
-	master->board = board_resume(master->board_fd, setup->counter_names, setup->counters, err);
+	master->board = board_resume(master->board_fd, setup->counter_names, setup->counters, setup->levels,
+				     err);
 	if (master->board == NULL)
 		return false;
 	board_sites_publish(master->board, &master->owners);

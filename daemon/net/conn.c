@@ -77,7 +77,23 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_FILE_CACHE_EVICTED] = "file_cache_evicted",
 	[COUNT_READY_ANSWERS] = "ready_answers",
 	[COUNT_HEALTH_REFUSALS] = "health_refusals",
+	[COUNT_READY] = "ready",
+	[COUNT_DOING + DOING_IDLE] = "connections_idle",
+	[COUNT_DOING + DOING_HEAD] = "connections_head",
+	[COUNT_DOING + DOING_WAITING] = "connections_waiting",
+	[COUNT_DOING + DOING_SENDING] = "connections_sending",
+	[COUNT_DOING + DOING_LEAVING] = "connections_leaving",
 };
+
+#define LEVEL(counter, word) ((counter) / 64 == (word) ? UINT64_C(1) << (counter) % 64 : 0)
+#define LEVELS(word) \
+	(LEVEL(COUNT_OPEN, word) | LEVEL(COUNT_READY, word) | LEVEL(COUNT_DOING + DOING_IDLE, word) | \
+	 LEVEL(COUNT_DOING + DOING_HEAD, word) | LEVEL(COUNT_DOING + DOING_WAITING, word) | \
+	 LEVEL(COUNT_DOING + DOING_SENDING, word) | LEVEL(COUNT_DOING + DOING_LEAVING, word))
+
+_Static_assert((int)COUNTERS <= 64 * (int)COUNTER_WORDS && (int)DOINGS == 5, "every level has its bit");
+
+const uint64_t counter_levels[COUNTER_WORDS] = { LEVELS(0), LEVELS(1) };
 
 /* ---- one connection --------------------------------------------------------------------------------- */
 
@@ -172,12 +188,40 @@ void conn_close(struct conn *conn)
 	conn_release(conn);
 }
 
+/* source.mind is what it is counted as, plus 1; 0: nothing. */
+static void count_as(struct conn *conn, unsigned mind)
+{
+	uint64_t *levels = &conn_engine(conn)->counters[COUNT_DOING];
+	unsigned before = conn->source.mind;
+
+	if (before == mind)
+		return;
+	if (before != 0)
+		levels[before - 1]--;
+	if (mind != 0)
+		levels[mind - 1]++;
+	conn->source.mind = mind & 7;
+}
+
+void conn_recount(struct conn *conn)
+{
+	bool is_idle = conn->state == NULL && conn->speaker == SPEAKER_OWN;
+
+	count_as(conn, 1 + (is_idle ? DOING_IDLE : conn_protocol(conn)->doing(conn)));
+}
+
+void conn_uncount(struct conn *conn)
+{
+	count_as(conn, 0);
+}
+
 void conn_release(struct conn *conn)
 {
 	struct engine *engine = conn_engine(conn);
 
 	must((conn->refused ? engine->refusing : engine->count) > 0 && conn->listener->conns > 0);
 	conn->closed = true;
+	conn_uncount(conn);
 	clients_leave(conn);
 	engine->epitaph->known = 0;     /* whoever that was: better nobody than one that is gone */
 	conn_works(conn);               /* the descriptor may be something else soon */
@@ -233,6 +277,8 @@ void conn_after(struct conn *conn, enum served served)
 		loop_ready_lean(engine->loop, &conn->ready);
 	else
 		conn_watch(conn);
+	if (!conn->closed && !conn->refused)
+		conn_recount(conn);
 	if (served == SERVED_WAIT && engine->waits != NULL && !conn->closed && !conn->refused)
 		engine->waits(engine, conn);
 }
@@ -414,6 +460,7 @@ void conn_refuse(struct conn *conn)
 	engine->count--;
 	engine->counters[COUNT_OPEN]--;
 	engine->refusing++;
+	conn_uncount(conn);
 	conn->refused = true;
 	conn->speaker = SPEAKER_REFUSAL;
 	list_remove(&conn->link);

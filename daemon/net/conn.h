@@ -54,7 +54,7 @@ enum { ACCOUNT_HOST_BYTES = 64, ACCOUNT_REQUEST_BYTES = 128 };
 /* All that an idle connection has, in two lines of the processor's cache: what every request touches is in
  * the first. What few have is apart, see struct conn_side. */
 struct conn {
-	struct lean_source source;      /* its fd, -1 once closed */
+	struct lean_source source;      /* its fd, -1 once closed; mind: see conn_recount */
 	bool readable : 1, writable : 1;
 	bool ended : 1;                 /* EPOLLRDHUP, HUP or ERR was seen: read on to the end */
 	bool broken : 1;                /* HUP or ERR was seen: the peer will not take anything any more */
@@ -149,11 +149,24 @@ enum counter {
 	COUNT_FILE_CACHE_EVICTED,       /* outcomes, or files of them, that made room for others */
 	COUNT_READY_ANSWERS,            /* requests for which neither a service nor its cache was asked */
 	COUNT_HEALTH_REFUSALS,          /* of health routes: 503, the service is to leave */
+	COUNT_READY,                    /* a level: of the loop's ready lists, see ipc/meter.h */
+	COUNT_DOING,                    /* levels, one for each enum doing: how many connections do that */
+	COUNT_DOING_LAST = COUNT_DOING + DOINGS - 1,
 	COUNTERS
 };
 
+enum { COUNTER_WORDS = 2 };
+
 /* Their names, as in status answers: "accepted", "open" ... */
 extern const char *const counter_names[COUNTERS];
+
+/* Those that are levels, which go down again and are not kept for a worker that is gone: a bit each. */
+extern const uint64_t counter_levels[COUNTER_WORDS];
+
+static inline bool counter_is_level(enum counter counter)
+{
+	return (counter_levels[counter / 64] >> counter % 64 & 1) != 0;
+}
 
 /* What a service or a protocol keeps for an engine: closed with it, when no connection is left. */
 struct engine_part {
@@ -358,6 +371,12 @@ struct conn_side *conn_side_made(struct conn *conn);
 
 /* It is not there any more; what the transport has was given back. */
 void conn_side_drop(struct conn *conn);
+
+/* Counts it, in COUNT_DOING, as what it is doing now. */
+void conn_recount(struct conn *conn);
+
+/* It is none of those that are counted there any more. */
+void conn_uncount(struct conn *conn);
 
 /* Arms the connection's one timer; 0 disarms. */
 void conn_timer(struct conn *conn, uint64_t after_ns);

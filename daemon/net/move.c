@@ -64,6 +64,7 @@ void move_freeze(struct conn *conn)
 	if (!timer_armed_lean(&conn->timer))
 		conn->timer.due_ns = 0;
 	conn->frozen = true;
+	conn_uncount(conn);
 	clients_leave(conn);            /* rather not counted for a moment than twice */
 	conn_works(conn);               /* somebody else may have it soon */
 	timer_cancel_lean(&conn->timer);
@@ -86,6 +87,7 @@ void move_thaw(struct conn *conn)
 		timer_arm_lean(&engine->loop->timers, &conn->timer, conn->timer.due_ns);
 	list_remove(&conn->link);
 	list_push_back(leaves ? &engine->leaving : &engine->conns, &conn->link);
+	conn_recount(conn);
 	if (conn->state == NULL && conn->speaker == SPEAKER_OWN)
 		conn_idles(conn);
 	conn_wake(conn);

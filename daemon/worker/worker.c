@@ -369,7 +369,11 @@ static bool set_up(struct worker *worker, const struct worker_start *start, stru
 	worker->channel = (struct source){ .fd = start->channel, .handle = on_channel };
 	if (loop_add(&worker->loop, &worker->channel, EPOLLIN) != 0)
 		return err_set(err, "cannot watch the channel");
-	return !start->seccomp || confine_begin(worker, err);
+	if (start->seccomp && !confine_begin(worker, err))
+		return false;
+	meter_begin(&worker->meter, &worker->loop, &worker->engine.metrics->turns,
+		    &worker->engine.counters[COUNT_READY]);
+	return true;
 }
 
 /* What is queued is written, within a deadline that the master's own allows for. */

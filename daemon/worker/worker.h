@@ -7,6 +7,7 @@
 #include "config/canonical.h"
 #include "ipc/board.h"
 #include "ipc/handover.h"
+#include "ipc/meter.h"
 #include "ipc/will.h"
 #include "net/conn.h"
 #include "net/hot.h"
@@ -131,6 +132,7 @@ struct worker {
 	unsigned open_files;            /* RLIMIT_NOFILE */
 	struct list released;           /* held sockets that are freed at the turn's end */
 	struct turn_end sweep;
+	struct meter meter;
 	struct turn_end refused;        /* has system calls logged that are not on its list */
 	struct list generations;
 	struct preparing next;

@@ -85,7 +85,7 @@ static void fill(struct assault *assault, void *memory, size_t bytes)
 /* Whatever might be taken for a length, an index, a pid or a time. */
 static void aim_at_board(struct assault *assault, struct board *board)
 {
-	board->counters = board->columns = board->gauge = UINT32_MAX;
+	board->counters = board->columns = UINT32_MAX;
 	memset(board->names, 'x', sizeof(board->names));
 	for (unsigned i = 0; i < BOARD_COLUMNS; i++) {
 		struct epitaph *epitaph = &board->epitaph[i];

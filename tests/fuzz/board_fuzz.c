@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 static struct master_setup setup = {
-	.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+	.counter_names = counter_names, .counters = COUNTERS, .open = COUNT_OPEN, .levels = counter_levels,
 };
 
 static struct hot hot;
@@ -102,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct board *board;
 	struct err err;
 
-	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
+	board = board_create(counter_names, COUNTERS, counter_levels, NULL, &err);
 	FUZZ_CHECK(board != NULL);
 	fill(board, input_take(&input, input.len));
 	for (unsigned i = 0; i < BOARD_COUNTERS; i++)

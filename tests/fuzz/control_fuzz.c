@@ -23,7 +23,8 @@ static char path[CONTROL_PATH_BYTES];
 static void set_up(void)
 {
 	static struct master_setup setup = {
-		.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+		.counter_names = counter_names, .counters = COUNTERS, .open = COUNT_OPEN,
+		.levels = counter_levels,
 	};
 	struct config config = { .control = path };
 	struct err err;
@@ -35,7 +36,7 @@ static void set_up(void)
 	master_init(master, &setup);
 	master->transition.phase = PHASE_PREPARING;     /* callers of reload and check wait */
 	master->hot = &hot;
-	master->board = board_create(setup.counter_names, setup.counters, setup.gauge, NULL, &err);
+	master->board = board_create(setup.counter_names, setup.counters, setup.levels, NULL, &err);
 	FUZZ_CHECK(master->board != NULL && loop_open(&master->loop, &err));
 	FUZZ_CHECK(control_open(master, &config, &err));
 	fuzz_no_log();

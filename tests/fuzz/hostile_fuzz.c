@@ -68,7 +68,7 @@ static struct quota *quota;
 static bool written;                    /* one of them, by an input */
 static struct master_setup setup = {
 	.services = service_schemas, .counter_names = counter_names, .counters = COUNTERS,
-	.gauge = COUNT_OPEN,
+	.open = COUNT_OPEN, .levels = counter_levels,
 };
 
 /* No process of ours is a worker: a respawn fails and is tried again later. */
@@ -362,7 +362,7 @@ static void set_up_once(void)
 
 	if (board != NULL)
 		return;
-	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
+	board = board_create(counter_names, COUNTERS, counter_levels, NULL, &err);
 	quota = quota_create(&quota_fd, &err);
 	FUZZ_CHECK(board != NULL && quota != NULL);
 	fuzz_message_set_up();

@@ -21,7 +21,7 @@
 
 static struct master_setup setup = {
 	.services = service_schemas, .counter_names = counter_names, .counters = COUNTERS,
-	.gauge = COUNT_OPEN,
+	.open = COUNT_OPEN, .levels = counter_levels,
 };
 
 static struct board *board;
@@ -193,7 +193,7 @@ static void set_up_once(void)
 
 	if (board != NULL)
 		return;
-	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
+	board = board_create(counter_names, COUNTERS, counter_levels, NULL, &err);
 	FUZZ_CHECK(board != NULL);
 	versions = json_object();
 	counters = json_array();

@@ -89,7 +89,7 @@ static void set_up_once(void)
 
 	if (board != NULL)
 		return;
-	board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
+	board = board_create(counter_names, COUNTERS, counter_levels, NULL, &err);
 	hot = hot_create(&hot_fd, &err);
 	FUZZ_CHECK(board != NULL && hot != NULL);
 	fuzz_message_set_up();

@@ -21,7 +21,7 @@
 #include "config/read.h"
 #include "http/access_log.h"
 #include "http/http1.h"
-#include "ipc/metrics.h"
+#include "ipc/meter.h"
 #include "net/clients.h"
 #include "net/hot.h"
 #include "service/registry.h"
@@ -68,6 +68,7 @@ static struct client clients[CLIENTS];
 static struct loop loop;
 static struct engine engine;
 static struct turn_end end_of_turn;
+static struct meter meter;
 static uint64_t counters[COUNTERS];
 static struct epitaph epitaph;
 static struct metrics_column metrics;
@@ -246,6 +247,7 @@ static void make_engine(void)
 		die("watcher", err.text);
 	end_of_turn.run = stop_turning;
 	loop_at_turn_end(&loop, &end_of_turn);
+	meter_begin(&meter, &loop, &metrics.turns, &counters[COUNT_READY]);
 }
 
 static void adopt(struct generation *generation)

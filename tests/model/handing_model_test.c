@@ -55,7 +55,7 @@ static struct play play;
 static struct config config = { .drain_ns = 30 * CLOCK_S, .prepare_ns = CLOCK_S };
 static struct generation generation = { .number = 1, .pins = 1, .config = &config };
 static struct master_setup setup = {
-	.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+	.counter_names = counter_names, .counters = COUNTERS, .open = COUNT_OPEN, .levels = counter_levels,
 };
 
 static void must(bool good, const char *rule)
@@ -74,7 +74,7 @@ static void set_stage(void)
 	master = calloc(1, sizeof(*master));
 	master_init(master, &setup);
 	if (board == NULL)
-		board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
+		board = board_create(counter_names, COUNTERS, counter_levels, NULL, &err);
 	master->board = board;
 	master->hot = &hot;
 	ck_assert(loop_open(&master->loop, &err));

@@ -89,7 +89,7 @@ static char control_path[64];
 static char *no_arguments[] = { NULL };
 static struct master_setup setup = {
 	.argv = no_arguments, .services = service_schemas,
-	.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+	.counter_names = counter_names, .counters = COUNTERS, .open = COUNT_OPEN, .levels = counter_levels,
 };
 
 #define CONFIG_TEXT \
@@ -478,7 +478,7 @@ static void start(void)
 	struct err err;
 
 	begin_image(NULL);
-	master->board = board_create(counter_names, COUNTERS, COUNT_OPEN, &master->board_fd, &err);
+	master->board = board_create(counter_names, COUNTERS, counter_levels, &master->board_fd, &err);
 	master->hot = hot_create(&master->hot_fd, &err);
 	must(master->board != NULL && master->hot != NULL, "a board");
 	reload_ask(master, NULL, false);

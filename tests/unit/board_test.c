@@ -12,6 +12,7 @@
 enum { REQUESTS, OPEN, ERRORS, COUNTERS };
 
 static const char *const names[COUNTERS] = { "requests", "open", "errors" };
+static const uint64_t levels[BOARD_WORDS] = { UINT64_C(1) << OPEN };
 
 static struct board *board;
 static struct board_owners owners;
@@ -20,7 +21,7 @@ static void create(void)
 {
 	struct err err;
 
-	board = board_create(names, COUNTERS, OPEN, NULL, &err);
+	board = board_create(names, COUNTERS, levels, NULL, &err);
 	owners = (struct board_owners){ 0 };
 	ck_assert_ptr_nonnull(board);
 }
@@ -35,7 +36,7 @@ START_TEST(a_board_describes_itself)
 	ck_assert_uint_eq(board->version, BOARD_VERSION);
 	ck_assert_uint_eq(board->columns, BOARD_COLUMNS);
 	ck_assert_uint_eq(board->counters, COUNTERS);
-	ck_assert_uint_eq(board->gauge, OPEN);
+	ck_assert_uint_eq(board->levels[0], levels[0]);
 	ck_assert_str_eq(board->names[ERRORS], "errors");
 }
 END_TEST
@@ -51,7 +52,7 @@ START_TEST(a_name_that_is_too_long_is_cut)
 {
 	const char *long_name[] = { "a_counter_whose_name_has_many_more_than_31_bytes" };
 	struct err err;
-	struct board *other = board_create(long_name, 1, 0, NULL, &err);
+	struct board *other = board_create(long_name, 1, levels, NULL, &err);
 
 	ck_assert_uint_eq(strlen(other->names[0]), BOARD_NAME_BYTES - 1);
 	board_destroy(other);
@@ -66,7 +67,7 @@ START_TEST(more_counters_than_there_is_room_for_are_left_out)
 
 	for (unsigned i = 0; i < BOARD_COUNTERS + 5; i++)
 		many[i] = "x";
-	other = board_create(many, BOARD_COUNTERS + 5, 0, NULL, &err);
+	other = board_create(many, BOARD_COUNTERS + 5, levels, NULL, &err);
 	ck_assert_uint_eq(other->counters, BOARD_COUNTERS);
 	board_destroy(other);
 }
@@ -120,7 +121,7 @@ START_TEST(a_head_that_a_worker_overwrote_harms_no_column)
 	board->column[column].counters[REQUESTS] = 3;
 	board->column[next].counters[REQUESTS] = 4;
 	board->counters = UINT32_MAX;
-	board->gauge = UINT32_MAX;
+	board->levels[1] = UINT64_MAX;
 	board_retire(board, &owners, column);
 	ck_assert_uint_eq(board->column[BOARD_RETIRED].counters[REQUESTS], 3);
 	ck_assert_uint_eq(board->column[next].counters[REQUESTS], 4);
@@ -211,9 +212,9 @@ START_TEST(the_next_image_sees_what_workers_wrote_and_names_its_own_counters)
 	struct err err;
 	int fd = -1;
 
-	first = board_create(names, COUNTERS, OPEN, &fd, &err);
+	first = board_create(names, COUNTERS, levels, &fd, &err);
 	ck_assert_ptr_nonnull(first);
-	again = board_resume(fd, more, COUNTERS + 1, &err);
+	again = board_resume(fd, more, COUNTERS + 1, levels, &err);
 	ck_assert_ptr_nonnull(again);
 	first->column[1].counters[REQUESTS] = 7;
 	ck_assert_uint_eq(again->column[1].counters[REQUESTS], 7);
@@ -312,10 +313,10 @@ START_TEST(memory_of_another_size_is_no_board)
 	struct err err;
 
 	ck_assert_int_ge(fd, 0);
-	ck_assert_ptr_null(board_resume(fd, names, COUNTERS, &err));
+	ck_assert_ptr_null(board_resume(fd, names, COUNTERS, levels, &err));
 	ck_assert_ptr_nonnull(strstr(err.text, "0 bytes instead of"));
 	close(fd);
-	ck_assert_ptr_null(board_resume(fd, names, COUNTERS, &err));
+	ck_assert_ptr_null(board_resume(fd, names, COUNTERS, levels, &err));
 }
 END_TEST
 

@@ -12,7 +12,7 @@ static struct child *old, *other;
 static struct config config = { .drain_ns = CLOCK_S };
 static struct generation generation = { .number = 7, .pins = 1, .config = &config };
 static struct master_setup setup = {
-	.counter_names = counter_names, .counters = COUNTERS, .gauge = COUNT_OPEN,
+	.counter_names = counter_names, .counters = COUNTERS, .open = COUNT_OPEN, .levels = counter_levels,
 };
 
 static struct child *add_child(unsigned slot)
@@ -41,7 +41,7 @@ static void set_up(void)
 	master = calloc(1, sizeof(*master));
 	master_init(master, &setup);
 	master->hot = &hot;
-	master->board = board_create(counter_names, COUNTERS, COUNT_OPEN, NULL, &err);
+	master->board = board_create(counter_names, COUNTERS, counter_levels, NULL, &err);
 	ck_assert(master->board != NULL && loop_open(&master->loop, &err));
 	master->current.generation = &generation;
 	old = add_child(0);

@@ -24,6 +24,7 @@ void fake_second_close(struct fake_second *second)
 	ck_assert_uint_eq(engine->states.in_use, 0);
 	ck_assert_uint_eq(engine->pool.in_use_bytes, 0);
 	ck_assert_uint_eq(second->counters[COUNT_OPEN], 0);
+	fake_check_levels(&second->engine);
 	generation_unpin(engine->generation);
 	engine_free(engine);
 }
@@ -65,6 +66,7 @@ enum moving fake_move(struct conn *conn, struct engine *to)
 	ck_assert_ptr_nonnull(copy);
 	move_gone(conn);
 	move_begin(copy);
+	fake_check_levels(to);
 	return moving;
 }
 

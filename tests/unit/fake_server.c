@@ -137,10 +137,22 @@ static void look(struct fake_server *server)
 	server->reached = server->done(server->what);
 }
 
+void fake_check_levels(const struct engine *engine)
+{
+	unsigned counts[DOINGS];
+
+	engine_census(engine, counts);
+	for (unsigned i = 0; i < DOINGS; i++)
+		ck_assert_msg(engine->counters[COUNT_DOING + i] == counts[i], "%s: %lu instead of %u",
+			      counter_names[COUNT_DOING + i],
+			      (unsigned long)engine->counters[COUNT_DOING + i], counts[i]);
+}
+
 static void at_turn_end(struct turn_end *hook)
 {
 	struct fake_server *server = LIST_ENTRY(hook, struct fake_server, hook);
 
+	fake_check_levels(&server->engine);
 	look(server);
 	if (server->reached)
 		loop_stop(&server->loop);
@@ -360,6 +372,7 @@ void fake_server_close(struct fake_server *server)
 	ck_assert_uint_eq(server->engine.states.in_use, 0);
 	ck_assert_uint_eq(server->engine.pool.in_use_bytes, 0);
 	ck_assert_uint_eq(server->counters[COUNT_OPEN], 0);
+	fake_check_levels(&server->engine);
 	for (unsigned i = 0; i < server->client_count; i++) {
 		fd_close(&server->clients[i]->fd);
 		free(server->clients[i]->text);

@@ -62,6 +62,10 @@ void fake_server_limit(struct fake_server *server);
 /* A further generation with the same settings. */
 struct generation *fake_generation(struct fake_server *server, uint64_t number);
 
+/* What is counted of connections by what they do is what a walk over all of them finds. It is looked at after
+ * every turn. */
+void fake_check_levels(const struct engine *engine);
+
 /* Ends all connections and checks that nothing is left behind. */
 void fake_server_close(struct fake_server *server);
 

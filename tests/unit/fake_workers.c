@@ -1,6 +1,8 @@
 /* fake_workers.c - see the header.  Called by the tests of handing over; fails the test. */
 #include "fake_workers.h"
 
+#include "fake_server.h"
+
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/record.h"
@@ -273,6 +275,7 @@ void fake_worker_turn(struct worker *worker)
 	list_push_front(&worker->loop.turn_ends, &hook.link);
 	ck_assert(loop_run(&worker->loop, &err));
 	list_remove(&hook.link);
+	fake_check_levels(&worker->engine);
 	worker->loop.stopped = worker->draining && worker->engine.count == 0;
 }
 

@@ -3,7 +3,7 @@
 #include "fake_server.h"
 
 #include "base/clock.h"
-#include "ipc/metrics.h"
+#include "ipc/meter.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -173,10 +173,99 @@ START_TEST(who_does_not_measure_answers_all_the_same)
 }
 END_TEST
 
+/* ---- turns ------------------------ */
+
+static struct turns turns;
+static struct meter meter;
+static struct ready work, more;
+
+static void set_up_meter(void)
+{
+	turns = (struct turns){ 0 };
+	set_up();
+	meter_begin(&meter, &server.loop, &turns, &server.counters[COUNT_READY]);
+}
+
+static uint64_t turns_of(uint64_t from_ns)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = metrics_bucket(from_ns); i < METRICS_BUCKETS; i++)
+		sum += turns.duration[i];
+	return sum;
+}
+
+static void work_for_long(struct ready *ready)
+{
+	uint64_t until_ns = clock_now_ns() + 300 * CLOCK_MS;
+
+	(void)ready;
+	while (clock_now_ns() < until_ns)
+		;
+}
+
+static void work_again(struct ready *ready)
+{
+	loop_ready(&server.loop, ready);
+}
+
+START_TEST(a_turn_that_took_long_is_seen)
+{
+	work.serve = work_for_long;
+	loop_ready(&server.loop, &work);
+	fake_turn(&server);
+	ck_assert_uint_eq(turns_of(250 * CLOCK_MS), 1);
+	ck_assert_uint_ge(turns.busy_ns, 300 * CLOCK_MS);
+}
+END_TEST
+
+/* The clock that its answer was measured by is not that of the turn's end. */
+START_TEST(a_turn_is_as_long_as_what_was_done_behind_its_last_answer)
+{
+	ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+	fake_hang_up(&client);
+	server.client_count = 0;
+	fake_connect(&server, &client, "");
+	fake_turn(&server);
+	work.serve = work_for_long;
+	loop_ready(&server.loop, &work);
+	fake_send(&client, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+	fake_turn(&server);
+	ck_assert_uint_eq(server.counters[COUNT_READY_ANSWERS], 1);
+	ck_assert_uint_eq(turns_of(250 * CLOCK_MS), 1);
+}
+END_TEST
+
+START_TEST(turns_are_counted_each_once)
+{
+	for (unsigned i = 1; i <= 5; i++) {
+		fake_turn(&server);
+		ck_assert_uint_ge(turns.count, i);
+		ck_assert_uint_eq(turns_of(0), turns.count);
+	}
+}
+END_TEST
+
+START_TEST(what_is_left_on_the_ready_lists_is_a_level)
+{
+	work.serve = more.serve = work_again;
+	loop_ready(&server.loop, &work);
+	loop_ready(&server.loop, &more);
+	fake_turn(&server);
+	ck_assert_uint_eq(server.counters[COUNT_READY], 2);
+	loop_unready(&work);
+	loop_unready(&more);
+	fake_wait_for_nothing(&server);
+	fake_turn(&server);
+	ck_assert_uint_eq(server.counters[COUNT_READY], 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("metrics");
 	TCase *buckets = tcase_create("buckets"), *answers = tcase_create("answers");
+	TCase *turning = tcase_create("turns");
 	SRunner *runner;
 	int failed;
 
@@ -191,6 +280,12 @@ int main(void)
 	tcase_add_test(answers, an_answer_that_was_given_up_is_measured_as_far_as_it_came);
 	tcase_add_test(answers, who_does_not_measure_answers_all_the_same);
 	suite_add_tcase(suite, answers);
+	tcase_add_checked_fixture(turning, set_up_meter, tear_down);
+	tcase_add_test(turning, a_turn_that_took_long_is_seen);
+	tcase_add_test(turning, a_turn_is_as_long_as_what_was_done_behind_its_last_answer);
+	tcase_add_test(turning, turns_are_counted_each_once);
+	tcase_add_test(turning, what_is_left_on_the_ready_lists_is_a_level);
+	suite_add_tcase(suite, turning);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -15,9 +15,10 @@ static struct news_event events[NEWS_EVENTS + 8];
 
 static void create(void)
 {
+	static const uint64_t levels[BOARD_WORDS];
 	struct err err;
 
-	board = board_create(names, 1, 1, NULL, &err);
+	board = board_create(names, 1, levels, NULL, &err);
 	ck_assert_ptr_nonnull(board);
 }
 

@@ -85,7 +85,7 @@ static void set_up(void)
 
 	master = calloc(1, sizeof(*master));
 	master_init(master, &setup);
-	master->board = board_create(names, COUNTERS, COUNT_OPEN, NULL, &err);
+	master->board = board_create(names, COUNTERS, counter_levels, NULL, &err);
 	master->hot = hot_create(&master->hot_fd, &err);
 	ck_assert(loop_open(&master->loop, &err));
 	generation = generation_new(1, service_schemas);

@@ -32,7 +32,7 @@ static const struct master_setup setup = {
 	.services = service_schemas,
 	.counter_names = counter_names,
 	.counters = COUNTERS,
-	.gauge = COUNT_OPEN,
+	.open = COUNT_OPEN, .levels = counter_levels,
 };
 
 static struct master *master;           /* of the image before */
@@ -176,7 +176,7 @@ static void create(void)
 	ck_assert(loop_open(&master->loop, &err));
 	ck_assert(loop_open(&next->loop, &err));
 	master->board =
-		board_create(setup.counter_names, setup.counters, setup.gauge, &master->board_fd, &err);
+		board_create(setup.counter_names, setup.counters, setup.levels, &master->board_fd, &err);
 	master->hot = hot_create(&master->hot_fd, &err);
 	master->quota_fd = fd_memory("clients", 1);
 	master->generation_numbers = GENERATION;

@@ -43,7 +43,7 @@ static void set_up(void)
 	list_init(&master->strays);
 	list_init(&master->testaments);
 	master->hot = &hot;
-	master->board = board_create(names, COUNTERS, COUNT_OPEN, NULL, &err);
+	master->board = board_create(names, COUNTERS, counter_levels, NULL, &err);
 	ck_assert_ptr_nonnull(master->board);
 	ck_assert(loop_open(&master->loop, &err));
 }

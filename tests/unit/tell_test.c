@@ -22,7 +22,7 @@ static void create(void)
 
 	master = calloc(1, sizeof(*master));
 	master_init(master, &setup);
-	master->board = board_create(names, COUNTERS, COUNT_OPEN, NULL, &err);
+	master->board = board_create(names, COUNTERS, counter_levels, NULL, &err);
 	ck_assert_ptr_nonnull(master->board);
 	tell_begin(master);
 	child = (struct child){ .master = master, .pid = 77, .slot = 2, .state = CHILD_SERVING };

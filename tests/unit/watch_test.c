@@ -151,7 +151,7 @@ static void set_up(void)
 	open_notify_socket();
 	master = calloc(1, sizeof(*master));
 	master_init(master, &setup);
-	master->board = board_create(names, COUNTERS, COUNT_OPEN, NULL, &err);
+	master->board = board_create(names, COUNTERS, counter_levels, NULL, &err);
 	master->hot = hot_create(&master->hot_fd, &err);
 	ck_assert_ptr_nonnull(master->hot);
 	ck_assert(loop_open(&master->loop, &err));
