@@ -193,6 +193,23 @@ class Settings(unittest.TestCase):
         self.assertEqual(lost, [])
         self.assertEqual(len(served), 4)
 
+    def test_what_workers_cannot_read_makes_it_a_replacement(self):
+        """Their root has another inode by now: fresh workers follow, with what was set."""
+        server = self.start()
+        far = server.path("far")
+        for name in ("root", "other"):
+            os.makedirs(os.path.join(far, name))
+        server.configure({"sandbox": {"read": [os.path.join(far, "root")]}, "sites": [{"routes": [
+            {"match": "/", "files": {"root": os.path.join(far, "root"), "listing": True}}]}]})
+        self.does(server, "reload", "--replace")
+        before = server.workers()
+        os.rename(os.path.join(far, "root"), os.path.join(far, "gone"))
+        os.rename(os.path.join(far, "other"), os.path.join(far, "root"))
+        self.does(server, "set", "limits.headers", "60")
+        self.assertEqual(self.value(server, "limits.headers"), "60")
+        self.assertEqual(set(before.values()) & set(server.workers().values()), set())
+        self.assertEqual(server.get().status, 200)
+
     # what survives what
 
     def test_a_reload_keeps_them_and_says_so(self):

@@ -70,6 +70,14 @@ def upgrade(server, step):
     expect((result.returncode, result.stdout + result.stderr))
 
 
+def tune(server, step):
+    """One that counts at once, one that takes fresh workers, others for a moment, and back."""
+    words = (("set", "limits.headers", "90", "log.level", "notice"), ("set", "survive", "true"),
+             ("set", "--confirm", "1h", "limits.headers", "80", "workers", "3"), ("unset", "--all"))[step % 4]
+    result = server.ctl(*words)
+    expect((result.returncode, result.stdout + result.stderr))
+
+
 def drain(server, step):
     """One slot after the other leaves and comes back."""
     slot = str(step // 2 % 2)
@@ -386,6 +394,7 @@ CELLS = (
     ("roots that workers cannot read", confine, ConfineCell),
     ("workers 4-1-3-2", resize, MovingCell),
     ("upgrade", upgrade, UpgradeCell),
+    ("droverctl set", tune, MovingCell),
     ("drain and resume", drain, DrainCell),
     ("shared - reuseport", change_mode, ModeCell),
     ("addresses come and go", change_address, AddressCell),
