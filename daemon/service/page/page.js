@@ -82,7 +82,7 @@ function point(doc, before) {
 	const slots = doc.slots.map((slot) => {
 		const old = before && before.slots[slot.slot];
 		const same = old && old.workers.length && slot.workers.length && old.workers.some((w) => slot.workers.some((v) => v.pid === w.pid));
-		return { open: slot.counters.open || 0, state: slot.state,
+		return { open: slot.counters.open || 0, state: stateOf(slot, slot.slot),
 			busy: same && slot.turns.count > 0 ? Math.min(1, more(slot.turns.busy_ns, old.turns.busy_ns) / (s * 1e9)) : null,
 			rate: same ? more(slot.counters.requests, old.counters.requests) / s : null,
 			lag: differ(slot.turns.duration, same ? old.turns.duration : slot.turns.duration) };
@@ -329,7 +329,12 @@ function about() {
 	const p = points[0];
 	$('window').textContent = points.length < 2 ? '' : 'since ' + clock(Math.max(p.t, last.now_ms - SPAN_MS)) + ', every ' + Number((interval / 1000).toFixed(1)) + ' s';
 }
-const STATES = { serving: 'serving', bad: 'does not get on', none: 'nobody', drained: 'drained', draining: 'draining' };
+const STATES = { serving: 'serving', bad: 'does not get on', none: 'nobody', held: 'out of service' };
+// What the operator has taken out of service is not bad: the events say so, the seats do not.
+function stateOf(slot, index) {
+	const said = happened.filter((event) => event.kind === 'drain' && event.slot === index).pop();
+	return slot.state !== 'serving' && said && said.text.endsWith('drained') ? 'held' : slot.state;
+}
 let shades = null;
 function paint(canvas, index) {
 	const ratio = window.devicePixelRatio || 1, box = canvas.getBoundingClientRect(), ink = canvas.getContext('2d');
@@ -366,9 +371,9 @@ function slots() {
 			list.append(row);
 		}
 		const [, state, lane, busy, open, who] = row.children, extra = slot.workers.length - 1, now = p.slots[i];
-		state.textContent = (STATES[slot.state] || slot.state) + (extra > 0 ? ' +' + extra : '');
+		state.textContent = (STATES[now.state] || now.state) + (extra > 0 ? ' +' + extra : '');
 		state.title = extra > 0 ? extra + ' of before finish what they have' : '';
-		state.className = 'state ' + (slot.state === 'serving' ? '' : slot.state === 'bad' ? 'bad' : 'none');
+		state.className = 'state ' + (now.state === 'serving' ? '' : now.state === 'bad' ? 'bad' : 'none');
 		busy.textContent = now.busy === null ? '–' : joined(asShare(now.busy)) + ' busy';
 		open.textContent = joined(asCount(now.open)) + ' open';
 		who.textContent = slot.workers.length ? 'pid ' + slot.workers.map((w) => w.pid).join(', ').slice(0, 18) : '';
