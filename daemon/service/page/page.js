@@ -376,6 +376,7 @@ function slots() {
 		state.className = 'state ' + (now.state === 'serving' ? '' : now.state === 'bad' ? 'bad' : 'none');
 		busy.textContent = now.busy === null ? '–' : joined(asShare(now.busy)) + ' busy';
 		open.textContent = joined(asCount(now.open)) + ' open';
+		open.title = Object.entries(slot.connections || {}).filter((one) => one[1]).map((one) => one[1] + ' ' + one[0]).join(', ');
 		who.textContent = slot.workers.length ? 'pid ' + slot.workers.map((w) => w.pid).join(', ').slice(0, 18) : '';
 		paint(lane.firstChild, i);
 	});
