@@ -243,7 +243,7 @@ static int check_alone(const struct config_input *input, struct generation *gene
 	bool good, can_serve;
 
 	machine_look(&machine);
-	preflight_judge(generation->config, &machine, &found);
+	preflight_judge(generation, &machine, &found);
 	show_findings(&found, trial);
 	if (credential_unresolved(generation->config) != NULL)
 		fprintf(stderr, "%s: info: auth.file = \"%s\" is not looked at: %s\n", input->path,

@@ -2,6 +2,8 @@
  * fail. */
 #include "preflight.h"
 
+#include "exposed.h"
+
 #include "base/pool.h"
 #include "net/addr.h"
 
@@ -465,18 +467,25 @@ static const struct rule {
 	{ "preflight_few_connections", few_connections },
 };
 
-void preflight_judge(const struct config *config, const struct machine *machine, struct preflight *preflight)
+static struct finding *next_finding(struct preflight *preflight, const char *id)
 {
-	_Static_assert(sizeof(rules) / sizeof(rules[0]) <= PREFLIGHT_MAX, "room for what every rule finds");
+	struct finding *finding = &preflight->at[preflight->count];
+
+	*finding = (struct finding){ .severity = FINDING_WARNING };
+	snprintf(finding->id, sizeof(finding->id), "%s", id);
+	return finding;
+}
+
+void preflight_judge(const struct generation *generation, const struct machine *machine,
+		     struct preflight *preflight)
+{
+	_Static_assert(sizeof(rules) / sizeof(rules[0]) < PREFLIGHT_MAX, "room for what every rule finds");
 
 	preflight->count = 0;
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-		struct finding *finding = &preflight->at[preflight->count];
-
-		*finding = (struct finding){ .severity = FINDING_WARNING };
-		snprintf(finding->id, sizeof(finding->id), "%s", rules[i].id);
-		preflight->count += rules[i].look(config, machine, finding);
-	}
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		preflight->count +=
+			rules[i].look(generation->config, machine, next_finding(preflight, rules[i].id));
+	preflight->count += exposed_status(generation, next_finding(preflight, "preflight_status_open"));
 }
 
 void preflight_tame(struct preflight *preflight)

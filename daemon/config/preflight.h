@@ -5,7 +5,7 @@
 #ifndef CONFIG_PREFLIGHT_H
 #define CONFIG_PREFLIGHT_H
 
-#include "config.h"
+#include "generation.h"
 #include "machine.h"
 
 enum { PREFLIGHT_MAX = 24 };
@@ -28,9 +28,10 @@ struct preflight {
 	struct finding at[PREFLIGHT_MAX];
 };
 
-/* Everything that `config` (complete) asks for beyond `machine`, in the order of the table in preflight.c.
- * Pure. */
-void preflight_judge(const struct config *config, const struct machine *machine, struct preflight *preflight);
+/* Everything that the generation's configuration (complete) asks for beyond `machine`, in the order of the
+ * table in preflight.c, and what it should not show. Pure. */
+void preflight_judge(const struct generation *generation, const struct machine *machine,
+		     struct preflight *preflight);
 
 /* Makes data of another process safe to use: bounded, terminated. */
 void preflight_tame(struct preflight *preflight);

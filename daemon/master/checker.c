@@ -72,12 +72,12 @@ static bool write_text(char *text, int fd)
 }
 
 /* The machine as the master sees it: before the rights are dropped. */
-static void look_around(const struct config *config, struct preflight *findings)
+static void look_around(const struct generation *generation, struct preflight *findings)
 {
 	struct machine machine;
 
 	machine_look(&machine);
-	preflight_judge(config, &machine, findings);
+	preflight_judge(generation, &machine, findings);
 }
 
 /* By the configuration that runs: what the new one says is not known yet, and at the first start nothing is
@@ -147,7 +147,7 @@ static bool check(const struct master *master, struct checker_result *result, co
 	own.base = &base;
 	if (!read_input(master, input, generation, problems))
 		return false;
-	look_around(generation->config, &result->findings);
+	look_around(generation, &result->findings);
 	if (!config_owners(generation->config, &generation->arena, problems))
 		return false;
 	if (!config_identity(generation->config, &result->identity, problems))

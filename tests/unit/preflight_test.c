@@ -8,7 +8,8 @@
 #include <string.h>
 
 static const struct schema teapot_schema = { "teapot", NULL, 0, 1, NULL };
-static const struct schema *const services[] = { &teapot_schema, NULL };
+static const struct schema status_schema = { "status", NULL, 0, 1, NULL };
+static const struct schema *const services[] = { &teapot_schema, &status_schema, NULL };
 
 #define LISTEN "listen = ( { address = \"127.0.0.1:8080\"; } );\n"
 #define SITES "sites = ( { routes = ( { match = \"/\"; teapot = { }; } ); } );\n"
@@ -51,7 +52,7 @@ static void judge(const char *text, const struct machine *machine)
 	struct config_input input = { .path = "/etc/d.conf", .text = text };
 
 	ck_assert_msg(read_config(&input, generation, &problems), "%s", problems.text);
-	preflight_judge(generation->config, machine, &found);
+	preflight_judge(generation, machine, &found);
 }
 
 static const struct finding *find(const char *id)
@@ -363,8 +364,48 @@ START_TEST(a_unix_socket_and_a_shared_listener_are_one_socket)
 	      &machine);
 	ck_assert_ptr_nonnull(find("preflight_open_files"));
 	machine.open_files.value++;
-	preflight_judge(generation->config, &machine, &found);
+	preflight_judge(generation, &machine, &found);
 	ck_assert_ptr_null(find("preflight_open_files"));
+}
+END_TEST
+
+#define OUTSIDE "listen = ( { address = \"127.0.0.1:8080\"; }, { address = \"[::]:8080\"; } );\n"
+#define ROUTE(of_site, of_route) \
+	"sites = ( { " of_site " routes = ( { match = \"/s\"; " of_route " status = { }; } ); } );\n"
+
+static const struct {
+	const char *config;
+	bool is_open;
+} statuses[] = {
+	{ OUTSIDE ROUTE("", ""), true },
+	{ OUTSIDE ROUTE("", "deny = [ \"10.0.0.0/8\" ];"), true },
+	{ OUTSIDE ROUTE("auth = { file = \"/u\"; };", "auth = { file = \"off\"; };"), true },
+	{ OUTSIDE ROUTE("", "allow = [ \"10.0.0.0/8\" ];"), false },
+	{ OUTSIDE ROUTE("auth = { file = \"/u\"; };", ""), false },
+	{ OUTSIDE ROUTE("", "auth = { file = \"/u\"; };"), false },
+	{ OUTSIDE SITES, false },
+	{ LISTEN ROUTE("", ""), false },
+	{ "listen = ( { address = \"[::1]:80\"; }, { address = \"unix:/tmp/a\"; } );\n" ROUTE("", ""),
+	  false },
+	{ "listen = ( { address = \"*:8080\"; } );\n" ROUTE("", ""), true },
+};
+
+START_TEST(a_status_that_everybody_may_read_is_found)
+{
+	judge(statuses[_i].config, &roomy);
+	ck_assert_int_eq(find("preflight_status_open") != NULL, statuses[_i].is_open);
+}
+END_TEST
+
+START_TEST(a_status_that_everybody_may_read_is_found_with_its_place_and_a_remedy)
+{
+	judge(OUTSIDE ROUTE("", ""), &roomy);
+	ck_assert_uint_eq(found.count, 1);
+	ck_assert_int_eq(found.at[0].severity, FINDING_WARNING);
+	ck_assert_str_eq(found.at[0].place, "/etc/d.conf:2:35");
+	ck_assert_ptr_nonnull(
+		strstr(found.at[0].text, "the status at /s may be read by everybody who reaches [::]:8080"));
+	ck_assert_ptr_nonnull(strstr(found.at[0].remedy, "set allow = "));
 }
 END_TEST
 
@@ -458,6 +499,9 @@ int main(void)
 	tcase_add_test(tests, proxies_are_limited_by_nothing_but_connections);
 	tcase_add_test(tests, a_unix_socket_and_a_shared_listener_are_one_socket);
 	tcase_add_test(tests, a_unix_socket_needs_no_capability);
+	tcase_add_loop_test(tests, a_status_that_everybody_may_read_is_found, 0,
+			    sizeof(statuses) / sizeof(statuses[0]));
+	tcase_add_test(tests, a_status_that_everybody_may_read_is_found_with_its_place_and_a_remedy);
 	tcase_add_test(tests, what_is_hidden_does_not_matter_where_little_is_asked_for);
 	tcase_add_test(tests, workers_auto_are_as_many_as_cpus);
 	tcase_add_test(tests, steering_that_was_asked_for_and_is_not_to_be_had_is_found);
