@@ -47,6 +47,7 @@ enum family {
 	REQUESTS,
 	RESPONSES,
 	READY_ANSWERS,
+	HEALTH_REFUSALS,
 	SENT,
 	PARSE_ERRORS,
 	TIMEOUTS,
@@ -135,6 +136,7 @@ static const struct place {
 	[COUNT_FILE_CACHE_MISSES] = { CACHE, "outcome=\"miss\"" },
 	[COUNT_FILE_CACHE_EVICTED] = { CACHE_EVICTIONS, NULL },
 	[COUNT_READY_ANSWERS] = { READY_ANSWERS, NULL },
+	[COUNT_HEALTH_REFUSALS] = { HEALTH_REFUSALS, NULL },
 	[COUNT_READY] = { LEFT_OUT, NULL }, /* SLOT_READY */
 	[COUNT_DOING + DOING_IDLE] = { LEFT_OUT, NULL }, /* CONNECTIONS */
 	[COUNT_DOING + DOING_HEAD] = { LEFT_OUT, NULL }, /* CONNECTIONS */
@@ -221,6 +223,8 @@ static const struct {
 			NULL },
 	[READY_ANSWERS] = { "drover_ready_answers", COUNTER, NULL,
 			    "Answers given again without asking anybody", NULL, NULL },
+	[HEALTH_REFUSALS] = { "drover_health_refusals", COUNTER, NULL,
+			      "Health checks that were told that the service leaves", NULL, NULL },
 	[SENT] = { "drover_sent_bytes", COUNTER, "bytes", "Bytes sent, heads included", NULL, NULL },
 	[PARSE_ERRORS] = { "drover_parse_errors", COUNTER, NULL, "Requests that could not be understood",
 			   NULL, NULL },
