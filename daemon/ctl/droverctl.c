@@ -4,6 +4,8 @@
  * reached. */
 #include "ctl.h"
 
+#include "base/str.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,13 +116,13 @@ static const struct command commands[] = {
 	  .options = selftest_options, .option = selftest_option,
 	  .summary = "operate this very binary under load on a private loopback\n"
 		     "instance, and print what clients lost; about 40 s" },
-	{ .name = "import", .run = import_run, .arguments = "FILE", .most = 1, .offline = true,
+	{ .name = "import", .run = import_run, .most = 1, .offline = true,
+	  .arguments = "FILE [--output FILE] [--prefix DIR] [--port N] [--strict] [--directives]",
 	  .options = import_options, .option = import_option,
 	  .summary = "print an nginx configuration as one of drover, and report\n"
-		     "what has no counterpart; --output FILE: into that file,\n"
-		     "--prefix DIR: as nginx -p, --port N: servers of this port\n"
-		     "alone, --strict: what is a little different counts as\n"
-		     "missing, --directives: the table of what is known" },
+		     "what has no counterpart; --prefix: as nginx -p; --port:\n"
+		     "servers at this one alone; --strict: what is a little\n"
+		     "different counts as missing; --directives: what is known" },
 	{ .name = "config", .run = config_run, .arguments = "[--origins]",
 	  .options = config_options, .option = config_option,
 	  .summary = "the configuration that runs; --origins: and where each value\n"
@@ -287,13 +289,35 @@ static const struct command *look_ahead(int argc, char **argv)
 
 static int run(struct ctl *ctl, const struct command *command)
 {
-	if (ctl->argument_count < command->least)
-		return ctl_wrong("expected more behind ", command->name);
+	if (ctl->argument_count < command->least) {
+		fprintf(stderr, "droverctl: expected %s behind %s\n", command->arguments, command->name);
+		return STATUS_USAGE;
+	}
 	if (ctl->argument_count > command->most)
 		return ctl_wrong("unexpected argument ", ctl->arguments[command->most]);
 	if (ctl->socket[0] == '\0' && !control_default_path(ctl->socket) && !command->offline)
 		return ctl_wrong("no control socket is known; give one with --socket", "");
 	return command->run(ctl);
+}
+
+/* The one that it may be a typing error, or the beginning, of. */
+static int say_unknown(const char *name)
+{
+	const struct command *near = NULL;
+	size_t best = 3;                /* so many letters may be wrong, but for one */
+
+	for (const struct command *command = commands; command->name != NULL; command++) {
+		bool begins = name[0] != '\0' && strncmp(command->name, name, strlen(name)) == 0;
+		size_t distance = begins ? 1 : str_distance(command->name, name);
+
+		if (distance < best) {
+			best = distance;
+			near = command;
+		}
+	}
+	if (near != NULL)
+		fprintf(stderr, "droverctl: unknown command %s; did you mean %s?\n", name, near->name);
+	return near != NULL ? STATUS_USAGE : ctl_wrong("unknown command ", name);
 }
 
 int main(int argc, char **argv)
@@ -309,7 +333,7 @@ int main(int argc, char **argv)
 	if (command == NULL)
 		command = find_command(argv[optind]);
 	if (command == NULL)
-		return ctl_wrong("unknown command ", argv[optind]);
+		return say_unknown(argv[optind]);
 	ctl.arguments = argv + optind + 1;
 	ctl.argument_count = (unsigned)(argc - optind - 1);
 	return run(&ctl, command);

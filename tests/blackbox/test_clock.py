@@ -30,20 +30,20 @@ static int (*real)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void begin(void)
 {
-	int fd = open(getenv("CLOCK_SHIFT"), O_RDONLY | O_CLOEXEC);
+    int fd = open(getenv("CLOCK_SHIFT"), O_RDONLY | O_CLOEXEC);
 
-	*(void **)&real = dlsym(RTLD_NEXT, "clock_gettime");
-	shift = mmap(NULL, sizeof(*shift), PROT_READ, MAP_SHARED, fd, 0);
-	close(fd);
+    *(void **)&real = dlsym(RTLD_NEXT, "clock_gettime");
+    shift = mmap(NULL, sizeof(*shift), PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
-	int result = real(clock, now);
+    int result = real(clock, now);
 
-	if ((clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) && shift != NULL && shift != MAP_FAILED)
-		now->tv_sec += *shift;
-	return result;
+    if ((clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) && shift != NULL && shift != MAP_FAILED)
+        now->tv_sec += *shift;
+    return result;
 }
 """
 

@@ -149,6 +149,13 @@ class Command(Case):
         self.assertEqual(result.returncode, 2)
         self.assertIn("no regular file", result.stderr)
 
+    def test_a_command_that_is_mistyped_is_guessed(self):
+        for word, said in (("improt", "did you mean import?"), ("stat", "did you mean status?"), ("xyz", "--help lists")):
+            result = subprocess.run([drover.CTL, word], capture_output=True, text=True, timeout=drover.DEADLINE,
+                                    check=False)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(said, result.stderr)
+
     def test_it_needs_no_daemon(self):
         environment = {name: value for name, value in os.environ.items() if name not in
                        ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR")}
