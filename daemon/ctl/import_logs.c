@@ -3,6 +3,7 @@
  * Called by import_global.c; what is said for one site alone is noted. */
 #include "import.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- logs -------------------------------------------------------------------------------------------- */
@@ -136,12 +137,16 @@ static void write_access_log(struct import *import, FILE *out)
 
 void import_logs(struct import *import, FILE *out)
 {
-	if (find_below(&import->root, "error_log") == NULL && find_below(&import->root, "access_log") == NULL)
-		return;
-	fputs("log = {\n", out);
-	write_error_log(import, out);
-	write_access_log(import, out);
-	fputs("};\n", out);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *inner = import_stream(&text, &len);
+
+	write_error_log(import, inner);
+	write_access_log(import, inner);
+	fclose(inner);
+	if (len > 0)
+		fprintf(out, "log = {\n%s};\n", text);
+	free(text);
 }
 
 /* ---- types ------------------------------------------------------------------------------------------- */

@@ -327,6 +327,11 @@ static void write_server(struct import *import, const struct directive *server, 
 			    "it has no name of its own that drover could tell it by: an instance of its own"
 			    " (--port)");
 	import->host = first_name(&all);
+	if (has_rest && names_host(server) && import->host != NULL)
+		import_note(import, NOTE_DIFFERS, server,
+			    "other names are sent to %s: a client's Host never becomes a"
+			    " Location",
+			    import->host);
 	if (has_rest)
 		write_site(import, server, NULL, NULL, sites);
 	import->host = NULL;

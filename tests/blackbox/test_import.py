@@ -17,7 +17,7 @@ import drover  # noqa: E402
 
 HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "import")
 NAMES = sorted(os.path.basename(path)[:-len(".conf")] for path in glob.glob(os.path.join(HERE, "*.conf")))
-COMPLETE = ("inherit", "quotes", "smallest")    # all of it has a counterpart
+COMPLETE = ("acme", "inherit", "quotes", "smallest")    # all of it has a counterpart
 
 
 def run(*arguments, cwd=HERE, environment=None):
