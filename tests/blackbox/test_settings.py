@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -163,6 +164,57 @@ class Settings(unittest.TestCase):
         self.assertEqual(self.overrides(server), {})
         self.assertEqual(server.get().status, 200)
 
+    def test_many_callers_at_once(self):
+        """Each is a transition of its own: one that cannot be costs no other one."""
+        server = self.start()
+        results = {}
+
+        def change(name, value):
+            results[name] = server.ctl("set", name, value)
+
+        wanted = {"limits.headers": "60", "timeouts.send": "9s", "timeouts.body": "8s", "limits.connections": "500",
+                  "log.query": "false", "limits.retry_after": "7s", "file_cache.files": "64", "log.level": "notice"}
+        callers = [*wanted.items(), ("workers", "0"), ("limits.body", "nothing"), ("zzz", "1")]
+        threads = [threading.Thread(target=change, args=caller) for caller in callers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(drover.DEADLINE)
+        self.assertEqual({name for name, result in results.items() if result.returncode == 0}, set(wanted))
+        self.assertEqual(self.overrides(server), wanted)
+
+    def test_a_worker_that_does_not_answer(self):
+        """Nothing changes, and the text says which slot."""
+        server = self.start({"timeouts": {"prepare": "500ms", "hang_kill": "off"}})
+        pid = server.workers()[1]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            said = self.refused(server, "set", "limits.headers", "60")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        self.assertRegex(said, "failed at prepare: slot 1 did not say READY")
+        self.assertEqual(self.overrides(server), {})
+        self.does(server, "set", "limits.headers", "60")
+
+    def test_a_caller_that_leaves(self):
+        """What is under way goes on, and what waits is forgotten."""
+        server = self.start({"timeouts": {"prepare": "5m", "hang_kill": "off"}})
+        pid = server.workers()[1]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for value in ("60", "70"):
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(server.control)
+                    client.sendall(b'{"command":"set","set":{"limits.headers":"%s"}}\n' % value.encode())
+                    server.wait_status(lambda status: status["phase"] == "preparing")
+            server.status()     # behind it the master has seen that both have left
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        server.wait_status(lambda status: status["phase"] == "idle")
+        self.assertEqual(self.overrides(server), {"limits.headers": "60"})
+        self.does(server, "set", "limits.headers", "80")
+        self.assertEqual(self.overrides(server), {"limits.headers": "80"})
+
     def test_under_load_nothing_is_lost(self):
         server = self.start()
         over, lost, served = threading.Event(), [], []
@@ -286,6 +338,20 @@ class Settings(unittest.TestCase):
         server = self.start()
         self.does(server, "set", "--confirm", "1s", "limits.headers", "70")
         os.unlink(server.config)
+        server.log.wait("settings_rolled_back")
+        server.wait_status(lambda status: status["phase"] == "idle" and status["overrides"] == [])
+        self.assertEqual(self.value(server, "limits.headers"), "100")
+
+    def test_a_roll_back_that_fails_is_tried_again(self):
+        server = self.start({"timeouts": {"prepare": "300ms", "hang_kill": "off"}})
+        self.does(server, "set", "--confirm", "1s", "limits.headers", "70")
+        pid = server.workers()[1]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            server.log.wait("roll_back_failed")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        self.assertEqual(self.overrides(server), {"limits.headers": "70"})
         server.log.wait("settings_rolled_back")
         server.wait_status(lambda status: status["phase"] == "idle" and status["overrides"] == [])
         self.assertEqual(self.value(server, "limits.headers"), "100")
