@@ -445,6 +445,26 @@ class Settings(unittest.TestCase):
         self.assertIn("drover was started with -r", self.refused(server, "save"))
         server.stop()
 
+    # who is told
+
+    def test_changes_are_events(self):
+        server = self.start()
+        server.configure({"sites": [{"routes": [{"match": "/status", "status": {}},
+                                                {"match": "/", "files": {"root": server.site}}]}]})
+        self.does(server, "reload")
+        self.does(server, "set", "--confirm", "1h", "limits.headers", "60")
+        self.does(server, "confirm")
+        self.does(server, "unset", "limits.headers")
+        self.does(server, "set", "--confirm", "1s", "workers", "3")
+        server.log.wait("settings_rolled_back")
+        server.wait_status(lambda status: status["phase"] == "idle" and status["overrides"] == [])
+        told = [(event["text"], event["good"]) for event in json.loads(server.get("/status").body)["events"]
+                if event["kind"] == "setting"]
+        self.assertEqual(told, [("limits.headers = 60, rolled back in 3600 s unless confirmed", True),
+                                ("confirmed: limits.headers = 60", True), ("limits.headers unset", True),
+                                ("workers = 3, rolled back in 1 s unless confirmed", True),
+                                ("workers = 3 was not confirmed: rolled back", False)])
+
     # config and check
 
     def test_config_is_what_runs(self):
