@@ -1,5 +1,5 @@
-/* hold_model_test.c - every history of slots that leave and come back, up to a length: workers die, follow and
- * leave in between, a transition opens and ends, the number of slots changes.
+/* hold_model_test.c - every history of slots that leave and come back, up to a length: workers die, follow
+ * and leave in between, a transition opens and ends, the number of slots changes.
  *
  * The master's own hold.c, slots.c, handover.c and departure.c run; only processes are not there: a worker is
  * a child that was never forked, all of them with the same channel, which nobody answers. Each history is
@@ -43,7 +43,7 @@ static struct hot hot;
 static struct config config = { .stall_ns = CLOCK_MS, .drain_ns = 1000 * CLOCK_S, .max_draining = 100 };
 static struct generation generation = { .number = 1, .pins = 1, .config = &config };
 static struct master_setup setup = { .counter_names = counter_names, .counters = COUNTERS,
-				     .gauge = COUNT_OPEN };
+				     .open = COUNT_OPEN, .levels = counter_levels };
 static int ends[2];
 
 /* ---- the stage ------------------------ */
@@ -332,7 +332,8 @@ static uint64_t state_of(void)
 		FOR_EACH_CHILD(master, child)
 			leavers += child->slot == i && child->state == CHILD_DRAINING;
 		len += snprintf(text + len, sizeof(text) - (size_t)len, " %d%d%d%u%u", slot->held,
-				slot->serving != NULL, timer_armed(&slot->respawn), leavers, slot->failures > 0);
+				slot->serving != NULL, timer_armed(&slot->respawn), leavers,
+				slot->failures > 0);
 	}
 	for (unsigned i = 0; i < play.asked; i++)
 		if (play.questions[i].answers == 0)
@@ -425,7 +426,7 @@ int main(void)
 	int fd, failed;
 
 	log_open(NULL, &quiet);         /* thousands of workers come and go */
-	board = board_create(setup.counter_names, setup.counters, setup.gauge, &fd, &err);
+	board = board_create(setup.counter_names, setup.counters, setup.levels, &fd, &err);
 	if (board == NULL || !channel_pair(ends, &err))
 		return 1;
 	tcase_set_timeout(tests, 100);
