@@ -5,6 +5,7 @@
 #include "service/status_accept.h"
 #include "service/status_json.h"
 #include "service/status_metrics.h"
+#include "service/status_page.h"
 
 #include <check.h>
 #include <jansson.h>
@@ -236,6 +237,56 @@ START_TEST(whatever_is_on_the_board_the_document_is_json)
 }
 END_TEST
 
+/* The markup that the page has between its halves. */
+static bool is_own_tag(const char *at)
+{
+	static const char *const own[] = {
+		"<h2>",    "</h2>",   "<div class=\"scroll\">", "</div>",           "<table>", "</table>",
+		"<thead>", "</thead>", "<tbody>",               "<tr>",             "<th>",    "<td>",
+		"<th scope=\"row\">",  "<th class=\"n\">",      "<td class=\"n\">",
+	};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (strncmp(at, own[i], strlen(own[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Every other byte is one of markup. */
+static void write_markup(void *at, size_t len, unsigned seed)
+{
+	static const char likely[] = "<>&\"'/=s";
+	char *bytes = at;
+
+	scribble(at, len, seed);
+	for (size_t i = 0; i < len; i += 2)
+		bytes[i] = likely[(i / 2 + seed) % 8];
+}
+
+START_TEST(whatever_is_on_the_board_the_page_has_no_other_markup)
+{
+	const char *at, *end;
+
+	write_markup(&board.news, sizeof(board.news), (unsigned)_i);
+	write_markup(board.sites, sizeof(board.sites), (unsigned)_i + 1);
+	board.news.sequence = 0;
+	for (uint64_t id = 1; id <= 5; id++) {
+		news_add(&board, id, NEWS_RELOAD, NEWS_NO_SLOT, true, "");
+		write_markup(board.events.at[id].text, NEWS_EVENT_BYTES, (unsigned)_i + (unsigned)id);
+	}
+	look();
+	at = write_with(&status_page) + strlen(status_page_head);
+	end = text->at + text->len - 1 - strlen(status_page_tail);
+	ck_assert(at < end);
+	ck_assert_int_eq(strncmp(end, status_page_tail, strlen(status_page_tail)), 0);
+	for (; at < end; at++) {
+		ck_assert_int_gt(*at, 0);
+		if (*at == '<')
+			ck_assert_msg(is_own_tag(at), "%.20s", at);
+	}
+}
+END_TEST
+
 START_TEST(the_highest_numbers_are_numbers)
 {
 	memset(&board.column[0], 0xff, 2 * sizeof(board.column[0]));
@@ -245,6 +296,7 @@ START_TEST(the_highest_numbers_are_numbers)
 	look();
 	json_decref(write_json());
 	write_with(&status_openmetrics);
+	write_with(&status_page);
 }
 END_TEST
 
@@ -299,6 +351,7 @@ int main(void)
 	tcase_add_test(all, a_label_keeps_what_a_worker_wrote_in_its_quotes);
 	tcase_add_test(all, a_histogram_has_a_bucket_for_each_doubling_and_ends_with_all);
 	tcase_add_loop_test(all, whatever_is_on_the_board_the_document_is_json, 0, 20);
+	tcase_add_loop_test(all, whatever_is_on_the_board_the_page_has_no_other_markup, 0, 20);
 	tcase_add_test(all, the_highest_numbers_are_numbers);
 	tcase_add_loop_test(all, accept_says_what_is_wanted, 0, sizeof(accepts) / sizeof(accepts[0]));
 	suite_add_tcase(suite, all);
