@@ -109,7 +109,7 @@ class Pages(unittest.TestCase):
 
     def test_every_message_has_its_cause_and_remedy_and_every_one_of_the_page_exists(self):
         code = events_in_code() | items(section(read("man/drover.8"), "LOG"), "Li")
-        code |= set(re.findall(r'\{ "(preflight_\w+)",', read("daemon/config/preflight.c")))
+        code |= set(re.findall(r'"(preflight_\w+)"', "\n".join(sources("daemon/config/*.c").values())))
         entries = messages()
         self.assertGreater(len(entries), 90)
         self.assertEqual(sorted(code - set(entries)), [], "not in drover-messages.7")
@@ -117,6 +117,18 @@ class Pages(unittest.TestCase):
         for name, (_, body) in entries.items():
             with self.subTest(name):
                 self.assertGreater(len(body.split()), 3)
+
+    def test_what_pages_name_in_the_log_the_counters_and_the_answers_exists(self):
+        code = "\n".join(sources().values()) + "\n".join(sources("daemon/**/*.h").values())
+        metrics = set(re.findall(r"drover_[a-z0-9_]+", read("man/drover-metrics.7")))   # test_metrics_docs.py has those
+        self.assertGreater(len(metrics), 40)
+        for page in glob.glob("man/*.[78]", root_dir=TOP):
+            named = set()
+            for line in re.findall(r"^\.(?:Pq |It |Po )?Li (.*)$", read(page), re.M):
+                named |= set(re.findall(r"(?<![\w.*-])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w.*-])", line))
+            for name in sorted(named):
+                with self.subTest("%s: %s" % (page, name)):
+                    self.assertTrue(name in metrics or re.search(r"(?<![a-z0-9])%s(?![a-z0-9])" % name, code), name)
 
     def test_messages_have_the_level_that_the_code_gives_them(self):
         levels = {}
@@ -253,18 +265,21 @@ class Pages(unittest.TestCase):
         """An example of some routes, or of some sites, as a file that could be served."""
         if example.startswith("{"):
             example = "sites = ( { routes = ( %s ); } );\n" % example
-        if "listen =" not in example:
+        if not re.search(r"\blisten +=", example):
             example = 'listen = ( { address = "127.0.0.1:8080"; } );\n' + example
-        if "sites =" not in example:
+        if not re.search(r"\bsites +=", example):
             example += 'sites = ( { routes = ( { match = "/"; respond = { }; } ); } );\n'
         return example
 
     def test_every_example_is_one_that_the_daemon_takes(self):
         """But for the roots and files, which are nowhere: they are looked at when all else is fine."""
-        page = read("man/drover.conf.5.in")
-        examples = [text.replace("\\e", "\\") for text in
-                    re.findall(r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed", page, re.S | re.M) if re.match(r"\{|[a-z]+ +=", text)]
-        self.assertGreater(len(examples), 10)
+        examples = []
+        for page in glob.glob("man/*.[1-8]*", root_dir=TOP) + glob.glob("*.md", root_dir=TOP):
+            for text in re.findall(r"^(?:\.Bd -literal|```)[^\n]*\n(.*?)^(?:\.Ed|```)", read(page), re.S | re.M):
+                text = re.sub(r"^# drover.conf\n", "", text).replace("\\e", "\\")
+                if re.match(r"\{ +match|[a-z_]+ += *[\[({\"\w]", text):
+                    examples.append(text)
+        self.assertGreater(len(examples), 15)
         with tempfile.TemporaryDirectory() as directory:
             os.chmod(directory, 0o755)
             for example in examples:
