@@ -63,7 +63,7 @@ void sample_histogram(struct status_text *out, struct sample sample, const uint6
 	sample.suffix = "_bucket";
 	sample.more = le;
 	for (unsigned i = 0; i < VIEW_BUCKETS; i++) {
-		sum += counts[i];
+		sum = sum + counts[i] < sum ? UINT64_MAX : sum + counts[i];     /* whatever is on the board */
 		if (i % LE_STEP != 0 && i != VIEW_BUCKETS - 1)
 			continue;
 		write_bound(le, i);

@@ -9,10 +9,12 @@ import socket
 import unittest
 
 import drover
+import openmetrics
 from drover import Drover
 
 WORKERS = 3
-ROUTES = [{"match": "/trouble", "trouble": {}}, {"match": "/hostile", "hostile": {}}]
+ROUTES = [{"match": "/trouble", "trouble": {}}, {"match": "/hostile", "hostile": {}},
+          {"match": "/status", "status": {}}]
 ASKED = 12
 MOST_GROWTH_KB = 4096
 IDLE_TICKS = 5      # of 10 ms, in which a master that does nothing does nothing
@@ -64,6 +66,13 @@ class Lab(unittest.TestCase):
             self.assertIsInstance(counter, int)
             self.assertGreaterEqual(counter, 0)
         self.assertEqual(self.server.ctl("status").returncode, 0)
+        self.check_shown()
+
+    def check_shown(self):
+        """What workers show of the board is still JSON, and metrics."""
+        for _ in range(WORKERS):
+            self.assertIn("counters", json.loads(self.server.get("/status/json").body))
+            openmetrics.read(self.server.get("/status/metrics").body)
 
     def settled(self):
         """Every slot has its worker, and nobody is left of those before."""

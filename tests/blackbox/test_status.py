@@ -1,7 +1,9 @@
 """The status route: its documents, which of them is wanted, and streams of events."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import unittest
 
@@ -263,6 +265,41 @@ class Moves(Lab):
             drover.left(when)
         self.assertEqual(self.json()["counters"]["drain_cut"], 0)
         stream.next()
+
+
+    def test_a_stream_goes_on_through_an_upgrade(self):
+        self.server.close()
+        self.server = Drover({"sites": self.server.settings["sites"]}, own=True)
+        self.addCleanup(self.server.close)
+        stream = self.stream()
+        before = {slot["workers"][0]["pid"] for slot in stream.next()[0]["slots"]}
+        upgraded = self.server.ctl("upgrade")
+        self.assertEqual(upgraded.returncode, 0, upgraded.stdout + upgraded.stderr)
+        when = drover.deadline()
+        while before & {worker["pid"] for slot in stream.next()[0]["slots"] for worker in slot["workers"]}:
+            drover.left(when)
+        self.assertEqual(self.json()["counters"]["drain_cut"], 0)
+
+
+class Sites(unittest.TestCase):
+    def test_answers_are_counted_by_site_and_survive_a_replacement_and_a_crash(self):
+        sites = [{"hosts": ["a.example"], "routes": [{"match": "/", "respond": {"body": "x"}}]},
+                 {"routes": [{"match": "/status", "status": {}}]}]
+        with Drover({"sites": sites}) as server:
+            with server.client() as client:
+                for _ in range(10):
+                    client.request("/", host="a.example")
+            server.reload("--replace")
+            victim = server.workers()[0]
+            os.kill(victim, signal.SIGKILL)
+            server.log.wait("worker_exited", pid=victim)
+            families = openmetrics.read(server.get("/status/metrics").body)
+            self.assertEqual(families["drover_site_responses"].total(site="a.example", **{"class": "2xx"}), 10)
+            self.assertEqual(families["drover_request_duration_seconds"].value("_count", site="a.example"), 10)
+            when = drover.deadline()
+            while families["drover_last_event_timestamp_seconds"].value(kind="crash") == 0:
+                drover.left(when)
+                families = openmetrics.read(server.get("/status/metrics").body)
 
 
 class Waits(Lab):

@@ -296,6 +296,8 @@ START_TEST(the_highest_numbers_are_numbers)
 	look();
 	json_decref(write_json());
 	write_with(&status_openmetrics);
+	ck_assert_ptr_nonnull(
+		strstr(text->at, "{site=\"(other)\",le=\"0.000131072\"} 18446744073709551615\n"));
 	write_with(&status_page);
 }
 END_TEST
