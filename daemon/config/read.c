@@ -21,8 +21,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Of the file and its drop-ins together: what bounds one text bounds all. */
+struct spent {
+	size_t bytes;
+	unsigned files;
+};
+
 struct reader {
 	const char *path;               /* as the user named it */
+	struct spent *spent;
 	const char *main;               /* of a drop-in: the file that it belongs to; else NULL */
 	bool outside;                   /* see struct config_input */
 	struct generation *generation;
@@ -444,6 +451,25 @@ static bool take_source(const struct config_input *input, struct reader *reader,
 	return source_take(input->path, input->text, &reader->source, err);
 }
 
+static bool is_too_much(struct reader *reader)
+{
+	struct spent *spent = reader->spent;
+
+	spent->bytes += reader->source.len;
+	spent->files += reader->source.file_count;
+	if (reader->main == NULL)       /* bounded as it was read, and its ends of lines may be its own */
+		return false;
+	if (spent->bytes > SOURCE_MAX_BYTES)
+		problems_add(reader->problems, "%s: the configuration is longer than %d bytes with it",
+			     reader->path, SOURCE_MAX_BYTES);
+	else if (spent->files > SOURCE_MAX_FILES)
+		problems_add(reader->problems, "%s: the configuration has more than %d files with it",
+			     reader->path, SOURCE_MAX_FILES);
+	else
+		return false;
+	return true;
+}
+
 /* The file itself, or one of its drop-ins. */
 static bool read_layer(const struct config_input *input, struct reader *reader, void *instance)
 {
@@ -451,7 +477,7 @@ static bool read_layer(const struct config_input *input, struct reader *reader, 
 	bool good = take_source(input, reader, &err);
 
 	if (good)
-		good = read_source(reader, instance);
+		good = !is_too_much(reader) && read_source(reader, instance);
 	else
 		problems_add(reader->problems, "%s", err.text);
 	scan_release(&reader->scan);
@@ -500,11 +526,6 @@ static bool read_drop_ins(const struct reader *main, void *instance)
 	if (count < 0)
 		return problems_add(main->problems, "%s.d: look for drop-ins: %s", main->path,
 				    strerror(errno)), false;
-	if (count > SOURCE_MAX_FILES) {
-		problems_add(main->problems, "%s: there are more than %d drop-ins", directory,
-			     SOURCE_MAX_FILES);
-		good = false;
-	}
 	for (int i = 0; i < count; i++) {
 		good = good && read_drop_in(main, directory, found[i]->d_name, instance);
 		free(found[i]);
@@ -566,8 +587,10 @@ static void say_what_to_do(const struct config_input *input, struct problems *pr
 
 bool read_config(const struct config_input *input, struct generation *generation, struct problems *problems)
 {
+	struct spent spent = { 0 };
 	struct reader reader = {
 		.path = input->path,
+		.spent = &spent,
 		.outside = input->outside,
 		.generation = generation,
 		.problems = problems,

@@ -5,6 +5,8 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* A service of our own: one row that is required, one with a default. */
@@ -499,10 +501,117 @@ START_TEST(problems_without_end_are_bounded)
 }
 END_TEST
 
+/* ---- drop-ins ---------------------------------------------------------------------------------------- */
+
+static char directory[] = "/tmp/read_test.XXXXXX";
+static char main_path[64];
+
+static void write_file(const char *name, const char *text)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	file = fopen(path, "w");
+	ck_assert_ptr_nonnull(file);
+	fputs(text, file);
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+/* A file that serves, and its empty directory of drop-ins. */
+static void create_files(void)
+{
+	char path[128];
+
+	create();
+	strcpy(directory + strlen(directory) - 6, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(main_path, sizeof(main_path), "%s/t.conf", directory);
+	snprintf(path, sizeof(path), "%s.d", main_path);
+	ck_assert_int_eq(mkdir(path, 0755), 0);
+	write_file("t.conf", "workers = 2; limits = { headers = 5; connections = 6; };\n" LISTEN SITES);
+}
+
+static void destroy_files(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	ck_assert_int_eq(system(command), 0);
+	destroy();
+}
+
+static bool read_files(void)
+{
+	return read_config(&(struct config_input){ .path = main_path }, generation, &problems);
+}
+
+START_TEST(the_last_drop_in_wins_and_is_the_origin)
+{
+	char origin[128];
+
+	write_file("t.conf.d/b.conf", "\nlimits = { headers = 7; };");
+	write_file("t.conf.d/B.conf", "limits = { headers = 8; };");    /* by bytes: before the other */
+	write_file("t.conf.d/c.conf~", "limits = { headers = 9; };");
+	write_file("t.conf.d/.z.conf", "limits = { headers = 9; };");
+	ck_assert_msg(read_files(), "%s", problems.text);
+	ck_assert_uint_eq(generation->config->headers, 7);
+	ck_assert_uint_eq(generation->config->connections, 6);
+	snprintf(origin, sizeof(origin), "%s.d/b.conf:2:22", main_path);
+	ck_assert_str_eq(config_origin(generation->config, "limits.headers"), origin);
+}
+END_TEST
+
+START_TEST(a_rule_between_settings_sees_all_layers)
+{
+	write_file("t.conf.d/a.conf", "clients = { burst = 50; };");
+	ck_assert(!read_files());
+	ck_assert_ptr_nonnull(strstr(problems.text, "t.conf.d/a.conf:1:21: clients.burst without"));
+	problems_release(&problems);
+	write_file("t.conf.d/b.conf", "clients = { requests = 10; };");
+	ck_assert_msg(read_files(), "%s", problems.text);
+}
+END_TEST
+
+START_TEST(a_drop_in_has_single_settings_only)
+{
+	write_file("t.conf.d/a.conf", "workers = 3;\n" SITES "mime = { types = ( ); };\n");
+	ck_assert(!read_files());
+	ck_assert_ptr_nonnull(strstr(problems.text, "a.conf:2:1: sites does not belong in a drop-in"));
+	ck_assert_ptr_nonnull(strstr(problems.text, "a.conf:3:10: types does not belong in a drop-in"));
+	ck_assert_uint_eq(problems.count, 2);
+}
+END_TEST
+
+START_TEST(drop_ins_are_bounded_together)
+{
+	char *text = malloc(6 * 1024 * 1024 + 1), name[32];
+
+	memset(text, '\n', 6 * 1024 * 1024);
+	text[6 * 1024 * 1024] = '\0';
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(name, sizeof(name), "t.conf.d/%u.conf", i);
+		write_file(name, text);
+	}
+	free(text);
+	ck_assert(!read_files());
+	ck_assert_ptr_nonnull(strstr(problems.text, "t.conf.d/2.conf: the configuration is longer than"));
+}
+END_TEST
+
+START_TEST(what_a_text_says_has_no_drop_ins)
+{
+	write_file("t.conf.d/a.conf", "workers = 7;");
+	ck_assert(read_config(&(struct config_input){ .path = main_path, .text = "workers = 3;" LISTEN SITES },
+			      generation, &problems));
+	ck_assert_uint_eq(generation->config->workers, 3);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("read");
-	TCase *tests = tcase_create("read");
+	TCase *tests = tcase_create("read"), *drop_ins = tcase_create("drop-ins");
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
@@ -534,6 +643,14 @@ int main(void)
 	tcase_add_test(tests, what_is_not_shown_is_counted);
 	tcase_add_test(tests, files_stay_in_the_order_in_which_they_turned_up);
 	tcase_add_test(tests, problems_without_end_are_bounded);
+	suite_add_tcase(suite, drop_ins);
+	tcase_add_checked_fixture(drop_ins, create_files, destroy_files);
+	tcase_set_timeout(drop_ins, 60);
+	tcase_add_test(drop_ins, the_last_drop_in_wins_and_is_the_origin);
+	tcase_add_test(drop_ins, a_rule_between_settings_sees_all_layers);
+	tcase_add_test(drop_ins, a_drop_in_has_single_settings_only);
+	tcase_add_test(drop_ins, drop_ins_are_bounded_together);
+	tcase_add_test(drop_ins, what_a_text_says_has_no_drop_ins);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
