@@ -4,7 +4,15 @@
  * decides. */
 #include "fields.h"
 
+#include "parse.h"
 #include "target.h"
+
+/* See parse_refusal. */
+enum {
+	BAD_HOST = 400 | WRONG_HOST << WRONG_SHIFT,
+	BAD_FRAMING = 400 | WRONG_FRAMING << WRONG_SHIFT,
+	NO_CODING = 501 | WRONG_FRAMING << WRONG_SHIFT,
+};
 
 struct message {
 	struct request *request;
@@ -49,11 +57,11 @@ static unsigned check_host(const struct message *message)
 	unsigned index = 0;
 
 	if (!request_next(request, HEADER_HOST, &index, &header))
-		return request->minor == 0 ? 0 : 400;
+		return request->minor == 0 ? 0 : BAD_HOST;
 	if (request_next(request, HEADER_HOST, &index, &second))
-		return 400;
+		return BAD_HOST;
 	if (header.value.len > 0 && !target_is_authority(text_of(message, header.value)))
-		return 400;
+		return BAD_HOST;
 	if (request->authority.len == 0)
 		request->authority = header.value;
 	return 0;
@@ -105,10 +113,11 @@ static unsigned check_codings(const struct message *message)
 			count_coding(&codings, coding);
 	}
 	if (codings.malformed || codings.chunked > 1)
-		return 400;
+		return BAD_FRAMING;
 	if (codings.chunked == 1 && codings.chunked_last)
-		return codings.registered + codings.unknown > 0 ? 501 : 0;
-	return codings.chunked == 0 && codings.registered == 0 && codings.unknown > 0 ? 501 : 400;
+		return codings.registered + codings.unknown > 0 ? NO_CODING : 0;
+	return codings.chunked == 0 && codings.registered == 0 && codings.unknown > 0 ? NO_CODING
+										      : BAD_FRAMING;
 }
 
 /* RFC 9112, 6.2 lets a recipient repair several equal lengths; nobody honest sends them. */
@@ -121,10 +130,10 @@ static unsigned check_length(const struct message *message)
 	if (!request_next(message->request, HEADER_CONTENT_LENGTH, &index, &header))
 		return 0;
 	if (!str_to_u64(text_of(message, header.value), &length) || length > INT64_MAX)
-		return 400;
+		return BAD_FRAMING;
 	message->request->has_body = length > 0;
 	message->request->body_bytes = length;
-	return request_next(message->request, HEADER_CONTENT_LENGTH, &index, &header) ? 400 : 0;
+	return request_next(message->request, HEADER_CONTENT_LENGTH, &index, &header) ? BAD_FRAMING : 0;
 }
 
 /* Both fields at once, or chunked from a client that cannot know it, is how requests are smuggled (RFC 9112,
@@ -136,7 +145,7 @@ static unsigned check_framing(const struct message *message)
 	if (!has_field(request, HEADER_TRANSFER_ENCODING))
 		return check_length(message);
 	if (request->minor == 0 || has_field(request, HEADER_CONTENT_LENGTH))
-		return 400;
+		return BAD_FRAMING;
 	request->has_body = request->chunked = true;
 	return check_codings(message);
 }

@@ -5,7 +5,8 @@
 
 #include "request.h"
 
-/* Fills in what request.h says that fields decide; 0, or the status that refuses the request (400, 501). */
+/* Fills in what request.h says that fields decide; 0, or what refuses the request (400, 501),
+ * see parse_refusal. */
 unsigned fields_check(struct request *request, const char *head);
 
 #endif

@@ -213,11 +213,20 @@ static bool client_is_done(const struct http1 *http)
 
 /* ---- a request ---------------------------------------------------------------------------------------- */
 
-enum step http1_refuse(struct http1 *http, unsigned status)
+/* By the bounds of this server; what is too large is no nonsense. */
+static void count_refusal(struct engine *engine, unsigned status, enum parse_wrong wrong)
+{
+	if (status == 413)
+		return;
+	engine_count(engine, COUNT_PARSE_ERRORS);
+	if (wrong != WRONG_NOTHING)
+		engine_count(engine, COUNT_WRONG_LINE + (enum counter)(wrong - WRONG_LINE));
+}
+
+enum step http1_refuse(struct http1 *http, unsigned status, enum parse_wrong wrong)
 {
 	http->failed = true;
-	if (status != 413)
-		engine_count(conn_engine(http->conn), COUNT_PARSE_ERRORS);
+	count_refusal(conn_engine(http->conn), status, wrong);
 	exchange_error(&http->exchange, status);
 	return http1_answer(http);
 }
@@ -461,6 +470,28 @@ static enum served answer_timeout(struct http1 *http)
 	return step == STEP_CLOSE ? SERVED_CLOSE : http1_run(http);
 }
 
+/* Of who is idle, or sees no end, nothing was expected: these are in no sum. */
+static void count_timeout(struct conn *conn, enum counter kind)
+{
+	engine_count(conn_engine(conn), kind);
+	if (kind != COUNT_TIMEOUT_IDLE && kind != COUNT_TIMEOUT_LEAVING)
+		engine_count(conn_engine(conn), COUNT_TIMEOUTS);
+}
+
+/* What its timer was armed for. */
+static enum counter timeout_of(const struct http1 *http)
+{
+	static const enum counter kinds[STAGES] = {
+		[STAGE_HEAD] = COUNT_TIMEOUT_HEAD,    [STAGE_BODY] = COUNT_TIMEOUT_BODY,
+		[STAGE_WAITING] = COUNT_TIMEOUT_SEND, [STAGE_SENDING] = COUNT_TIMEOUT_SEND,
+		[STAGE_LINGER] = COUNT_TIMEOUT_LEAVING,
+	};
+
+	if (http->stage == STAGE_SENDING && taken(http) != http->taken_mark)
+		return COUNT_TIMEOUT_RATE;
+	return kinds[http->stage];
+}
+
 /* After a last look: a request that came meanwhile, while the loop was busy, is served, and the connection
  * stays. */
 static enum served end_idle(struct conn *conn)
@@ -477,8 +508,8 @@ static enum served end_idle(struct conn *conn)
 	conn->readable = true;
 	step = work(http);
 	/* an old one may send a request, a new one has to */
-	if (step == STEP_WAIT && served == 0 && is_idle(http) && conn->served == 0)
-		engine_count(conn_engine(conn), COUNT_TIMEOUTS);
+	if (step == STEP_WAIT && is_idle(http) && conn->served == served)
+		count_timeout(conn, served == 0 ? COUNT_TIMEOUT_SILENT : COUNT_TIMEOUT_IDLE);
 	return outcome(http, step, conn->served == served);
 }
 
@@ -488,13 +519,11 @@ static enum served http1_timeout(struct conn *conn)
 
 	if (http == NULL)
 		return end_idle(conn);
-	if (http->stage == STAGE_LINGER)
-		return SERVED_CLOSE;
 	if (http->stage == STAGE_SENDING && is_taking(http)) {
 		wait_to_send(http);
 		return SERVED_WAIT;
 	}
-	engine_count(conn_engine(conn), COUNT_TIMEOUTS);
+	count_timeout(conn, timeout_of(http));
 	if (http->stage == STAGE_BODY || (http->stage == STAGE_HEAD && http->begun))
 		return answer_timeout(http);
 	return SERVED_CLOSE;

@@ -26,7 +26,7 @@ enum step http1_begin_body(struct http1 *http)
 
 	http->body_read = !request->has_body;
 	if (request->has_body && request->body_bytes > config_of(http)->body_bytes)
-		return http1_refuse(http, 413);
+		return http1_refuse(http, 413, WRONG_NOTHING);
 	if (!request->has_body || request->expects_continue)
 		return http1_start(http);
 	http->chunked_in = (struct chunked){ 0 };
@@ -71,7 +71,7 @@ static enum step read_more(struct http1 *http)
 		return http1_no_memory(http);
 	io = conn_transport(conn)->recv(conn, http->in + http->in_len, http->in_size - http->in_len, &got);
 	if (io == IO_EOF)       /* an incomplete request, whose client may still listen (RFC 9112, 8) */
-		return http1_refuse(http, 400);
+		return http1_refuse(http, 400, WRONG_BODY);
 	if (io != IO_OK)
 		return io == IO_AGAIN ? STEP_WAIT : STEP_CLOSE;
 	http->in_len += got;
@@ -104,7 +104,7 @@ static enum step take_chunks(struct http1 *http)
 	while (result == CHUNKED_DATA);
 	http->in_at = http->in_len - rest.len;
 	if (result == CHUNKED_ERROR)
-		return http1_refuse(http, status);
+		return http1_refuse(http, status, WRONG_BODY);
 	http->body_read = result == CHUNKED_DONE;
 	return http->body_read ? http1_start(http) : STEP_ON;
 }

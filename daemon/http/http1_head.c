@@ -71,7 +71,7 @@ static enum step parse(struct http1 *http)
 			    http->in_len - http->in_at, &exchange->arena, &status);
 	if (result == PARSE_DONE)
 		return take_request(http);
-	return result == PARSE_ERROR ? http1_refuse(http, status) : STEP_ON;
+	return result == PARSE_ERROR ? http1_refuse(http, status, http->parse.wrong) : STEP_ON;
 }
 
 bool http1_copy_head(struct http1 *http, const struct request *request, size_t head_bytes)

@@ -125,7 +125,7 @@ enum step http1_end_body(struct http1 *http);
 enum step http1_start(struct http1 *http);
 
 /* Answers a request that cannot be understood or is too large, and the connection ends. */
-enum step http1_refuse(struct http1 *http, unsigned status);
+enum step http1_refuse(struct http1 *http, unsigned status, enum parse_wrong wrong);
 
 /* The response is there: renders its head.  STEP_CLOSE when out of memory. */
 enum step http1_answer(struct http1 *http);

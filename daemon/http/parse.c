@@ -105,9 +105,9 @@ static unsigned read_version(struct str version, unsigned *minor)
 {
 	if (version.len != strlen("HTTP/1.1") || !str_has_prefix(version, str_of("HTTP/")) ||
 	    !is_digit(version.at[5]) || version.at[6] != '.' || !is_digit(version.at[7]))
-		return 400;
+		return parse_refusal(400, WRONG_VERSION);
 	if (version.at[5] != '1')
-		return 505;
+		return parse_refusal(505, WRONG_VERSION);
 	*minor = version.at[7] == '0' ? 0 : 1;
 	return 0;
 }
@@ -211,16 +211,16 @@ static unsigned take_request_line(const struct head *head, struct span line)
 	unsigned status;
 
 	if (!take_word(head, &line, &method))
-		return 400;
+		return parse_refusal(400, WRONG_LINE);
 	request->method = method_of(text_of(head, method));
 	if (!take_word(head, &line, &target) || !str_is_token(text_of(head, method)))
-		return 400;
+		return parse_refusal(400, WRONG_LINE);
 	request->method_name = method;
 	request->target = target;
 	status = read_version(text_of(head, line), &request->minor);
 	if (status != 0)
 		return status;
-	return read_target(head, target) ? 0 : 400;
+	return read_target(head, target) ? 0 : parse_refusal(400, WRONG_TARGET);
 }
 
 /* --- field lines (RFC 9112, 5) --- */
@@ -255,10 +255,10 @@ static unsigned take_field_line(const struct head *head, struct span line)
 	enum header_id id;
 
 	if (colon == NULL)
-		return 400;
+		return parse_refusal(400, WRONG_FIELD);
 	name.len = (size_t)(colon - text.at);
 	if (!str_is_token(name))
-		return 400;
+		return parse_refusal(400, WRONG_FIELD);
 	if (!grow_headers(head))
 		return 500;
 	value = str_trim((struct str){ colon + 1, text.len - name.len - 1 });
@@ -299,8 +299,20 @@ static unsigned too_long(const struct head *head, size_t at)
 	struct str line = { head->bytes + head->parse->line, at - head->parse->line };
 
 	if (memchr(line.at, ' ', line.len) != NULL)
-		return 414;
-	return str_is_token(line) ? 501 : 400;
+		return parse_refusal(414, WRONG_LONG);
+	return str_is_token(line) ? parse_refusal(501, WRONG_LONG) : parse_refusal(400, WRONG_LINE);
+}
+
+static unsigned too_large(const struct head *head)
+{
+	bool many = head->request->header_count >= head->limits->headers;
+
+	return parse_refusal(431, many ? WRONG_MANY : WRONG_LARGE);
+}
+
+static unsigned bad_byte(const struct head *head)
+{
+	return parse_refusal(400, head->parse->headers_at != 0 ? WRONG_FIELD : WRONG_LINE);
 }
 
 /* Moves over the line's bytes up to its CR or to the end of what is there. */
@@ -317,8 +329,8 @@ static unsigned scan_text(const struct head *head, size_t limit)
 	if (at == head->len)
 		return 0;
 	if (allowed[(unsigned char)head->bytes[at]])
-		return in_fields ? 431 : too_long(head, at);
-	return head->bytes[at] == '\r' ? 0 : 400;
+		return in_fields ? too_large(head) : too_long(head, at);
+	return head->bytes[at] == '\r' ? 0 : bad_byte(head);
 }
 
 /* Moves over a CR or a LF; those of field lines count, that of the empty line at the end does not. */
@@ -328,9 +340,9 @@ static unsigned scan_end(const struct head *head, size_t limit, char expected)
 	size_t text_end = parse->cr ? parse->scanned - 1 : parse->scanned;
 
 	if (head->bytes[parse->scanned] != expected)
-		return 400;
+		return bad_byte(head);
 	if (parse->headers_at != 0 && text_end != parse->line && parse->scanned >= limit)
-		return 431;
+		return too_large(head);
 	parse->scanned++;
 	parse->cr = expected == '\r';
 	return 0;
@@ -369,7 +381,7 @@ static unsigned take_line(const struct head *head, bool *last)
 		return *last ? fields_check(head->request, head->bytes) : take_field_line(head, line);
 	}
 	if (line.len == 0)                      /* all lines so far were empty */
-		return line.at < EMPTY_LINES * CRLF_BYTES ? 0 : 400;
+		return line.at < EMPTY_LINES * CRLF_BYTES ? 0 : parse_refusal(400, WRONG_LINE);
 	status = take_request_line(head, line);
 	parse->headers_at = parse->scanned;
 	return status;
@@ -432,7 +444,8 @@ static __attribute__((noinline)) enum parse_result take_anything(struct parse *p
 	unsigned problem = take_lines(&all, &last);
 
 	if (problem != 0)
-		*status = problem;
+		*status = problem & WRONG_STATUS;
+	parse->wrong = (uint8_t)(problem >> WRONG_SHIFT);
 	return problem != 0 ? PARSE_ERROR : last ? PARSE_DONE : PARSE_MORE;
 }
 

@@ -10,6 +10,29 @@
 
 #include "base/arena.h"
 
+/* What is wrong about a request, for people who count: in the order of COUNT_WRONG_LINE and on. */
+enum parse_wrong {
+	WRONG_NOTHING,                  /* about the request: there is no memory for it */
+	WRONG_LINE,
+	WRONG_VERSION,
+	WRONG_TARGET,
+	WRONG_LONG,
+	WRONG_FIELD,
+	WRONG_LARGE,
+	WRONG_MANY,
+	WRONG_HOST,
+	WRONG_FRAMING,
+	WRONG_BODY,
+};
+
+/* A status that refuses a request, and what is wrong about that, in one number. */
+enum { WRONG_SHIFT = 16, WRONG_STATUS = (1 << WRONG_SHIFT) - 1 };
+
+static inline unsigned parse_refusal(unsigned status, enum parse_wrong wrong)
+{
+	return status | (unsigned)wrong << WRONG_SHIFT;
+}
+
 struct parse_limits {
 	uint32_t request_line_bytes;    /* the request line without its CRLF; over it: 414 */
 	uint32_t header_bytes;          /* all field lines with their CRLFs; over it: 431 */
@@ -23,6 +46,7 @@ struct parse {
 	uint32_t headers_at;            /* where the first field line begins; 0: still in the request line */
 	uint32_t header_room;           /* of request->headers */
 	bool cr;                        /* the last byte looked at was a CR */
+	uint8_t wrong;                  /* enum parse_wrong; after PARSE_ERROR */
 };
 
 enum parse_result { PARSE_MORE, PARSE_DONE, PARSE_ERROR };

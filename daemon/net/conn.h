@@ -152,6 +152,24 @@ enum counter {
 	COUNT_READY,                    /* a level: of the loop's ready lists, see ipc/meter.h */
 	COUNT_DOING,                    /* levels, one for each enum doing: how many connections do that */
 	COUNT_DOING_LAST = COUNT_DOING + DOINGS - 1,
+	COUNT_TIMEOUT_SILENT,           /* part of COUNT_TIMEOUTS: of a new connection nothing came */
+	COUNT_TIMEOUT_HEAD,             /* a head that was begun */
+	COUNT_TIMEOUT_BODY,             /* of a request */
+	COUNT_TIMEOUT_SEND,             /* nothing of an answer was taken */
+	COUNT_TIMEOUT_RATE,             /* too little was: limits.min_rate */
+	COUNT_TIMEOUT_PROXY,            /* no PROXY header */
+	COUNT_TIMEOUT_IDLE,             /* no part of it: nothing was owed to the client */
+	COUNT_TIMEOUT_LEAVING,          /* the same: it did not see the end */
+	COUNT_WRONG_LINE,               /* part of COUNT_PARSE_ERRORS: a request line that is none */
+	COUNT_WRONG_VERSION,            /* another one of HTTP */
+	COUNT_WRONG_TARGET,             /* one that cannot be */
+	COUNT_WRONG_LONG,               /* a request line beyond its limit */
+	COUNT_WRONG_FIELD,              /* a field line that is none */
+	COUNT_WRONG_LARGE,              /* fields beyond limits.header_bytes */
+	COUNT_WRONG_MANY,               /* beyond limits.headers */
+	COUNT_WRONG_HOST,               /* none, several, or one that cannot be */
+	COUNT_WRONG_FRAMING,            /* where the body ends is not certain */
+	COUNT_WRONG_BODY,               /* chunks or trailers that are none, or an end too soon */
 	COUNTERS
 };
 

@@ -105,6 +105,7 @@ static enum served proxy_ready(struct conn *conn)
 static enum served proxy_timeout(struct conn *conn)
 {
 	engine_count(conn_engine(conn), COUNT_TIMEOUTS);
+	engine_count(conn_engine(conn), COUNT_TIMEOUT_PROXY);
 	return refused(conn, "no PROXY header came in time");
 }
 

@@ -146,8 +146,9 @@ START_TEST(an_answer_that_was_given_up_is_measured_as_far_as_it_came)
 
 	fake_file(&server, "big", big, BIG_BYTES);
 	free(big);
+	fake_connect(&server, &client, "");
 	client.deaf = true;
-	fake_connect(&server, &client, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+	fake_send(&client, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
 	ck_assert(fake_until(&server, is_sending, NULL));
 	ck_assert_uint_eq(requests(FAKE_ROW), 0);
 	fake_hang_up(&client);
@@ -156,7 +157,6 @@ START_TEST(an_answer_that_was_given_up_is_measured_as_far_as_it_came)
 	ck_assert_uint_eq(latencies(FAKE_ROW, 0), 1);
 	ck_assert_uint_eq(tally(FAKE_ROW)->bytes, server.counters[COUNT_BYTES_SENT]);
 	ck_assert_uint_lt(tally(FAKE_ROW)->bytes, BIG_BYTES);
-	client.deaf = false;
 }
 END_TEST
 
@@ -169,6 +169,102 @@ START_TEST(who_does_not_measure_answers_all_the_same)
 	server.client_count = 0;
 	ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
 	ck_assert_uint_eq(fake_count(&client, "hello"), 1);
+	fake_hang_up(&client);
+}
+END_TEST
+
+/* ---- what was wrong, what was too slow ------------------------ */
+
+#define LONG "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const struct {
+	const char *request;
+	enum counter counter;
+} wrong[] = {
+	{ "nonsense\r\n\r\n", COUNT_WRONG_LINE },
+	{ "G\x01T / HTTP/1.1\r\n\r\n", COUNT_WRONG_LINE },
+	{ "\r\n\r\n\r\n\r\n\r\n\r\n", COUNT_WRONG_LINE },
+	{ "GET / HTTP/2.0\r\n\r\n", COUNT_WRONG_VERSION },
+	{ "GET / HTTQ/1.1\r\n\r\n", COUNT_WRONG_VERSION },
+	{ "GET nowhere HTTP/1.1\r\n\r\n", COUNT_WRONG_TARGET },
+	{ "GET /" LONG " HTTP/1.1\r\n\r\n", COUNT_WRONG_LONG },
+	{ LONG " / HTTP/1.1\r\n\r\n", COUNT_WRONG_LONG },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nnone\r\n\r\n", COUNT_WRONG_FIELD },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nA: \x01\r\n\r\n", COUNT_WRONG_FIELD },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nA: " LONG "\r\n\r\n", COUNT_WRONG_LARGE },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nC: d\r\nE: f\r\nG: h\r\n\r\n", COUNT_WRONG_MANY },
+	{ "GET / HTTP/1.1\r\n\r\n", COUNT_WRONG_HOST },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", COUNT_WRONG_HOST },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", COUNT_WRONG_FRAMING },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+	  COUNT_WRONG_FRAMING },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", COUNT_WRONG_FRAMING },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", COUNT_WRONG_BODY },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc", COUNT_WRONG_BODY },
+};
+
+enum { WRONGS = sizeof(wrong) / sizeof(wrong[0]) };
+
+static uint64_t sum_of(enum counter first, enum counter last)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = first; i <= last; i++)
+		sum += server.counters[i];
+	return sum;
+}
+
+START_TEST(what_is_wrong_about_a_request_is_counted)
+{
+	server.config->request_line_bytes = server.config->header_bytes = 80;
+	server.config->headers = 4;
+	ask(wrong[_i].request);
+	ck_assert_uint_eq(server.counters[COUNT_PARSE_ERRORS], 1);
+	ck_assert_msg(server.counters[wrong[_i].counter] == 1, "%s", client.text);
+	ck_assert_uint_eq(sum_of(COUNT_WRONG_LINE, COUNT_WRONG_BODY), 1);
+	fake_hang_up(&client);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	enum counter counter;
+	bool in_sum;
+} slow[] = {
+	{ "", COUNT_TIMEOUT_SILENT, true },
+	{ "GET / HT", COUNT_TIMEOUT_HEAD, true },
+	{ "GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc", COUNT_TIMEOUT_BODY, true },
+	{ "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n", COUNT_TIMEOUT_IDLE, false },
+};
+
+enum { SLOWS = sizeof(slow) / sizeof(slow[0]) };
+
+START_TEST(what_was_waited_for_in_vain_is_counted)
+{
+	server.config->request_head_ns = server.config->body_ns = 20 * CLOCK_MS;
+	server.config->keep_alive_ns = server.config->keep_alive_grace_ns = 20 * CLOCK_MS;
+	fake_connect(&server, &client, slow[_i].text);
+	ck_assert(fake_until_eof(&client));
+	ck_assert_uint_eq(server.counters[slow[_i].counter], 1);
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], slow[_i].in_sum ? 1 : 0);
+	ck_assert_uint_eq(sum_of(COUNT_TIMEOUT_SILENT, COUNT_TIMEOUT_PROXY), slow[_i].in_sum ? 1 : 0);
+	fake_hang_up(&client);
+}
+END_TEST
+
+START_TEST(who_takes_nothing_is_counted_as_that)
+{
+	char *big = calloc(1, BIG_BYTES);
+
+	fake_file(&server, "big", big, BIG_BYTES);
+	free(big);
+	server.config->send_ns = 50 * CLOCK_MS;
+	fake_connect(&server, &client, "");
+	client.deaf = true;
+	fake_send(&client, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+	ck_assert(fake_until(&server, is_closed, NULL));
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUT_SEND], 1);
+	ck_assert_uint_eq(server.counters[COUNT_TIMEOUTS], 1);
 	fake_hang_up(&client);
 }
 END_TEST
@@ -279,6 +375,9 @@ int main(void)
 	tcase_add_test(answers, time_begins_with_the_first_byte_and_ends_with_the_last);
 	tcase_add_test(answers, an_answer_that_was_given_up_is_measured_as_far_as_it_came);
 	tcase_add_test(answers, who_does_not_measure_answers_all_the_same);
+	tcase_add_loop_test(answers, what_is_wrong_about_a_request_is_counted, 0, WRONGS);
+	tcase_add_loop_test(answers, what_was_waited_for_in_vain_is_counted, 0, SLOWS);
+	tcase_add_test(answers, who_takes_nothing_is_counted_as_that);
 	suite_add_tcase(suite, answers);
 	tcase_add_checked_fixture(turning, set_up_meter, tear_down);
 	tcase_add_test(turning, a_turn_that_took_long_is_seen);
