@@ -53,12 +53,15 @@ void client_held(struct asker *asker, const struct outcome *outcome)
 	const struct parting *parting = outcome->parting;
 	json_t *object = json_pack("{s:b, s:s}", "ok", (int)outcome->good, "text", outcome->text);
 
-	if (parting != NULL)
+	if (object != NULL && parting != NULL)
 		json_object_update_new(object, json_pack("{s:I, s:I, s:I, s:I}", "connections",
 							 (json_int_t)parting->connections, "handed",
 							 (json_int_t)parting->moved, "finished",
 							 (json_int_t)parting->finished, "cut",
 							 (json_int_t)parting->cut));
 	client->wait = WAIT_NOT;
-	client_reply(client, object);
+	if (object != NULL)
+		client_reply(client, object);
+	else                            /* out of memory: the one that is always there may do */
+		client_reply_text(client, outcome->good, outcome->text);
 }

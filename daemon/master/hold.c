@@ -181,6 +181,8 @@ void hold_trim(struct master *master)
 
 	for (unsigned i = master->slot_count; i < CONFIG_MAX_WORKERS; i++) {
 		master->slots[i].held = false;
+		if (list_empty(&master->hold.askers))
+			continue;
 		snprintf(text, sizeof(text), "a reload has taken slot %u away", i);
 		answer_all(master, i, true, false, text, NULL);
 	}

@@ -92,6 +92,7 @@ static struct str converse(struct str bytes, struct cuts cuts, uint8_t mode, str
 	answer_all(&master->transition.changes, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->transition.checks, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->reopening.later, (mode & RELOAD_GOES_WELL) != 0);
+	answer_all(&master->hold.later, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->upgrade.askers, (mode & RELOAD_GOES_WELL) != 0);
 	master->upgrade.wanted = false;
 	shutdown(fd, SHUT_WR);
@@ -134,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (bytes.len > 0 && memchr(bytes.at, '\n', bytes.len) != NULL)
 		line.len = (size_t)((char *)memchr(bytes.at, '\n', bytes.len) - bytes.at) + 1;
 	master->stopping = (mode & IS_STOPPING) != 0;
+	master->hold.all = false;       /* how long it has been so is in the status */
 	open_before = fuzz_open_count();
 	whole = converse(line, at_once, mode, &arena);
 	pieces = converse(line, cuts, mode, &arena);
