@@ -98,7 +98,7 @@ enum selftest_loss {
 	LOST_STALLED, /* no progress for five seconds */
 	LOST_WRONG, /* another status, length or byte than was due */
 	LOST_CUT, /* closed without a whole answer */
-	LOST_IDLE, /* closed while kept alive, and nothing had announced it */
+	LOST_IDLE,      /* closed while kept alive, or behind the next answer when it had been idle */
 	SELFTEST_LOSSES,
 };
 
@@ -213,6 +213,14 @@ const char *selftest_summary(unsigned number);
 /* Runs it on an instance that is started and stopped for it; `result` is filled
  * whatever happens. */
 void selftest_scenario(struct selftest *selftest, unsigned number, struct selftest_result *result);
+
+/* ---- a look at the instance, and the verdict (selftest_look.c) ---- */
+
+/* Has it workers that drain? */
+bool selftest_drains(const struct selftest_instance *instance);
+
+/* Fills in what the daemon itself counted; false: it does not say. */
+bool selftest_count(const struct selftest_instance *instance, struct selftest_result *result);
 
 /* Is all that must be 0, 0? */
 bool selftest_good(const struct selftest_result *result);

@@ -158,6 +158,8 @@ static void answered(struct crowd *crowd, struct client *client)
 	uint64_t took_ns = crowd->now_ns - client->began_ns;
 
 	crowd->account.good++;
+	/* who was idle could have been kept: an end that is announced is one, too */
+	crowd->account.lost[LOST_IDLE] += client->announced && client->habit->idles;
 	if (client->habit->bytes_a_turn == 0 && took_ns > crowd->account.slowest_ns)
 		crowd->account.slowest_ns = took_ns;
 	client->in_place = true;

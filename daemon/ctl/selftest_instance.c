@@ -165,7 +165,7 @@ bool selftest_instance_configure(const struct selftest_instance *instance,
 		       "workers = %u;\naccept = \"%s\";\ncontrol = \"%s\";\n"
 		       "listen = ( { address = \"127.0.0.1:%u\"; }%s );\n"
 		       "log = { access = \"%s/access.log\"; };\n"
-		       "timeouts = { keep_alive = \"1h\"; drain = \"10s\"; };\n"
+		       "timeouts = { keep_alive = \"1h\"; drain = \"5s\"; };\n"
 		       "sites = ( { routes = ( { match = \"/\"; files = { root = "
 		       "\"%s/site\"; }; } ); } );\n",
 		       settings->workers, settings->accept, instance->control,
