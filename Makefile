@@ -484,4 +484,7 @@ install: all
 	for page in $(MAN_8); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man8/ || exit 1; done
 	for page in $(MAN_5); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/ || exit 1; done
 	for page in $(MAN_7); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man7/ || exit 1; done
+	install -D -m 644 conf/completion/droverctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/droverctl
+	install -D -m 644 conf/completion/_droverctl $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_droverctl
+	install -D -m 644 conf/completion/droverctl.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/droverctl.fish
 	for page in $(DOCUMENTS); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/doc/drover/ || exit 1; done

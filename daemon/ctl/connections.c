@@ -222,10 +222,10 @@ static void order(struct rows *rows)
 
 enum { SHOWN_BYTES = ESCAPE_TEXT_MOST * LISTED_REQUEST_BYTES + 1 };
 
-/* ASCII, without what drives a terminal. */
+/* ASCII, without what drives a terminal; as much as there is room for. */
 static const char *shown(const char *text, char out[SHOWN_BYTES])
 {
-	*escape_text(out, str_of(text)) = '\0';
+	*escape_text(out, (struct str){ text, strnlen(text, LISTED_REQUEST_BYTES) }) = '\0';
 	return out;
 }
 
@@ -300,13 +300,14 @@ static void show_row(const struct rows *rows, const struct row *row)
 
 static void show_missing(const json_t *answer)
 {
+	char why[SHOWN_BYTES];
 	const json_t *worker;
 	size_t index;
 
 	json_array_foreach(json_object_get(answer, "workers"), index, worker)
 		if (!ctl_true(worker, "listed"))
 			printf("slot %lld, pid %lld: %s\n", ctl_number(worker, "slot"),
-			       ctl_number(worker, "pid"), ctl_text(worker, "why"));
+			       ctl_number(worker, "pid"), shown(ctl_text(worker, "why"), why));
 }
 
 static void show_table(const struct rows *rows, const json_t *answer)

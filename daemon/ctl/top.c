@@ -16,7 +16,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { INTERVAL_MS = 1000, LEAST_INTERVAL_MS = 100, ANSWER_MS = 5000 };
+enum { INTERVAL_MS = 1000, LEAST_INTERVAL_MS = 100, ANSWER_MS = 2000 };
 
 static uint64_t interval_ms = INTERVAL_MS;
 static bool once;
@@ -60,16 +60,36 @@ static void on_resize(int number)
 	(void)number;
 }
 
+static sigset_t caught;
+
 static void catch_signals(void)
 {
 	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 	struct sigaction action = { .sa_handler = on_end };
 
-	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+	sigemptyset(&caught);
+	sigaddset(&caught, SIGWINCH);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		sigaddset(&caught, ends[i]);
 		sigaction(ends[i], &action, NULL);
+	}
 	action.sa_handler = on_resize;
 	sigaction(SIGWINCH, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+}
+
+/* As poll(2), and a signal that came just before ends it, too. */
+static int wait_key(struct pollfd *keys, uint64_t ns)
+{
+	struct timespec patience = { (time_t)(ns / CLOCK_S), (long)(ns % CLOCK_S) };
+	sigset_t before;
+	int ready = -1;
+
+	sigprocmask(SIG_BLOCK, &caught, &before);
+	if (!ended)
+		ready = ppoll(keys, 1, &patience, &before);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return ready;
 }
 
 /* Without a key that stops the process: it would leave the terminal as it is. */
@@ -235,7 +255,7 @@ static void wait_for_more(const struct ctl *ctl, struct session *session)
 	struct pollfd keys = { .fd = session->terminal.keys ? STDIN_FILENO : -1, .events = POLLIN };
 
 	while (!ended && (now_ns = clock_now_ns()) < until_ns) {
-		int ready = poll(&keys, 1, (int)((until_ns - now_ns) / CLOCK_MS + 1));
+		int ready = wait_key(&keys, until_ns - now_ns);
 
 		if (ready > 0)
 			take_keys(&session->screen);

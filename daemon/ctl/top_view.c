@@ -116,7 +116,7 @@ static void add_worker(struct top_look *look, const json_t *worker)
 	for (unsigned i = 0; i < TOP_STATES; i++) {
 		char key[32];
 
-		snprintf(key, sizeof(key), "open_%s", top_state_names[i]);
+		snprintf(key, sizeof(key), "connections_%s", top_state_names[i]);
 		row->states[i] += number(counters, key);
 	}
 	if (row->bad || strcmp(state, "serving") == 0)

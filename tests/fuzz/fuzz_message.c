@@ -133,6 +133,18 @@ static void small_text(struct message *made, struct input *body)
 	made->bytes = (uint32_t)text.len + 1;
 }
 
+static void small_list(struct message *made, struct input *body)
+{
+	struct list_note *note = &made->body.list;
+
+	made->bytes = sizeof(*note);
+	*note = (struct list_note){ .version = LISTED_VERSION, .states = UINT32_MAX };
+	note->limit = input_byte(body) % 4;
+	note->sort = input_byte(body) % 3;
+	note->family = input_byte(body) % 2 == 0 ? 0 : AF_INET;
+	note->bits = input_byte(body);
+}
+
 static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
 	[MESSAGE_LOGS] = small_logs,       [MESSAGE_REOPEN] = small_logs,
 	[MESSAGE_SOCKETS] = small_sockets, [MESSAGE_PREPARE] = small_prepare,
@@ -141,7 +153,7 @@ static void (*const bodies[MESSAGE_TYPES])(struct message *, struct input *) = {
 	[MESSAGE_FAILED] = small_text,     [MESSAGE_RELEASE] = small_release,
 	[MESSAGE_HAND] = small_hand,       [MESSAGE_TAKE] = small_hand,
 	[MESSAGE_PARTED] = small_hand,     [MESSAGE_UNHEARD] = small_hand,
-	[MESSAGE_WILL] = small_hand,
+	[MESSAGE_WILL] = small_hand,       [MESSAGE_LIST] = small_list,
 };
 
 /* A bool that is neither is nothing that a master can send, and nobody's to check. */

@@ -78,7 +78,8 @@ static void check_answers(int master)
 			   message.type == MESSAGE_REOPENED ||
 			   message.type == MESSAGE_RELEASED || message.type == MESSAGE_SPENT ||
 			   message.type == MESSAGE_WAITING || message.type == MESSAGE_COUNTED ||
-			   message.type == MESSAGE_PARTED || message.type == MESSAGE_UNHEARD);
+			   message.type == MESSAGE_PARTED || message.type == MESSAGE_UNHEARD ||
+			   message.type == MESSAGE_LISTED);
 		FUZZ_CHECK(fds.count == 0);
 	}
 }
