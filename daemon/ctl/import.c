@@ -156,6 +156,7 @@ char *import_translate(struct import *import)
 	FILE *out = import_stream(&settings, &settings_len);
 	bool good;
 
+	import_simplify(import, &import->root);
 	import_judge(import, &import->root);
 	if (events != NULL)
 		import_judge(import, events);

@@ -197,6 +197,9 @@ void import_cache(struct import *import, FILE *out, const char *indent, const st
 /* False: nobody may. */
 bool import_access(struct import *import, FILE *out, const char *indent, const struct directive *block);
 
+/* import_simple.c: locations by expressions that are no more than a path's beginning become such. */
+void import_simplify(struct import *import, struct directive *block);
+
 /* import_kinds.c: is it a location for files of some endings that says how long they may be kept? Their media
  * types; and what is noted of it. */
 bool kinds_of(struct import *import, const struct directive *location, struct texts *types);
