@@ -218,11 +218,11 @@ $(BUILD)/man/drover.conf.5: man/drover.conf.5.in $(BUILD)/man/settings
 	$(QUIET)sed -e '/@SETTINGS@/{' -e 'r $@.settings' -e 'd' -e '}' $< >$@.new
 	$(QUIET)mv $@.new $@
 
-# the page of the status service, with the hashes of what is in it
+# the page of the status service, with the hashes of what is in it; what makes it is a program, also when fuzzers are built
 PAGE := $(addprefix daemon/service/page/page.,html css js)
 
 $(BUILD)/daemon/service/page/pack: $(BUILD)/daemon/service/page/pack.o
-	$(QUIET)$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ -lsodium
+	$(QUIET)$(CC) $(CFLAGS) $(filter-out -fsanitize=fuzzer,$(LDFLAGS)) -pie -o $@ $^ -lsodium
 
 $(BUILD)/daemon/service/page/document.c: $(PAGE) $(BUILD)/daemon/service/page/pack
 	@echo "  PAGE  $@"
