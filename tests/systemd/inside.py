@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -330,6 +331,21 @@ class Unit(unittest.TestCase):
                 self.assertIn("generation %d," % number, show("StatusText"))  # one reload each, not two
         self.assertEqual((self.main_pid(), self.workers()), before)
         self.assertEqual(show("ActiveState"), "active")
+
+    def test_what_is_saved_outlives_a_restart(self):
+        """The unit's own /etc is read-only; droverctl writes with the caller's rights."""
+        self.start()
+        drop_ins = CONFIG + ".d"
+        self.addCleanup(shutil.rmtree, drop_ins, True)
+        for words in (("set", "limits.headers", "60", "timeouts.send", "9s"), ("save",), ("set", "limits.headers", "70")):
+            result = command("droverctl", *words)
+            self.assertEqual(result.returncode, 0, result.stdout + result.stderr + self.journal())
+        self.reload()
+        self.assertEqual(command("droverctl", "get", "limits.headers").stdout, "70\n")
+        self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
+        self.assertEqual(command("droverctl", "get", "limits.headers").stdout, "60\n")
+        self.assertEqual(command("droverctl", "get", "timeouts.send").stdout, "9s\n")
+        self.assertEqual(self.get().status, 200)
 
     def test_a_bad_reload(self):
         self.start()
