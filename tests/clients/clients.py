@@ -532,6 +532,14 @@ class Dashboard(unittest.TestCase):
         self.assertEqual(self.browser.evaluate("document.querySelectorAll('#events li').length"), 1)
         self.assertEqual(self.browser.evaluate("window.violations"), [])
 
+    def test_a_slot_that_is_out_of_service_is_not_bad(self):
+        states = "Array.from(document.querySelectorAll('#slots .state'), state => state.textContent).join()"
+        self.wait(states + " === 'serving,serving'")
+        self.assertEqual(self.server.ctl("drain", "1").returncode, 0)
+        self.wait(states + " === 'serving,out of service'")
+        self.assertEqual(self.server.ctl("resume", "1").returncode, 0)
+        self.wait(states + " === 'serving,serving'")
+
     def test_no_layout_is_too_wide(self):
         colors = set()
         self.wait("document.getElementById('link').textContent === 'live'")

@@ -401,6 +401,7 @@ function sites() {
 }
 const KINDS = { start: 'Start', reload: 'Reload', upgrade: 'Upgrade', crash: 'Crash', hang: 'Hang', recovered: 'Recovered', respawn: 'New worker',
 	drain: 'Drain', setting: 'Setting', stop: 'Stop' };
+const PROBLEMS = ['crash', 'hang'];
 let listed = -1;
 function events() {
 	const newest = happened.length ? happened[happened.length - 1].id : 0;
@@ -409,7 +410,7 @@ function events() {
 	$('calm').hidden = happened.length > 0;
 	$('events').replaceChildren(...happened.slice(-100).reverse().map((event) => el('li', { class: event.good ? '' : 'bad' },
 		el('time', { datetime: new Date(event.at_ms).toISOString() }, when(event.at_ms)),
-		el('b', {}, (KINDS[event.kind] || event.kind) + (event.good || event.kind === 'crash' || event.kind === 'hang' ? '' : ' failed') +
+		el('b', {}, (KINDS[event.kind] || event.kind) + (event.good || PROBLEMS.includes(event.kind) ? '' : ' failed') +
 			(event.slot === null ? '' : ', slot ' + event.slot)),
 		el('span', {}, event.text))));
 }
