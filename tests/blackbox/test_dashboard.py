@@ -184,6 +184,19 @@ class Events(Lab):
         self.assertGreater(respawn["id"], crash["id"])
         self.assertEqual(respawn["text"], "worker %d serves in its place" % self.server.workers()[1])
 
+    def test_a_hang_and_its_end(self):
+        self.server.configure({"timeouts": {"hang_kill": "0"}})
+        self.assertEqual(self.server.reload()[0], 0)
+        pid = self.server.workers()[1]
+        drover.stop(pid)
+        self.addCleanup(drover.go_on, pid)
+        hang = self.wait_event(kind="hang")     # each look is a connection, and some are of that slot
+        self.assertEqual((hang["slot"], hang["good"]), (1, False))
+        drover.go_on(pid)
+        over = self.wait_event(kind="recovered")
+        self.assertEqual((over["slot"], over["good"]), (1, True))
+        self.assertRegex(over["text"], r"^after \d+ ms: it moves again; \d+ connections? rescued$")
+
     def test_more_workers_are_nobodys_place(self):
         self.server.configure({"workers": 3})
         self.assertEqual(self.server.reload()[0], 0)
