@@ -217,10 +217,17 @@ uint64_t hold_since_ns(const struct master *master)
 
 /* ---- asked ------------------------------------------------------------------------------------------- */
 
+/* One that has not got on for a moment has a lot to do; for longer, it hangs. */
+static bool serves(const struct slot *slot)
+{
+	return slot->serving != NULL && slot->serving->state == CHILD_SERVING &&
+	       rescue_bad_ns(slot) < CLOCK_S;
+}
+
 static bool others_serve(const struct master *master, unsigned slot)
 {
 	for (unsigned i = 0; i < master->slot_count; i++)
-		if (i != slot && slot_is_good(&master->slots[i]))
+		if (i != slot && serves(&master->slots[i]))
 			return true;
 	return false;
 }

@@ -400,6 +400,53 @@ START_TEST(whatever_happens_to_slots_the_service_goes_on)
 }
 END_TEST
 
+/* How long a stop waits for a balancer that was told so long ago; UINT64_MAX: not at all. */
+static uint64_t delay_after(uint64_t told_ns)
+{
+	uint64_t left_ns = UINT64_MAX;
+
+	begin();
+	config.drain_delay_ns = 10 * CLOCK_S;
+	master->loop.now_ns = 100 * CLOCK_S;
+	master->hold.all = true;
+	master->hold.since_ns = master->loop.now_ns - told_ns;
+	master_stop(master, false);
+	if (!stop_is_draining(master))
+		left_ns = master->stop.timer.due_ns - master->loop.now_ns;
+	timer_cancel(&master->stop.timer);
+	hear();
+	end();
+	return left_ns;
+}
+
+START_TEST(a_stop_waits_for_what_is_left_of_the_delay)
+{
+	ck_assert_uint_eq(delay_after(3 * CLOCK_S), 7 * CLOCK_S);
+	ck_assert_uint_eq(delay_after(10 * CLOCK_S), UINT64_MAX);
+	ck_assert_uint_eq(delay_after(90 * CLOCK_S), UINT64_MAX);
+}
+END_TEST
+
+/* A busy machine, or one that hangs. */
+START_TEST(a_worker_that_stalls_for_a_moment_serves)
+{
+	begin();
+	for (unsigned slot = 1; slot < SLOTS; slot++)
+		master->slots[slot].rescue.hang = (struct hang){ .bad = true, .began_ns = 1 };
+	master->loop.now_ns = CLOCK_S;
+	ask(0, false);
+	ck_assert(master->slots[0].held);
+	end();
+	begin();
+	for (unsigned slot = 1; slot < SLOTS; slot++)
+		master->slots[slot].rescue.hang = (struct hang){ .bad = true, .began_ns = 1 };
+	master->loop.now_ns = 2 * CLOCK_S;
+	ask(0, false);
+	ck_assert(!master->slots[0].held && !play.questions[0].good && play.questions[0].answers == 1);
+	end();
+}
+END_TEST
+
 START_TEST(the_decision_is_a_table)
 {
 	for (unsigned i = 0; i < 1 << 5; i++) {
@@ -432,6 +479,8 @@ int main(void)
 	tcase_set_timeout(tests, 100);
 	tcase_add_test(tests, whatever_happens_to_slots_the_service_goes_on);
 	tcase_add_test(tests, the_decision_is_a_table);
+	tcase_add_test(tests, a_stop_waits_for_what_is_left_of_the_delay);
+	tcase_add_test(tests, a_worker_that_stalls_for_a_moment_serves);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
