@@ -485,6 +485,24 @@ class Connections(Ctl):
                 caller.sendall(b'{"command":"connections"}\n')
         self.assertEqual(len(self.ask(server, "connections")["workers"]), 2)
 
+    def test_callers_that_read_nothing_hold_up_nobody(self):
+        server = self.server()
+        self.ask(server, "connections")
+        before = drover.fds(server.pid)
+        callers = [socket.socket(socket.AF_UNIX) for _ in range(60)]
+        for caller in callers:
+            self.addCleanup(caller.close)
+            caller.connect(server.control)
+            caller.sendall(b'{"command":"connections","limit":4096}\n')
+        self.assertEqual(len(self.ask(server, "connections")["workers"]), 2)
+        self.assertEqual(self.ask(server, "slow")["requests"], [])
+        for caller in callers:
+            caller.close()
+        end = drover.deadline()
+        while drover.fds(server.pid) > before + 1:
+            drover.left(end)
+            self.ask(server, "status")
+
     def test_the_master_keeps_no_descriptor(self):
         server = self.server()
         self.ask(server, "connections")
