@@ -133,7 +133,7 @@ int ctl_show(const struct ctl *ctl, const json_t *answer, void (*show)(const jso
 
 	if (ctl->json) {
 		ctl_dump((json_t *)(uintptr_t)answer);
-	} else if (good) {
+	} else if (good && show != NULL) {
 		show(answer);
 	} else {
 		ctl_show_text(answer);
