@@ -1,0 +1,154 @@
+"""What workers measure stays: over reloads, deaths, replacements and upgrades no sum falls, and all are exact."""
+
+import json
+import os
+import signal
+import unittest
+
+import drover
+from drover import Drover
+
+ROUNDS = 5      # requests of each kind, between two events
+
+
+class Lasting(unittest.TestCase):
+    """The status is asked for at another site, so that nothing but the test's own requests is in the row."""
+
+    def setUp(self):
+        self.settings = {"workers": 2, "sites": [
+            {"hosts": ["a.example", "b.example"],
+             "routes": [{"match": "/", "respond": {"body": "hello\n"}},
+                        {"match": "/gone", "respond": {"status": 410, "body": "gone\n"}}]},
+            {"routes": [{"match": "/status", "status": {}}]}]}
+        self.server = Drover(self.settings)
+        self.addCleanup(self.server.close)
+        self.asked = 0
+        self.bytes = 0
+        self.before = {}
+
+    def ask(self, target, status, close):
+        with self.server.client() as client:
+            client.send(client.head(target, host="a.example", close=close))
+            answer = client.response()
+            self.assertEqual(answer.status, status)
+            return answer
+
+    def ask_all(self):
+        for _ in range(ROUNDS):
+            for target, status in (("/", 200), ("/gone", 410)):
+                self.ask(target, status, close=True)
+        self.asked += ROUNDS
+
+    def status(self):
+        return json.loads(self.server.get("/status/json").body)
+
+    def row(self, status):
+        rows = [site for site in status["sites"] if site["name"] == "a.example"]
+        self.assertEqual(len(rows), 1)
+        return rows[0]
+
+    def check_nothing_fell(self, status):
+        row = self.row(status)
+        now = {"latency": sum(row["latency"]), "bytes": row["bytes"], "duration": row["duration_ns"],
+               "turns": 0, **row["requests"],
+               **{name: status["counters"][name] for name in ("requests", "accepted", "status_2xx", "bytes_sent")}}
+        for name, value in self.before.items():
+            self.assertGreaterEqual(now[name], value, name)
+        self.before = now
+
+    def check(self):
+        """Until the last answer is measured: its client may have it before."""
+        end = drover.deadline()
+        while True:
+            status = self.status()
+            self.check_nothing_fell(status)
+            row = self.row(status)
+            if row["requests"]["2xx"] + row["requests"]["4xx"] == 2 * self.asked:
+                break
+            drover.left(end)
+        self.assertEqual(row["requests"], {"1xx": 0, "2xx": self.asked, "3xx": 0, "4xx": self.asked, "5xx": 0})
+        self.assertEqual(sum(row["latency"]), 2 * self.asked)
+        self.assertGreater(row["duration_ns"], 0)
+
+    def event(self, act):
+        self.ask_all()
+        self.check()
+        act()
+        self.ask_all()
+        self.check()
+
+    def reload(self, *args):
+        status, said = self.server.reload(*args)
+        self.assertEqual(status, 0, said)
+
+    def kill(self):
+        before = self.server.workers()
+        os.kill(before[0], signal.SIGKILL)
+        self.server.wait_status(lambda status: len(self.server.workers(status)) == 2
+                                and self.server.workers(status)[0] != before[0])
+
+    def upgrade(self):
+        result = self.server.ctl("upgrade")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def other_sites(self):
+        """Rows are not given to others by a reload that takes sites away, or fails."""
+        self.server.configure({**self.settings, "sites": [{"hosts": ["new.example"], "routes": [
+            {"match": "/", "respond": {"body": "new\n"}}]}] + self.settings["sites"][1:]})
+        self.reload()
+        self.check_nothing_fell(self.status())
+        self.server.configure(self.settings)
+        self.reload()
+
+    def test_a_reload(self):
+        self.event(self.reload)
+
+    def test_a_site_that_goes_and_comes_back(self):
+        self.event(self.other_sites)
+
+    def test_a_worker_is_killed(self):
+        self.event(self.kill)
+
+    def test_all_are_replaced(self):
+        self.event(lambda: self.reload("--replace"))
+
+    def test_an_upgrade(self):
+        self.event(self.upgrade)
+
+    def test_one_after_the_other(self):
+        for act in (self.kill, self.upgrade, self.other_sites, lambda: self.reload("--replace"), self.kill):
+            self.event(act)
+
+
+class Rows(unittest.TestCase):
+    def sites(self, count, first=0):
+        return [{"hosts": ["s%d.example" % i], "routes": [{"match": "/", "respond": {"body": "x"}}]}
+                for i in range(first, first + count)] + [{"routes": [{"match": "/status", "status": {}}]}]
+
+    def names(self, server):
+        return [site["name"] for site in json.loads(server.get("/status/json").body)["sites"]]
+
+    def test_what_finds_no_row_is_said_and_measured_together(self):
+        with Drover({"workers": 1, "sites": self.sites(40)}) as server:
+            server.log.wait("sites_measured_together", sites="10", at_most="31")
+            with server.client() as client:
+                client.send(client.head("/", host="s39.example"))
+                self.assertEqual(client.response().status, 200)
+            sites = {site["name"]: site for site in json.loads(server.get("/status/json").body)["sites"]}
+            self.assertEqual(len(sites), 32)
+            self.assertNotIn("s39.example", sites)
+            self.assertGreaterEqual(sites["(other)"]["requests"]["2xx"], 1)
+
+    def test_a_check_and_a_reload_that_fails_use_up_none(self):
+        with Drover({"workers": 1, "sites": self.sites(3)}) as server:
+            known = self.names(server)
+            server.configure({"workers": 1, "sites": self.sites(10, first=50)})
+            self.assertEqual(server.ctl("check").returncode, 0)
+            self.assertEqual(self.names(server), known)
+            server.configure({"workers": 1, "sites": self.sites(2)})
+            self.assertEqual(server.reload()[0], 0)
+            self.assertEqual(self.names(server), known)
+
+
+if __name__ == "__main__":
+    unittest.main()
