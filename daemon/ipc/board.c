@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+enum { SUM_TRIES = 4 };                 /* while columns are moved */
+
 static struct board *map(int fd, struct err *err)
 {
 	struct board *board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -121,14 +123,18 @@ void board_retire(struct board *board, struct board_owners *owners, unsigned col
 {
 	struct board_column *gone = &board->column[column], *kept = &board->column[BOARD_RETIRED];
 
+	uint32_t moves = board->moves;
+
 	if (column == BOARD_RETIRED)
 		return;
+	__atomic_store_n(&board->moves, moves | 1, __ATOMIC_SEQ_CST);
 	/* all that there is room for: a broken worker may have written board->counters */
 	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
 		if ((board->levels[i / 64] >> i % 64 & 1) == 0)
 			kept->counters[i] += gone->counters[i];
 	retire_metrics(board, owners, column);
 	memset(gone, 0, sizeof(*gone));
+	__atomic_store_n(&board->moves, (moves | 1) + 1, __ATOMIC_SEQ_CST);
 	owners->taken[column / 64] &= ~(UINT64_C(1) << column % 64);
 }
 
@@ -172,12 +178,24 @@ static bool is_used(const struct board *board, unsigned site)
 	return site == METRICS_OTHER || board->sites[site][0] != '\0';
 }
 
-void board_site_sum(const struct board *board, unsigned site, struct tally *sum)
+static void sum_site(const struct board *board, unsigned site, struct tally *sum)
 {
 	*sum = (struct tally){ 0 };
 	for (unsigned i = 0; i < BOARD_COLUMNS; i++)
 		if ((i == BOARD_RETIRED || board->column[i].pid != 0) && is_used(board, site))
 			tally_add(sum, &board->metrics[i].site[site]);
+}
+
+void board_site_sum(const struct board *board, unsigned site, struct tally *sum)
+{
+	uint32_t moves;
+
+	for (unsigned i = 0; i < SUM_TRIES; i++) {
+		moves = board_moves(board);
+		sum_site(board, site, sum);
+		if (moves % 2 == 0 && board_moves(board) == moves)
+			return;
+	}
 }
 
 void board_slot_sum(const struct board *board, unsigned slot, struct tally *sum, struct turns *turns)
@@ -194,12 +212,26 @@ void board_slot_sum(const struct board *board, unsigned slot, struct tally *sum,
 	}
 }
 
-uint64_t board_sum(const struct board *board, unsigned counter)
+static uint64_t sum_counter(const struct board *board, unsigned counter)
 {
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < BOARD_COLUMNS; i++)
 		if (i == BOARD_RETIRED || board->column[i].pid != 0)
 			sum += board->column[i].counters[counter];
+	return sum;
+}
+
+uint64_t board_sum(const struct board *board, unsigned counter)
+{
+	uint64_t sum = 0;
+	uint32_t moves;
+
+	for (unsigned i = 0; i < SUM_TRIES; i++) {
+		moves = board_moves(board);
+		sum = sum_counter(board, counter);
+		if (moves % 2 == 0 && board_moves(board) == moves)
+			break;
+	}
 	return sum;
 }

@@ -35,6 +35,7 @@ struct board_column {
 
 struct board {
 	uint32_t version, columns, counters;
+	uint32_t moves;                 /* see board_moves */
 	uint64_t levels[BOARD_WORDS];   /* which counters are levels */
 	char names[BOARD_COUNTERS][BOARD_NAME_BYTES];
 	struct board_column column[BOARD_COLUMNS];
@@ -76,6 +77,14 @@ unsigned board_claim_of(const struct board *board, struct board_owners *owners, 
 
 /* Takes a column that is known to be somebody's; false: there is none of that number, or it is taken. */
 bool board_take(struct board_owners *owners, unsigned column);
+
+/* How often what a column had was moved to BOARD_RETIRED, twice; odd while that is done. Whoever adds columns
+ * up has counted some twice, or not at all, if it is another one afterwards: adding up has to begin anew. (It
+ * may be anything, and change all the time, if a worker is broken: not for ever.) */
+static inline uint32_t board_moves(const struct board *board)
+{
+	return __atomic_load_n(&board->moves, __ATOMIC_ACQUIRE);
+}
 
 /* Adds the column's sums to BOARD_RETIRED and frees it. */
 void board_retire(struct board *board, struct board_owners *owners, unsigned column);

@@ -66,6 +66,8 @@ struct view {
 	unsigned worker_count;
 	struct view_worker workers[BOARD_COLUMNS];
 	unsigned column, socket;        /* the next ones to be looked at; for view_step alone */
+	uint32_t moves;                 /* of the board, when the columns were begun */
+	unsigned begun_anew;            /* how often, because it had others then */
 	bool failed;                    /* out of memory */
 };
 

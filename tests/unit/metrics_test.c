@@ -3,7 +3,9 @@
 #include "fake_server.h"
 
 #include "base/clock.h"
+#include "ipc/board.h"
 #include "ipc/meter.h"
+#include "service/status_view.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -269,6 +271,64 @@ START_TEST(who_takes_nothing_is_counted_as_that)
 }
 END_TEST
 
+/* ---- who adds up while a worker goes ------------------------ */
+
+START_TEST(a_worker_that_goes_meanwhile_is_counted_once)
+{
+	static const char *const names[COUNTERS];
+	struct board_owners owners = { 0 };
+	struct view *view = view_new();
+	struct board *board;
+	struct err err;
+	unsigned column;
+
+	board = board_create(names, 0, counter_levels, NULL, &err);
+	ck_assert(board != NULL && view != NULL);
+	for (unsigned i = 0; i < 3; i++)
+		column = board_claim(board, &owners);
+	board->column[column].counters[COUNT_REQUESTS] = 7;
+	board->metrics[column].site[METRICS_OTHER].requests[1] = 7;
+	server.engine.board = board;
+	view_begin(view, &server.engine);
+	for (unsigned i = 0; i < (unsigned)_i; i++)
+		ck_assert(!view_step(view, 0));
+	board_retire(board, &owners, column);
+	while (!view_step(view, 0))
+		;
+	ck_assert_uint_eq(view->counters[COUNT_REQUESTS], 7);
+	ck_assert_uint_eq(view->sites[METRICS_OTHER].requests[1], 7);
+	ck_assert_uint_eq(board_sum(board, COUNT_REQUESTS), 7);
+	ck_assert_uint_eq(board_moves(board) % 2, 0);
+	server.engine.board = NULL;
+	view_free(view);
+	board_destroy(board);
+}
+END_TEST
+
+/* A broken worker writes there what it likes. */
+START_TEST(who_adds_up_comes_to_an_end_whatever_is_written)
+{
+	static const char *const names[COUNTERS];
+	struct view *view = view_new();
+	struct board *board;
+	struct err err;
+	unsigned steps = 0;
+
+	board = board_create(names, 0, counter_levels, NULL, &err);
+	ck_assert(board != NULL && view != NULL);
+	server.engine.board = board;
+	board->moves = 1;
+	ck_assert_uint_eq(board_sum(board, COUNT_REQUESTS), 0);
+	view_begin(view, &server.engine);
+	while (!view_step(view, UINT64_MAX) && steps < 1000)
+		steps++;
+	ck_assert_uint_lt(steps, 1000);
+	server.engine.board = NULL;
+	view_free(view);
+	board_destroy(board);
+}
+END_TEST
+
 /* ---- turns ------------------------ */
 
 static struct turns turns;
@@ -377,6 +437,8 @@ int main(void)
 	tcase_add_test(answers, who_does_not_measure_answers_all_the_same);
 	tcase_add_loop_test(answers, what_is_wrong_about_a_request_is_counted, 0, WRONGS);
 	tcase_add_loop_test(answers, what_was_waited_for_in_vain_is_counted, 0, SLOWS);
+	tcase_add_loop_test(answers, a_worker_that_goes_meanwhile_is_counted_once, 0, 6);
+	tcase_add_test(answers, who_adds_up_comes_to_an_end_whatever_is_written);
 	tcase_add_test(answers, who_takes_nothing_is_counted_as_that);
 	suite_add_tcase(suite, answers);
 	tcase_add_checked_fixture(turning, set_up_meter, tear_down);
