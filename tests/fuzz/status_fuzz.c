@@ -35,7 +35,8 @@ static void fill_board(struct str bytes)
 	fill(&board.events, sizeof(board.events), bytes);
 	fill(board.sites, sizeof(board.sites), bytes);
 	fill(&board.news.pid, sizeof(board.news) - offsetof(struct news, pid), bytes);
-	fill(&hot, sizeof(hot.seat[0]) * COLUMNS, bytes);
+	fill(hot.seat, COLUMNS * sizeof(hot.seat[0]), bytes);
+	hot.slots = (uint32_t)(bytes.len % (2 * COLUMNS));     /* few, or an input would take half a second */
 }
 
 /* Terminated. */
