@@ -232,7 +232,8 @@ static void listen_to_master(struct puppet *puppet)
 		FUZZ_CHECK(message.type < MESSAGE_READY || message.type == MESSAGE_REOPEN ||
 			   message.type == MESSAGE_LEAVING || message.type == MESSAGE_RELEASE ||
 			   message.type == MESSAGE_LOOK || message.type == MESSAGE_HAND ||
-			   message.type == MESSAGE_TAKE || message.type == MESSAGE_COUNT);
+			   message.type == MESSAGE_TAKE || message.type == MESSAGE_COUNT ||
+			   message.type == MESSAGE_LIST || message.type == MESSAGE_STAYING);
 		channel_drop(&fds);
 	}
 }

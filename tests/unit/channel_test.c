@@ -76,7 +76,7 @@ END_TEST
 static const enum message_type bodiless[] = {
 	MESSAGE_CONFIG,  MESSAGE_GO,       MESSAGE_ABORT, MESSAGE_READY,
 	MESSAGE_ADOPTED, MESSAGE_LEAVING, MESSAGE_RELEASED, MESSAGE_SPENT,
-	MESSAGE_WAITING, MESSAGE_LOOK, MESSAGE_COUNT, MESSAGE_STAYING,
+	MESSAGE_WAITING, MESSAGE_LOOK, MESSAGE_COUNT, MESSAGE_LISTED, MESSAGE_STAYING,
 };
 
 START_TEST(a_message_without_a_body_arrives_with_its_generation)
@@ -110,6 +110,7 @@ static const struct {
 	{ MESSAGE_UNHEARD, sizeof(struct hand_note) },
 	{ MESSAGE_WILL, sizeof(struct hand_note) },
 	{ MESSAGE_COUNTED, sizeof(struct count_note) },
+	{ MESSAGE_LIST, sizeof(struct list_note) },
 	{ MESSAGE_FAILED, 1 },
 	{ MESSAGE_FAILED, ERR_TEXT_BYTES },
 	{ MESSAGE_CONFINED, 1 },
