@@ -275,7 +275,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(all, set_up, tear_down);
-	tcase_set_timeout(all, 20);
+	tcase_set_timeout(all, 60);
 	tcase_add_test(all, one_that_says_that_it_could_take_over_is_taken);
 	tcase_add_test(all, it_has_the_command_line_and_the_option_behind_it);
 	tcase_add_test(all, it_finds_the_state_and_no_other_descriptor);

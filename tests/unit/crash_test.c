@@ -329,7 +329,7 @@ int main(void)
 	tcase_add_test(crashes, another_threads_crash_is_not_the_loops);
 	suite_add_tcase(suite, crashes);
 	tcase_add_checked_fixture(wills, create, destroy);
-	tcase_set_timeout(wills, 20);
+	tcase_set_timeout(wills, 60);
 	tcase_add_test(wills, a_will_is_done_once_after_the_stack);
 	tcase_add_test(wills, a_will_is_the_loops_whoever_crashes);
 	tcase_add_test(wills, a_will_that_crashes_too_changes_nothing);

@@ -703,7 +703,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(suite, tests);
-	tcase_set_timeout(tests, 30);
+	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, a_file_is_looked_for_once);
 	tcase_add_test(tests, that_nothing_is_there_is_kept);

@@ -481,7 +481,7 @@ int main(void)
 	tcase_add_checked_fixture(back, make_state, forget_state);
 	tcase_add_checked_fixture(alone, make_state, forget_state);
 	tcase_add_checked_fixture(way, make_state, forget_state);
-	tcase_set_timeout(back, 20);
+	tcase_set_timeout(back, 60);
 	tcase_add_loop_test(back, the_old_binary_goes_on_and_knows_step_and_reason, 0,
 			    sizeof(ends) / sizeof(ends[0]));
 	tcase_add_test(back, a_reason_that_is_too_long_is_cut);

@@ -953,7 +953,7 @@ static Suite *suite(void)
 
 	for (unsigned i = 0; i < 6; i++) {
 		tcase_add_checked_fixture(cases[i], set_up, tear_down);
-		tcase_set_timeout(cases[i], 10);
+		tcase_set_timeout(cases[i], 60);
 		suite_add_tcase(all, cases[i]);
 	}
 	tcase_add_loop_test(same, a_client_does_not_see_that_it_is_moved_after_every_turn, 0, CONVERSATIONS);

@@ -1272,7 +1272,7 @@ static Suite *suite(void)
 
 	for (unsigned i = 0; i < 6; i++) {
 		tcase_add_checked_fixture(cases[i], set_up, tear_down);
-		tcase_set_timeout(cases[i], 10);
+		tcase_set_timeout(cases[i], 60);
 		suite_add_tcase(all, cases[i]);
 	}
 	tcase_add_test(one, a_get_is_answered_with_the_body);

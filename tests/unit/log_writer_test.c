@@ -726,7 +726,7 @@ static Suite *suite(void)
 	TCase *writing = tcase_create("writing");
 
 	tcase_add_checked_fixture(writing, set_up, tear_down);
-	tcase_set_timeout(writing, 20);
+	tcase_set_timeout(writing, 60);
 	suite_add_tcase(all, writing);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(writing, tests[i]);

@@ -160,7 +160,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(all, set_up, tear_down);
-	tcase_set_timeout(all, 20);
+	tcase_set_timeout(all, 60);
 	tcase_add_test(all, without_unknown_children_there_are_none);
 	tcase_add_test(all, one_that_has_ended_is_reaped);
 	tcase_add_test(all, one_that_lives_is_reaped_when_it_ends);

@@ -436,7 +436,7 @@ int main(void)
 	tcase_add_test(refused, it_works_inside_another_handler);
 	tcase_add_test(refused, what_is_allowed_is_left_alone);
 	tcase_add_test(refused, what_no_such_process_does_ends_it);
-	tcase_set_timeout(refused, 30);
+	tcase_set_timeout(refused, 60);
 	suite_add_tcase(suite, refused);
 	tcase_add_checked_fixture(lists, create, destroy);
 	tcase_add_test(lists, every_name_is_one_and_none_is_deadly);
