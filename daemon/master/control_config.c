@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The rest of the answer, and what JSON puts in front of quotes and tabs, has to fit, too. */
@@ -56,6 +57,14 @@ static json_t *settings_json(const struct config *config)
 	return all;
 }
 
+/* The canonical text that it is made of: what will not fit is not even begun. */
+static bool is_long(int text)
+{
+	struct stat info;
+
+	return text >= 0 && fstat(text, &info) == 0 && info.st_size > CONFIG_ANSWER_BYTES;
+}
+
 /* NULL: out of memory, or too long. */
 static json_t *text_json(const struct generation *generation, bool *too_long)
 {
@@ -91,10 +100,11 @@ void command_config(struct client *client, const json_t *request)
 {
 	const struct master *master = client_master(client);
 	const struct generation *current = master->current.generation;
-	bool too_long = false, all = !json_is_true(json_object_get(request, "settings"));
+	bool all = !json_is_true(json_object_get(request, "settings"));
+	bool too_long = is_long(master->current.text);
 	json_t *body = NULL;
 
-	if (current != NULL)
+	if (current != NULL && !(all && too_long))
 		body = all ? text_json(current, &too_long) : settings_json(current->config);
 	if (body != NULL)
 		client_reply(client,
