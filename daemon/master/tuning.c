@@ -166,6 +166,8 @@ static bool roll_back(struct tuning *tuning, struct err *err)
 {
 	char names[sizeof(tuning->what) - 32];
 
+	if (timer_armed(&tuning->deadline))     /* and something else was set since, which has its time */
+		return err_set(err, "what was unconfirmed was unset meanwhile");
 	if (overrides_list(&tuning->now, true, names, sizeof(names)) == 0)
 		return err_set(err, "nothing is unconfirmed");  /* it was unset while this waited */
 	say(tuning, "%s was not confirmed: rolled back", names);
@@ -200,7 +202,8 @@ static void rolled_back(struct asker *asker, const struct outcome *outcome)
 	struct master *master = LIST_ENTRY(tuning, struct master, tuning);
 
 	tuning->rolling = false;
-	if (outcome->good || master_is_stopping(master) || !overrides_pending(&tuning->now))
+	if (outcome->good || master_is_stopping(master) || !overrides_pending(&tuning->now) ||
+	    timer_armed(&tuning->deadline))
 		return;
 	log_event(LEVEL_ERROR, "roll_back_failed", log_text("error", outcome->text),
 		  log_number("again_s", AGAIN_SECONDS));
@@ -213,6 +216,8 @@ static void too_late(struct timer *timer, uint64_t now_ns)
 	struct tuning *tuning = LIST_ENTRY(timer, struct tuning, deadline);
 
 	(void)now_ns;
+	if (tuning->rolling)            /* the one that still waits for its turn does it */
+		return;
 	tuning->rolling = true;
 	tuning->back = (struct change){ .roll_back = true };
 	tuning->asker = (struct asker){ .answer = rolled_back, .change = &tuning->back };
@@ -249,8 +254,11 @@ bool tuning_confirm(struct master *master, char *text, size_t bytes, struct err 
 	struct tuning *tuning = &master->tuning;
 	char names[192];
 
-	if (tuning->rolling)
+	if (tuning->rolling && !timer_armed(&tuning->deadline))
 		return err_set(err, "it is too late: what was not confirmed is being rolled back");
+	if (guard_is_armed())
+		return err_set(err, "an upgrade is under way, which may fail and would not remember it; "
+				    "confirm again when it is over");
 	if (overrides_list(&tuning->now, true, names, sizeof(names)) == 0)
 		return err_set(err, "nothing waits to be confirmed");
 	overrides_confirm(&tuning->now);

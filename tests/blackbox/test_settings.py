@@ -371,6 +371,43 @@ class Settings(unittest.TestCase):
         server.wait_status(lambda status: status["phase"] == "idle" and status["overrides"] == [])
         self.assertEqual(self.value(server, "limits.headers"), "100")
 
+    def test_what_an_upgrade_that_fails_was_told(self):
+        """Said to be confirmed is confirmed, whichever image is asked."""
+        server = self.start(own=True)
+        self.does(server, "set", "--confirm", "1h", "limits.headers", "70")
+        server.install(drover.BROKEN, "never-serving")
+        server.kill(signal.SIGUSR2)
+        server.wait_status(lambda status: len(status["workers"]) == 4)
+        confirmed = server.ctl("confirm").returncode == 0
+        server.log.wait("upgrade_failed")
+        self.assertEqual([one["confirmed"] for one in server.status()["overrides"]], [confirmed])
+
+    def test_a_roll_back_that_comes_late_leaves_what_is_new(self):
+        server = self.start()
+        self.does(server, "set", "--confirm", "2s", "limits.headers", "70")
+        pid = server.workers()[1]
+        os.kill(pid, signal.SIGSTOP)
+        try:            # a transition that has no end, and behind it what is asked for meanwhile
+            server.hup()
+            server.wait_status(lambda status: status["phase"] == "preparing")
+            callers = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+            for caller, request in zip(callers, ({"unset": ["limits.headers"]},
+                                                 {"set": {"limits.connections": "500"}, "confirm_ms": 3600000})):
+                caller.connect(server.control)
+                caller.sendall(json.dumps({"command": "set", **request}).encode() + b"\n")
+            server.wait_status(lambda status: status["confirm_ms"] == 0)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        for caller in callers:
+            caller.settimeout(drover.DEADLINE)
+            caller.recv(65536)
+            caller.close()
+        self.does(server, "reload")
+        status = server.wait_status(lambda status: status["phase"] == "idle")
+        self.assertEqual(self.overrides(server), {"limits.connections": "500"})
+        self.assertGreater(status["confirm_ms"], 0)
+        self.does(server, "confirm")
+
     # save and drop-ins
 
     def test_save_keeps_what_was_saved_before(self):
