@@ -19,6 +19,7 @@ struct directive {
 	const char **args;              /* NULL at the end */
 	unsigned arg_count;
 	bool block;
+	bool was_regex;                 /* import_simple.c made a path of its expression */
 	struct directive *parent, *children, *last_child, *next;
 };
 
@@ -43,6 +44,9 @@ struct texts {
 	unsigned count, room;
 };
 
+/* Who gets to a server at all: its addresses say so. */
+enum reach { REACH_MACHINE, REACH_PRIVATE, REACH_ALL };
+
 struct import {
 	struct arena arena;
 	const char *prefix;             /* of relative roots (nginx -p) */
@@ -51,6 +55,7 @@ struct import {
 	struct directive root;
 	struct note *notes, *last_note;
 	unsigned counts[NOTE_KINDS];
+	enum reach reach;               /* the widest of all servers */
 	/* while translating */
 	struct texts hosts;              /* of all sites so far, in lower case */
 	const char *host;               /* what $host means just now; NULL: nothing */
@@ -126,6 +131,9 @@ const struct directive *find_location(const struct directive *block, const char 
 /* Is it one that drover can tell by the path: `path` is that; not regular expressions, not names. */
 bool location_path(const struct directive *location, const char **path, bool *exact);
 
+/* Has the block a location of its own for all below that path? */
+bool has_location(const struct directive *block, const char *path);
+
 /* ---- import_write.c ---- */
 
 /* "text", quoted as the syntax wants it. */
@@ -171,6 +179,9 @@ void import_listen(struct import *import, FILE *out);
 const char *listen_address(struct import *import, const struct directive *listen);
 bool listens_here(const struct import *import, const struct directive *server);
 
+/* Of its addresses the widest, as far as they count. */
+enum reach listen_reach(struct import *import, const struct directive *server);
+
 /* Networks of set_real_ip_from. */
 void import_proxies(struct import *import, struct texts *proxies);
 
@@ -196,6 +207,26 @@ void import_cache(struct import *import, FILE *out, const char *indent, const st
 
 /* False: nobody may. */
 bool import_access(struct import *import, FILE *out, const char *indent, const struct directive *block);
+
+/* import_guard.c: what keeps clients out by ways that drover has not. */
+
+/* Has it rules of its own for who may come in? Not those around it. */
+bool is_guarded(const struct directive *location);
+
+/* A location by an expression, what it stands for is guarded or run, and dotfiles it is not about alone. */
+bool is_guarding_regex(const struct directive *location);
+
+/* Names that begin with a dot, and nothing else. */
+bool is_of_dotfiles(const char *regex);
+
+/* "/a/" of "^/a/(b|c)": the directory that all of it is in; "/" or "": anywhere. */
+const char *regex_directory(struct import *import, const char *regex);
+
+/* What may keep clients from the route of that match, and cannot be said of it in drover; NULL: nothing. */
+const struct directive *find_guard(struct import *import, const struct directive *block, const char *match);
+
+/* import_route.c: does a program answer, and no file? */
+bool has_pass(const struct directive *block);
 
 /* import_simple.c: locations by expressions that are no more than a path's beginning become such. */
 void import_simplify(struct import *import, struct directive *block);

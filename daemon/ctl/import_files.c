@@ -173,7 +173,8 @@ static const char *path_here(struct import *import, const struct directive *bloc
 	other = find_location(server, path);
 	theirs = import_path(import, other != NULL ? other : server, path);
 	if (path[0] != '/' || has_dots(path) || path[strlen(path) - 1] == '/' || !is_writable(path) ||
-	    is_program(path) || (other != NULL && is_gateway(other)))
+	    is_program(path) ||
+	    (other != NULL && (is_gateway(other) || (other != block && is_guarded(other)))))
 		return NULL;
 	if (ours == NULL || theirs == NULL || strcmp(ours, theirs) != 0)
 		return NULL;

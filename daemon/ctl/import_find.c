@@ -85,6 +85,18 @@ bool location_path(const struct directive *location, const char **path, bool *ex
 	return location->arg_count >= 1 && location->arg_count <= 2 && (*path)[0] == '/';
 }
 
+bool has_location(const struct directive *block, const char *path)
+{
+	for (const struct directive *at = find_own(block, "location"); at != NULL; at = find_next(at)) {
+		const char *own;
+		bool exact;
+
+		if (location_path(at, &own, &exact) && !exact && strcmp(own, path) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* How much of the path the location's own has; 0: it is none of it. */
 static size_t match_length(const struct directive *location, const char *path)
 {

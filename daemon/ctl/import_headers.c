@@ -7,6 +7,7 @@
 #include "config/field.h"
 #include "net/addr.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 enum { MOST_FIELDS_BYTES = 6 * 1024 };
@@ -211,6 +212,7 @@ static const struct directive *first_rule(const struct directive *block)
 struct access {
 	struct texts allow, deny;
 	bool closed;                    /* "deny all" at the end */
+	bool unknown;                   /* a deny that was not understood */
 };
 
 static bool overlaps(const struct texts *networks, const struct cidr *cidr)
@@ -226,18 +228,40 @@ static bool overlaps(const struct texts *networks, const struct cidr *cidr)
 	return false;
 }
 
+/* nginx passes over bits behind the prefix. */
+static const char *network_of(struct import *import, const char *text)
+{
+	char host[INET6_ADDRSTRLEN];
+	uint8_t bytes[16];
+	size_t len = strcspn(text, "/");
+	int family = memchr(text, ':', len) != NULL ? AF_INET6 : AF_INET;
+	unsigned width = family == AF_INET ? 32 : 128;
+	uint64_t bits;
+
+	if (text[len] != '/' || len >= sizeof(host) || !str_to_u64(str_of(text + len + 1), &bits) ||
+	    bits > width)
+		return text;
+	snprintf(host, sizeof(host), "%.*s", (int)len, text);
+	if (inet_pton(family, host, bytes) != 1)
+		return text;
+	for (unsigned bit = (unsigned)bits; bit < width; bit++)
+		bytes[bit / 8] &= (uint8_t)~(0x80U >> bit % 8);
+	inet_ntop(family, bytes, host, sizeof(host));
+	return import_printf(import, "%s/%u", host, (unsigned)bits);
+}
+
 /* nginx goes by the first that fits; drover refuses whom deny has, whatever allow says. */
 static void take_rule(struct import *import, const struct directive *at, struct access *access)
 {
 	bool allows = is_named(at, "allow");
-	const char *who = strcmp(arg(at, 0), "unix:") == 0 ? "unix" : arg(at, 0);
+	const char *who = network_of(import, arg(at, 0));
 	struct cidr cidr;
 	struct err err;
 
-	if (strcmp(who, "unix") == 0 || !cidr_parse(who, &cidr, &err)) {
-		import_note(import, NOTE_MISSING, at,
-			    "no address, and no network of which the bits behind the prefix"
-			    " are zero");
+	if (!cidr_parse(who, &cidr, &err)) {
+		import_note(import, NOTE_MISSING, at, "no address and no network%s",
+			    allows ? "" : ": closed (403)");
+		access->unknown |= !allows;
 		return;
 	}
 	if (!allows && overlaps(&access->allow, &cidr))
@@ -268,7 +292,7 @@ bool import_access(struct import *import, FILE *out, const char *indent, const s
 	struct access access = { 0 };
 
 	collect(import, block, &access);
-	if (access.closed && access.allow.count == 0)
+	if (access.unknown || (access.closed && access.allow.count == 0))
 		return false;
 	if (access.closed)
 		write_list(out, indent, "allow", &access.allow);

@@ -65,7 +65,43 @@ bool listens_here(const struct import *import, const struct directive *server)
 	return false;
 }
 
-/* ---- parameters -------------------------------------------------------------------------------------- */
+/* Within its own machine, or within networks that are not routed: RFC 1918, RFC 4193, RFC 3927. */
+static enum reach reach_of(struct import *import, const struct directive *listen)
+{
+	static const struct {
+		const char *network;
+		enum reach reach;
+	} inside[] = { { "127.0.0.0/8", REACH_MACHINE },    { "::1", REACH_MACHINE },
+		       { "10.0.0.0/8", REACH_PRIVATE },     { "172.16.0.0/12", REACH_PRIVATE },
+		       { "192.168.0.0/16", REACH_PRIVATE }, { "169.254.0.0/16", REACH_PRIVATE },
+		       { "fc00::/7", REACH_PRIVATE },       { "fe80::/10", REACH_PRIVATE } };
+	const char *text = listen_address(import, listen);
+	struct addr addr;
+	struct cidr cidr;
+	struct err err;
+
+	if (text == NULL || !addr_parse(text, &addr, &err))
+		return REACH_ALL;
+	if (addr_is_unix(&addr))
+		return REACH_MACHINE;
+	for (size_t i = 0; i < sizeof(inside) / sizeof(inside[0]); i++)
+		if (cidr_parse(inside[i].network, &cidr, &err) && cidr_contains(&cidr, &addr.storage))
+			return inside[i].reach;
+	return REACH_ALL;
+}
+
+enum reach listen_reach(struct import *import, const struct directive *server)
+{
+	const struct directive *listen = find_own(server, "listen");
+	enum reach reach = listen == NULL ? REACH_ALL : REACH_MACHINE;
+
+	for (; listen != NULL; listen = find_next(listen))
+		if ((import->port == 0 || is_at_port(import, listen)) && reach_of(import, listen) > reach)
+			reach = reach_of(import, listen);
+	return reach;
+}
+
+/* ---- parameters ---------------------------------------------------------------------------------------- */
 
 static const char *const of_default[] = { "default_server", "default", NULL };
 static const char *const unneeded[] = { "reuseport", "bind", NULL };

@@ -4,6 +4,8 @@
  * something else: a path that was behind a proxy, a password or a network is never open for want of it. */
 #include "import.h"
 
+#include "base/must.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +17,7 @@ static const char *const passes[] = {
 	"content_by_lua_block", "content_by_lua", "perl",       "js_content", "empty_gif", NULL
 };
 
-static bool has_pass(const struct directive *block)
+bool has_pass(const struct directive *block)
 {
 	for (unsigned i = 0; passes[i] != NULL; i++)
 		if (find_own(block, passes[i]) != NULL)
@@ -99,17 +101,40 @@ static void write_service(struct import *import, FILE *out, const struct directi
 	}
 }
 
+/* What is guarded in a way that cannot be told here is not open; what would open it
+ * stands beside. */
+static void write_closed(struct import *import, FILE *out, const struct directive *block, const char *match,
+			 const struct directive *guard)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *inner = import_stream(&text, &len);
+
+	import_note(import, NOTE_MISSING, guard,
+		    "CAUTION: who may come in cannot be told here:"
+		    " all that it may be about is closed (403)");
+	write_service(import, inner, block, match);
+	must(fclose(inner) == 0);
+	fprintf(out, INDENT "# closed for line %u of the source; open: %s\n", guard->line,
+		text + strspn(text, " "));
+	free(text);
+	write_respond(out, 403);
+}
+
 static void write_rest(struct import *import, FILE *out, const struct directive *block, const char *match)
 {
-	const struct directive *internal = find_own(block, "internal");
+	const struct directive *internal = find_own(block, "internal"),
+			       *guard = find_guard(import, block, match);
 
 	if (internal != NULL) {
 		import_note(import, NOTE_DIFFERS, internal, "nobody comes here from outside: 404");
 		write_respond(out, 404);
-	} else if (import_access(import, out, INDENT, block)) {
-		write_service(import, out, block, match);
-	} else {
+	} else if (!import_access(import, out, INDENT, block)) {
 		write_respond(out, 403);
+	} else if (guard != NULL && !has_pass(block)) {
+		write_closed(import, out, block, match, guard);
+	} else {
+		write_service(import, out, block, match);
 	}
 }
 
@@ -117,7 +142,14 @@ static void note_match(struct import *import, const struct directive *block, con
 {
 	size_t len = strlen(match);
 
-	if (!exact && match[len - 1] != '/')
+	if (exact || match[len - 1] == '/')
+		return;
+	if (is_guarded(block) && strrchr(match, '/')[1] != '.')
+		import_note(import, NOTE_MISSING, block,
+			    "CAUTION: whole segments are compared: it guards %s and "
+			    "%s/..., and not %s...",
+			    match, match, match);
+	else
 		import_note(import, NOTE_DIFFERS, block,
 			    "whole segments are compared: %s and %s/..., and not %s...", match, match, match);
 }

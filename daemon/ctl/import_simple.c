@@ -35,16 +35,29 @@ static const char *beginning_of(struct import *import, const char *regex)
 	return copy[1] != '\0' ? copy : NULL;
 }
 
-static bool has_location(const struct directive *block, const char *path)
+static void become_path(struct directive *at, const char *path)
 {
-	for (const struct directive *at = find_own(block, "location"); at != NULL; at = find_next(at)) {
-		const char *own;
-		bool exact;
+	at->args[0] = "^~";
+	at->args[1] = path;
+}
 
-		if (location_path(at, &own, &exact) && !exact && strcmp(own, path) == 0)
-			return true;
-	}
-	return false;
+/* What an expression guards of a directory: all of that is closed, rather than all of the site. */
+static void close_directory(struct import *import, const struct directive *block, struct directive *at)
+{
+	const char *path = regex_directory(import, arg(at, at->arg_count - 1));
+	struct directive *rule = import_alloc(import, sizeof(*rule));
+
+	if (path[0] == '\0' || path[1] == '\0' || at->arg_count != 2 || has_location(block, path))
+		return;
+	become_path(at, path);
+	import_note(import, NOTE_MISSING, at,
+		    "CAUTION: there are no regular expressions: all of %s is closed (403)", path);
+	*rule = (struct directive){ .name = "deny", .file = at->file, .line = at->line, .parent = at };
+	rule->args = import_alloc(import, 2 * sizeof(*rule->args));
+	rule->args[0] = "all";
+	rule->args[1] = NULL;
+	rule->arg_count = 1;
+	at->children = at->last_child = rule;
 }
 
 void import_simplify(struct import *import, struct directive *block)
@@ -55,10 +68,12 @@ void import_simplify(struct import *import, struct directive *block)
 		import_simplify(import, at);
 		if (is_named(at, "location") && at->arg_count == 2 && arg(at, 0)[0] == '~')
 			path = beginning_of(import, arg(at, 1));
+		if (path == NULL && is_guarding_regex(at))
+			close_directory(import, block, at);
 		if (path == NULL || has_location(block, path))
 			continue;
-		at->args[0] = "^~";
-		at->args[1] = path;
+		become_path(at, path);
+		at->was_regex = true;
 		import_note(import, NOTE_DIFFERS, at,
 			    "an expression that is a path's beginning: the longest match goes first");
 	}

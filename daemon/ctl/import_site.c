@@ -73,16 +73,15 @@ static void note_location(struct import *import, const struct directive *locatio
 {
 	const char *regex = arg(location, location->arg_count > 0 ? location->arg_count - 1 : 0);
 	struct texts types = { 0 };
-	bool hides = strncmp(regex, "/\\.", 3) == 0 || strncmp(regex, "(^|/)\\.", 7) == 0 ||
-		     strncmp(regex, "^/\\.", 4) == 0 || strncmp(regex, "^.*/\\.", 6) == 0;
 
 	if (kinds_of(import, location, &types))
 		kinds_note(import, location);
 	else if (regex[0] == '@')
 		import_note(import, NOTE_MISSING, location, "there are no named locations");
-	else if (hides && (find_own(location, "deny") != NULL || find_own(location, "return") != NULL))
+	else if (is_of_dotfiles(regex) && is_guarded(location))
 		import_note(import, NOTE_UNNEEDED, location,
-			    "names that begin with a dot are 404 in any case");
+			    "names that begin with a dot are 404 in any case, but for "
+			    ".well-known at the top");
 	else if (strstr(regex, "php") != NULL)
 		import_note(import, NOTE_MISSING, location,
 			    "CAUTION: there are no regular expressions, and drover would"
@@ -90,7 +89,7 @@ static void note_location(struct import *import, const struct directive *locatio
 	else
 		import_note(import, NOTE_MISSING, location,
 			    "there are no regular expressions: routes of paths instead,"
-			    " or cache for media types; what it guarded is not guarded");
+			    " or cache for media types");
 }
 
 /* A page for errors is the site's. */
@@ -125,7 +124,11 @@ static void take_locations(struct import *import, const struct directive *block,
 		}
 		note_own_pages(import, at);
 		note_conditions(import, at);
-		if (route_is_new(import, &routes->matches, at, path, exact))
+		if (!exact && path[strlen(path) - 1] != '/' &&
+		    has_location(block, import_printf(import, "%s/", path)))
+			import_note(import, NOTE_MISSING, at, "%s/ is there, too, and is the same here",
+				    path);
+		else if (route_is_new(import, &routes->matches, at, path, exact))
 			import_route(import, &routes->texts, at, routes->with_headers);
 	}
 }
@@ -337,15 +340,28 @@ static void write_server(struct import *import, const struct directive *server, 
 	import->host = NULL;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------- */
+/* ---- all of them --------------------------------------------------------------------------------------- */
+
+/* A site answers at all addresses: one that the world did not get to stays out. */
+static bool is_hidden(struct import *import, const struct directive *server)
+{
+	return listens_here(import, server) && listen_reach(import, server) < import->reach;
+}
+
+static void find_reach(struct import *import, const struct directive *block)
+{
+	for (const struct directive *at = find_own(block, "server"); at != NULL; at = find_next(at))
+		if (listens_here(import, at) && listen_reach(import, at) > import->reach)
+			import->reach = listen_reach(import, at);
+}
 
 /* The servers of a block; which of them has what no other has comes first. */
-static const struct directive *find_default(const struct import *import, const struct directive *block)
+static const struct directive *find_default(struct import *import, const struct directive *block)
 {
 	const struct directive *first = NULL;
 
 	for (const struct directive *at = find_own(block, "server"); at != NULL; at = find_next(at)) {
-		if (!listens_here(import, at))
+		if (!listens_here(import, at) || is_hidden(import, at))
 			continue;
 		if (is_default(at))
 			return at;
@@ -364,6 +380,13 @@ static void write_servers(struct import *import, const struct directive *block, 
 				    "it does not listen at the port that was asked for");
 			continue;
 		}
+		if (is_hidden(import, at)) {
+			import_note(import, NOTE_MISSING, at,
+				    "fewer get to its addresses than to others, and a site "
+				    "answers at all of them:"
+				    " an instance of its own (--port), or allow");
+			continue;
+		}
 		if (at != rest && is_default(at))
 			import_note(import, NOTE_DIFFERS, at,
 				    "unknown names get the site of line %u, whatever the address",
@@ -376,9 +399,11 @@ bool import_sites(struct import *import, FILE *out)
 {
 	const struct directive *http = find_own(&import->root, "http");
 	const struct directive *block = http != NULL ? http : &import->root,
-			       *rest = find_default(import, block);
+			       *rest;
 	struct texts sites = { 0 };
 
+	find_reach(import, block);
+	rest = find_default(import, block);
 	if (rest == NULL)
 		return false;
 	write_servers(import, block, rest, &sites);

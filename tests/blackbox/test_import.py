@@ -207,6 +207,76 @@ class Safety(Case):
         config, _ = self.server("root /srv; location /a/ { deny all; location /a/b/ { } }")
         self.assertEqual(config.count("respond = { status = 403; }"), 2)
 
+    GUARDS = (
+        # what stands in a server; the match that is closed
+        ("location ~* \\.(sql|bak)$ { deny all; }", "/"),
+        ("location ~ /\\.ht|\\.sql$ { deny all; }", "/"),
+        ("location ~ /(\\.git|vendor)/ { return 404; }", "/"),
+        ("location ~ /\\.?sql { deny all; }", "/"),
+        ("location ~ /(\\.git)?/config { deny all; }", "/"),
+        ("location ~ ^/a/ { proxy_pass http://127.0.0.1:1; } location /a/b/ { }", "/a/b/"),
+        ("location ~ \\.php$ { fastcgi_pass 127.0.0.1:9000; }", "/"),
+        ("location ~* \\.(css|js)$ { expires 1d; deny all; }", "/"),
+        ("location /a/ { } location ~ \\.sql$ { auth_basic x; auth_basic_user_file /u; }", "/a/"),
+        ("location ^~ /a/ { location ~ \\.sql$ { deny all; } }", "/a/"),
+        ("location ~ ^/a/.*\\.php$ { deny all; }", "/a/"),
+        ("location ~ ^/a/ { deny all; } location /a/b/ { }", "/a/b/"),
+        ("location /a { } location /a/ { deny all; }", "/a/"),
+        ("location /a/ { deny all; } location /a { }", "/a/"),
+        ("location /a/ { deny something; allow all; }", "/a/"),
+        ("location /a/ { auth_request /b; }", "/a/"),
+        ("auth_request /b; location /a/ { }", "/a/"),
+        ("location /a/ { auth_new_module on; }", "/a/"),
+        ("location /a/ { access_by_lua_file x.lua; }", "/a/"),
+        ("location /a/ { limit_except POST { deny all; } }", "/a/"),
+        ("location /a/ { if ($remote_addr != 192.0.2.1) { return 403; } }", "/a/"),
+        ("if ($cookie_key != secret) { return 444; } location /a/ { }", "/a/"),
+        ("ssl_verify_client on;", "/"),
+    )
+    OPEN = (
+        "location ~ /\\.ht { deny all; }", "location ~ /\\.(?!well-known) { deny all; }",
+        "location ~ /(\\.git|\\.svn) { return 404; }", "location ~ (^|/)\\.|/\\.git/ { deny all; }",
+        "location ~* \\.(css|js)$ { expires 1d; }", "location ~ ^/a/.*\\.php$ { deny all; }",
+        "location ~ ^/(api|app)/ { proxy_pass http://127.0.0.1:1; }", "if ($host = x) { return 444; }",
+        "if ($request_method = POST) { return 405; }", "auth_request off;", "ssl_verify_client optional;",
+        "location = /a { deny all; }",
+    )
+
+    def test_what_is_guarded_in_a_way_that_drover_has_not_is_closed(self):
+        for text, match in self.GUARDS:
+            with self.subTest(text):
+                config, report = self.server("root /srv; " + text)
+                route = config.partition('match = "%s";' % match)[2].partition("match =")[0]
+                self.assertIn("respond = { status = 403; }", route)
+                self.assertNotRegex(route, r"(?m)^ *files")
+                self.assertIn("NOT TRANSLATED" if "location /a/ { deny all" not in text else "", report)
+
+    def test_what_is_about_other_paths_closes_nothing_else(self):
+        for text in self.OPEN:
+            with self.subTest(text):
+                config, _ = self.server("root /srv; " + text)
+                self.assertRegex(config.partition('match = "/";')[2], r"(?m)^ *files = ")
+
+    def test_networks_are_taken_as_nginx_takes_them(self):
+        config, report = self.server("root /srv; deny 10.1.2.3/8; allow 192.0.2.77/24; allow 2001:db8::1/32; deny all;")
+        self.assertIn('deny = [ "10.0.0.0/8" ]', config)
+        self.assertIn('allow = [ "192.0.2.0/24", "2001:db8::/32" ]', config)
+        self.assertNotIn("NOT TRANSLATED", report)
+
+    def test_a_prefix_that_guarded_more_than_segments_is_said(self):
+        _, report = self.server("root /srv; location /a { deny all; }")
+        self.assertIn("CAUTION", report)
+
+    def test_a_server_of_inside_is_not_outside(self):
+        public = "server { listen 80; server_name a.example; root /srv/a; }"
+        for address in ("127.0.0.1:9000", "[::1]:80", "unix:/run/x", "10.1.2.3:80", "localhost:8000"):
+            inner = "server { listen %s default_server; server_name b.example; root /srv/b; }" % address
+            with self.subTest(address):
+                config = run(self.file("http { %s %s }" % (inner, public))).stdout
+                self.assertNotIn("/srv/b", config)
+                self.assertIn("/srv/a", config)
+                self.assertIn("/srv/b", run(self.file("http { %s }" % inner)).stdout)
+
     def test_what_the_source_says_cannot_leave_its_comment(self):
         config, report = self.server("root /srv; 'odd\nlisten = ( )' x; location / { add_header X 'a\nb'; }")
         for line in config.splitlines():
