@@ -117,7 +117,8 @@ static const struct command commands[] = {
 	  .summary = "operate this very binary under load on a private loopback\n"
 		     "instance, and print what clients lost; about 40 s" },
 	{ .name = "import", .run = import_run, .most = 1, .offline = true,
-	  .arguments = "FILE [--output FILE] [--prefix DIR] [--port N] [--strict] [--directives]",
+	  .arguments = "FILE [--output FILE] [--prefix DIR] [--port N] [--strict]\n"
+		       "         [--directives]",
 	  .options = import_options, .option = import_option,
 	  .summary = "print an nginx configuration as one of drover, and report\n"
 		     "what has no counterpart; --prefix: as nginx -p; --port:\n"
@@ -152,7 +153,7 @@ static const struct command commands[] = {
 
 /* ---- the help ---------------------------------------------------------------------------------------- */
 
-enum { SUMMARY_COLUMN = 23 };
+enum { SUMMARY_COLUMN = 18 };           /* a line has 80 at most */
 
 static const char help_begin[] =
 	"usage: droverctl [--socket PATH | --instance NAME] [--json] COMMAND\n\n";
@@ -161,9 +162,10 @@ static const char help_end[] =
 	"\n"
 	"  -j, --json           the whole answer as JSON, for programs\n"
 	"  -s, --socket PATH    the control socket (default: control.sock below\n"
-	"                       $RUNTIME_DIRECTORY, /run/drover or $XDG_RUNTIME_DIR/drover)\n"
-	"  -i, --instance NAME  the one of drover@NAME.service: /run/drover-NAME/control.sock\n"
-	"  -h, --help           this text\n"
+	"                       $RUNTIME_DIRECTORY, /run/drover or\n"
+	"                       $XDG_RUNTIME_DIR/drover)\n"
+	"  -i, --instance NAME  that of drover@NAME.service, below /run/drover-NAME\n"
+	"  -h, --help           this text; behind a command, its part alone\n"
 	"  -V, --version        the version\n"
 	"\n"
 	"exit status: 0 done, 1 refused or failed (the text says why), 2 wrong usage,\n"
@@ -187,11 +189,13 @@ static void print_command(const struct command *command)
 	putchar('\n');
 }
 
-static int print_help(void)
+/* Of one command, or (NULL) of all. */
+static int print_help(const struct command *only)
 {
 	fputs(help_begin, stdout);
 	for (const struct command *command = commands; command->name != NULL; command++)
-		print_command(command);
+		if (only == NULL || command == only)
+			print_command(command);
 	fputs(help_end, stdout);
 	return STATUS_GOOD;
 }
@@ -223,7 +227,7 @@ static bool take_socket(struct ctl *ctl, int option, const char *value)
 static int take_option(struct ctl *ctl, const struct command *command, int option)
 {
 	if (option == 'h')
-		return print_help();
+		return print_help(command);
 	if (option == 'V')
 		return puts("droverctl " DROVER_VERSION), STATUS_GOOD;
 	if (option == 's' || option == 'i')

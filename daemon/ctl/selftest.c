@@ -117,25 +117,18 @@ static bool find_running(const struct ctl *ctl, char path[PATH_MAX])
 	return is_program(path);
 }
 
-/* As an absolute path: the instance runs elsewhere, and an upgrade opens it
- * again. NULL: said why. */
-static const char *find_binary(const struct ctl *ctl, char path[PATH_MAX])
+/* As an absolute path: the instance runs elsewhere, and an upgrade opens it again. */
+static bool find_binary(const struct ctl *ctl, char path[PATH_MAX], struct err *err)
 {
 	char found[PATH_MAX];
 
-	if (binary_option != NULL) {
-		if (realpath(binary_option, path) != NULL && is_program(path))
-			return path;
-		fprintf(stderr, "droverctl: --binary %s: %s\n", binary_option, strerror(errno));
-		return NULL;
-	}
+	if (binary_option != NULL)
+		return (realpath(binary_option, path) != NULL && is_program(path)) ||
+		       err_sys(err, errno, "--binary %s", binary_option);
 	if ((find_beside(found) || find_running(ctl, found)) && realpath(found, path) != NULL)
-		return path;
-	fputs("droverctl: there is no drover beside this program or in ../sbin, and "
-	      "none runs; name it with"
-	      " --binary\n",
-	      stderr);
-	return NULL;
+		return true;
+	return err_set(err, "there is no drover beside this program or in ../sbin, and none runs;"
+			    " name it with --binary");
 }
 
 /* ---- the run ---- */
@@ -217,31 +210,36 @@ static int run(struct selftest *selftest, bool json)
 	return status;
 }
 
+static int fail(const struct ctl *ctl, const char *text)
+{
+	if (ctl->json)
+		return ctl_refuse(ctl, text);
+	fprintf(stderr, "droverctl: %s\n", text);
+	return STATUS_REFUSED;
+}
+
 int selftest_run(struct ctl *ctl)
 {
 	char path[PATH_MAX];
 	struct selftest selftest = { .accept = accept_option,
 				     .seconds = seconds_option,
 				     .interrupted = &interrupted };
-	const char *binary = find_binary(ctl, path);
-	int status = STATUS_REFUSED;
 	struct err err;
+	int status;
 
-	if (binary == NULL)
-		return STATUS_REFUSED;
+	if (!find_binary(ctl, path, &err))
+		return fail(ctl, err.text);
 	catch_signals();
 	selftest.bytes = malloc(SELFTEST_BYTES);
 	selftest.crowd = malloc(sizeof(*selftest.crowd));
-	if (selftest.bytes == NULL || selftest.crowd == NULL) {
-		fputs("droverctl: out of memory\n", stderr);
-	} else {
-		selftest_fill(selftest.bytes);
-		if (selftest_instance_make(&selftest.instance, binary, selftest.bytes, &err))
-			status = run(&selftest, ctl->json);
-		else
-			fprintf(stderr, "droverctl: %s\n", err.text);
-		selftest_instance_remove(&selftest.instance);
-	}
+	if (selftest.bytes == NULL || selftest.crowd == NULL)
+		return fail(ctl, "out of memory");
+	selftest_fill(selftest.bytes);
+	if (selftest_instance_make(&selftest.instance, path, selftest.bytes, &err))
+		status = run(&selftest, ctl->json);
+	else
+		status = fail(ctl, err.text);
+	selftest_instance_remove(&selftest.instance);
 	free(selftest.bytes);
 	free(selftest.crowd);
 	return status;

@@ -48,6 +48,22 @@ class Ctl(unittest.TestCase):
         return answer
 
 
+class Help(unittest.TestCase):
+    def ask(self, *args):
+        result = subprocess.run([CTL, *args, "--help"], capture_output=True, text=True, timeout=drover.DEADLINE)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        return result.stdout
+
+    def test_it_fits_a_terminal(self):
+        self.assertEqual([line for line in self.ask().splitlines() if len(line) > 80], [])
+
+    def test_behind_a_command_it_is_of_that_alone(self):
+        names = re.findall(r"(?m)^  ([a-z]+)", self.ask())
+        self.assertGreater(len(names), 20)
+        for name in names:
+            self.assertEqual(re.findall(r"(?m)^  ([a-z]+)", self.ask(name)), [name])
+
+
 class Fake:
     """A daemon that says whatever it is told to, to `callers` of them."""
 

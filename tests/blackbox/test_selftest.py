@@ -126,6 +126,8 @@ class Selftest(unittest.TestCase):
                 self.assertEqual(self.selftest(*args)[0], 2)
         code, _, errors = self.selftest("--binary", "/nowhere/drover")
         self.assertEqual((code, "No such file" in errors), (1, True), errors)
+        code, said, _ = self.selftest("--binary", "/nowhere/drover", "--json")
+        self.assertEqual((code, said["ok"], "No such file" in said["text"]), (1, False, True), said)
 
     def end_early(self, number):
         process = self.start("--only", "hang", "--seconds", "60")
