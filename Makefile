@@ -107,13 +107,14 @@ DROVER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,daemon/main.c $(PARTS) $(BASE)) $(
 # FAULT=1: calls of the daemon's objects go through tests/fault/wrap.c
 ifdef FAULT
 DROVER_OBJECTS += $(BUILD)/tests/fault/wrap.o
-$(BUILD)/drover: LDFLAGS += $(shell sed -n 's/^\(CALL\|HOOK\)(\([a-z0-9_]*\)).*/-Wl,--wrap=\2/p' tests/fault/calls.h)
+# private: not what the page is made with
+$(BUILD)/drover: private LDFLAGS += $(shell sed -n 's/^\(CALL\|HOOK\)(\([a-z0-9_]*\)).*/-Wl,--wrap=\2/p' tests/fault/calls.h)
 endif
 CTL_OBJECTS    := $(patsubst %.c,$(BUILD)/%.o,$(CTL) $(addprefix daemon/base/,arena.c err.c escape.c fd.c must.c str.c) \
 		  daemon/config/field.c $(addprefix daemon/ipc/,check.c control.c listed.c metrics.c rights.c slow.c) daemon/net/addr.c)
 # the table of settings with its help, and what checks and shows values
 CTL_OBJECTS    += $(BUILD)/man/daemon/config/config.o $(patsubst %,$(BUILD)/daemon/%.o,config/setting config/suggest \
-		  config/media config/problems config/credential base/log_line)
+		  config/media config/problems config/credential base/names base/log_line base/log_record)
 MAN_PAGES      := $(wildcard man/*.[78]) $(BUILD)/man/drover.conf.5
 TEST_SOURCES   := $(wildcard tests/unit/*.c tests/model/*.c)
 TEST_PROGRAMS  := $(patsubst %.c,$(BUILD)/%,$(filter %_test.c,$(TEST_SOURCES)))
