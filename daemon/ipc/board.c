@@ -106,6 +106,35 @@ unsigned board_claim_of(const struct board *board, struct board_owners *owners, 
 	return 0;
 }
 
+static bool is_level(const struct board *board, unsigned counter)
+{
+	return (board->levels[counter / 64] >> counter % 64 & 1) != 0;
+}
+
+static void retire_slot(struct board *board, const struct board_owners *owners, unsigned column,
+			unsigned slot)
+{
+	const struct board_column *gone = &board->column[column];
+	const struct metrics_column *metrics = &board->metrics[column];
+	struct board_past *past;
+	struct tally all = { 0 };
+
+	if (slot >= BOARD_SLOTS)
+		return;
+	past = &board->past[slot];
+	for (unsigned site = METRICS_OTHER; site <= owners->sites; site++)
+		tally_add(&all, &metrics->site[site]);
+	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
+		if (!is_level(board, i))
+			past->counters[i] += gone->counters[i];
+	for (unsigned i = 0; i < METRICS_BUCKETS; i++)
+		past->latency[i] += all.latency[i];
+	for (unsigned i = 0; i < METRICS_CLASSES; i++)
+		past->requests[i] += all.requests[i];
+	past->bytes += all.bytes;
+	turns_add(&past->turns, &metrics->turns);
+}
+
 /* Moves what was measured to the column that stays. */
 static void retire_metrics(struct board *board, const struct board_owners *owners, unsigned column)
 {
@@ -119,7 +148,7 @@ static void retire_metrics(struct board *board, const struct board_owners *owner
 	memset(&gone->turns, 0, sizeof(gone->turns));
 }
 
-void board_retire(struct board *board, struct board_owners *owners, unsigned column)
+void board_retire(struct board *board, struct board_owners *owners, unsigned column, unsigned slot)
 {
 	struct board_column *gone = &board->column[column], *kept = &board->column[BOARD_RETIRED];
 
@@ -130,8 +159,9 @@ void board_retire(struct board *board, struct board_owners *owners, unsigned col
 	__atomic_store_n(&board->moves, moves | 1, __ATOMIC_SEQ_CST);
 	/* all that there is room for: a broken worker may have written board->counters */
 	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
-		if ((board->levels[i / 64] >> i % 64 & 1) == 0)
+		if (!is_level(board, i))
 			kept->counters[i] += gone->counters[i];
+	retire_slot(board, owners, column, slot);
 	retire_metrics(board, owners, column);
 	memset(gone, 0, sizeof(*gone));
 	__atomic_store_n(&board->moves, (moves | 1) + 1, __ATOMIC_SEQ_CST);
@@ -200,8 +230,12 @@ void board_site_sum(const struct board *board, unsigned site, struct tally *sum)
 
 void board_slot_sum(const struct board *board, unsigned slot, struct tally *sum, struct turns *turns)
 {
-	*sum = (struct tally){ 0 };
-	*turns = (struct turns){ 0 };
+	const struct board_past *past = &board->past[slot < BOARD_SLOTS ? slot : 0];
+
+	*sum = (struct tally){ .bytes = past->bytes };
+	memcpy(sum->requests, past->requests, sizeof(sum->requests));
+	memcpy(sum->latency, past->latency, sizeof(sum->latency));
+	*turns = past->turns;
 	for (unsigned i = BOARD_RETIRED + 1; i < BOARD_COLUMNS; i++) {
 		if (board->column[i].pid == 0 || board->column[i].slot != slot)
 			continue;

@@ -16,12 +16,14 @@
 #include <stdint.h>
 
 enum {
-	BOARD_VERSION = 6,
+	BOARD_VERSION = 7,
 	BOARD_COLUMNS = 2048,           /* workers at once, draining ones included */
 	BOARD_COUNTERS = 120,
 	BOARD_WORDS = 2,                /* with a bit for each counter */
 	BOARD_NAME_BYTES = 32,
 	BOARD_RETIRED = 0,              /* the column that keeps what workers that are gone had counted */
+	BOARD_SLOTS = 1024,             /* CHANNEL_MAX_SLOTS */
+	BOARD_NO_SLOT = UINT32_MAX,
 };
 
 struct board_column {
@@ -31,6 +33,14 @@ struct board_column {
 	uint64_t messages;              /* its owner's MESSAGE_TYPES: a newer master asks it for no others */
 	uint64_t unused[5];
 	uint64_t counters[BOARD_COUNTERS];
+};
+
+/* The same of one slot, so that what is shown of it goes on when another worker has it. */
+struct board_past {
+	uint64_t counters[BOARD_COUNTERS];
+	uint64_t latency[METRICS_BUCKETS];      /* in all rows */
+	uint64_t requests[METRICS_CLASSES], bytes;
+	struct turns turns;
 };
 
 struct board {
@@ -44,6 +54,7 @@ struct board {
 	struct news_ring events;       /* the master's */
 	char sites[METRICS_SITES][METRICS_SITE_BYTES];  /* whose rows these are; "": nobody's */
 	struct metrics_column metrics[BOARD_COLUMNS];   /* sparse: what nobody wrote takes no memory */
+	struct board_past past[BOARD_SLOTS];    /* sparse as well */
 	struct slow_ring slow[SLOW_SLOTS];      /* by slot, whoever its worker is; sparse as well */
 };
 
@@ -86,8 +97,9 @@ static inline uint32_t board_moves(const struct board *board)
 	return __atomic_load_n(&board->moves, __ATOMIC_ACQUIRE);
 }
 
-/* Adds the column's sums to BOARD_RETIRED and frees it. */
-void board_retire(struct board *board, struct board_owners *owners, unsigned column);
+/* Adds the column's sums to BOARD_RETIRED and to the past of `slot` (BOARD_NO_SLOT: that is not known), and
+ * frees it. */
+void board_retire(struct board *board, struct board_owners *owners, unsigned column, unsigned slot);
 
 /* The row of the site called `name` (its first host, see METRICS_SITE_BYTES); METRICS_OTHER when it has
  * none. */
@@ -107,7 +119,7 @@ void board_sites_publish(struct board *board, const struct board_owners *owners)
 /* Adds up what was measured: in the row `site`, of all workers there are and were. */
 void board_site_sum(const struct board *board, unsigned site, struct tally *sum);
 
-/* The same in all rows by workers of `slot`; those that are gone belong to none. */
+/* The same in all rows, by the workers that `slot` has and had; without the duration of its past. */
 void board_slot_sum(const struct board *board, unsigned slot, struct tally *sum, struct turns *turns);
 
 /* The sum over all columns. */

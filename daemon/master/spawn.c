@@ -279,7 +279,7 @@ static void release(struct child *child)
 	fd_close(&child->channel.fd);
 	fd_close(&child->exit.fd);
 	timer_cancel(&child->deadline);
-	board_retire(master->board, &master->owners, child->column);
+	board_retire(master->board, &master->owners, child->column, child->slot);
 	list_remove(&child->link);
 }
 

@@ -44,7 +44,7 @@ static void release(struct stray *stray)
 	loop_remove(&master->loop, &stray->exit);
 	fd_close(&stray->exit.fd);
 	timer_cancel(&stray->deadline);
-	board_retire(master->board, &master->owners, stray->column);
+	board_retire(master->board, &master->owners, stray->column, BOARD_NO_SLOT);
 	list_remove(&stray->link);
 	free(stray);                    /* it has one source, whose event of this turn was the last */
 }

@@ -177,6 +177,16 @@ static bool add_column(struct view *view, unsigned index)
 	return true;
 }
 
+/* Of the workers that the slot had: no levels. */
+static void add_past(struct view_slot *slot, const struct board_past *past)
+{
+	add_counters(slot->counters, past->counters);
+	add_buckets(slot->latency, past->latency);
+	slot->turns += past->turns.count;
+	slot->busy_ns += past->turns.busy_ns;
+	add_buckets(slot->duration, past->turns.duration);
+}
+
 /* True when there is none left. */
 static bool step_columns(struct view *view, uint64_t until_ns)
 {
@@ -289,6 +299,8 @@ static void begin(struct view *view, const struct engine *engine)
 	view->moves = board_moves(engine->board);
 	news_read(engine->board, &view->news);
 	name_sites(view, engine->board);
+	for (unsigned i = 0; i < view->slot_count && i < BOARD_SLOTS; i++)
+		add_past(&view->slots[i], &view_board(view)->past[i]);
 }
 
 void view_begin(struct view *view, const struct engine *engine)

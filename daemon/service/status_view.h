@@ -33,7 +33,7 @@ struct view_worker {
 struct view_slot {
 	enum view_state state;
 	uint16_t first;                 /* of its workers */
-	uint64_t counters[COUNTERS];    /* of the workers that there are */
+	uint64_t counters[COUNTERS];    /* of the workers that it has and had */
 	uint64_t latency[VIEW_BUCKETS];
 	uint64_t turns, busy_ns;
 	uint64_t duration[VIEW_BUCKETS];        /* of turns */

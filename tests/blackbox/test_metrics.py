@@ -50,7 +50,10 @@ class Lasting(unittest.TestCase):
     def check_nothing_fell(self, status):
         row = self.row(status)
         now = {"latency": sum(row["latency"]), "bytes": row["bytes"], "duration": row["duration_ns"],
-               "turns": 0, **row["requests"],
+               **row["requests"],
+               **{"slot %d %s" % (slot["slot"], name): slot["counters"][name] for slot in status["slots"]
+                  for name in ("requests", "accepted", "bytes_sent")},
+               **{"slot %d turns" % slot["slot"]: slot["turns"]["count"] for slot in status["slots"]},
                **{name: status["counters"][name] for name in ("requests", "accepted", "status_2xx", "bytes_sent")}}
         for name, value in self.before.items():
             self.assertGreaterEqual(now[name], value, name)

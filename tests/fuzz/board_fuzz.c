@@ -111,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_news(board);
 	check_epitaph(&board->epitaph[column], false);
 	check_epitaph(&board->epitaph[column], true);
-	board_retire(board, &owners, column);
+	board_retire(board, &owners, column, 0);
 	claimed = board_claim(board, &owners);
 	FUZZ_CHECK(claimed < BOARD_COLUMNS);
 	FUZZ_CHECK(claimed != 0);       /* whatever the board says of owners */

@@ -120,7 +120,7 @@ static void dies(struct puppet *puppet)
 	departure_end(child);
 	timer_cancel(&child->deadline);
 	fd_close(&child->channel.fd);
-	board_retire(board, &master->owners, child->column);
+	board_retire(board, &master->owners, child->column, child->slot);
 	list_remove(&child->link);
 	handover_forget(child);
 	if (slot->serving == child)

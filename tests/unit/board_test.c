@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { SLOT = 3 };
+
 enum { REQUESTS, OPEN, ERRORS, COUNTERS };
 
 static const char *const names[COUNTERS] = { "requests", "open", "errors" };
@@ -109,7 +111,7 @@ START_TEST(a_retired_column_can_be_claimed_again)
 {
 	unsigned column = board_claim(board, &owners);
 
-	board_retire(board, &owners, column);
+	board_retire(board, &owners, column, SLOT);
 	ck_assert_uint_eq(board_claim(board, &owners), column);
 }
 END_TEST
@@ -122,7 +124,7 @@ START_TEST(a_head_that_a_worker_overwrote_harms_no_column)
 	board->column[next].counters[REQUESTS] = 4;
 	board->counters = UINT32_MAX;
 	board->levels[1] = UINT64_MAX;
-	board_retire(board, &owners, column);
+	board_retire(board, &owners, column, SLOT);
 	ck_assert_uint_eq(board->column[BOARD_RETIRED].counters[REQUESTS], 3);
 	ck_assert_uint_eq(board->column[next].counters[REQUESTS], 4);
 	ck_assert_uint_ne(board->column[next].pid, 0);
@@ -150,9 +152,47 @@ START_TEST(what_a_worker_counted_outlives_it)
 		unsigned column = board_claim(board, &owners);
 
 		board->column[column].counters[REQUESTS] = 5;
-		board_retire(board, &owners, column);
+		board_retire(board, &owners, column, SLOT);
 	}
 	ck_assert_uint_eq(board_sum(board, REQUESTS), 15);
+}
+END_TEST
+
+START_TEST(what_a_slot_counted_outlives_its_workers)
+{
+	struct tally sum;
+	struct turns turns;
+
+	for (unsigned round = 0; round < 3; round++) {
+		unsigned column = board_claim(board, &owners);
+
+		board->column[column].counters[REQUESTS] = 5;
+		board->column[column].counters[OPEN] = 1;
+		board->metrics[column].site[METRICS_OTHER].requests[1] = 5;
+		board->metrics[column].site[METRICS_OTHER].latency[7] = 5;
+		board->metrics[column].turns.count = 2;
+		board_retire(board, &owners, column, SLOT);
+	}
+	board_slot_sum(board, SLOT, &sum, &turns);
+	ck_assert_uint_eq(board->past[SLOT].counters[REQUESTS], 15);
+	ck_assert_uint_eq(board->past[SLOT].counters[OPEN], 0);
+	ck_assert_uint_eq(sum.requests[1], 15);
+	ck_assert_uint_eq(sum.latency[7], 15);
+	ck_assert_uint_eq(turns.count, 6);
+	board_slot_sum(board, SLOT + 1, &sum, &turns);
+	ck_assert_uint_eq(sum.requests[1] + turns.count, 0);
+}
+END_TEST
+
+START_TEST(who_had_no_known_slot_is_in_none)
+{
+	unsigned column = board_claim(board, &owners);
+
+	board->column[column].counters[REQUESTS] = 5;
+	board_retire(board, &owners, column, BOARD_NO_SLOT);
+	ck_assert_uint_eq(board_sum(board, REQUESTS), 5);
+	for (unsigned slot = 0; slot < BOARD_SLOTS; slot++)
+		ck_assert_uint_eq(board->past[slot].counters[REQUESTS], 0);
 }
 END_TEST
 
@@ -161,7 +201,7 @@ START_TEST(a_level_goes_with_its_worker)
 	unsigned column = board_claim(board, &owners);
 
 	board->column[column].counters[OPEN] = 5;
-	board_retire(board, &owners, column);
+	board_retire(board, &owners, column, SLOT);
 	ck_assert_uint_eq(board_sum(board, OPEN), 0);
 }
 END_TEST
@@ -169,7 +209,7 @@ END_TEST
 START_TEST(retiring_the_retired_column_changes_nothing)
 {
 	board->column[BOARD_RETIRED].counters[REQUESTS] = 5;
-	board_retire(board, &owners, BOARD_RETIRED);
+	board_retire(board, &owners, BOARD_RETIRED, SLOT);
 	ck_assert_uint_eq(board_sum(board, REQUESTS), 5);
 }
 END_TEST
@@ -295,7 +335,7 @@ START_TEST(what_was_measured_outlives_a_worker_whatever_the_board_says_of_rows)
 	board->metrics[column].site[METRICS_OTHER].bytes = 7;
 	board->metrics[column].turns.count = 11;
 	memset(board->sites, 0, sizeof(board->sites));
-	board_retire(board, &owners, column);
+	board_retire(board, &owners, column, SLOT);
 	board_sites_publish(board, &owners);
 	board_site_sum(board, 1, &sum);
 	ck_assert_uint_eq(sum.requests[1], 3);
@@ -349,6 +389,8 @@ int main(void)
 	tcase_add_test(tests, a_sum_counts_all_owned_columns);
 	tcase_add_test(tests, a_sum_leaves_out_columns_that_nobody_owns);
 	tcase_add_test(tests, what_a_worker_counted_outlives_it);
+	tcase_add_test(tests, what_a_slot_counted_outlives_its_workers);
+	tcase_add_test(tests, who_had_no_known_slot_is_in_none);
 	tcase_add_test(tests, a_level_goes_with_its_worker);
 	tcase_add_test(tests, retiring_the_retired_column_changes_nothing);
 	tcase_add_test(tests, a_worker_that_writes_every_pid_takes_no_column);

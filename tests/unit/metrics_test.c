@@ -292,11 +292,12 @@ START_TEST(a_worker_that_goes_meanwhile_is_counted_once)
 	view_begin(view, &server.engine);
 	for (unsigned i = 0; i < (unsigned)_i; i++)
 		ck_assert(!view_step(view, 0));
-	board_retire(board, &owners, column);
+	board_retire(board, &owners, column, 0);
 	while (!view_step(view, 0))
 		;
 	ck_assert_uint_eq(view->counters[COUNT_REQUESTS], 7);
 	ck_assert_uint_eq(view->sites[METRICS_OTHER].requests[1], 7);
+	ck_assert_uint_eq(view->slots[0].counters[COUNT_REQUESTS], 7);
 	ck_assert_uint_eq(board_sum(board, COUNT_REQUESTS), 7);
 	ck_assert_uint_eq(board_moves(board) % 2, 0);
 	server.engine.board = NULL;
