@@ -19,6 +19,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Of the file and its drop-ins together: what bounds one text bounds all. */
@@ -504,13 +505,25 @@ static bool read_drop_in(const struct reader *main, const char *directory, const
 	struct reader reader = *main;
 	struct config_input input = { .path = arena_printf(&main->generation->arena, "%s/%s", directory,
 							   name) };
+	struct stat info;
 
 	if (input.path == NULL)
 		return problems_add(main->problems, "%s: out of memory", directory), false;
+	if (stat(input.path, &info) < 0 && errno == ENOENT)
+		return problems_add(main->problems, "%s: a symbolic link to what is not there", input.path),
+		       false;
 	reader.main = main->path;
 	reader.path = input.path;
 	reader.place = 0;
 	return read_layer(&input, &reader, instance);
+}
+
+/* Nothing has that name; what is no directory, or a link that leads nowhere, was meant to be one. */
+static bool is_absent(const char *path)
+{
+	struct stat info;
+
+	return lstat(path, &info) < 0 && errno == ENOENT;
 }
 
 /* What ends in .conf in "drover.conf.d" beside the file, in alphabetical order; no such directory is none. */
@@ -519,13 +532,14 @@ static bool read_drop_ins(const struct reader *main, void *instance)
 	char *directory = arena_printf(&main->generation->arena, "%s.d", main->path);
 	struct dirent **found = NULL;
 	int count = directory != NULL ? scandir(directory, &found, is_drop_in, by_name) : -1;
+	int error = errno;
 	bool good = true;
 
-	if (count < 0 && directory != NULL && (errno == ENOENT || errno == ENOTDIR))
+	if (count < 0 && directory != NULL && is_absent(directory))
 		return true;
 	if (count < 0)
 		return problems_add(main->problems, "%s.d: look for drop-ins: %s", main->path,
-				    strerror(errno)), false;
+				    strerror(error)), false;
 	for (int i = 0; i < count; i++) {
 		good = good && read_drop_in(main, directory, found[i]->d_name, instance);
 		free(found[i]);

@@ -2,7 +2,8 @@
  * with the rights of whoever calls it (the daemon may not write there).
  *
  * The file is written anew, with what it had before, and put in place at once: whatever fails, there is
- * the old one or the new one. Then the daemon reads it, and the overrides that it has by now go. */
+ * the old one or the new one. Then the daemon reads it, and the overrides that it has by now go. One at a
+ * time: the directory is locked. */
 #include "ctl.h"
 
 #include "base/fd.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 enum { DROP_IN_BYTES = 1024 * 1024 };
@@ -29,6 +31,8 @@ struct saving {
 	json_t *texts;                  /* holds those of the file */
 	char directory[PATH_MAX], path[PATH_MAX + 32];
 	unsigned count;                 /* of those that are new */
+	struct stat old;                /* of the file that is there; st_nlink is 0: there is none */
+	int lock;                       /* the directory */
 };
 
 /* ---- what is there already ----------------------------------------------------------------------------- */
@@ -78,16 +82,18 @@ static bool take_line(struct saving *saving, char group[64], char *line)
 
 static bool read_old(struct saving *saving, struct err *err)
 {
-	int fd AUTO_CLOSE = open(saving->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd AUTO_CLOSE = open(saving->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
 	char group[64] = "", *text, *rest, *line;
 	unsigned number = 0;
 	bool good = true;
-	struct stat info;
 	size_t len;
 
+	if (fd < 0 && errno == ELOOP)
+		return err_set(err, "%s is a symbolic link, in whose place save would put a file; change what"
+				    " it leads to, or take the link away", saving->path);
 	if (fd < 0)
 		return errno == ENOENT || err_sys(err, errno, "%s", saving->path);
-	if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))
+	if (fstat(fd, &saving->old) < 0 || !S_ISREG(saving->old.st_mode))
 		return err_set(err, "%s is no regular file", saving->path);
 	rest = text = fd_read_all(fd, DROP_IN_BYTES, &len, err);
 	if (text == NULL)
@@ -124,6 +130,12 @@ static bool take_override(struct saving *saving, const json_t *answer, const cha
 	return err_set(err, "%s is not known to this droverctl; is it of another version than drover?", name);
 }
 
+static bool is_some(const json_t *answer, struct err *err)
+{
+	return json_array_size(json_object_get(answer, "overrides")) > 0 ||
+	       err_set(err, "nothing was set while drover runs: there is nothing to save");
+}
+
 static bool take_overrides(struct saving *saving, const json_t *answer, struct err *err)
 {
 	const json_t *overrides = json_object_get(answer, "overrides"), *one;
@@ -136,8 +148,7 @@ static bool take_overrides(struct saving *saving, const json_t *answer, struct e
 		if (!take_override(saving, answer, ctl_text(one, "name"), err))
 			return false;
 	}
-	return saving->count > 0 ||
-	       err_set(err, "nothing was set while drover runs: there is nothing to save");
+	return is_some(answer, err);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
@@ -166,6 +177,15 @@ static void put_values(FILE *out, const struct saving *saving)
 	fputs(group[0] != '\0' ? "};\n" : "", out);
 }
 
+/* Who might read the old one may read this one; a new one everybody, as whom drover reads it is not known. */
+static bool give_rights(int fd, const struct stat *old)
+{
+	if (old->st_nlink == 0)
+		return fchmod(fd, 0644) == 0;
+	return (fchown(fd, old->st_uid, old->st_gid) == 0 || (old->st_mode & S_IROTH) != 0) &&
+	       fchmod(fd, old->st_mode & 0777) == 0;
+}
+
 static bool write_all(int fd, const struct saving *saving)
 {
 	char *text = NULL;
@@ -175,7 +195,7 @@ static bool write_all(int fd, const struct saving *saving)
 
 	if (good)
 		put_values(out, saving);
-	good = good && fclose(out) == 0 && fchmod(fd, 0644) == 0 && fd_write_all(fd, text, len) &&
+	good = good && fclose(out) == 0 && give_rights(fd, &saving->old) && fd_write_all(fd, text, len) &&
 	       fsync(fd) == 0;
 	free(text);
 	return good;
@@ -184,17 +204,14 @@ static bool write_all(int fd, const struct saving *saving)
 static bool put_in_place(const struct saving *saving, struct err *err)
 {
 	char temporary[PATH_MAX + 32];
-	int directory AUTO_CLOSE = -1, fd AUTO_CLOSE = -1;
+	int fd AUTO_CLOSE = -1;
 
-	if (mkdir(saving->directory, 0755) < 0 && errno != EEXIST)
-		return err_sys(err, errno, "make the directory %s", saving->directory);
 	snprintf(temporary, sizeof(temporary), "%s/.droverctl.XXXXXX", saving->directory);
-	directory = open(saving->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	fd = directory >= 0 ? mkostemp(temporary, O_CLOEXEC) : -1;
+	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, errno, "write below %s", saving->directory);
 	if (write_all(fd, saving) && rename(temporary, saving->path) == 0) {
-		fsync(directory);       /* some file systems cannot; it is in place all the same */
+		fsync(saving->lock);    /* some file systems cannot; it is in place all the same */
 		return true;
 	}
 	err_sys(err, errno, "write %s", saving->path);
@@ -270,7 +287,7 @@ static int reload(const struct ctl *ctl, const struct saving *saving, const json
 	return status;
 }
 
-static bool save(struct saving *saving, const json_t *answer, struct err *err)
+static bool set_paths(struct saving *saving, const json_t *answer, struct err *err)
 {
 	const char *file = ctl_text(answer, "file");
 
@@ -282,19 +299,51 @@ static bool save(struct saving *saving, const json_t *answer, struct err *err)
 	    config_schema.count > sizeof(saving->values) / sizeof(saving->values[0]))
 		return err_set(err, "%.200s: the path is too long", file);
 	snprintf(saving->path, sizeof(saving->path), "%s/50-droverctl.conf", saving->directory);
+	return true;
+}
+
+/* Whatever the umask is, drover can read what is in a directory that is made here. */
+static bool lock_directory(struct saving *saving, struct err *err)
+{
+	bool made = mkdir(saving->directory, 0755) == 0;
+
+	if (!made && errno != EEXIST)
+		return err_sys(err, errno, "make the directory %s", saving->directory);
+	saving->lock = open(saving->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (saving->lock < 0 || (made && fchmod(saving->lock, 0755) < 0))
+		return err_sys(err, errno, "%s", saving->directory);
+	if (flock(saving->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) /* NFS cannot */
+		return err_set(err, "%s is locked: another droverctl save is at work", saving->directory);
+	return true;
+}
+
+static bool begin(struct saving *saving, const json_t *answer, struct err *err)
+{
+	return set_paths(saving, answer, err) && is_some(answer, err) && lock_directory(saving, err);
+}
+
+static bool save(struct saving *saving, const json_t *answer, struct err *err)
+{
 	return read_old(saving, err) && take_overrides(saving, answer, err) && put_in_place(saving, err);
 }
 
 int save_run(struct ctl *ctl)
 {
-	struct saving saving = { .texts = json_array() };
+	struct saving saving = { .texts = json_array(), .lock = -1 };
 	int status = STATUS_GOOD;
 	json_t *answer = ctl_settings(ctl, &status);
 	struct err err;
 
-	if (answer != NULL)
-		status = save(&saving, answer, &err) ? reload(ctl, &saving, answer)
-						     : ctl_refuse(ctl, err.text);
+	if (answer != NULL && !begin(&saving, answer, &err)) {
+		status = ctl_refuse(ctl, err.text);
+	} else if (answer != NULL) {    /* one that was at work may have saved some of them meanwhile */
+		json_decref(answer);
+		answer = ctl_settings(ctl, &status);
+		if (answer != NULL)
+			status = save(&saving, answer, &err) ? reload(ctl, &saving, answer)
+							     : ctl_refuse(ctl, err.text);
+	}
+	fd_close(&saving.lock);
 	json_decref(saving.texts);
 	json_decref(answer);
 	return status;

@@ -1,5 +1,6 @@
 """Settings that change while drover runs: set, unset, confirm, save, drop-ins, and what survives what."""
 
+import fcntl
 import json
 import os
 import signal
@@ -433,6 +434,45 @@ class Settings(unittest.TestCase):
         self.assertRegex(self.refused(server, "save"), r"50-droverctl\.conf:1: this line was not written by")
         self.assertEqual(self.overrides(server), {"workers": "3"})
 
+    def test_save_leaves_rights_as_they_are(self):
+        server = self.start()
+        directory = server.config + ".d"
+        path = os.path.join(directory, "50-droverctl.conf")
+        before = os.umask(0o077)
+        try:
+            self.does(server, "set", "limits.headers", "60")
+            self.does(server, "save")
+        finally:
+            os.umask(before)
+        self.assertEqual((os.stat(directory).st_mode & 0o777, os.stat(path).st_mode & 0o777), (0o755, 0o644))
+        os.chmod(path, 0o640)
+        self.does(server, "set", "limits.headers", "70")
+        self.does(server, "save")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o640)
+        self.assertEqual(self.value(server, "limits.headers"), "70")
+
+    def test_save_puts_no_file_in_the_place_of_a_link(self):
+        server = self.start()
+        path = os.path.join(server.config + ".d", "50-droverctl.conf")
+        self.drop_in(server, "kept", "workers = 1;\n")
+        os.symlink("kept", path)
+        self.does(server, "set", "limits.headers", "60")
+        self.assertIn("50-droverctl.conf is a symbolic link", self.refused(server, "save"))
+        self.assertEqual(os.readlink(path), "kept")
+        self.assertEqual(self.overrides(server), {"limits.headers": "60"})
+
+    def test_one_save_at_a_time(self):
+        server = self.start()
+        self.does(server, "set", "limits.headers", "60")
+        os.mkdir(server.config + ".d")
+        held = os.open(server.config + ".d", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.assertIn("another droverctl save", self.refused(server, "save"))
+        finally:
+            os.close(held)
+        self.does(server, "save")
+
     def test_a_later_drop_in_wins_and_is_named(self):
         server = self.start()
         self.drop_in(server, "90-last.conf", "workers = 1;\n")
@@ -467,6 +507,20 @@ class Settings(unittest.TestCase):
         os.unlink(os.path.join(server.config + ".d", "10-a.conf"))
         os.mkfifo(os.path.join(server.config + ".d", "10-a.conf"))
         self.assertRegex(self.refused(server, "reload"), r"10-a\.conf: a device, FIFO or socket")
+
+    def test_drop_ins_that_are_not_there(self):
+        server = self.start()
+        directory = server.config + ".d"
+        self.does(server, "reload")
+        os.symlink("nowhere", directory)
+        self.assertIn("drover.conf.d: look for drop-ins: No such file", self.refused(server, "reload"))
+        os.unlink(directory)
+        os.close(os.open(directory, os.O_CREAT, 0o644))
+        self.assertIn("drover.conf.d: look for drop-ins: Not a directory", self.refused(server, "reload"))
+        os.unlink(directory)
+        self.drop_in(server, "kept", "")
+        os.symlink("nowhere", os.path.join(directory, "10-a.conf"))
+        self.assertIn("10-a.conf: a symbolic link to what is not there", self.refused(server, "reload"))
 
     def test_without_a_file(self):
         root = drover.temporary_directory()
