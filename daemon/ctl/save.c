@@ -123,6 +123,11 @@ static bool take_override(struct saving *saving, const json_t *answer, const cha
 
 		if (row < 0 || value == NULL || strcmp(ctl_text(setting, "name"), name) != 0)
 			continue;
+		if (strcmp(ctl_text(setting, "origin"), "derived") == 0)        /* config/sandbox.c */
+			return err_set(err,
+				       "%s is more than what was set: what the configuration needs was added;"
+				       " write it into a drop-in, then droverctl unset %s",
+				       name, name);
 		saving->values[row] = value;
 		saving->count++;
 		return true;

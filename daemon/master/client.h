@@ -45,6 +45,12 @@ void client_reply(struct client *client, struct json_t *object);
 /* The same with descriptors, which are taken over (SCM_RIGHTS). */
 void client_reply_with(struct client *client, struct json_t *object, struct fd_array *fds);
 
+/* The same for {"ok":good,"text":text}. */
+void client_reply_text(struct client *client, bool good, const char *text);
+
+/* Paths may be any bytes: if they are no UTF-8, those that are no ASCII become '?'. NULL: out of memory. */
+struct json_t *client_text(const char *text);
+
 /* What it asked for, parsed anew: a new reference, or NULL. */
 struct json_t *client_request(const struct client *client);
 
@@ -56,9 +62,6 @@ void connections_ask(struct master *master, struct asker *asker);
 /* ---- control_slow.c ---- */
 
 void command_slow(struct client *client, const struct json_t *request);
-
-/* The same for {"ok":good,"text":text}. */
-void client_reply_text(struct client *client, bool good, const char *text);
 
 /* droverctl drain and resume: see control_hold.c. */
 void client_drain(struct client *client, const struct json_t *request);

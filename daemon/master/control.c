@@ -127,11 +127,27 @@ json_t *client_request(const struct client *client)
 			   : NULL;
 }
 
+json_t *client_text(const char *text)
+{
+	json_t *json = json_string(text);
+	char *copy;
+
+	if (json != NULL)
+		return json;
+	copy = strdup(text);
+	for (char *c = copy; c != NULL && *c != '\0'; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	json = copy != NULL ? json_string(copy) : NULL;
+	free(copy);
+	return json;
+}
+
 void client_reply_text(struct client *client, bool good, const char *text)
 {
-	json_t *object = json_pack("{s:b, s:s}", "ok", (int)good, "text", text);
+	json_t *object = json_pack("{s:b, s:o}", "ok", (int)good, "text", client_text(text));
 
-	if (object == NULL)             /* bytes of a path that are no UTF-8 */
+	if (object == NULL)             /* out of memory: the one that is always there may do */
 		object = json_pack("{s:b, s:s}", "ok", (int)good, "text", "the reason is in the log");
 	client_reply(client, object);
 }
@@ -164,8 +180,8 @@ static void on_checked(struct asker *asker, const struct outcome *outcome)
 	struct client *client = LIST_ENTRY(asker, struct client, asker);
 	const struct master *master = client->control->master;
 	json_t *object = json_pack(
-		"{s:b, s:b, s:s, s:i, s:I, s:o}", "ok", (int)outcome->good, "wrong", (int)outcome->wrong,
-		"text", outcome->text, "pid", (int)getpid(), "generation",
+		"{s:b, s:b, s:o, s:i, s:I, s:o}", "ok", (int)outcome->good, "wrong", (int)outcome->wrong,
+		"text", client_text(outcome->text), "pid", (int)getpid(), "generation",
 		(json_int_t)(master->current.generation != NULL ? master->current.generation->number : 0),
 		"findings", findings_json(outcome->findings));
 
@@ -174,8 +190,8 @@ static void on_checked(struct asker *asker, const struct outcome *outcome)
 	client->wait = WAIT_NOT;
 	if (object != NULL)
 		client_reply(client, object);
-	else                            /* bytes of a path that are no UTF-8 */
-		client_reply_text(client, outcome->good, "the reason is in the log");
+	else
+		client_reply_text(client, outcome->good, outcome->text);
 }
 
 /* ---- commands ---------------------------------------------------------------------------------------- */

@@ -16,23 +16,6 @@
 /* The rest of the answer, and what JSON puts in front of quotes and tabs, has to fit, too. */
 enum { CONFIG_ANSWER_BYTES = CONTROL_ANSWER_BYTES - 64 * 1024 };
 
-/* Bytes of a path that are no UTF-8 become '?'. */
-static json_t *json_text(const char *text)
-{
-	json_t *json = json_string(text);
-	char *copy;
-
-	if (json != NULL)
-		return json;
-	copy = strdup(text);
-	for (char *c = copy; c != NULL && *c != '\0'; c++)
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	json = copy != NULL ? json_string(copy) : NULL;
-	free(copy);
-	return json;
-}
-
 static json_t *setting_json(const struct config *config, const struct setting *row)
 {
 	void *instance = (void *)(uintptr_t)config;
@@ -41,8 +24,8 @@ static json_t *setting_json(const struct config *config, const struct setting *r
 	struct arena arena = { 0 };
 	const char *text = setting_text(row, instance, &arena);
 
-	json_object_set_new(object, "value", text != NULL ? json_text(text) : json_null());
-	json_object_set_new(object, "origin", origin[0] != '\0' ? json_text(origin) : json_null());
+	json_object_set_new(object, "value", text != NULL ? client_text(text) : json_null());
+	json_object_set_new(object, "origin", origin[0] != '\0' ? client_text(origin) : json_null());
 	arena_free(&arena);
 	return object;
 }
@@ -71,7 +54,7 @@ static json_t *text_json(const struct generation *generation, bool *too_long)
 	unsigned redacted;
 	size_t len;
 	char *text = canonical_show(generation, &len, &redacted), *dumped;
-	json_t *json = text != NULL ? json_text(text) : NULL;
+	json_t *json = text != NULL ? client_text(text) : NULL;
 
 	free(text);
 	dumped = json != NULL ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
@@ -92,7 +75,7 @@ static json_t *file_json(const struct master *master)
 	if (input->text != NULL)
 		return json_null();
 	if (input->path[0] == '/' || getcwd(here, sizeof(here)) == NULL)
-		return json_text(input->path);
+		return client_text(input->path);
 	return json_pack("s++", here, "/", input->path);
 }
 

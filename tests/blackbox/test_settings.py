@@ -144,6 +144,14 @@ class Settings(unittest.TestCase):
         self.assertEqual(self.value(server, "limits.headers"), "50")
         self.assertRegex(self.setting(server, "limits.headers")["origin"], r"drover\.conf:\d+:\d+")
 
+    def test_texts_that_are_cut(self):
+        """In the middle of a letter, one time or the other."""
+        server = self.start()
+        for first in ("/", "/a"):
+            said = self.does(server, "set", "sandbox.read", '"%s"' % (first + "\u00fc" * 200))
+            self.assertRegex(said, r"^generation \d+ .*sandbox\.read = ")
+            self.assertRegex(self.does(server, "reload"), r"overrides kept: sandbox\.read = ")
+
     def test_hostile_names(self):
         server = self.start()
         names = ["", ".", "..", "limits.", ".connections", "a" * 63, "a" * 64, "a" * 3000, "limits.connections\n",
@@ -460,6 +468,14 @@ class Settings(unittest.TestCase):
         self.assertIn("50-droverctl.conf is a symbolic link", self.refused(server, "save"))
         self.assertEqual(os.readlink(path), "kept")
         self.assertEqual(self.overrides(server), {"limits.headers": "60"})
+
+    def test_save_writes_no_more_than_was_set(self):
+        server = self.start()
+        self.does(server, "set", "sandbox.read", "/usr")
+        self.assertIn("sandbox.read is more than what was set", self.refused(server, "save"))
+        self.does(server, "set", "sandbox.read", '"/usr" "%s"' % server.dir)
+        self.does(server, "save")
+        self.assertEqual(self.overrides(server), {})
 
     def test_one_save_at_a_time(self):
         server = self.start()
