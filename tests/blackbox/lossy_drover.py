@@ -13,8 +13,10 @@ import signal
 import socket
 import struct
 import sys
+import time
 
 EVERY = 50
+CLOSED_SECONDS = 0.3            # where connections are refused: at once nobody would come meanwhile
 WAY = os.environ["LOSSY"]
 STATUS = ('{"ok":true,"status":{"version":"lossy","accept":{"effective":"none"},"totals":{},'
           '"slots":[{"pid":1},{"pid":1},{"pid":1},{"pid":1}]}}\n')
@@ -35,7 +37,7 @@ class Lossy:
         self.seen = 0
         self.selector = selectors.DefaultSelector()
         self.address = ("127.0.0.1", int(find(r'address = "127.0.0.1:(\d+)"')))
-        self.listener = None
+        self.listener, self.closed = None, 0.0
         self.listen()
         self.control = socket.socket(socket.AF_UNIX)
         self.control.bind(find(r'control = "([^"]*)"'))
@@ -50,7 +52,7 @@ class Lossy:
         while True:
             for key, mask in self.selector.select(0.05):
                 key.data(key.fileobj, mask)
-            if self.listener is None:
+            if self.listener is None and time.monotonic() > self.closed + CLOSED_SECONDS:
                 self.listen()
 
     def answer_control(self, listener, _mask):
@@ -69,7 +71,7 @@ class Lossy:
         if WAY == "refuse" and self.due():
             self.selector.unregister(listener)
             listener.close()
-            self.listener = None
+            self.listener, self.closed = None, time.monotonic()
 
     def due(self):
         self.seen += 1

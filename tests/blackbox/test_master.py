@@ -478,9 +478,11 @@ class Replace(Master):
         before = server.workers()
         clients = self.idle(server, 10)
         server.configure({"sites": self.other_site(server)})
+        since = server.log.mark()
         self.reload(server)
         self.replaced(server, before)
         self.assertEqual(server.get().body, b"<p>other\n")
+        server.log.wait("handover_done", since)         # until then the old workers answer these
         for client in clients:
             response = client.request("/")
             self.assertEqual((response.body, response.closes), (b"<p>other\n", False))

@@ -109,6 +109,7 @@ class Kept(Survival):
         self.crash(server, self.signals[0])
         self.still_open(clients)
         pid = server.workers()[0]
+        drover.wait_asleep(pid)
         os.kill(pid, self.signals[0])   # once more: its slot waits before it tries again
         server.log.wait("respawn_delayed", slot="0")
         self.still_open(clients)
@@ -118,6 +119,7 @@ class Kept(Survival):
         clients = self.idle(server, 20)
         for failures in range(4):       # each time its slot waits for longer
             pid = server.workers()[0]
+            drover.wait_asleep(pid)     # else it may have an answer in hand that its client has read
             os.kill(pid, self.signals[0])
             server.log.wait("worker_exited", pid=str(pid))
             if failures < 3:
