@@ -210,7 +210,8 @@ static bool is_about(struct import *import, const struct directive *location, co
 const struct directive *find_guard(struct import *import, const struct directive *block, const char *match)
 {
 	const struct directive *found = find_asker(block), *inner = block;
-	bool first = strncmp(arg(block, 0), "^~", 2) == 0 || arg(block, 0)[0] == '=';
+	bool first = !block->was_regex &&
+		     (strncmp(arg(block, 0), "^~", 2) == 0 || arg(block, 0)[0] == '=');
 
 	if (found == NULL)
 		found = find_condition(block);

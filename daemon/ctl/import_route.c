@@ -79,6 +79,8 @@ static bool write_sent_away(struct import *import, FILE *out, const struct direc
 
 	if (!is_named(block, "location"))
 		return false;           /* of a server: import_site.c */
+	if (find_own(block, "internal") != NULL)
+		return false;           /* not even that */
 	if (write_rewrite(import, out, block, match))
 		return true;
 	if (done == NULL)

@@ -35,10 +35,14 @@ static const char *beginning_of(struct import *import, const char *regex)
 	return copy[1] != '\0' ? copy : NULL;
 }
 
-static void become_path(struct directive *at, const char *path)
+static void become_path(struct import *import, struct directive *at, const char *path)
 {
+	if (strcmp(at->args[0], "~*") == 0 && is_guarded(at))
+		import_note(import, NOTE_MISSING, at,
+			    "CAUTION: letters of either case: here it guards %s alone", path);
 	at->args[0] = "^~";
 	at->args[1] = path;
+	at->was_regex = true;
 }
 
 /* What an expression guards of a directory: all of that is closed, rather than all of the site. */
@@ -49,7 +53,7 @@ static void close_directory(struct import *import, const struct directive *block
 
 	if (path[0] == '\0' || path[1] == '\0' || at->arg_count != 2 || has_location(block, path))
 		return;
-	become_path(at, path);
+	become_path(import, at, path);
 	import_note(import, NOTE_MISSING, at,
 		    "CAUTION: there are no regular expressions: all of %s is closed (403)", path);
 	*rule = (struct directive){ .name = "deny", .file = at->file, .line = at->line, .parent = at };
@@ -72,8 +76,7 @@ void import_simplify(struct import *import, struct directive *block)
 			close_directory(import, block, at);
 		if (path == NULL || has_location(block, path))
 			continue;
-		become_path(at, path);
-		at->was_regex = true;
+		become_path(import, at, path);
 		import_note(import, NOTE_DIFFERS, at,
 			    "an expression that is a path's beginning: the longest match goes first");
 	}

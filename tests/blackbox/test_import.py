@@ -221,6 +221,8 @@ class Safety(Case):
         ("location ^~ /a/ { location ~ \\.sql$ { deny all; } }", "/a/"),
         ("location ~ ^/a/.*\\.php$ { deny all; }", "/a/"),
         ("location ~ ^/a/ { deny all; } location /a/b/ { }", "/a/b/"),
+        ("location ~ \\.sql$ { deny all; } location ~ ^/a/ { }", "/a/"),
+        ("location ~ ^/a/.*\\.php$ { deny all; } location /a/b/ { }", "/a/b/"),
         ("location /a { } location /a/ { deny all; }", "/a/"),
         ("location /a/ { deny all; } location /a { }", "/a/"),
         ("location /a/ { deny something; allow all; }", "/a/"),

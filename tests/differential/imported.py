@@ -4,10 +4,12 @@
     imported.py [--verbose] [WORD ...]          rows whose name contains one of the words
 
 nginx runs each configuration as it is, drover what becomes of it; both serve the same tree.  Of each answer status,
-body, and the fields that the configuration is about are compared.  Prints a line for each difference and, last,
+body, and the fields that the configuration is about are compared; of what nginx guards ("guards"), that drover does
+not send it.  Prints a line for each difference and, last,
 "N passed, N failed, N skipped".  Needs nginx; exit status 1 when a row failed."""
 
 import base64
+import contextlib
 import fnmatch
 import http.client
 import os
@@ -127,6 +129,22 @@ CONFIGS = {
                                                 "both.example", "a.b.both.example", "wild.example"))),
 }
 
+# what stands in a server: to whom nginx refuses a path drover does not send it either
+GUARDS = (
+    r"location ~ /\.ht|\.css$ { deny all; }", r"location ~* \.(css|txt)$ { deny all; }",
+    r"location /dir { } location /dir/ { deny all; }", r"location /dir/ { deny all; } location /dir { }",
+    r"location ~ ^/(dir|other)/ { deny all; } location /dir/ { }", r"location ~ ^/dir/ { deny all; } location /dir/index { }",
+    r"location ~ ^/dir/.*\.html$ { return 404; } location /dir/ { }", r"location /dir/ { location ~ \.html$ { deny all; } }",
+    r"location ~ \.html$ { deny all; } location ~ ^/dir/ { }",
+    r"location /dir/ { deny 127.0.0.1/8; allow all; }", r"location /dir/ { limit_except POST { deny all; } }",
+    r"location /dir/ { if ($uri ~ html) { return 403; } }", r"if ($request_uri ~ text) { return 403; }",
+    r"location /dir/ { internal; return 200 secret; }", r"location ~ /\.?style { deny all; }",
+    r"deny all; location /dir/ { allow all; } location /dir/deep/ { }", r"location ~^/dir/ { deny all; }",
+    r"location /other/ { satisfy any; deny all; auth_basic x; auth_basic_user_file USERS; }",
+)
+GUARDED_PATHS = ("/", "/index.html", "/text.txt", "/style.css", "/dir/", "/dir/index.html", "/other/index.html",
+                 "/bare/file.txt", "/denied/file.txt")
+
 # (configuration, path, part, reason); every one must be needed
 EXPLAINED = [
     ("files", "/one", "Content-Type", "nginx goes by the name that was asked for, drover by the file's"),
@@ -185,43 +203,68 @@ def differences(name, path, theirs, ours):
             yield "%s %s: %s: nginx %r, drover %r" % (name, path, part, theirs[part], ours[part])
 
 
-def translate(text, directory, ours):
-    """drover's configuration at its own address, or what cannot be translated."""
+def translate(text, directory, ours, whole=True):
+    """drover's configuration at its own address, or what cannot be translated; that may be so unless all is `whole`."""
     path = os.path.join(directory, "imported.conf")
     text = re.sub(r"(?m)^(error_log| *charset_types) .*\n", "", text)     # the log is looked at; text is in utf-8 anyway
     with open(path, "w", encoding="utf-8") as file:
         file.write(text.replace("ADDRESS", "%s:%d" % ours))
     result = subprocess.run([drover.CTL, "import", path], capture_output=True, text=True, check=False, timeout=SECONDS)
-    if result.returncode != 0:
+    if result.returncode > (0 if whole else 1):
         raise AssertionError(result.stderr)
     return result.stdout
 
 
-def compare(name, directory, site, users, verbose):
-    """How many rows were the same, and how many were not."""
-    text, rows = CONFIGS[name]
+@contextlib.contextmanager
+def both(text, directory, site, users, whole=True):
+    """nginx with what stands in http, and drover with what becomes of it: their addresses."""
     theirs, ours = drover.free_address(), drover.free_address()
     frame = FRAME.format(dir=directory, site=site, text=text).replace("SITE", site).replace("USERS", users)
     config = os.path.join(directory, "nginx.conf")
     with open(config, "w", encoding="utf-8") as file:
         file.write(frame.replace("ADDRESS", "%s:%d" % theirs))
     nginx = start_nginx(directory, config, theirs)
-    passed = failed = 0
     try:
-        with drover.Drover('control = "off";\nworkers = 1;\n' + translate(frame, directory, ours)):
-            for row in rows:
-                path, host, user = (*row, "", "")[:3] if isinstance(row, tuple) else (row, "", "")
-                found = list(differences(name, path, ask(theirs, path, host, user), ask(ours, path, host, user)))
-                failed += bool(found)
-                passed += not found
-                for line in found:
-                    print(line)
-                if verbose and not found:
-                    print("%s %s: the same" % (name, path))
+        with drover.Drover('control = "off";\nworkers = 1;\n' + translate(frame, directory, ours, whole)):
+            yield theirs, ours
     finally:
         nginx.terminate()
         nginx.wait()
+
+
+def compare(name, directory, site, users, verbose):
+    """How many rows were the same, and how many were not."""
+    text, rows = CONFIGS[name]
+    passed = failed = 0
+    with both(text, directory, site, users) as (theirs, ours):
+        for row in rows:
+            path, host, user = (*row, "", "")[:3] if isinstance(row, tuple) else (row, "", "")
+            found = list(differences(name, path, ask(theirs, path, host, user), ask(ours, path, host, user)))
+            failed += bool(found)
+            passed += not found
+            for line in found:
+                print(line)
+            if verbose and not found:
+                print("%s %s: the same" % (name, path))
     return passed, failed
+
+
+def opens(text, directory, site, users):
+    """The paths that nginx refuses and drover sends; None: nginx refuses nothing, and it says nothing."""
+    with both("server { listen ADDRESS; %s }" % text, directory, site, users, whole=False) as (theirs, ours):
+        refused = [path for path in GUARDED_PATHS if ask(theirs, path, "", "")["status"] in (401, 403, 404)]
+        return [path for path in refused if ask(ours, path, "", "")["status"] < 300] if refused else None
+
+
+def guard(directory, site, users, verbose):
+    """How many of GUARDS stay closed, and how many do not."""
+    failed = 0
+    for text in GUARDS:
+        found = opens(text, directory, site, users)
+        failed += found != []
+        if found != [] or verbose:
+            print("%s: %s" % (text, "nginx refuses nothing" if found is None else "open: %s" % found if found else "closed"))
+    return len(GUARDS) - failed, failed
 
 
 def main(arguments):
@@ -245,6 +288,9 @@ def main(arguments):
                 skipped += len(CONFIGS[name][1])
                 continue
             more = compare(name, directory, site, users, verbose)
+            passed, failed = passed + more[0], failed + more[1]
+        if not words or any(word in "guards" for word in words):
+            more = guard(directory, site, users, verbose)
             passed, failed = passed + more[0], failed + more[1]
     finally:
         shutil.rmtree(directory, ignore_errors=True)
