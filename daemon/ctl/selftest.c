@@ -232,14 +232,15 @@ int selftest_run(struct ctl *ctl)
 	catch_signals();
 	selftest.bytes = malloc(SELFTEST_BYTES);
 	selftest.crowd = malloc(sizeof(*selftest.crowd));
-	if (selftest.bytes == NULL || selftest.crowd == NULL)
-		return fail(ctl, "out of memory");
-	selftest_fill(selftest.bytes);
-	if (selftest_instance_make(&selftest.instance, path, selftest.bytes, &err))
-		status = run(&selftest, ctl->json);
-	else
-		status = fail(ctl, err.text);
-	selftest_instance_remove(&selftest.instance);
+	if (selftest.bytes == NULL || selftest.crowd == NULL) {
+		status = fail(ctl, "out of memory");
+	} else {
+		selftest_fill(selftest.bytes);
+		status = selftest_instance_make(&selftest.instance, path, selftest.bytes, &err)
+				 ? run(&selftest, ctl->json)
+				 : fail(ctl, err.text);
+		selftest_instance_remove(&selftest.instance);
+	}
 	free(selftest.bytes);
 	free(selftest.crowd);
 	return status;
