@@ -894,7 +894,7 @@ int main(void)
 
 	log_open(NULL, &quiet);
 	suite_add_tcase(suite, tests);
-	tcase_set_timeout(tests, 60);
+	tcase_set_timeout(tests, 300);
 	tcase_add_test(tests, every_history_ends_with_one_image_that_serves);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
