@@ -301,6 +301,14 @@ class Shared(Reuseport):
     accept = "shared"
     OWN_SOCKETS = False
 
+    def wait_bad(self, server, *slots, bad=True):
+        """Whom the kernel does not wake, because others are there, is not known to hang: more have to come."""
+        end = drover.deadline()
+        while bad and not all(server.status()["slots"][slot]["bad"] for slot in slots):
+            self.begin(server, 10)
+            drover.left(end)
+        return super().wait_bad(server, *slots, bad=bad)
+
 
 class Cpu(Reuseport):
     accept = "cpu"

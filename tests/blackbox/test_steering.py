@@ -209,6 +209,7 @@ class Directed(Steering):
         """1-4-2: new slots get some, slots that went nothing."""
         server = self.start({"workers": 1})
         hot = Hot(server)
+        had = 1
         for workers in (4, 2, 3, 1):
             self.reload(server, {"workers": workers})
             self.assertEqual(hot.good(), list(range(workers)))
@@ -218,7 +219,10 @@ class Directed(Steering):
             self.connect(server, 100)
             got = [after - earlier for after, earlier in zip(hot.directed(4), before)]
             self.assertEqual(sum(got), 100, got)
-            self.assertEqual([slot for slot in range(4) if got[slot] > 5], list(range(workers)), got)
+            # one that has more than the others may well get nothing
+            self.assertEqual([slot for slot in range(had, 4) if got[slot] > 5], list(range(had, workers)), got)
+            self.assertEqual(got[workers:], [0] * (4 - workers), got)
+            had = workers
 
     def test_a_slot_that_waits_for_its_next_worker_gets_nothing(self):
         server = self.start()
