@@ -8,6 +8,7 @@
 #include "net/addr.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_FIELDS_BYTES = 6 * 1024 };
@@ -109,14 +110,15 @@ static const char *control_of(struct import *import, const struct directive *exp
 /* "max-age=3600" of the time that drover is given. */
 static const char *max_age(struct import *import, const char *time)
 {
-	unsigned long long seconds = 0;
-	char unit = '\0';
+	char *unit;
+	unsigned long long number = strtoull(time, &unit, 10);
 
-	sscanf(time, "%llu%c", &seconds, &unit);
+	if (strcmp(unit, "ms") == 0)
+		return import_printf(import, "max-age=%llu", number / 1000);
 	return import_printf(import, "max-age=%llu",
-			     seconds * (unit == 'd'   ? 86400
-					: unit == 'h' ? 3600
-					: unit == 'm' ? 60
+			     number * (*unit == 'd'   ? 86400
+				       : *unit == 'h' ? 3600
+				       : *unit == 'm' ? 60
 						      : 1));
 }
 

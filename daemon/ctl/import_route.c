@@ -159,13 +159,15 @@ static void note_match(struct import *import, const struct directive *block, con
 /* No empty, "." and ".." segments: no request has them. */
 static bool is_good_match(const char *match)
 {
+	if (!is_writable(match) || strlen(match) >= 512)
+		return false;
 	for (const char *slash = match; slash != NULL; slash = strchr(slash + 1, '/')) {
 		size_t len = strcspn(slash + 1, "/"), dots = strspn(slash + 1, ".");
 
 		if ((len == 0 && slash[1] != '\0') || (len > 0 && len <= 2 && dots == len))
 			return false;
 	}
-	return is_writable(match) && strlen(match) < 512;
+	return true;
 }
 
 /* "/a" and "/a/" are one match, but for exact ones. */

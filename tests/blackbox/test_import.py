@@ -187,6 +187,12 @@ class Command(Case):
         self.assertIn('root = "/srv/a"', result.stdout)
 
 
+class Values(Case):
+    def test_a_time_of_milliseconds_is_one_of_seconds_for_caches(self):
+        config, _ = self.server("root /srv; expires 1500ms; add_header Cache-Control public;")
+        self.assertIn('cache_control = "max-age=1, public";', config)
+
+
 class Safety(Case):
     """What was guarded or handed to a program is not open afterwards."""
 
