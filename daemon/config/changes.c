@@ -1,6 +1,6 @@
 /* changes.c - two configurations, side by side. Called by the master's dry transitions. Pure but for an
  * arena; what there is no memory for is left out. The work is bounded: entries of lists that were mixed
- * are looked for only so often. */
+ * are looked for only so often, and then the list is named as a whole. */
 #include "changes.h"
 
 #include <stdio.h>
@@ -92,6 +92,11 @@ static const char *entry_name(struct search *search, const struct setting *row, 
 	return text != NULL ? text : row->name;
 }
 
+static bool is_tired(const struct search *search)
+{
+	return search->comparisons >= MOST_COMPARISONS;
+}
+
 /* The entry of `items` that has the same name; looked for from `*from` on, where it most often is. NULL:
  * none, or it was looked for too often. */
 static void *partner(struct search *search, const struct setting *row, const struct items *items, void *entry,
@@ -99,7 +104,7 @@ static void *partner(struct search *search, const struct setting *row, const str
 {
 	const struct setting *key = &row->of->settings[0];
 
-	for (unsigned i = 0; i < items->count && search->comparisons < MOST_COMPARISONS; i++) {
+	for (unsigned i = 0; i < items->count && !is_tired(search); i++) {
 		unsigned index = (*from + i) % items->count;
 
 		search->comparisons++;
@@ -118,12 +123,17 @@ static void compare_list(struct search *search, const struct setting *row, const
 	unsigned from = 0;
 
 	for (unsigned i = 0; i < before->count; i++)
-		if (partner(search, row, after, before->at[i], &from) == NULL)
+		if (partner(search, row, after, before->at[i], &from) == NULL && !is_tired(search))
 			tell(search, entry_name(search, row, prefix, before->at[i]), "{ ... }", NULL);
 	from = 0;
 	for (unsigned i = 0; i < after->count; i++) {
 		void *one = partner(search, row, before, after->at[i], &from);
 
+		if (one == NULL && is_tired(search)) {  /* it may be there all the same */
+			tell(search, name_of(search, prefix, row->name), "( ... )",
+			     "( ... ), not compared: too many are in another order");
+			return;
+		}
 		if (one == NULL)
 			tell(search, entry_name(search, row, prefix, after->at[i]), NULL, "{ ... }");
 		else
