@@ -152,6 +152,16 @@ static void log_one(struct express *express, const struct answered *answered, ui
 	access_log_exchange(&express->exchange, now_ns);
 }
 
+static __attribute__((noinline)) void note_slow(struct express *express, const struct answered *answered,
+						uint64_t duration_ns)
+{
+	struct slow_outcome outcome = { .duration_ns = duration_ns,
+					.bytes = answered->out_len + answered->body.len };
+
+	outline(express, answered);
+	slow_note(&express->exchange, &outcome);
+}
+
 static void finish_one(struct express *express, struct answered *answered, uint64_t now_ns)
 {
 	struct conn *conn = express->conn;
@@ -162,11 +172,8 @@ static void finish_one(struct express *express, struct answered *answered, uint6
 
 	if (engine->metrics != NULL)
 		tally_answer(&engine->metrics->site[answered->row], answered->status, bytes, duration_ns);
-	if (duration_ns >= engine->slow_ns) {
-		outline(express, answered);
-		slow_note(&express->exchange,
-			  &(struct slow_outcome){ .duration_ns = duration_ns, .bytes = bytes });
-	}
+	if (duration_ns >= engine->slow_ns)
+		note_slow(express, answered, duration_ns);
 	engine_count(engine, COUNT_REQUESTS);
 	engine_count(engine, COUNT_READY_ANSWERS);
 	http1_count_status(engine, answered->status);

@@ -248,20 +248,26 @@ static enum step stage_waiting(struct http1 *http)
 	return http->conn->broken ? STEP_CLOSE : STEP_WAIT;
 }
 
+static __attribute__((noinline)) void note_slow(const struct http1 *http, uint64_t duration_ns)
+{
+	slow_note(&http->exchange, &(struct slow_outcome){ duration_ns, http->answered_ns, http->sent });
+}
+
 /* The answer is over, or was given up: it is measured, and has its line in the log. */
 static void record(struct http1 *http)
 {
 	struct exchange *exchange = &http->exchange;
-	struct metrics_column *metrics = exchange->engine->metrics;
-	uint64_t now_ns = loop_clock(exchange->engine->loop), duration_ns = now_ns - exchange->started_ns;
+	struct engine *engine = exchange->engine;
+	uint64_t now_ns = loop_clock(engine->loop), duration_ns = now_ns - exchange->started_ns;
 
-	epitaph_phase(exchange->engine->epitaph, PHASE_LOGGING);
-	if (metrics != NULL)
-		tally_answer(&metrics->site[exchange->row], exchange->response.status, http->sent,
+	epitaph_phase(engine->epitaph, PHASE_LOGGING);
+	if (engine->metrics != NULL)
+		tally_answer(&engine->metrics->site[exchange->row], exchange->response.status, http->sent,
 			     duration_ns);
-	if (duration_ns >= exchange->engine->slow_ns)
-		slow_note(exchange, &(struct slow_outcome){ duration_ns, http->answered_ns, http->sent });
-	access_log_exchange(exchange, now_ns);
+	if (duration_ns >= engine->slow_ns)
+		note_slow(http, duration_ns);
+	if (exchange->log != NULL)
+		access_log_exchange(exchange, now_ns);
 }
 
 static enum step finish_exchange(struct http1 *http)

@@ -25,19 +25,6 @@ enum {
 
 /* ---- the head --------------------------------------------------------------------------------------- */
 
-void http1_count_status(struct engine *engine, unsigned status)
-{
-	static const enum counter counters[] = {
-		[2] = COUNT_STATUS_2XX,
-		[3] = COUNT_STATUS_3XX,
-		[4] = COUNT_STATUS_4XX,
-		[5] = COUNT_STATUS_5XX,
-	};
-
-	if (status >= 200 && status < 600)
-		engine_count(engine, counters[status / 100]);
-}
-
 /* A buffer of at least `room` bytes in place of the one that is there. */
 static bool get_out(struct http1 *http, size_t room)
 {

@@ -90,7 +90,13 @@ void http1_linger(struct http1 *http);
 void http1_idles(struct conn *conn, bool worked);
 
 /* An answer with this status is given. */
-void http1_count_status(struct engine *engine, unsigned status);
+static inline void http1_count_status(struct engine *engine, unsigned status)
+{
+	unsigned from_2xx = status / 100 - 2;
+
+	if (from_2xx <= COUNT_STATUS_5XX - COUNT_STATUS_2XX)
+		engine_count(engine, COUNT_STATUS_2XX + (enum counter)from_2xx);
+}
 
 /* The connection is idle: ends the exchange and gives everything back. */
 void http1_free(struct http1 *http);

@@ -41,13 +41,13 @@ struct metrics_column {
 /* The bucket that `ns` belongs to. */
 static inline unsigned metrics_bucket(uint64_t ns)
 {
-	unsigned shift, bucket;
+	uint64_t steps = ns >> (METRICS_LEAST_SHIFT - 2);       /* of the first doubling: METRICS_STEPS and on */
+	unsigned doublings, bucket;
 
-	if (ns >> METRICS_LEAST_SHIFT == 0)
+	if (steps < METRICS_STEPS)
 		return 0;
-	shift = 63U - (unsigned)__builtin_clzll(ns);
-	bucket = 1 + (shift - METRICS_LEAST_SHIFT) * METRICS_STEPS +
-		 (unsigned)(ns >> (shift - 2) & (METRICS_STEPS - 1));
+	doublings = 61U - (unsigned)__builtin_clzll(steps);
+	bucket = doublings * METRICS_STEPS + (unsigned)(steps >> doublings) - (METRICS_STEPS - 1);
 	return bucket < METRICS_BUCKETS ? bucket : METRICS_BUCKETS - 1;
 }
 

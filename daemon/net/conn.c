@@ -221,11 +221,21 @@ static void count_as(struct conn *conn, unsigned mind)
 	conn->source.mind = mind & 7;
 }
 
+static bool is_idle(const struct conn *conn)
+{
+	return conn->state == NULL && conn->speaker == SPEAKER_OWN;
+}
+
+static __attribute__((noinline)) void count_again(struct conn *conn)
+{
+	count_as(conn, 1 + (is_idle(conn) ? DOING_IDLE : conn_protocol(conn)->doing(conn)));
+}
+
 void conn_recount(struct conn *conn)
 {
-	bool is_idle = conn->state == NULL && conn->speaker == SPEAKER_OWN;
-
-	count_as(conn, 1 + (is_idle ? DOING_IDLE : conn_protocol(conn)->doing(conn)));
+	/* most have answered since, and are what they were */
+	if (!is_idle(conn) || conn->source.mind != 1 + DOING_IDLE)
+		count_again(conn);
 }
 
 void conn_uncount(struct conn *conn)
@@ -295,9 +305,10 @@ void conn_after(struct conn *conn, enum served served)
 		loop_ready_lean(engine->loop, &conn->ready);
 	else
 		conn_watch(conn);
-	if (!conn->closed && !conn->refused)
-		conn_recount(conn);
-	if (served == SERVED_WAIT && engine->waits != NULL && !conn->closed && !conn->refused)
+	if (conn->closed || conn->refused)
+		return;
+	conn_recount(conn);
+	if (served == SERVED_WAIT && engine->waits != NULL)
 		engine->waits(engine, conn);
 }
 
