@@ -108,6 +108,9 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 
 	if (ns == 0)
 		return __real_clock_gettime(clock, now);
+	/* what reading it really takes, which callgrind does not see: 78 with the call, by single steps
+	 * (x86-64, TSC), of which this function takes the others */
+	__asm__ volatile(".rept 54\n\tnop\n\t.endr");
 	now->tv_sec = (time_t)(ns / CLOCK_S);
 	now->tv_nsec = (long)(ns % CLOCK_S);
 	return 0;
@@ -465,6 +468,13 @@ static void keep_alive_round(void)
 }
 
 /* The client closes when it has seen the end, and the engine hears of it in the next turn. */
+static void do_nothing(struct ready *ready)
+{
+	(void)ready;
+}
+
+static struct ready nothing = { .serve = do_nothing };
+
 static void one_shot_round(void)
 {
 	for (unsigned i = 0; i < CLIENTS; i++) {
@@ -476,8 +486,10 @@ static void one_shot_round(void)
 	until_answered();
 	for (unsigned i = 0; i < CLIENTS; i++)
 		fd_close(&clients[i].fd);
-	while (engine.count > 0)
+	loop_ready(&loop, &nothing);    /* at least one turn: its end sweeps up those that are closed */
+	do
 		turn();
+	while (engine.count > 0);
 }
 
 /* ---- a run ---- */
