@@ -14,6 +14,7 @@ from drover import Drover
 MAN = "man/drover-metrics.7"
 DASHBOARD = "conf/grafana/drover.json"
 RULES = "conf/prometheus/drover.rules.yml"
+ALERTS_TEST = "tests/prometheus/alerts.yml"
 SCRAPE = "conf/prometheus/scrape.yml"
 SUFFIX = {"counter": "_total", "info": "_info"}
 NAME = re.compile(r"\bdrover_[a-z0-9_]+")
@@ -118,6 +119,16 @@ class Files(unittest.TestCase):
             checked = subprocess.run(["promtool", "check", command, os.path.join(drover.TOP, name)],
                                      capture_output=True, text=True, check=False)
             self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+    def test_alerts_fire_when_they_should_and_not_on_a_quiet_day(self):
+        """Where promtool is; that each alert has its row is looked at anywhere."""
+        rows = set(re.findall(r'alertname="(\w+)"', read(ALERTS_TEST)))
+        self.assertEqual(rows, set(re.findall(r"- alert: (\w+)", read(RULES))))
+        if shutil.which("promtool") is None:
+            return
+        tested = subprocess.run(["promtool", "test", "rules", os.path.join(drover.TOP, ALERTS_TEST)],
+                                capture_output=True, text=True, check=False)
+        self.assertEqual(tested.returncode, 0, tested.stdout + tested.stderr)
 
     def test_every_alert_says_what_is_wrong_and_how_bad(self):
         alerts = re.split(r"(?m)^ +- alert: ", read(RULES))[1:]
