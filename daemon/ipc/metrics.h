@@ -41,7 +41,7 @@ struct metrics_column {
 /* The bucket that `ns` belongs to. */
 static inline unsigned metrics_bucket(uint64_t ns)
 {
-	uint64_t steps = ns >> (METRICS_LEAST_SHIFT - 2);       /* METRICS_STEPS and on: not the first one */
+	uint64_t steps = ns >> (METRICS_LEAST_SHIFT - 2);       /* below METRICS_STEPS: bucket 0 */
 	unsigned doublings, bucket;
 
 	if (steps < METRICS_STEPS)

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import threading
 import unittest
 
 import drover
+import openmetrics
 from drover import Drover
 
 ROUNDS = 5      # requests of each kind, between two events
@@ -121,6 +123,70 @@ class Lasting(unittest.TestCase):
     def test_one_after_the_other(self):
         for act in (self.kill, self.upgrade, self.other_sites, lambda: self.reload("--replace"), self.kill):
             self.event(act)
+
+
+class Scraped(unittest.TestCase):
+    """What Prometheus sees: a counter that falls is a restart to it, and what is left counts as new."""
+
+    def setUp(self):
+        self.server = Drover({"workers": 2, "sites": [
+            {"hosts": ["a.example"], "routes": [{"match": "/", "respond": {"body": "hello\n"}}]},
+            {"routes": [{"match": "/status", "status": {}}]}]})
+        self.addCleanup(self.server.close)
+        self.before = {}
+        self.fell = []
+        self.scrapes = 0
+        self.ended = threading.Event()
+
+    def scrape(self):
+        """A worker that is killed may be the one that was asked: that scrape is lost, as it is for anybody."""
+        try:
+            text = self.server.get("/status/metrics").body.decode()
+        except (OSError, drover.Closed):
+            return
+        for family in openmetrics.read(text).values():
+            if family.type not in ("counter", "histogram"):
+                continue
+            for key, value in family.samples.items():
+                if value < self.before.get(key, 0):
+                    self.fell.append((key, self.before[key], value))
+                self.before[key] = value
+        self.scrapes += 1
+
+    def scrape_on(self):
+        while not self.ended.is_set():
+            self.scrape()
+
+    def wait_scraped(self):
+        wanted = self.scrapes + 3
+        end = drover.deadline()
+        while self.scrapes < wanted:
+            drover.left(end)
+            with self.server.client() as client:    # and there is something to count
+                try:
+                    client.send(client.head("/", host="a.example", close=True))
+                    client.response()
+                except (OSError, drover.Closed):
+                    pass
+
+    def kill(self, slot):
+        before = self.server.workers()
+        os.kill(before[slot], signal.SIGKILL)
+        self.server.wait_status(lambda status: self.server.workers(status).get(slot, before[slot]) != before[slot])
+
+    def test_no_counter_falls_whatever_happens_to_workers(self):
+        scraper = threading.Thread(target=self.scrape_on)
+        scraper.start()
+        try:
+            for act in (lambda: self.kill(0), lambda: self.server.reload("--replace"), lambda: self.kill(1),
+                        lambda: self.server.ctl("upgrade"), lambda: self.kill(0), self.server.reload):
+                self.wait_scraped()
+                act()
+            self.wait_scraped()
+        finally:
+            self.ended.set()
+            scraper.join()
+        self.assertEqual(self.fell, [])
 
 
 class Rows(unittest.TestCase):
