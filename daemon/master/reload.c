@@ -85,9 +85,11 @@ static void finish(struct master *master, const struct outcome *outcome)
 	departure_check(master);
 	FOR_EACH_CHILD(master, child)
 		child->vote = VOTE_NONE;
-	if (!dry && !again) {
+	if (!dry && !again && !master->tuning.alone) {
 		record(master, outcome);
 		tell_reload(master, outcome, transition->number == 1);
+	} else if (outcome->good && !dry) {
+		tell_news(master);
 	}
 	if (!dry && !again && !master_is_stopping(master) && !master_was_start(master) &&
 	    !upgrade_is_open(master))
@@ -143,9 +145,15 @@ static void call_off(struct master *master, const char *step, const char *why)
 	char text[PROBLEMS_MAX_BYTES + 64];     /* every line that the checker had to say */
 	struct outcome outcome = { .wrong = transition->wrong, .text = text };
 
-	snprintf(text, sizeof(text), "%s at %s: %s", transition->dry ? "would fail" : "failed", step, why);
+	if (master->tuning.alone && transition->wrong)
+		snprintf(text, sizeof(text), "refused: %s", why);
+	else
+		snprintf(text, sizeof(text), "%s at %s: %s", transition->dry ? "would fail" : "failed", step,
+			 why);
 	if (transition->dry)
 		log_event(LEVEL_INFO, "check_done", log_text("verdict", text));
+	else if (master->tuning.alone)  /* whoever typed it is told: nothing for somebody to be woken by */
+		log_event(LEVEL_NOTICE, "settings_refused", log_text("step", step), log_text("error", why));
 	else if (!master_was_start(master))     /* a failed start is said to whoever typed it, by master.c */
 		log_event(LEVEL_ERROR, "reload_failed", log_text("step", step), log_text("error", why));
 	transition->confined = false;
@@ -508,6 +516,13 @@ static void prepare_for(struct master *master, struct verdict *verdict)
 	prepare(master);
 }
 
+/* No worker was asked about it yet, so nothing stale can be taken for an answer. */
+static void give_back_number(struct master *master)
+{
+	if (master->transition.number == master->generation_numbers)
+		master->generation_numbers--;
+}
+
 static void checked(struct master *master, struct verdict *verdict, struct problems *problems)
 {
 	struct transition *transition = &master->transition;
@@ -520,6 +535,7 @@ static void checked(struct master *master, struct verdict *verdict, struct probl
 			master->exit_status = 2;
 		if (problems->len > 0)          /* without the last line's end */
 			problems->text[problems->len - 1] = '\0';
+		give_back_number(master);
 		call_off(master, "check", problems->text != NULL ? problems->text : "out of memory");
 		return;
 	}
@@ -554,8 +570,10 @@ static void begin(struct master *master, uint64_t number, const struct config_in
 	master->checker.input = *input;
 	master->checker.input.overrides = &master->tuning.next;
 	master->checker.from = from;
-	if (!checker_start(master, &err))
+	if (!checker_start(master, &err)) {
+		give_back_number(master);
 		call_off(master, "check", err.text);
+	}
 }
 
 static void start(struct master *master)

@@ -112,7 +112,7 @@ void tuning_keep(struct master *master)
 	struct tuning *tuning = &master->tuning;
 
 	tuning->next = tuning->now;
-	tuning->changes = tuning->rolls_back = false;
+	tuning->changes = tuning->alone = tuning->rolls_back = false;
 	tuning->confirm_ns = 0;
 	tuning->what[0] = '\0';
 }
@@ -182,6 +182,7 @@ bool tuning_prepare(struct master *master, const struct change *change, struct e
 
 	tuning_keep(master);
 	tuning->changes = true;
+	tuning->alone = !change->files;
 	tuning->confirm_ns = change->confirm_ns;
 	if (!change->files && master->current.base < 0)
 		return err_set(err,

@@ -99,6 +99,34 @@ class Settings(unittest.TestCase):
                 self.assertRegex(self.refused(server, "set", *args), says)
         self.assertEqual(self.overrides(server), {})
 
+    def test_what_is_refused_is_no_failed_reload(self):
+        server = self.start()
+        before = server.status()
+        said = self.refused(server, "set", "workers", "0")
+        self.assertRegex(said, "^refused: droverctl set: workers: too small")
+        server.log.wait("settings_refused")
+        self.assertEqual(server.status()["last_reload"], before["last_reload"])
+        self.does(server, "set", "limits.headers", "60")
+        self.assertEqual(server.status()["generation"], before["generation"] + 1)   # no number was used up
+        self.assertFalse(server.log.find("reload_failed"))
+
+    def test_a_change_does_not_hide_that_the_last_reload_failed(self):
+        server = self.start()
+        with open(server.config, encoding="utf-8") as file:
+            good = file.read()
+        with open(server.config, "a", encoding="utf-8") as file:
+            file.write("nonsense = 1;\n")
+        self.refused(server, "reload")
+        generation = server.generation()
+        self.does(server, "set", "limits.headers", "60")
+        last = server.status()["last_reload"]
+        self.assertEqual((last["good"], last["failed"]), (False, 1), last)
+        with open(server.config, "w", encoding="utf-8") as file:
+            file.write(good)
+        self.does(server, "reload")
+        self.assertEqual(server.generation(), generation + 2)
+        self.assertTrue(server.status()["last_reload"]["good"])
+
     def test_wrong_usage(self):
         server = self.start()
         for args in (("set",), ("set", "workers"), ("set", "workers", "1", "workers", "2"), ("unset",),
