@@ -459,7 +459,8 @@ ONE_UNIT  := -e 's|@NAME@|drover|g' -e 's|@CONFIG@|drover|' -e 's|@OF_INSTANCE@|
 INSTANCES := -e 's|@NAME@|drover-%i|g' -e 's|@CONFIG@|%i|' -e 's|@OF_INSTANCE@| (%i)|'
 UNITS     := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SITE      := $(PREFIX)/share/drover/site
-DOCUMENTS := $(wildcard README.md SECURITY.md ARCHITECTURE.md CHANGELOG.md LICENSE) $(wildcard conf/grafana/*.json conf/prometheus/*.yml)
+# in folders as here, so that their links lead somewhere
+DOCUMENTS := $(wildcard *.md) LICENSE tests/MEASUREMENTS.md $(wildcard tests/bench/*.svg man/*.png conf/*/*.json conf/prometheus/*.yml conf/haproxy/*.cfg)
 MAN_8     := $(filter %.8,$(MAN_PAGES))
 MAN_5     := $(filter %.5,$(MAN_PAGES))
 MAN_7     := $(filter %.7,$(MAN_PAGES))
@@ -488,4 +489,4 @@ install: all
 	install -D -m 644 conf/completion/droverctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/droverctl
 	install -D -m 644 conf/completion/_droverctl $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_droverctl
 	install -D -m 644 conf/completion/droverctl.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/droverctl.fish
-	for page in $(DOCUMENTS); do install -m 644 $$page $(DESTDIR)$(PREFIX)/share/doc/drover/ || exit 1; done
+	for page in $(DOCUMENTS); do install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/doc/drover/$$page || exit 1; done

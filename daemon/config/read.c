@@ -38,6 +38,7 @@ struct reader {
 	struct scan scan;
 	unsigned place;                 /* the next one */
 	struct problems *problems;
+	unsigned misspelt;              /* services, so far */
 };
 
 /* A part of the tree: the rows that apply to it and the struct that they fill. */
@@ -45,6 +46,7 @@ struct scope {
 	const struct schema *schema;
 	void *instance;
 	const char *group;              /* "timeouts", inside of it; else NULL */
+	unsigned misspelt;              /* the reader's, where this began */
 };
 
 /* ---- problems --------------------------------------------------------------------------------------- */
@@ -222,6 +224,8 @@ static void require_rows(struct reader *reader, const struct scope *scope, const
 
 		if (!is_missing(reader, scope, row))
 			continue;
+		if (row->type == SETTING_SERVICE && reader->misspelt > scope->misspelt)
+			continue;       /* that was to be it, and is said */
 		if (row->type == SETTING_SERVICE)
 			snprintf(text, sizeof(text),
 				 "a route needs a service, such as files = { root = \"/srv/www\"; };");
@@ -240,7 +244,8 @@ static void element(struct reader *reader, const struct setting *row, const conf
 		    void **instance)
 {
 	struct scan_place place = next_place(reader);
-	struct scope scope = { .schema = row->of, .instance = instance_of(reader, row->of) };
+	struct scope scope = { .schema = row->of, .instance = instance_of(reader, row->of),
+			       .misspelt = reader->misspelt };
 
 	if (scope.instance == NULL)
 		return;
@@ -328,6 +333,16 @@ static bool service(struct reader *reader, const struct scope *scope, const conf
 	return true;
 }
 
+static bool is_service(const struct reader *reader, const char *name)
+{
+	const struct schema *const *services = reader->generation->services;
+
+	for (unsigned i = 0; services[i] != NULL; i++)
+		if (strcmp(services[i]->name, name) == 0)
+			return true;
+	return false;
+}
+
 static void unknown(struct reader *reader, const struct scope *scope, const struct scan_place *place,
 		    const char *name)
 {
@@ -338,6 +353,7 @@ static void unknown(struct reader *reader, const struct scope *scope, const stru
 	const char *here = scope->group != NULL ? scope->group : scope->schema->name;
 	char text[512];
 
+	reader->misspelt += near != NULL && is_service(reader, near);
 	if (near != NULL && str_distance(name, near) == 1)      /* a slip of a finger is more likely */
 		home = NULL;
 	if (home != NULL)               /* the right name in the wrong place */

@@ -71,8 +71,8 @@ static bool cannot_open(const struct file *file, int error, struct err *err)
 {
 	err_sys(err, error, "open");
 	if (error == ENOENT && file->includer == NULL)
-		return err_set(err, "%s (-c names another file, -r DIR serves a directory without one)",
-			       strerror(error));
+		return err_set(err, "%s (drover -c names another file, drover -r DIR serves a directory"
+				    " without one)", strerror(error));
 	if (error == EACCES)
 		return err_set(err, "%s (it is read as uid %u, and so must be the directories above it)",
 			       strerror(error), geteuid());

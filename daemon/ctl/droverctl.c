@@ -294,7 +294,7 @@ static const struct command *look_ahead(int argc, char **argv)
 static int run(struct ctl *ctl, const struct command *command)
 {
 	if (ctl->argument_count < command->least) {
-		fprintf(stderr, "droverctl: expected %s behind %s\n", command->arguments, command->name);
+		fprintf(stderr, "usage: droverctl %s %s\n", command->name, command->arguments);
 		return STATUS_USAGE;
 	}
 	if (ctl->argument_count > command->most)
@@ -336,6 +336,8 @@ int main(int argc, char **argv)
 		return ctl_wrong("expected a command", "");
 	if (command == NULL)
 		command = find_command(argv[optind]);
+	if (command == NULL && strcmp(argv[optind], "help") == 0)
+		return print_help(optind + 1 < argc ? find_command(argv[optind + 1]) : NULL);
 	if (command == NULL)
 		return say_unknown(argv[optind]);
 	ctl.arguments = argv + optind + 1;

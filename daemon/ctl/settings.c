@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_COLUMNS = 100, HELP_BYTES = 160 };
+enum { LINE_COLUMNS = 100 };
 
 static const char *const when_words[] = {
 	[LIVE] = "live", [REPLACE] = "replaces the workers", [RESTART] = "only at a restart",
@@ -50,17 +50,14 @@ static bool matches(const char *pattern, const char *name)
 }
 
 /* The first thing that the help says, without its end. */
-static void help_line(const struct setting *row, char line[HELP_BYTES])
+static json_t *first_of_help(const struct setting *row)
 {
 	const char *help = row->help != NULL ? row->help : "", *end = strstr(help, ". ");
 	size_t len = strcspn(help, ";");
 
 	if (end != NULL && (size_t)(end - help) < len)
 		len = (size_t)(end - help);
-	if (len >= HELP_BYTES)
-		len = HELP_BYTES - 1;
-	memcpy(line, help, len);
-	line[len] = '\0';
+	return json_stringn(help, len);
 }
 
 /* What may be written; words that a path or a string knows are among it. */
@@ -78,13 +75,13 @@ static void allowed_text(const struct setting *row, char *text, size_t bytes)
 /* The daemon's entry with what the table knows; a new reference. */
 static json_t *describe(const struct setting *row, const json_t *entry)
 {
-	char allowed[512], help[HELP_BYTES];
+	char allowed[512];
 
 	allowed_text(row, allowed, sizeof(allowed));
-	help_line(row, help);
-	return json_pack("{s:s, s:O, s:s?, s:s, s:s, s:O, s:s}", "name", row->name, "value",
+	return json_pack("{s:s, s:O, s:s?, s:s, s:s, s:O, s:o}", "name", row->name, "value",
 			 json_object_get(entry, "value"), "default", row->def, "allowed", allowed, "when",
-			 when_words[row->when], "origin", json_object_get(entry, "origin"), "help", help);
+			 when_words[row->when], "origin", json_object_get(entry, "origin"), "help",
+			 first_of_help(row));
 }
 
 /* ---- showing ------------------------------------------------------------------------------------------ */

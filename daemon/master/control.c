@@ -516,7 +516,8 @@ bool control_open(struct master *master, const struct config *config, struct err
 	if (strcmp(config->control, "off") == 0)
 		return true;
 	if (is_auto && !control_default_path(path))
-		err_set(err, "no $RUNTIME_DIRECTORY and no $XDG_RUNTIME_DIR");
+		err_set(err, "no $RUNTIME_DIRECTORY and no $XDG_RUNTIME_DIR: without a socket of its own"
+			     " (control = \"/PATH\") droverctl cannot reach it");
 	else if (listen_at(control, is_auto ? path : config->control, err) &&
 		 (loop_add(&master->loop, &control->source, EPOLLIN) == 0 || err_set(err, "cannot watch it")))
 		return true;

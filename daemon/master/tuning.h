@@ -28,7 +28,7 @@ struct change {
 struct tuning {
 	struct overrides now, next;     /* committed; of the open transition */
 	bool changes;                   /* the open transition is there for them */
-	bool alone;                     /* it reads no file: its outcome is its caller's, not that of a reload */
+	bool alone;                     /* it reads no file: its outcome is its caller's, no reload's */
 	bool rolls_back;
 	uint64_t confirm_ns;            /* of the open one */
 	char what[256];                 /* it does, in words */

@@ -63,6 +63,20 @@ class Help(unittest.TestCase):
         for name in names:
             self.assertEqual(re.findall(r"(?m)^  ([a-z]+)", self.ask(name)), [name])
 
+    def run_ctl(self, *args):
+        return subprocess.run([CTL, *args], capture_output=True, text=True, timeout=drover.DEADLINE)
+
+    def test_it_is_a_command_too(self):
+        for args, same in ((("help",), ()), (("help", "nonsense"), ()), (("help", "set"), ("set",))):
+            with self.subTest(args=args):
+                result = self.run_ctl(*args)
+                self.assertEqual((result.returncode, result.stdout, result.stderr), (0, self.ask(*same), ""))
+
+    def test_too_few_arguments_show_what_is_expected(self):
+        result = self.run_ctl("drain")
+        self.assertEqual((result.returncode, result.stdout), (2, ""))
+        self.assertEqual(result.stderr, "usage: droverctl drain SLOT|all [--no-wait] [--wait TIME]\n")
+
 
 class Fake:
     """A daemon that says whatever it is told to, to `callers` of them."""

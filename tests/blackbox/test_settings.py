@@ -602,6 +602,10 @@ class Settings(unittest.TestCase):
 
     # config and check
 
+    def test_what_it_is_for_is_said_whole(self):
+        said = self.setting(self.start(), "timeouts.stall")["help"]
+        self.assertTrue(said.endswith("the others accept what waits for it"), said)
+
     def test_config_is_what_runs(self):
         server = self.start()
         self.does(server, "set", "limits.headers", "60")

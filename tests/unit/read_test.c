@@ -173,8 +173,11 @@ static const char *const wrong[][2] = {
 	{ "zzzzzzzz = 1;\n" LISTEN SITES,
 	  AT "1:1: unknown setting \"zzzzzzzz\" in drover.conf; see drover.conf(5)\n" },
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; tepot = { label = \"x\"; }; } ); } );",
+	  AT "2:39: unknown setting \"tepot\" in routes; did you mean \"teapot\"?\n" },
+	{ LISTEN "sites = ( { routes = ( { match = \"/\"; alow = [ ]; }, { match = \"/x\"; tepot = { }; } ); } );",
 	  AT "2:24: a route needs a service, such as files = { root = \"/srv/www\"; };\n" AT
-	     "2:39: unknown setting \"tepot\" in routes; did you mean \"teapot\"?\n" },
+	     "2:39: unknown setting \"alow\" in routes; did you mean \"allow\"?\n" AT
+	     "2:70: unknown setting \"tepot\" in routes; did you mean \"teapot\"?\n" },
 	{ LISTEN "sites = ( { routes = ( { match = \"/\"; teapot = { label = \"x\"; cup = 1; }; } ); } );",
 	  AT "2:63: unknown setting \"cup\" in teapot; did you mean \"cups\"?\n" },
 	{ "workers = \"many\";\n" LISTEN SITES,
@@ -387,8 +390,8 @@ START_TEST(a_file_that_is_not_there_is_a_problem)
 {
 	ck_assert(!read_config(&(struct config_input){ .path = "/nonexistent/x.conf", .text = NULL },
 			       generation, &problems));
-	ck_assert_str_eq(problems.text, "/nonexistent/x.conf: No such file or directory (-c names another"
-					" file, -r DIR serves a directory without one)\n");
+	ck_assert_str_eq(problems.text, "/nonexistent/x.conf: No such file or directory (drover -c names another"
+					" file, drover -r DIR serves a directory without one)\n");
 }
 END_TEST
 
