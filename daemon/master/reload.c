@@ -88,7 +88,7 @@ static void finish(struct master *master, const struct outcome *outcome)
 	if (!dry && !again && !master->tuning.alone) {
 		record(master, outcome);
 		tell_reload(master, outcome, transition->number == 1);
-	} else if (outcome->good && !dry) {
+	} else if (outcome->good && !dry && !again) {
 		tell_news(master);
 	}
 	if (!dry && !again && !master_is_stopping(master) && !master_was_start(master) &&
