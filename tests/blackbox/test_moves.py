@@ -97,10 +97,11 @@ class Conversations(Handover):
         since = server.log.mark()
         self.reload(server, "--replace")
         self.assertIn("draining", [worker["state"] for worker in server.status()["workers"]])
-        page = self.finish(client)[0].body
-        self.assertIn(b">%06d&quot;" % (NAMES - 1), page)
+        page = self.finish(client)[0]
+        self.assertIn(b">%06d&quot;" % (NAMES - 1), page.body)
+        self.assertFalse(page.closes)
         done = self.done(server, since)
-        self.assertEqual((self.by_kind(done), done["cut"]), ({"idle": 1}, 0))
+        self.assertEqual((self.by_kind(done), done["cut"]), ({"idle": 1}, 0), "%s\n%s" % (done, server.log.text()))
 
     def test_a_receiver_that_hangs_is_killed_and_costs_nothing(self):
         server, client = self.listed(workers=1)

@@ -175,14 +175,19 @@ static void run(struct fake_server *server, uint64_t at_most_ns)
 	timer_cancel(&server->guard);
 }
 
-bool fake_until(struct fake_server *server, bool (*done)(void *), void *what)
+bool fake_until_within(struct fake_server *server, bool (*done)(void *), void *what, uint64_t ns)
 {
 	server->done = done;
 	server->what = what;
 	look(server);
 	if (!server->reached)
-		run(server, 5 * CLOCK_S);
+		run(server, ns);
 	return server->reached;
+}
+
+bool fake_until(struct fake_server *server, bool (*done)(void *), void *what)
+{
+	return fake_until_within(server, done, what, 30 * CLOCK_S);
 }
 
 static bool has_eof(void *what)

@@ -1,7 +1,7 @@
 /* An engine with one generation on a real loop, and clients at the other end of socket pairs, all in one
  * thread.
  *
- * Nothing sleeps: fake_until runs turns until its condition holds, and gives up after five seconds. */
+ * Nothing sleeps: fake_until runs turns until its condition holds, and gives up after thirty seconds. */
 #ifndef FAKE_SERVER_H
 #define FAKE_SERVER_H
 
@@ -84,6 +84,7 @@ void fake_hang_up(struct fake_client *client);
 
 /* Runs turns until the condition holds; false after five seconds. */
 bool fake_until(struct fake_server *server, bool (*done)(void *what), void *what);
+bool fake_until_within(struct fake_server *server, bool (*done)(void *what), void *what, uint64_t ns);
 bool fake_until_eof(struct fake_client *client);
 bool fake_until_text(struct fake_client *client, const char *text);
 

@@ -645,7 +645,7 @@ START_TEST(a_client_that_still_sends_is_listened_to_for_longer)
 	fake_connect(&server, &client, "nonsense\r\n\r\n");
 	loop_timer(&server.loop, &words, CLOCK_MS);
 	server.loop.now_ns = clock_now_ns();
-	ck_assert(!fake_until(&server, nobody_left, &server));  /* five seconds */
+	ck_assert(!fake_until_within(&server, nobody_left, &server, 5 * CLOCK_S));
 	timer_cancel(&words);
 }
 END_TEST
