@@ -32,6 +32,7 @@ def ticks(pid):
 
 
 class Lab(unittest.TestCase):
+    refusal = None              # a status that is no answer, where the table of clients is written, too
     mode = "reuseport"
     settings = {}
 
