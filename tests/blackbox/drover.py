@@ -487,6 +487,11 @@ def wait_asleep(pid):
         os.sched_yield()
 
 
+def strike(pid, number):
+    """A fault of the loop's own thread, and of no helper's."""
+    libc.tgkill(pid, pid, number)
+
+
 def stop(pid):
     os.kill(pid, signal.SIGSTOP)
     wait_stopped(pid)

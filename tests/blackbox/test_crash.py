@@ -57,7 +57,7 @@ class Crash(unittest.TestCase):
     def killed(self, server, pid, number):
         """What is said of it."""
         mark = server.log.mark()
-        drover.libc.tgkill(pid, pid, number)    # the loop's own thread, and no helper's
+        drover.strike(pid, number)
         event = server.log.wait("worker_exited", since=mark, pid=pid)
         self.assertEqual(event.fields["how"], name_of(number))
         self.assertEqual(event.level, "error")

@@ -33,7 +33,7 @@ class Survival(Handover):
         """The worker of the slot dies by that signal; its pid, when its successor serves."""
         pid = server.workers()[slot]
         drover.wait_asleep(pid)
-        os.kill(pid, number)
+        drover.strike(pid, number)
         server.log.wait("worker_exited", pid=str(pid))
         server.wait_status(lambda status: server.workers(status).get(slot, pid) != pid)
         return pid
@@ -81,7 +81,7 @@ class Kept(Survival):
         drover.stop(pid)
         for client in clients:
             client.send(client.head("/"))
-        os.kill(pid, self.signals[0])
+        drover.strike(pid, self.signals[0])
         drover.go_on(pid)
         for client in clients:
             self.assertEqual(client.response().body, PAGE)
@@ -110,7 +110,7 @@ class Kept(Survival):
         self.still_open(clients)
         pid = server.workers()[0]
         drover.wait_asleep(pid)
-        os.kill(pid, self.signals[0])   # once more: its slot waits before it tries again
+        drover.strike(pid, self.signals[0])   # once more: its slot waits before it tries again
         server.log.wait("respawn_delayed", slot="0")
         self.still_open(clients)
 
@@ -120,7 +120,7 @@ class Kept(Survival):
         for failures in range(4):       # each time its slot waits for longer
             pid = server.workers()[0]
             drover.wait_asleep(pid)     # else it may have an answer in hand that its client has read
-            os.kill(pid, self.signals[0])
+            drover.strike(pid, self.signals[0])
             server.log.wait("worker_exited", pid=str(pid))
             if failures < 3:
                 server.wait_status(lambda status: server.workers(status).get(0, pid) != pid)
@@ -203,7 +203,7 @@ class InHand(Survival):
         drover.stop(pid)
         bad = clients.pop()
         bad.send(bad.head("/trouble?crash=segv"))       # nobody has read it when the first worker dies
-        os.kill(pid, signal.SIGSEGV)
+        drover.strike(pid, signal.SIGSEGV)
         os.kill(pid, signal.SIGCONT)
         self.assertTrue(self.is_closed(bad))
         server.log.wait("worker_exited", count=2)

@@ -180,6 +180,8 @@ def mix(claims, site, mode, name, sizes, limit):
         server.configure({"sites": routes(server, site)})
         assert server.reload()[0] == 0
         crowd = Crowd(server, sizes)
+        # who asked before has gone, and a worker has seen it
+        server.wait_status(lambda status: status["totals"]["open"] == sum(sizes.values()))
         expected = leaving_connections(server, name)
         took, handed, text = act(server, name)
         claims.claim(sum(handed.values()) == expected, "%s: %d connections, handed over" % (what, expected),
