@@ -205,6 +205,20 @@ class Directed(Steering):
             self.connect(server, 30, address)
             self.assertEqual(sum(hot.directed(2)) - before, 30)
 
+    def shares(self, server, hot, good):
+        """How 100 connections are shared out while all of these, and no others, are good: on a machine that is busy
+        somebody may not have got on for a moment, and then it begins anew."""
+        end, got = drover.deadline(), []
+        while sum(got) != 100 or hot.good() != good:
+            while hot.good() != good:
+                drover.left(end)
+                os.sched_yield()
+            before = hot.directed(4)
+            self.connect(server, 100)
+            got = [after - earlier for after, earlier in zip(hot.directed(4), before)]
+            drover.left(end)
+        return got
+
     def test_seats_follow_the_workers(self):
         """1-4-2: new slots get some, slots that went nothing."""
         server = self.start({"workers": 1})
@@ -212,13 +226,9 @@ class Directed(Steering):
         had = 1
         for workers in (4, 2, 3, 1):
             self.reload(server, {"workers": workers})
-            self.assertEqual(hot.good(), list(range(workers)))
             # those of slots that went have been shared out: new ones go to whom has fewer
             server.wait_status(lambda status, workers=workers: len(status["workers"]) == workers)
-            before = hot.directed(4)
-            self.connect(server, 100)
-            got = [after - earlier for after, earlier in zip(hot.directed(4), before)]
-            self.assertEqual(sum(got), 100, got)
+            got = self.shares(server, hot, list(range(workers)))
             # one that has more than the others may well get nothing
             self.assertEqual([slot for slot in range(had, 4) if got[slot] > 5], list(range(had, workers)), got)
             self.assertEqual(got[workers:], [0] * (4 - workers), got)
