@@ -27,7 +27,8 @@ def source(where):
     """An address of the attacker: where is "many", which are in thousands of networks, or that address itself."""
     if where != "many":
         return where
-    return "127.%d.%d.%d" % (random.randint(60, 120), random.randint(0, 250), random.randint(1, 250))
+    # not 127.66: who comes from there in other attacks has used up what its network may
+    return "127.%d.%d.%d" % (random.randint(67, 120), random.randint(0, 250), random.randint(1, 250))
 
 
 def connected(address, where="many", receive_buffer=None, segment=None):

@@ -299,7 +299,7 @@ class Soak(BadCell):
                 found = look(server, status)
                 if cls.pids(server.status()) == cls.pids(status):
                     return status, found
-            except (AssertionError, FileNotFoundError):
+            except (AssertionError, FileNotFoundError, ProcessLookupError):
                 if time.monotonic() > end or cls.pids(server.status()) == cls.pids(status):
                     raise
 
