@@ -2,6 +2,7 @@
 """The installed unit under a real systemd.  Runs in the lab only (see test.py): it writes to /etc and starts
 services."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -899,14 +900,17 @@ class Steering(Activation):
                 all(listener["accept"] == "directed" for listener in status["listeners"]))
 
     def everybody_gets_some(self, connections=60):
+        """Who has not got on for a moment is given none then: more come."""
         before = {worker["pid"]: worker["counters"]["accepted"] for worker in self.status()["workers"]}
-        clients = [drover.Client(self.address) for _ in range(connections)]
-        for client in clients:
-            self.addCleanup(client.close)
-            self.assertEqual(client.request("/").body, b"<p>one\n")
-        for worker in self.status()["workers"]:
-            if worker["state"] == "serving":
-                self.assertGreater(worker["counters"]["accepted"], before.get(worker["pid"], 0) + 5)
+        wait_until(lambda: self.have_got_some(before, connections))
+
+    def have_got_some(self, before, connections):
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(drover.Client(self.address)) for _ in range(connections)]
+            for client in clients:
+                self.assertEqual(client.request("/").body, b"<p>one\n")
+            return all(worker["counters"]["accepted"] > before.get(worker["pid"], 0) + 5
+                       for worker in self.status()["workers"] if worker["state"] == "serving")
 
     def nobody_else_can_steer(self):
         """Workers have neither the program nor the map, nor the right to load others."""
