@@ -117,21 +117,15 @@ static void retire_slot(struct board *board, const struct board_owners *owners, 
 	const struct board_column *gone = &board->column[column];
 	const struct metrics_column *metrics = &board->metrics[column];
 	struct board_past *past;
-	struct tally all = { 0 };
 
 	if (slot >= BOARD_SLOTS)
 		return;
 	past = &board->past[slot];
 	for (unsigned site = METRICS_OTHER; site <= owners->sites; site++)
-		tally_add(&all, &metrics->site[site]);
+		tally_add(&past->all, &metrics->site[site]);
 	for (unsigned i = 0; i < BOARD_COUNTERS; i++)
 		if (!is_level(board, i))
 			past->counters[i] += gone->counters[i];
-	for (unsigned i = 0; i < METRICS_BUCKETS; i++)
-		past->latency[i] += all.latency[i];
-	for (unsigned i = 0; i < METRICS_CLASSES; i++)
-		past->requests[i] += all.requests[i];
-	past->bytes += all.bytes;
 	turns_add(&past->turns, &metrics->turns);
 }
 
@@ -232,9 +226,7 @@ void board_slot_sum(const struct board *board, unsigned slot, struct tally *sum,
 {
 	const struct board_past *past = &board->past[slot < BOARD_SLOTS ? slot : 0];
 
-	*sum = (struct tally){ .bytes = past->bytes };
-	memcpy(sum->requests, past->requests, sizeof(sum->requests));
-	memcpy(sum->latency, past->latency, sizeof(sum->latency));
+	*sum = past->all;
 	*turns = past->turns;
 	for (unsigned i = BOARD_RETIRED + 1; i < BOARD_COLUMNS; i++) {
 		if (board->column[i].pid == 0 || board->column[i].slot != slot)

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-	BOARD_VERSION = 7,
+	BOARD_VERSION = 8,
 	BOARD_COLUMNS = 2048,           /* workers at once, draining ones included */
 	BOARD_COUNTERS = 120,
 	BOARD_WORDS = 2,                /* with a bit for each counter */
@@ -38,8 +38,7 @@ struct board_column {
 /* The same of one slot, so that what is shown of it goes on when another worker has it. */
 struct board_past {
 	uint64_t counters[BOARD_COUNTERS];
-	uint64_t latency[METRICS_BUCKETS];      /* in all rows */
-	uint64_t requests[METRICS_CLASSES], bytes;
+	struct tally all;               /* rows together */
 	struct turns turns;
 };
 
@@ -119,7 +118,7 @@ void board_sites_publish(struct board *board, const struct board_owners *owners)
 /* Adds up what was measured: in the row `site`, of all workers there are and were. */
 void board_site_sum(const struct board *board, unsigned site, struct tally *sum);
 
-/* The same in all rows, by the workers that `slot` has and had; without the duration of its past. */
+/* The same in all rows, by the workers that `slot` has and had. */
 void board_slot_sum(const struct board *board, unsigned slot, struct tally *sum, struct turns *turns);
 
 /* The sum over all columns. */

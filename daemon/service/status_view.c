@@ -181,7 +181,7 @@ static bool add_column(struct view *view, unsigned index)
 static void add_past(struct view_slot *slot, const struct board_past *past)
 {
 	add_counters(slot->counters, past->counters);
-	add_buckets(slot->latency, past->latency);
+	add_buckets(slot->latency, past->all.latency);
 	slot->turns += past->turns.count;
 	slot->busy_ns += past->turns.busy_ns;
 	add_buckets(slot->duration, past->turns.duration);

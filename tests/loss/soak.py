@@ -48,7 +48,7 @@ SMALL_FILES, LISTED_FILES = 150, 100
 LISTING_SECONDS = 0.02          # between two
 WHOLE_LINE = re.compile(rb'\S+ - \S+ \[[^]]+\] ".*" \d{3} (\d+|-)( ".*")*')
 # struct board
-VERSION, COLUMNS_AT, COLUMN_BYTES, COLUMNS = 7, 32 + 120 * 32, 1024, 2048
+VERSION, COLUMNS_AT, COLUMN_BYTES, COLUMNS = 8, 32 + 120 * 32, 1024, 2048
 OTHERS_MAX = 10         # descriptors of a worker besides sockets and the files that it sends; two are for watches
 # How much more there may be in the last quarter than in the second.  Buffers grow with what clients happen to do at
 # once; whatever is left behind by a reload, a death or a replacement would be there hundreds of times.  600 KiB of the
