@@ -15,29 +15,6 @@
 
 enum { MOST_FILES = 4 };
 
-/* Includes stay inside of the directory: what is elsewhere on the machine is nobody's input. */
-static bool leads_out(struct str text)
-{
-	const char *at = text.at, *end = text.at + text.len;
-
-	while (text.len > 0 && (at = memmem(at, (size_t)(end - at), "@include", 8)) != NULL) {
-		const char *line_end = memchr(at, '\n', (size_t)(end - at));
-
-		at += 8;
-		if (memchr(at, '/', (size_t)((line_end != NULL ? line_end : end) - at)) != NULL)
-			return true;
-	}
-	return false;
-}
-
-static void write_file(const char *name, struct str text)
-{
-	FILE *file = fopen(name, "w");
-
-	FUZZ_CHECK(file != NULL && fwrite(text.at, 1, text.len, file) == text.len);
-	fclose(file);
-}
-
 static void write_files(struct input input)
 {
 	char name[] = "a.conf";
@@ -45,7 +22,7 @@ static void write_files(struct input input)
 	for (unsigned i = 0; i < MOST_FILES; i++, name[0]++) {
 		unlink(name);
 		if (input.len > 0)
-			write_file(name, input_until(&input, '\0'));
+			fuzz_write(name, input_until(&input, '\0'));
 	}
 }
 
@@ -190,7 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *text, *base = NULL;
 
 	fuzz_directory();
-	if (size > 0 && leads_out((struct str){ (const char *)data, size }))
+	if (size > 0 && fuzz_leads_out((struct str){ (const char *)data, size }, "@include", '\n'))
 		return 0;
 	text = fuzz_copy(input_until(&input, '\0'));
 	write_files(input);

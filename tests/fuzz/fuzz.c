@@ -176,3 +176,26 @@ const char *fuzz_directory(void)
 	atexit(remove_directory);
 	return directory;
 }
+
+bool fuzz_leads_out(struct str text, const char *word, char end)
+{
+	const char *at = text.at, *behind = text.at + text.len;
+	size_t len = strlen(word);
+
+	while (text.len > 0 && (at = memmem(at, (size_t)(behind - at), word, len)) != NULL) {
+		const char *last = memchr(at, end, (size_t)(behind - at));
+
+		at += len;
+		if (memchr(at, '/', (size_t)((last != NULL ? last : behind) - at)) != NULL)
+			return true;
+	}
+	return false;
+}
+
+void fuzz_write(const char *name, struct str text)
+{
+	FILE *file = fopen(name, "w");
+
+	FUZZ_CHECK(file != NULL && fwrite(text.at, 1, text.len, file) == text.len);
+	fclose(file);
+}

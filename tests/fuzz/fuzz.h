@@ -36,6 +36,13 @@ struct str input_take(struct input *input, size_t len);
 /* Everything up to the next byte `end`, which is taken too. */
 struct str input_until(struct input *input, char end);
 
+/* Does something lead out of the directory: a slash between `word`, such as "include", and the next `end`?
+ * What is elsewhere on the machine is nobody's input. */
+bool fuzz_leads_out(struct str text, const char *word, char end);
+
+/* The file `name` has that text. */
+void fuzz_write(const char *name, struct str text);
+
 /* A malloc'ed, terminated copy in a buffer of just that size, up to the first NUL. */
 char *fuzz_copy(struct str text);
 

@@ -13,38 +13,15 @@
 
 enum { MOST_FILES = 3 };
 
-/* Includes stay inside of the directory: what is elsewhere on the machine is nobody's input. */
-static bool leads_out(struct str text)
-{
-	const char *at = text.at, *end = text.at + text.len;
-
-	while (at < end && (at = memmem(at, (size_t)(end - at), "include", 7)) != NULL) {
-		const char *line_end = memchr(at, ';', (size_t)(end - at));
-
-		at += 7;
-		if (memchr(at, '/', (size_t)((line_end != NULL ? line_end : end) - at)) != NULL)
-			return true;
-	}
-	return false;
-}
-
-static void write_file(const char *name, struct str text)
-{
-	FILE *file = fopen(name, "w");
-
-	FUZZ_CHECK(file != NULL && fwrite(text.at, 1, text.len, file) == text.len);
-	fclose(file);
-}
-
 static void write_files(struct input input)
 {
 	char name[] = "a.conf";
 
-	write_file("nginx.conf", input_until(&input, '\0'));
+	fuzz_write("nginx.conf", input_until(&input, '\0'));
 	for (unsigned i = 0; i < MOST_FILES; i++, name[0]++) {
 		unlink(name);
 		if (input.len > 0)
-			write_file(name, input_until(&input, '\0'));
+			fuzz_write(name, input_until(&input, '\0'));
 	}
 }
 
@@ -88,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *text = NULL;
 
 	fuzz_directory();
-	if (size > 65536 || leads_out((struct str){ (const char *)data, size }))
+	if (size > 65536 || fuzz_leads_out((struct str){ (const char *)data, size }, "include", ';'))
 		return 0;
 	write_files((struct input){ data, size });
 	if (import_read(&import, "nginx.conf", &err))
