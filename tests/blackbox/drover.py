@@ -419,15 +419,26 @@ def fds(pid):
     return len(os.listdir("/proc/%d/fd" % pid))
 
 
-def bpf_fds(pid):
-    """What the process has of the kernel's programs and maps, as links of proc(5)."""
+def fd_links(pid):
+    """What the process has open, as links of proc(5)."""
     found = []
     for name in os.listdir("/proc/%d/fd" % pid):
         try:
             found.append(os.readlink("/proc/%d/fd/%s" % (pid, name)))
         except FileNotFoundError:       # closed meanwhile
             pass
-    return [link for link in found if "bpf" in link]
+    return found
+
+
+def lasting_fds(pid):
+    """How many it has open, but for the helper's eventfd, which it has from the first time on that it needs one."""
+    links = fd_links(pid)
+    return len(links) - min(1, links.count("anon_inode:[eventfd]"))
+
+
+def bpf_fds(pid):
+    """What the process has of the kernel's programs and maps."""
+    return [link for link in fd_links(pid) if "bpf" in link]
 
 
 def process_state(pid):

@@ -35,10 +35,7 @@ class Dry(Master):
                 [slot["failures"] for slot in status["slots"]], sorted(os.listdir(server.dir)))
 
     def held(self, server):
-        """Descriptors, without those of helpers, which a worker makes when it is asked for a file first."""
-        return [sum(os.readlink("/proc/%d/fd/%s" % (pid, fd)) != "anon_inode:[eventfd]"
-                    for fd in os.listdir("/proc/%d/fd" % pid))
-                for pid in [server.pid, *server.workers().values()]]
+        return [drover.lasting_fds(pid) for pid in [server.pid, *server.workers().values()]]
 
     # what it says
 

@@ -253,7 +253,7 @@ class Reload(Master):
     def counts(self, server):
         workers = sorted(server.workers().values())
         server.wait_status(lambda _: len(server.children()) == len(workers))
-        return drover.fds(server.pid), [drover.fds(pid) for pid in workers], workers
+        return drover.fds(server.pid), [drover.lasting_fds(pid) for pid in workers], workers
 
     def test_failing_reloads_leave_nothing_behind(self):
         server = self.start()
@@ -571,7 +571,7 @@ class Replace(Master):
 
     def counts(self, server):
         server.wait_status(lambda _: len(server.children()) == 2)
-        return drover.fds(server.pid), sorted(drover.fds(pid) for pid in server.workers().values())
+        return drover.fds(server.pid), sorted(drover.lasting_fds(pid) for pid in server.workers().values())
 
     def test_with_another_number_of_workers(self):
         server = self.start({"reload": "replace"})

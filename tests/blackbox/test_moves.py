@@ -89,7 +89,8 @@ class Conversations(Handover):
         for number in range(NAMES):
             os.mknod(server.path("many/" + NAME % number))
         server.configure({"sites": [{"routes": [{"match": "/", "files": {"root": server.site, "listing": True}}]}]})
-        self.reload(server)
+        self.reload(server)             # replaces the workers: they may read another place
+        self.alone(server, len(server.workers()))
         return server, self.slow(server, request("/many/"))
 
     def test_a_listing_is_finished_where_it_is(self):

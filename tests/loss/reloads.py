@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "blackbox"))
 
-from drover import Client, Drover, fds  # noqa: E402  (the path comes first)
+from drover import Client, Drover, lasting_fds  # noqa: E402  (the path comes first)
 
 FULL = {"reload": 1000, "replacement": 1000, "upgrade": 200, "connections": 10000}
 SHORT = {"reload": 50, "replacement": 30, "upgrade": 10, "connections": 500}
@@ -39,7 +39,7 @@ def settled(server):
 def figures(server):
     """[(what, descriptors, bytes)] of the master and its workers."""
     pids = [("master", server.pid)] + [("worker %d" % slot["slot"], slot["pid"]) for slot in settled(server)["slots"]]
-    return [(what, fds(pid), dirty_bytes(pid)) for what, pid in pids]
+    return [(what, lasting_fds(pid), dirty_bytes(pid)) for what, pid in pids]
 
 
 class Claims:
