@@ -57,13 +57,22 @@ bool channel_pair(int ends[2], struct err *err)
 	return true;
 }
 
+static bool cannot_send(const struct message *message, struct err *err)
+{
+	if (errno == ETOOMANYREFS)
+		return err_set(err,
+			       "workers have not taken yet what they were sent: this user may have no more "
+			       "descriptors under way (a greater LimitNOFILE= in the unit, or ulimit -n)");
+	return err_sys(err, errno, "send a message of type %u", message->type);
+}
+
 bool channel_send(int fd, const struct message *message, const int *fds, unsigned count, struct err *err)
 {
 	size_t len = BODY_AT + message->bytes;
 
 	for (int tries = 1; rights_send(fd, message, len, fds, count) < 0; tries++) {
 		if (errno != EINTR && (!rights_short_of_memory(errno) || tries == SEND_TRIES))
-			return err_sys(err, errno, "send a message of type %u", message->type);
+			return cannot_send(message, err);
 	}
 	return true;
 }

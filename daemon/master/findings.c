@@ -1,5 +1,5 @@
-/* findings.c - what the preflight found, in the log and in the text of a failed bind.  Called by reload.c;
- * cannot fail. */
+/* findings.c - what the preflight found, in the log and in the text of a failed bind or fork.  Called by
+ * reload.c and plan.c; cannot fail. */
 #include "master.h"
 
 #include "base/log.h"
@@ -42,13 +42,19 @@ void findings_log(struct master *master)
 	master->current.findings = NULL;
 }
 
+static bool explains(const struct finding *finding, const struct err *err)
+{
+	if (strcmp(finding->id, "preflight_master_files") == 0)
+		return strstr(err->text, strerror(EMFILE)) != NULL;
+	return finding->severity == FINDING_ERROR && strstr(err->text, strerror(EACCES)) != NULL;
+}
+
 void findings_explain(const struct preflight *findings, struct err *err)
 {
-	struct err bound = *err;
+	struct err failed = *err;
 
-	if (strstr(err->text, strerror(EACCES)) == NULL)
-		return;
 	for (unsigned i = 0; findings != NULL && i < findings->count; i++)
-		if (findings->at[i].severity == FINDING_ERROR)
-			err_set(err, "%s (%s; %s)", bound.text, findings->at[i].text, findings->at[i].remedy);
+		if (explains(&findings->at[i], &failed))
+			err_set(err, "%s (%s; %s)", failed.text, findings->at[i].text,
+				findings->at[i].remedy);
 }

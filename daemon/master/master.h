@@ -146,6 +146,8 @@ struct transition {
 	bool replaces;                  /* the plan has fresh workers for serving slots */
 	unsigned buried;                /* voters that died: off the list of children */
 	unsigned sites;                 /* that had a row of the board when it began */
+	unsigned planned;               /* slots whose workers have been asked */
+	struct timer pace;              /* armed: more will be, once what was sent has been taken */
 	char notes[256];                /* what the caller should know although it went well */
 	char why_replaced[96];
 };
@@ -370,9 +372,14 @@ bool resume_watch(struct master *master, struct err *err);
 bool resume_try(const struct master_setup *setup, int state_fd, struct err *err);
 
 /* ---- plan.c ---- */
-/* Opens what the open transition's verdict needs and asks everybody for a vote: the worker of each slot, or a
- * fresh one.  NULL, or with `err` the step that failed; what was begun by then is for the caller to undo. */
+enum { PLAN_AGAIN_MS = 5 };             /* nothing tells that a message was taken */
+/* Opens what the open transition's verdict needs and begins to ask everybody for a vote.  NULL, or with `err`
+ * the step that failed; what was begun by then is for the caller to undo. */
 const char *plan_carry_out(struct master *master, struct err *err);
+/* Asks as many more as can be sent their sockets at once: the worker of each slot, or a fresh one. Has those
+ * before them taken what they were sent? */
+bool plan_ask(struct master *master, struct err *err);
+bool plan_is_taken(const struct master *master);
 /* May those whose slot gets another worker, or has none any more, leave?  False with `err`: in some slot too
  * many drain already (limits.max_draining). */
 bool plan_has_room(const struct master *master, const struct verdict *next, bool replaces, struct err *err);
@@ -391,7 +398,8 @@ void dry_describe(const struct master *master, char *text, size_t bytes);
 /* ---- findings.c ---- */
 /* Logs what the committed generation's preflight found and the one before had not. */
 void findings_log(struct master *master);
-/* Adds to `err` why a port below 1024 cannot be bound, if that is what it says. */
+/* Adds to `err` why a port below 1024 cannot be bound, or how many descriptors the master needs, if that is
+ * what it says. */
 void findings_explain(const struct preflight *findings, struct err *err);
 
 #endif

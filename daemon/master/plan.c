@@ -6,10 +6,16 @@
 #include "logs.h"
 #include "master.h"
 
+#include "base/clock.h"
 #include "config/diff.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+
+enum { FDS_OF_CONFIG = 3 };             /* what a worker is sent beside sockets: the text, the logs */
 
 /* ---- who votes --------------------------------------------------------------------------------------- */
 
@@ -72,11 +78,40 @@ static bool plan_slot(struct master *master, unsigned slot, struct err *err)
 					      : ask(master->slots[slot].serving, err);
 }
 
-static bool plan_slots(struct master *master, struct err *err)
+/* Each is sent every socket, and the kernel bounds how many of one user may be on their way (unix(7),
+ * ETOOMANYREFS): what is to be sent at a time fits in twice. */
+static unsigned how_many_at_once(const struct master *master)
 {
-	for (unsigned slot = 0; slot < master->transition.next.slots; slot++)
-		if (!plan_slot(master, slot, err))
+	struct rlimit most = { .rlim_cur = 0 };
+	rlim_t at_once;
+
+	getrlimit(RLIMIT_NOFILE, &most);
+	at_once = most.rlim_cur / 2 / (sockets_count(master) + FDS_OF_CONFIG);
+	return at_once == 0 ? 1 : at_once < CONFIG_MAX_WORKERS ? (unsigned)at_once : CONFIG_MAX_WORKERS;
+}
+
+bool plan_ask(struct master *master, struct err *err)
+{
+	struct transition *transition = &master->transition;
+	unsigned left = how_many_at_once(master);
+
+	for (; left > 0 && transition->planned < transition->next.slots; left--)
+		if (!plan_slot(master, transition->planned++, err))
+			return findings_explain(transition->next.findings, err), false;
+	if (transition->planned < transition->next.slots)
+		loop_timer(&master->loop, &transition->pace, PLAN_AGAIN_MS * CLOCK_MS);
+	return true;
+}
+
+bool plan_is_taken(const struct master *master)
+{
+	FOR_EACH_CHILD(master, child) {
+		int unread = 0;
+
+		if (child->vote != VOTE_NONE && ioctl(child->channel.fd, SIOCOUTQ, &unread) == 0 &&
+		    unread > 0)
 			return false;
+	}
 	return true;
 }
 
@@ -206,5 +241,6 @@ const char *plan_carry_out(struct master *master, struct err *err)
 	}
 	if (master_was_start(master) && !control_open(master, next->generation->config, err))
 		return "control";
-	return plan_slots(master, err) ? NULL : "fork";
+	transition->planned = 0;
+	return plan_ask(master, err) ? NULL : "fork";
 }

@@ -80,6 +80,7 @@ static void finish(struct master *master, const struct outcome *outcome)
 	bool dry = transition->dry;
 	bool again = outcome->text == NULL;     /* nobody is told: it begins anew */
 
+	timer_cancel(&transition->pace);
 	transition->phase = PHASE_IDLE;
 	transition->dry = false;
 	departure_check(master);
@@ -207,7 +208,8 @@ static void count_votes(struct master *master)
 	struct transition *transition = &master->transition;
 	unsigned counts[VOTES] = { 0 };
 
-	if (transition->phase != PHASE_PREPARING && transition->phase != PHASE_GOING)
+	if ((transition->phase != PHASE_PREPARING && transition->phase != PHASE_GOING) ||
+	    timer_armed(&transition->pace))
 		return;
 	FOR_EACH_CHILD(master, child)
 		counts[child->vote]++;
@@ -503,6 +505,21 @@ static void prepare(struct master *master)
 	count_votes(master);
 }
 
+static void ask_more(struct timer *timer, uint64_t now_ns)
+{
+	struct transition *transition = LIST_ENTRY(timer, struct transition, pace);
+	struct master *master = LIST_ENTRY(transition, struct master, transition);
+	struct err err;
+
+	(void)now_ns;
+	if (!plan_is_taken(master))
+		loop_timer(&master->loop, timer, PLAN_AGAIN_MS * CLOCK_MS);
+	else if (!plan_ask(master, &err))
+		call_off(master, "fork", err.text);
+	else
+		count_votes(master);
+}
+
 /* Takes `verdict` over. */
 static void prepare_for(struct master *master, struct verdict *verdict)
 {
@@ -555,6 +572,7 @@ static void open_transition(struct master *master, uint64_t number)
 	transition->started_ns = master->loop.now_ns;
 	transition->notes[0] = '\0';
 	transition->buried = 0;
+	transition->pace.fire = ask_more;
 	transition->sites = master->owners.sites;
 	transition->wrong = false;
 	transition->next = (struct verdict){ .text = -1, .base = -1, .error_log = -1, .access_log = -1 };

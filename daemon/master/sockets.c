@@ -417,6 +417,15 @@ struct listener_queue sockets_queue(const struct listener *listener)
 	return sum;
 }
 
+unsigned sockets_count(const struct master *master)
+{
+	unsigned count = 0;
+
+	for (const struct list *link = master->listeners.next; link != &master->listeners; link = link->next)
+		count += LIST_ENTRY(link, struct listener, link)->count;
+	return count;
+}
+
 uint64_t sockets_dropped(const struct master *master)
 {
 	uint64_t dropped = 0;

@@ -61,6 +61,7 @@ void sockets_sweep(struct master *master);
 struct listener_queue sockets_queue(const struct listener *listener);
 /* The latter over all listeners. */
 uint64_t sockets_dropped(const struct master *master);
+unsigned sockets_count(const struct master *master);
 /* True when there are such. */
 bool sockets_leave(const struct master *master);
 /* Calls `act` for each socket that ends with us, of all listeners or of those. */

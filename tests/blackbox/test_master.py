@@ -5,6 +5,7 @@ import fcntl
 import os
 import pwd
 import re
+import resource
 import select
 import signal
 import socket
@@ -978,6 +979,48 @@ class Stop(Master):
         server.log.wait("serving")
         self.assertEqual(server.get().body, ONE_ANSWER)
         self.assertEqual(server.status()["generation"], 1)
+
+
+class Descriptors(unittest.TestCase):
+    """Of a user whose limit is low: 60 workers are sent 60 sockets and more each."""
+    USER, WORKERS = 61234, 60
+
+    def start(self, files):
+        def become_another():
+            os.chown(".", self.USER, self.USER)     # for the control socket
+            os.setgroups([])
+            os.setgid(self.USER)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+            os.setuid(self.USER)
+
+        server = Drover({"workers": self.WORKERS, "timeouts": {"prepare": "60s"}}, preexec=become_another)
+        self.addCleanup(server.close)
+        return server
+
+    def test_more_sockets_than_may_be_on_their_way_are_sent_one_worker_after_the_other(self):
+        server = self.start(460)
+        workers = server.workers()
+        new = drover.free_address()
+        server.configure({"listen": [{"address": drover.address_text(one)} for one in (server.address, new)]})
+        for pid in workers.values():
+            drover.stop(pid)
+        reload = subprocess.Popen([drover.CTL, "-s", server.control, "reload"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(reload.kill)
+        server.wait_status(lambda status: status["phase"] == "preparing" or status["last_reload"]["failed"])
+        for pid in workers.values():
+            drover.go_on(pid)
+        said, _ = reload.communicate(timeout=drover.DEADLINE)
+        self.assertEqual(reload.returncode, 0, said)
+        self.assertEqual(server.workers(), workers)
+        self.assertEqual(server.get(address=new).status, 200)
+
+    def test_a_master_without_descriptors_for_more_workers_says_how_many_it_needs(self):
+        server = self.start(300)
+        result = server.ctl("reload", "--replace")
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        self.assertRegex(result.stderr, r"(?s)Too many open files.*LimitNOFILE=\d+")
+        self.assertEqual(server.get().status, 200)
 
 
 for base in (Reload, Count, Replace, Workers, Limits, Stop):
