@@ -20,7 +20,7 @@ class Supervisor:
         self.path = os.path.join(self.directory, "notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
-        self.messages, self.store = [], {}
+        self.messages, self.store, self.settled = [], {}, 0
         self.changed = threading.Condition()
         self.end_read, self.end_write = os.pipe()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -70,6 +70,14 @@ class Supervisor:
             while not condition():
                 if not self.changed.wait(max(0, end - time.monotonic())) and time.monotonic() >= end:
                     raise AssertionError("the state never came: %s" % self.messages)
+
+    def settle(self):
+        """Until all has been read that was sent before now: what comes in order ends with this."""
+        self.settled += 1
+        last = ("SETTLED", str(self.settled))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto("=".join(last).encode(), self.path)
+        self.wait(lambda: [last] in self.messages)
 
     def stored(self):
         """What is to be passed to the next process: (descriptor, name), the newest first, as systemd does."""

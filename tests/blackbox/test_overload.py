@@ -203,7 +203,8 @@ class Dropped(Overload):
             self.addCleanup(one.close)
             one.setblocking(False)
             one.connect_ex(server.address)
-        status = server.wait_status(lambda status: status["listeners"][0]["dropped"] > 0)
+        # the kernel may have all of them in hand still
+        status = server.wait_status(lambda status: status["listeners"][0]["dropped"] >= 6)
         return status["listeners"][0]["waiting"], status["listeners"][0]["dropped"]
 
     def listening(self, backlog=2):
@@ -217,7 +218,6 @@ class Dropped(Overload):
         server = self.listening()
         waiting, dropped = self.overflow(server)
         self.assertEqual(waiting, 3)    # the kernel's limit is one more than asked for
-        self.assertGreaterEqual(dropped, 6)
         self.assertGreaterEqual(server.status()["totals"]["kernel_dropped"], dropped)
         said = server.ctl("status").stdout
         self.assertRegex(said, r"3 connections waiting, \d+ dropped by the kernel")

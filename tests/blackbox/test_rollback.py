@@ -2,10 +2,12 @@
 """Upgrades to binaries that cannot take over: clients notice nothing, whoever asked is told which step failed and
 why, the old binary serves on, and the next upgrade, to a good one, works."""
 
+import json
 import os
 import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,9 +16,10 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from drover import BROKEN, CTL, DROVER, Client, Drover, deadline, fds, left  # noqa: E402
+from drover import BROKEN, CTL, DEADLINE, DROVER, Client, Drover, deadline, fds, left  # noqa: E402
 
 IDLE = 30
+PREPARE = "3s"          # what is good has to be done in it, on a machine that stands still for a moment, too
 FILE = bytes(range(256)) * 4096 * 4  # 4 MiB
 
 
@@ -113,7 +116,7 @@ class Traffic:
 
 class Case(unittest.TestCase):
     def start(self, **settings):
-        daemon = Drover({"timeouts": {"prepare": "700ms"}, **settings}, own=True)
+        daemon = Drover({"timeouts": {"prepare": PREPARE}, **settings}, own=True)
         self.addCleanup(daemon.close)
         return daemon
 
@@ -254,8 +257,10 @@ class Meanwhile(Case):
     """What is asked for while the new binary tries is done by the old one."""
 
     def window(self, how):
+        return self.enter(self.start(), how)
+
+    def enter(self, daemon, how):
         """In it the new binary's workers are there and have not said that they serve."""
-        daemon = self.start()
         daemon.install(BROKEN, how)
         daemon.kill(signal.SIGUSR2)
         daemon.wait_status(lambda status: len(status["workers"]) == 4)
@@ -287,6 +292,18 @@ class Meanwhile(Case):
         daemon.kill(signal.SIGUSR2)
         daemon.log.wait("upgrade_refused")
         daemon.log.wait("upgrade_failed")
+
+    def test_a_caller_from_before_is_answered_and_let_go(self):
+        """The old binary would have its connection again, but has nothing to say to it."""
+        daemon = self.start(timeouts={"prepare": "5m"})
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.settimeout(DEADLINE)
+            caller.connect(daemon.control)
+            self.enter(daemon, "never-ready")
+            caller.sendall(b'{"command":"status"}\n')
+            answer = b"".join(iter(lambda: caller.recv(65536), b""))
+        self.assertEqual(len(json.loads(answer)["status"]["workers"]), 4)
+        self.assertEqual(daemon.stop(signal.SIGINT), 0)
 
     def test_the_end(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -345,7 +362,7 @@ class Strays(Case):
         self.wait_children(daemon, daemon.workers().values())
 
     def test_a_stop_does_not_wait_for_idle_clients(self):
-        daemon = self.start(timeouts={"prepare": "700ms", "drain": "10m"})
+        daemon = self.start(timeouts={"prepare": PREPARE, "drain": "10m"})
         clients = self.accepted_meanwhile(daemon)
         self.assertEqual(daemon.stop(), 0)
         for client in clients:

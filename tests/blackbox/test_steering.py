@@ -45,8 +45,11 @@ class Hot:
 
     def __init__(self, server):
         for name in os.listdir("/proc/%d/fd" % server.pid):
-            with open("/proc/%d/fdinfo/%s" % (server.pid, name), encoding="ascii") as file:
-                info = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
+            try:
+                with open("/proc/%d/fdinfo/%s" % (server.pid, name), encoding="ascii") as file:
+                    info = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
+            except FileNotFoundError:   # closed meanwhile
+                continue
             if (info.get("value_size"), info.get("max_entries")) == (str(LINE_BYTES), str(1 + SLOTS + LINES)):
                 break
         else:
@@ -106,6 +109,44 @@ class Steering(unittest.TestCase):
         return {worker["slot"]: worker["counters"]["accepted"] for worker in server.status()["workers"]
                 if worker["state"] == "serving"}
 
+    def undisturbed(self, server, count):
+        """By slot, who accepted so many connections, while nobody had to accept for another one."""
+        end = drover.deadline()
+        while True:
+            before, rescued = self.accepted(server), server.status()["totals"]["rescued"]
+            self.connect(server, count)
+            after = self.accepted(server)
+            if server.status()["totals"]["rescued"] == rescued:
+                return {slot: after[slot] - before[slot] for slot in after}
+            drover.left(end)
+
+    def assert_directed(self, server, hot, count, address=None):
+        """The kernel's program chose for all of so many connections. On a machine that is busy all workers may be for
+        a moment, and then it leaves the choice to the kernel's hash: it begins anew."""
+        end = drover.deadline()
+        while True:
+            before = sum(hot.directed(SLOTS))
+            self.connect(server, count, address)
+            chosen = sum(hot.directed(SLOTS)) - before
+            self.assertLessEqual(chosen, count)
+            if chosen == count:
+                return
+            drover.left(end)
+
+    def connect_until(self, server, condition):
+        """Some connections at a time, until condition() holds."""
+        end = drover.deadline()
+        while not condition():
+            drover.left(end)
+            self.connect(server, 20)
+
+    def wait_good(self, hot, good):
+        """All of these slots, and no others, are good: somebody may not have got on for a moment."""
+        end = drover.deadline()
+        while hot.good() != good:
+            drover.left(end)
+            os.sched_yield()
+
     def assert_mode(self, server, mode):
         status = server.status()
         self.assertEqual(status["accept"], {"wanted": mode, "effective": mode, "why": ""}, server.log.text())
@@ -157,12 +198,9 @@ class Cpu(Steering):
         server = self.start({"accept": "cpu", "workers": len(CPUS)})
         self.addCleanup(os.sched_setaffinity, 0, CPUS)
         for number, cpu in enumerate(CPUS):
-            before = self.accepted(server)
             os.sched_setaffinity(0, [cpu])
-            self.connect(server, 20)
-            after = self.accepted(server)
-            self.assertEqual({slot: after[slot] - before[slot] for slot in after},
-                             {slot: 20 if slot == number else 0 for slot in after})
+            self.assertEqual(self.undisturbed(server, 20),
+                             {slot: 20 if slot == number else 0 for slot in range(len(CPUS))})
 
     def test_it_chooses_among_the_workers_that_there_are(self):
         server = self.start({"accept": "cpu", "workers": 4})
@@ -188,12 +226,14 @@ class Directed(Steering):
         self.assertIn("accept directed", server.ctl("status").stdout)
 
     def test_workers_have_equally_many(self):
+        """Who was passed over for a moment has the next ones, until it has as many."""
         server = self.start({"workers": 4})
+        hot = Hot(server)
         self.connect(server, 2000)
-        counts = self.accepted(server)
-        self.assertEqual(sum(counts.values()), 2000)
-        self.assertLessEqual(max(counts.values()) - min(counts.values()), 50, counts)
-        self.assertEqual(Hot(server).directed(4), [counts[slot] for slot in range(4)])
+        self.connect_until(server, lambda: max(hot.directed(4)) - min(hot.directed(4)) <= 20)
+        counts, rescued = self.accepted(server), server.status()["totals"]["rescued"]
+        others = sum(abs(chosen - counts[slot]) for slot, chosen in enumerate(hot.directed(4)))
+        self.assertLessEqual(others, 2 * rescued, "%s, %d rescued" % (counts, rescued))
 
     def test_both_families(self):
         """A group of sockets is an address of one family."""
@@ -201,23 +241,7 @@ class Directed(Steering):
         server = self.start({"listen": [{"address": drover.address_text(address)} for address in both.values()]})
         hot = Hot(server)
         for address in both.values():
-            before = sum(hot.directed(2))
-            self.connect(server, 30, address)
-            self.assertEqual(sum(hot.directed(2)) - before, 30)
-
-    def shares(self, server, hot, good):
-        """How 100 connections are shared out while all of these, and no others, are good: on a machine that is busy
-        somebody may not have got on for a moment, and then it begins anew."""
-        end, got = drover.deadline(), []
-        while sum(got) != 100 or hot.good() != good:
-            while hot.good() != good:
-                drover.left(end)
-                os.sched_yield()
-            before = hot.directed(4)
-            self.connect(server, 100)
-            got = [after - earlier for after, earlier in zip(hot.directed(4), before)]
-            drover.left(end)
-        return got
+            self.assert_directed(server, hot, 30, address)
 
     def test_seats_follow_the_workers(self):
         """1-4-2: new slots get some, slots that went nothing."""
@@ -228,10 +252,13 @@ class Directed(Steering):
             self.reload(server, {"workers": workers})
             # those of slots that went have been shared out: new ones go to whom has fewer
             server.wait_status(lambda status, workers=workers: len(status["workers"]) == workers)
-            got = self.shares(server, hot, list(range(workers)))
+            self.wait_good(hot, list(range(workers)))
+            before = hot.directed(4)
+            self.assert_directed(server, hot, 100)
             # one that has more than the others may well get nothing
-            self.assertEqual([slot for slot in range(had, 4) if got[slot] > 5], list(range(had, workers)), got)
-            self.assertEqual(got[workers:], [0] * (4 - workers), got)
+            self.connect_until(server, lambda before=before, new=range(had, workers):
+                               all(hot.directed(4)[slot] - before[slot] > 5 for slot in new))
+            self.assertEqual(hot.directed(4)[workers:], before[workers:])
             had = workers
 
     def test_a_slot_that_waits_for_its_next_worker_gets_nothing(self):
@@ -247,21 +274,19 @@ class Directed(Steering):
         self.connect(server, 20)
         after = hot.directed(2)
         if 1 not in server.workers():   # else the machine was too slow for this
-            self.assertEqual((after[0] - before[0], after[1] - before[1]), (20, 0))
+            self.assertEqual(after[1], before[1])
+            self.assertGreater(after[0], before[0])
         server.wait_status(lambda status: 1 in server.workers(status))
-        self.connect(server, 40)
-        self.assertGreater(hot.directed(2)[1], after[1])
+        self.connect_until(server, lambda: hot.directed(2)[1] > after[1])
 
     def test_a_replacement_takes_the_seat(self):
         server = self.start()
         hot = Hot(server)
         lines = [hot.seat(slot)[0] for slot in range(2)]
         self.reload(server, {}, "--replace")
-        self.assertEqual(hot.good(), [0, 1])
+        self.wait_good(hot, [0, 1])
         self.assertFalse(set(lines) & {hot.seat(slot)[0] for slot in range(2)})
-        before = hot.directed(2)
-        self.connect(server, 40)
-        self.assertEqual(sum(hot.directed(2)) - sum(before), 40)
+        self.assert_directed(server, hot, 40)
 
     def test_workers_have_neither_programs_nor_maps(self):
         server = self.start()
@@ -289,30 +314,26 @@ class Directed(Steering):
         for _ in range(3):
             self.assertEqual(server.ctl("upgrade").returncode, 0, server.log.text())
             self.assert_mode(server, "directed")
-            hot = Hot(server)
-            before = sum(hot.directed(2))
-            self.connect(server, 20)
-            self.assertEqual(sum(hot.directed(2)) - before, 20)
+            self.assert_directed(server, Hot(server), 20)
         server.wait_status(lambda status: len(status["workers"]) == 2)
         self.assertEqual(drover.fds(server.pid), files)
         self.assertEqual(len(server.log.find("accept_mode")), 1)
         self.reload(server, {"workers": 4})
-        self.assertEqual(Hot(server).good(), [0, 1, 2, 3])
+        self.wait_good(Hot(server), [0, 1, 2, 3])
         self.assert_mode(server, "directed")
 
     def test_an_upgrade_that_is_taken_back_keeps_it(self):
         """The other image had seated its workers by then, and attached its program."""
         server = self.start(own=True)
         hot = Hot(server)
-        seats = [hot.seat(slot)[:2] for slot in range(2)]
+        lines = [hot.seat(slot)[0] for slot in range(2)]
         with open(drover.BROKEN, "rb") as file:
             server.install(file.read(), "crashes-after-go")
         self.assertEqual(server.ctl("upgrade").returncode, 1, server.log.text())
         self.assert_mode(server, "directed")
-        self.assertEqual([hot.seat(slot)[:2] for slot in range(2)], seats)
-        before = sum(hot.directed(2))
-        self.connect(server, 20)
-        self.assertEqual(sum(hot.directed(2)) - before, 20)
+        self.assertEqual([hot.seat(slot)[0] for slot in range(2)], lines)
+        self.wait_good(hot, [0, 1])
+        self.assert_directed(server, hot, 20)
 
     def test_an_upgrade_to_one_that_cannot_steer(self):
         """The program of before goes on as long as it knows all of the sockets."""
@@ -323,9 +344,7 @@ class Directed(Steering):
         self.assertIn("no program", server.log.wait("steering_kept").fields["error"])
         self.assert_mode(server, "directed")
         hot = Hot(server)
-        before = sum(hot.directed(2))
-        self.connect(server, 20)
-        self.assertEqual(sum(hot.directed(2)) - before, 20)
+        self.assert_directed(server, hot, 20)
         self.reload(server, {"workers": 3})
         self.assertEqual(server.status()["accept"]["effective"], "reuseport")
         self.assertEqual(server.log.wait("accept_mode", effective="reuseport").fields["why"], "this one has no program")
@@ -336,9 +355,7 @@ class Directed(Steering):
         server.install(drover.DROVER)
         self.assertEqual(server.ctl("upgrade").returncode, 0, server.log.text())
         self.assert_mode(server, "directed")
-        before = sum(hot.directed(3))
-        self.connect(server, 20)
-        self.assertEqual(sum(hot.directed(3)) - before, 20)
+        self.assert_directed(server, hot, 20)
 
     def test_leaving_the_mode_detaches(self):
         server = self.start()
@@ -351,8 +368,7 @@ class Directed(Steering):
             self.assertEqual(sum(hot.directed(2)), before)
             self.reload(server, {"accept": "directed"})
             self.assert_mode(server, "directed")
-            self.connect(server, 20)
-            self.assertEqual(sum(hot.directed(2)) - before, 20)
+            self.assert_directed(server, hot, 20)
 
 
 class Fallback(Steering):
@@ -363,8 +379,7 @@ class Fallback(Steering):
         self.assertRegex(accept["why"], "^not to be had since the start: .*CAP_BPF")
         self.assertEqual(server.log.wait("accept_mode").fields,
                          {"wanted": "directed", "effective": "reuseport", "why": accept["why"]})
-        self.connect(server, 40)
-        self.assertTrue(all(self.accepted(server).values()))
+        self.connect_until(server, lambda: all(self.accepted(server).values()))
         self.assertRegex(server.ctl("status").stdout, r"accept reuseport\naccept directed is not in effect: .*CAP_BPF")
         self.reload(server)
         self.reload(server, {"accept": "reuseport"})
@@ -451,8 +466,7 @@ class Inherited(Steering):
             server = self.serve(held)
             self.wait_directed(server)
             hot = Hot(server)
-            self.connect(server, 20)
-            self.assertEqual(sum(hot.directed(2)), 20)
+            self.assert_directed(server, hot, 20)
             self.assertEqual(server.log.find("listener_not_steered"), [])
             self.end(server, number)
 

@@ -13,20 +13,22 @@ from test_handover import PAGE, Handover
 
 KILLS = 50
 MANY = 1000
+PATIENT = {"keep_alive": "10m"}         # a crowd may take its time
 
 
 class Survival(Handover):
     survive = True
 
     def start(self, settings=None, **more):
-        return super().start({"survive": self.survive, **(settings or {})}, **more)
+        return super().start({"survive": self.survive, "timeouts": PATIENT, **(settings or {})}, **more)
 
     def crowd(self, server, count):
         """Clients, each of which has had an answer of its own."""
-        clients = [self.client(server) for _ in range(count)]
-        for number, client in enumerate(clients):
+        clients = []
+        for number in range(count):     # who says nothing for long is closed
             server.write("page-%d" % number, "page %d\n" % number)
-            self.assertEqual(client.request("/page-%d" % number).body, b"page %d\n" % number)
+            clients.append(self.client(server))
+            self.assertEqual(clients[-1].request("/page-%d" % number).body, b"page %d\n" % number)
         return clients
 
     def crash(self, server, number=signal.SIGKILL, slot=0):
