@@ -96,6 +96,8 @@ static void flush(struct client *client)
 			break;
 		client->answer_sent += (size_t)n;
 	}
+	if (guard_is_armed())           /* it is kept for the way back, too */
+		shutdown(client->source.fd, SHUT_RDWR);
 	client_free(client);            /* one request a connection: the answer's end is the end */
 }
 
