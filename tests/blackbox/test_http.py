@@ -772,6 +772,7 @@ class Timeouts(Http):
 
 class Readers(Http):
     RATE = 400000       # bytes a second
+    PAUSE = 0.2         # far less than timeouts.send
     SECONDS = 1.5       # too short for a third of the server's socket buffer, which is when it says that it has room
 
     @classmethod
@@ -782,15 +783,33 @@ class Readers(Http):
     def test_a_client_that_reads_slowly_is_not_cut(self):
         """What it takes counts, not what the socket's buffer takes."""
         self.server.write("large", pattern(LARGE))
+        end = drover.deadline()
+        while True:
+            cut, pause = self.read_slowly()
+            if not cut or pause < self.PAUSE:
+                break
+            drover.left(end)            # the machine stood still, and so it took nothing for long
+        self.assertFalse(cut, "after a pause of %.2f s" % pause)
+
+    def read_slowly(self):
+        """(whether it was cut, the longest time from read to read)"""
         client = self.client()
         client.send(client.head("/large"))
-        began, got = time.monotonic(), 0
-        while time.monotonic() - began < self.SECONDS:
-            while got < (time.monotonic() - began) * self.RATE:
-                part = client.socket.recv(4096)
-                self.assertTrue(part)
+        began, got, pause = time.monotonic(), 0, 0
+        last = began
+        while last - began < self.SECONDS:
+            while got < (last - began) * self.RATE:
+                try:
+                    part = client.socket.recv(4096)
+                except ConnectionResetError:
+                    part = b""
+                if not part:
+                    return True, max(pause, time.monotonic() - last)
                 got += len(part)
             select.select([], [], [], 0.01)
+            now = time.monotonic()
+            pause, last = max(pause, now - last), now
+        return False, pause
 
 
 class Sites(Http):

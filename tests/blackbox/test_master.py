@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import subprocess
+import time
 import unittest
 
 import drover
@@ -51,6 +52,16 @@ class Master(unittest.TestCase):
         for words in says:
             self.assertRegex(text, words)
         return text
+
+    def counts(self, server):
+        """The descriptors of all processes that last."""
+        workers = server.workers()
+        server.wait_status(lambda _: len(server.children()) == len(workers))
+        return [drover.fds(server.pid)] + sorted(drover.lasting_fds(pid) for pid in workers.values())
+
+    def nothing_left(self, server, before):
+        """There are no more than before, when what is under way has come to its end."""
+        server.wait_status(lambda _: all(now <= was for now, was in zip(self.counts(server), before, strict=True)))
 
     def other_site(self, server, name="other", content="<p>other\n"):
         server.write("../%s/index.html" % name, content)
@@ -244,22 +255,18 @@ class Reload(Master):
         clients = self.idle(server, 5)
         for _ in range(10):
             self.reload(server)
-        before = self.counts(server)
+        before, workers = self.counts(server), server.workers()
         for _ in range(200):
             self.reload(server)
-        self.assertEqual(self.counts(server), before)
+        self.nothing_left(server, before)
+        self.assertEqual(server.workers(), workers)
         for client in clients:
             self.assertEqual(client.request("/").status, 200)
-
-    def counts(self, server):
-        workers = sorted(server.workers().values())
-        server.wait_status(lambda _: len(server.children()) == len(workers))
-        return drover.fds(server.pid), [drover.lasting_fds(pid) for pid in workers], workers
 
     def test_failing_reloads_leave_nothing_behind(self):
         server = self.start()
         self.reload(server)
-        before = self.counts(server)
+        before, workers = self.counts(server), server.workers()
         with open(server.config, encoding="utf-8") as file:
             good = file.read()
         with self.taken() as address:
@@ -270,7 +277,8 @@ class Reload(Master):
                 self.refuse(server)
         server.configure(good)
         self.reload(server)
-        self.assertEqual(self.counts(server), before)
+        self.nothing_left(server, before)
+        self.assertEqual(server.workers(), workers)
 
     class taken:
         """An address that another program listens on."""
@@ -299,7 +307,7 @@ class Reload(Master):
         after = server.status()
         self.assertEqual(after["generation"], before["generation"])
         self.assertEqual(server.workers(after), server.workers(before))
-        self.assertEqual(drover.fds(server.pid), descriptors)
+        drover.wait_fds(server.pid, descriptors)
         server.wait_status(lambda _: len(server.children()) == len(before["slots"]))
         for client in clients:
             self.assertTrue(client.is_quiet())
@@ -386,7 +394,7 @@ class Reload(Master):
         self.fails(server, self.good(server).replace(server.control, server.control + "2"), "control", "restart")
 
     def test_a_worker_that_never_says_ready(self):
-        server = self.start({"timeouts": {"prepare": "500ms"}})
+        server = self.start({"timeouts": {"prepare": "2s"}})
         workers = server.workers()
         os.kill(workers[1], signal.SIGSTOP)
         self.addCleanup(drover.go_on, workers[1])
@@ -568,11 +576,7 @@ class Replace(Master):
         before = self.counts(server)
         for _ in range(30):
             self.reload(server)
-        self.assertEqual(self.counts(server), before)
-
-    def counts(self, server):
-        server.wait_status(lambda _: len(server.children()) == 2)
-        return drover.fds(server.pid), sorted(drover.lasting_fds(pid) for pid in server.workers().values())
+        self.nothing_left(server, before)
 
     def test_with_another_number_of_workers(self):
         server = self.start({"reload": "replace"})
@@ -754,7 +758,7 @@ class Limits(Master):
         return clients
 
     def test_no_descriptors_left(self):
-        server = self.start({"workers": 1, "limits": {"open_files": 64}})
+        server = self.start({"workers": 1, "limits": {"open_files": 64}, "timeouts": {"request_head": "1m"}})
         clients = self.begun(server, 120)
         self.exhausted(server)
         for client in clients[:90]:
@@ -769,6 +773,7 @@ class Limits(Master):
         server = self.start({"workers": 1, "limits": {"open_files": 200}, "file_cache": {"memory": "0"}})
         with open(server.write("huge", b""), "wb") as file:
             file.truncate(64 << 20)
+        began = time.monotonic()
         begun = self.begun(server, 20)
         clients = [self.client(server, receive_buffer=4096) for _ in range(120)]
         for client in clients:
@@ -777,7 +782,8 @@ class Limits(Master):
         # whoever was told to come again is idle, and makes room for these, who are not: some of them wait
         begun += self.begun(server, 100)
         server.wait_status(lambda status: status["totals"]["accept_paused"] >= 5)
-        self.assertIn(len(server.log.find("accept_paused")), (1, 2))
+        said, most = len(server.log.find("accept_paused")), 2 + (time.monotonic() - began) / 10
+        self.assertTrue(0 < said <= most, said)         # once in ten seconds
         answers = [client.response("HEAD") for client in clients]
         self.assertEqual({(answer.status, answer.header("Retry-After")) for answer in answers}, {(200, None), (503, "2")})
         for client in begun + clients:
@@ -793,7 +799,7 @@ class Limits(Master):
                 server.log.changed.wait(1)
 
     def test_a_reload_when_all_descriptors_are_used_closes_nothing(self):
-        server = self.start({"workers": 1, "limits": {"open_files": 64}})
+        server = self.start({"workers": 1, "limits": {"open_files": 64}, "timeouts": {"request_head": "1m"}})
         clients = self.begun(server, 64)
         self.exhausted(server)
         self.reload(server)

@@ -12,7 +12,7 @@ import drover
 from test_handover import LARGE, PAGE, Handover
 from test_http import pattern
 
-HEAD_SECONDS = 3  # timeouts.request_head, where it is to pass
+HEAD_SECONDS = 6  # timeouts.request_head, where it is to pass; half of it is more than a machine stands still
 NAMES, NAME = 1800, "%06d" + 240 * '"'  # in a directory: each needs 2 KiB of a page, all more than the sockets take
 
 
@@ -126,16 +126,17 @@ class Conversations(Handover):
         began = time.monotonic()
         client = self.client(server)
         client.send("GET / HT")
-        while time.monotonic() < began + HEAD_SECONDS * 0.7:
+        while (last := time.monotonic()) < began + HEAD_SECONDS * 0.5:
+            moved = last
             self.assertEqual(self.by_kind(self.replace(server, 1)), {"head": 1})
             select.select([], [], [], 0.2)
         self.assertEqual(client.response().status, 408)
-        self.assertLess(time.monotonic() - began, HEAD_SECONDS * 1.6)
+        self.assertLess(time.monotonic() - moved, HEAD_SECONDS)         # it did not begin anew
 
     def test_one_line_in_the_log_from_who_ended_it(self):
         server = self.large({"log": {"access": "access.log", "access_format": "json"}})
-        client = self.slow(server, request("/large?q", "Referer: http://r/", "User-Agent: agent"))
         began = time.monotonic()
+        client = self.slow(server, request("/large?q", "Referer: http://r/", "User-Agent: agent"))
         self.replace(server)
         self.assertEqual(server.generation(), 4)
         self.finish(client)
@@ -145,7 +146,7 @@ class Conversations(Handover):
                     "status": 200, "bytes": LARGE, "generation": 1}
         self.assertEqual({name: first[name] for name in expected}, expected)
         self.assertGreater(first["duration_us"], 0)
-        self.assertLess(first["duration_us"], (time.monotonic() - began + 1) * 1e6)
+        self.assertLess(first["duration_us"], (time.monotonic() - began) * 1e6)
         self.assertEqual((second["generation"], second["slot"]), (4, first["slot"]))
         self.assertNotEqual(first["id"].split("-")[0], second["id"].split("-")[0])  # where they began
 

@@ -265,9 +265,8 @@ class Reloads(Place):
         result = server.ctl("upgrade")
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assert_body(server, "/a", "one")
-        since = server.log.mark()
         self.reload(server, site(self.at("data/far")))
-        server.log.wait("handover_done", since)
+        server.wait_status(lambda status: len(status["workers"]) == len(status["slots"]))
         self.assert_body(server, "/a", "far")
 
 

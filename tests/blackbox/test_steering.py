@@ -316,7 +316,7 @@ class Directed(Steering):
             self.assert_mode(server, "directed")
             self.assert_directed(server, Hot(server), 20)
         server.wait_status(lambda status: len(status["workers"]) == 2)
-        self.assertEqual(drover.fds(server.pid), files)
+        drover.wait_fds(server.pid, files)
         self.assertEqual(len(server.log.find("accept_mode")), 1)
         self.reload(server, {"workers": 4})
         self.wait_good(Hot(server), [0, 1, 2, 3])

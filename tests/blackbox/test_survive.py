@@ -103,7 +103,7 @@ class Kept(Survival):
             self.crash(server, self.signals[0], slot)
         self.still_open(clients)
         server.wait_status(lambda _: len(server.children()) == children)
-        server.wait_status(lambda _: drover.fds(server.pid) == before)
+        drover.wait_fds(server.pid, before)
 
     def test_who_has_no_successor_at_once_has_a_sibling(self):
         server = self.start()

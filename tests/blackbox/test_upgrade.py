@@ -97,7 +97,7 @@ class Upgrade(unittest.TestCase):
         for _ in range(UPGRADES):
             self.upgrade(server)
         self.settle(server)
-        self.assertEqual(drover.fds(server.pid), files)
+        drover.wait_fds(server.pid, files)
         self.assertEqual(len(server.children()), 2)
         for client in idle:
             answer = client.request()
