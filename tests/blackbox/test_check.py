@@ -142,6 +142,7 @@ class Dry(Master):
             self.would(server, "would fail at prepare: slot 1 did not say READY", status=1)
         finally:
             os.kill(worker, signal.SIGCONT)
+        server.configure({"timeouts": {"prepare": "20s"}})
         self.would(server)
         self.assertEqual(server.workers()[1], worker)
 
@@ -285,6 +286,7 @@ class Dry(Master):
         asker.join()
         self.assertEqual(answers[0][0], 0, answers)
         self.assertIn("would adopt", answers[0][1])
+        server.configure({"timeouts": {"prepare": "20s"}})
         self.reload(server)
 
     def test_log_files_do_not_wait_for_further_checks(self):
@@ -337,7 +339,7 @@ class Dry(Master):
             self.fail("no fresh worker could be stopped in time")
         old = server.workers()[0]
         os.kill(old, signal.SIGKILL)
-        server.wait_status(lambda status: self.is_seated(status, 0, old), 10)
+        server.wait_status(lambda status: self.is_seated(status, 0, old))
         self.assertEqual(server.status()["phase"], "preparing")
         os.kill(fresh, signal.SIGCONT)
         asker.join()
@@ -404,7 +406,7 @@ class Dry(Master):
             self.assertIn(b"absolute", asker.recv(4096))
 
     def test_a_stop_during_a_check_is_no_failure(self):
-        server = self.start({"timeouts": {"prepare": "20s", "drain": "1s"}})
+        server = self.start({"timeouts": {"prepare": "20s"}})
         worker = server.workers()[0]
         drover.stop(worker)
         asker = threading.Thread(target=self.ask, args=[server])

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import struct
+import time
 import unittest
 
 import drover
@@ -12,6 +13,7 @@ from drover import Client, Drover
 from test_http import in_every_mode
 
 LIMIT = 6  # clients.connections
+PLACE_SECONDS = 3   # for which one who is told and says nothing has his place
 FREE = ("refused", "shed", "kernel_dropped", "lost_crashed", "drain_cut", "clients_untracked")
 
 
@@ -133,14 +135,16 @@ class Connections(Limited):
         """Those that stay behind their answer; further ones are closed at once, and nobody who is served notices."""
         server = self.start(settings={"workers": 1})
         clients = self.fill(server)
-        more = []
+        more, begun = [], time.monotonic()
         for _ in range(100):
             client = Client(server.address)
             self.addCleanup(client.close)
             more.append(client)
         server.wait_status(lambda status: status["totals"]["limited_connections"] == 101)
+        rounds = 1 + int((time.monotonic() - begun) / PLACE_SECONDS)
         told = [client for client in more if not self.is_cut(client)]
-        self.assertIn(len(told), (15, 16))      # whoever was refused before may have had a place for a moment
+        self.assertGreaterEqual(len(told), 15)      # whoever was refused before may have had a place for a moment
+        self.assertLessEqual(len(told), 16 * rounds)
         self.still_served(clients)
         for client in more:
             client.close()
@@ -321,25 +325,29 @@ class Drift(Limited, unittest.TestCase):
         """Three thousand; most of them while the client has all that it may, too."""
         server = self.start(settings={"timeouts": {"request_head": "100ms"}})
         server.write("large", b"x" * (1 << 20))
-        for number in range(1500):
-            self.end(server, number)
+        self.end_all(server, 1500)
         server.wait_status(lambda status: status["totals"]["open"] == 0)
-        clients = self.fill(server)
-        for number in range(1500):
-            try:
-                self.end(server, number)
-            except (ConnectionResetError, BrokenPipeError, drover.Closed):
-                pass        # closed without a word: too many are told already
+        clients = self.fill(server, silent=True)
+        self.end_all(server, 1500)
         self.still_served(clients)
         self.release(server, clients)
         self.fill(server, silent=True)
 
+    def end_all(self, server, count):
+        """Many may be open at a time, when a worker did not get to accepting for a while."""
+        for number in range(count):
+            try:
+                self.end(server, number)
+            except (ConnectionResetError, BrokenPipeError, drover.Closed):
+                pass        # closed without a word: too many are told already
+
     def test_those_that_time_out(self):
         server = self.start(settings={"timeouts": {"request_head": "100ms", "keep_alive": "100ms"}})
         for _ in range(3):
-            silent = [Client(server.address) for _ in range(LIMIT)]
-            for client in silent:
-                client.send(b"GET")
+            silent = []
+            for _ in range(LIMIT):
+                silent.append(Client(server.address))
+                silent[-1].send(b"GET")
             for client in silent:
                 self.assertEqual(client.response().status, 408)
                 client.close()

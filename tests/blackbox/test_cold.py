@@ -25,7 +25,6 @@ class Far(unittest.TestCase):
         self.addCleanup(self.far.close)
         self.server = drover.Drover({
             "workers": 1,
-            "timeouts": {"drain": "1s"},
             "sites": [{"routes": [{"match": "/far", "files": {"root": self.far.path}}]}],
         }, preexec=self.far.enter, wait=False)
         self.addCleanup(self.server.close)
@@ -165,6 +164,8 @@ class Far(unittest.TestCase):
         self.is_answered(client, "large.bin")
 
     def test_a_stop_waits_no_longer_than_it_may(self):
+        self.server.configure({"timeouts": {"drain": "1s"}})
+        self.assertEqual(self.server.reload()[0], 0)
         client = self.ask_and_wait("read", "large.bin")
         self.ask_and_wait("read", "small.txt")
         self.assertEqual(self.server.stop(), 3)

@@ -68,11 +68,16 @@ class Control(unittest.TestCase):
         self.assertEqual(status["phase"], "idle")
 
     def test_what_the_status_counts(self):
-        requests = self.server.status()["totals"]["requests"]
+        requests = self.requests()
         for _ in range(5):
             self.server.get()
         self.server.get("/none")
-        self.assertEqual(self.server.status()["totals"]["requests"], requests + 6)
+        self.assertEqual(self.requests(), requests + 6)
+
+    def requests(self):
+        for pid in self.server.workers().values():
+            drover.wait_asleep(pid)
+        return self.server.status()["totals"]["requests"]
 
     def test_bad_lines(self):
         for line in (b"\n", b"status\n", b"{\n", b"{}\n", b"[]\n", b"null\n", b"1\n", b'"status"\n', b'{"command":1}\n',
@@ -185,11 +190,9 @@ class Attacked(unittest.TestCase):
     def settled(self):
         """It serves, takes commands and signals, and has let everything go."""
         self.assertEqual(self.server.get().status, 200)
-        generation = self.server.generation()
-        mark = self.server.log.mark()
+        generation = self.server.wait_status(lambda status: status["phase"] == "idle")["generation"]
         self.server.hup()
-        self.server.log.wait("reload_done", since=mark)
-        self.assertGreater(self.server.generation(), generation)
+        self.server.wait_status(lambda status: status["generation"] > generation)
         self.server.wait_status(lambda _: drover.fds(self.server.pid) <= self.before + 1)
 
     def test_who_says_nothing_makes_room(self):

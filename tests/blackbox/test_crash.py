@@ -201,6 +201,9 @@ class Epitaph(Crash):
         self.waits(pid)
         os.kill(pid, signal.SIGSEGV)
         server.wait_status(lambda status: "last_death" in status["slots"][0])
+        while '"event":"worker_exited"' not in server.log.text():       # a helper writes it
+            drover.left(end)
+            select.select([server.pidfd], [], [], 0.01)
         lines = [json.loads(line) for line in server.log.text().splitlines() if line.startswith("{")]
         (line,) = [line for line in lines if line["event"] == "worker_exited"]
         self.assertEqual((line["client"], line["request"], line["phase"], line["lost"]),

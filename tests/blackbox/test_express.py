@@ -144,14 +144,18 @@ class Express(unittest.TestCase):
             while server.status()["totals"]["ready_answers"] < 2:     # the kernel tells of it from some moment on
                 client.request("/index.html")
                 drover.left(end)
-            before = server.status()["totals"]["ready_answers"]
+            before = self.ready_answers(server)
             for _ in range(3):
                 answer = client.request("/index.html", {"If-None-Match": tag})
                 self.assertEqual((answer.status, answer.header("etag"), answer.body), (304, tag, b""))
-            self.assertEqual(server.status()["totals"]["ready_answers"], before + 2)
+            self.assertEqual(self.ready_answers(server), before + 2)
             server.write("index.html", "another index\n")
             answer = client.request("/index.html", {"If-None-Match": tag})
             self.assertEqual((answer.status, answer.body), (200, b"another index\n"))
+
+    def ready_answers(self, server):
+        drover.wait_asleep(server.workers()[0])
+        return server.status()["totals"]["ready_answers"]
 
     def next_second(self, client, target):
         """The first answer, and the first one of another second."""

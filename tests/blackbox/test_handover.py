@@ -200,7 +200,7 @@ class WithoutRoom(Crowd):
         self.still_open(clients)
 
     def test_what_does_not_fit_is_closed_at_the_deadline_and_counted(self):
-        server, clients, old = self.crowded(timeouts={"drain": "500ms"})
+        server, clients, old = self.crowded(timeouts={"drain": "3s"})      # in which what fits has gone
         done = self.done(server)
         self.alone(server, 1)
         self.assertEqual((done["handed_idle"] + done["finished"], done["cut"]), (old, 0))
@@ -326,11 +326,14 @@ class Generations(Handover):
         os.kill(hung, signal.SIGSTOP)
         drover.wait_stopped(hung)
         self.addCleanup(os.kill, hung, signal.SIGCONT)
-        begin = time.monotonic()
-        (only,) = self.generations(server)
-        self.assertLess(time.monotonic() - begin, 10)
-        self.assertEqual({worker["pid"]: (worker["answers"], worker["why"]) for worker in only["workers"]},
-                         {hung: (False, "does not answer"), other: (True, "")})
+        expected, found, end = {hung: (False, "does not answer"), other: (True, "")}, None, drover.deadline()
+        while found != expected:        # the other one may be late, too, once
+            drover.left(end)
+            begin = time.monotonic()
+            (only,) = self.generations(server)
+            self.assertLess(time.monotonic() - begin, 10)
+            found = {worker["pid"]: (worker["answers"], worker["why"]) for worker in only["workers"]}
+            self.assertEqual(found[hung], expected[hung])
         self.assertRegex(server.ctl("generations").stdout, r"(?m)^ +0  serving +%d( +\?){6}  does not answer$" % hung)
 
     def test_many_who_ask_while_one_hangs(self):

@@ -182,9 +182,17 @@ class Channel(Lab):
         self.settled()
         self.assertLessEqual(drover.fds(self.server.pid), fds + 4)
         self.assertLess(memory_kb(self.server.pid) - memory, MOST_GROWTH_KB)
-        before = ticks(self.server.pid)
-        self.check_status()
-        self.assertLess(ticks(self.server.pid) - before, IDLE_TICKS)
+        self.wait_calm()
+
+    def wait_calm(self):
+        """The master does no more than it is asked for. To it, too, the kernel may charge what the machine stood still."""
+        end = drover.deadline()
+        while True:
+            before = ticks(self.server.pid)
+            self.check_status()
+            if ticks(self.server.pid) - before < IDLE_TICKS:
+                return
+            drover.left(end)
 
     def test_any_messages(self):
         self.check("random")
@@ -282,6 +290,7 @@ class SharedSockets(Sockets):
 
 class SteeredSockets(Sockets):
     mode = "directed"
+    settings = {**Sockets.settings, "timeouts": {"hang_kill": "10m"}}
 
     def test_what_was_shut_is_steered_again(self):
         """A worker that stands still gets nothing: by the program, for the hash would give it a third."""
@@ -292,11 +301,15 @@ class SteeredSockets(Sockets):
         while not self.server.status()["slots"][1]["bad"]:      # until somebody comes to it
             drover.left(end)
             self.check_answer_of_others(victim)
-        before = self.server.status()["totals"]["rescued"]
-        for _ in range(4 * ASKED):
-            self.check_answer_of_others(victim)
-        self.assertLessEqual(self.server.status()["totals"]["rescued"] - before, 2)
+        while self.rescued_of(10 * ASKED, victim) > 0:      # another one may have been found bad for a moment, too
+            drover.left(end)
         drover.go_on(victim)
+
+    def rescued_of(self, count, victim):
+        before = self.server.status()["totals"]["rescued"]
+        for _ in range(count):
+            self.check_answer_of_others(victim)
+        return self.server.status()["totals"]["rescued"] - before
 
     def check_answer_of_others(self, victim):
         self.assertNotEqual(int(self.server.get("/trouble").body), victim)
