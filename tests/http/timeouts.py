@@ -15,9 +15,9 @@ def ends(connection, drip=b"", every=0.1):
     """(what came, seconds) until the connection ends, while a byte of `drip` is sent now and then."""
     began = time.monotonic()
     for byte in drip:
+        connection.send(bytes([byte]))
         if not connection.is_open(every):
             break
-        connection.send(bytes([byte]))
     data = connection.rest()
     return data, time.monotonic() - began
 
