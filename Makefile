@@ -147,7 +147,7 @@ TIDIED         := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out $(IN_KERNEL),$(wil
 .SECONDARY:
 
 .PHONY: FORCE figures gate all deps run check install clean asan lint format help mutants loss unit unit-programs
-.PHONY: release bench fuzz fuzz-programs tidy
+.PHONY: release bench fuzz fuzz-programs operated-programs tidy
 .PHONY: analyze million attacks fault fault-build fleet soak clients differential loss-compare loss-timed
 all: $(BUILD)/drover $(BUILD)/droverctl $(MAN_PAGES)
 
@@ -345,7 +345,10 @@ clean:
 	rm -rf $(BUILD)
 
 # builds the test programs without running them
-unit-programs: $(TEST_PROGRAMS) $(BENCH_PROGRAMS) $(LOSS_CLIENT) $(BROKEN) $(AIDED) $(REPLAY)
+unit-programs: $(TEST_PROGRAMS) operated-programs
+
+# what the other tests run beside the daemon
+operated-programs: $(BENCH_PROGRAMS) $(LOSS_CLIENT) $(BROKEN) $(AIDED) $(REPLAY)
 
 fuzz-programs: $(FUZZ_PROGRAMS)
 
@@ -449,8 +452,9 @@ lint: analyze
 format:
 	tests/tools/format
 
+# MUTANTS="--jobs 4 --since main" and the like; tests/tools/mutants --help
 mutants:
-	tests/tools/mutants
+	tests/tools/mutants $(MUTANTS)
 
 # ---- installation: staged below DESTDIR; a configuration that is there already is left alone ----
 
