@@ -83,11 +83,12 @@ static void look(struct timer *timer, uint64_t now_ns)
 
 static void arm_deadline(struct worker *worker, uint64_t deadline_ns)
 {
-	uint64_t now_ns = worker->loop.now_ns, left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+	uint64_t now_ns = worker->loop.now_ns, left_ns;
 
 	worker->cut.fire = cut;
 	if (!timer_armed(&worker->cut) || deadline_ns < worker->cut.due_ns)
 		timer_arm(&worker->loop.timers, &worker->cut, deadline_ns);
+	left_ns = worker->cut.due_ns > now_ns ? worker->cut.due_ns - now_ns : 0;
 	worker->last_call_ns = now_ns + left_ns - (left_ns / 4 < LAST_CALL_NS ? left_ns / 4 : LAST_CALL_NS);
 	worker->last_call.fire = last_call;
 	timer_arm(&worker->loop.timers, &worker->last_call, worker->last_call_ns);
