@@ -18,7 +18,7 @@ static const struct {
 
 void selftest_print_head(const struct selftest *selftest)
 {
-	printf("drover %s (%s), accept %s, %u workers, %u clients\n\n", selftest->version,
+	printf("drover %s (%s), accept %s, %d workers, %d clients\n\n", selftest->version,
 	       selftest->instance.binary, selftest->effective, SELFTEST_WORKERS, CROWD_CLIENTS);
 	printf("%-8s  %5s  %8s", "scenario", "times", "requests");
 	for (unsigned i = 0; i < SELFTEST_LOSSES; i++)
