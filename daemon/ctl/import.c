@@ -8,6 +8,7 @@
 #include "ctl.h"
 
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/must.h"
 
 #include <errno.h>
@@ -55,29 +56,44 @@ const char *import_lower(struct import *import, const char *text)
 	return copy;
 }
 
+/* Where the text is, or would be. */
+static unsigned *place_of(const struct texts *list, const char *text)
+{
+	size_t mask = 2 * (size_t)list->room - 1, at = hash_fold(hash_of(str_of(text))) & mask;
+
+	while (list->places[at] != 0 && strcmp(list->at[list->places[at] - 1], text) != 0)
+		at = (at + 1) & mask;
+	return &list->places[at];
+}
+
+static void grow(struct import *import, struct texts *list)
+{
+	const char **old = list->at;
+
+	list->room = list->room == 0 ? 8 : 2 * list->room;
+	list->at = import_alloc(import, list->room * sizeof(*list->at));
+	list->places = import_alloc(import, 2 * list->room * sizeof(*list->places));
+	memset(list->places, 0, 2 * list->room * sizeof(*list->places));
+	for (unsigned i = 0; i < list->count; i++) {
+		list->at[i] = old[i];
+		*place_of(list, old[i]) = i + 1;
+	}
+}
+
 /* The last one is followed by NULL. */
 void texts_add(struct import *import, struct texts *list, const char *text)
 {
-	const char **more;
-
 	must(text != NULL);
-	if (list->count + 1 >= list->room) {
-		list->room = list->room == 0 ? 8 : 2 * list->room;
-		more = import_alloc(import, list->room * sizeof(*more));
-		if (list->count > 0)
-			memcpy(more, list->at, list->count * sizeof(*more));
-		list->at = more;
-	}
+	if (list->count + 1 >= list->room)
+		grow(import, list);
 	list->at[list->count++] = text;
 	list->at[list->count] = NULL;
+	*place_of(list, text) = list->count;
 }
 
 bool texts_has(const struct texts *list, const char *text)
 {
-	for (unsigned i = 0; i < list->count; i++)
-		if (strcmp(list->at[i], text) == 0)
-			return true;
-	return false;
+	return list->count > 0 && *place_of(list, text) != 0;
 }
 
 FILE *import_stream(char **text, size_t *len)
@@ -96,6 +112,29 @@ void import_keep(struct import *import, FILE *out, char **text, struct texts *li
 	*text = NULL;
 }
 
+struct directive_notes *import_no_notes(struct import *import)
+{
+	struct directive_notes *notes = import_alloc(import, sizeof(*notes));
+
+	*notes = (struct directive_notes){ 0 };
+	return notes;
+}
+
+static void keep_note(struct import *import, struct note *note)
+{
+	struct directive_notes *own = note->at->notes,
+			       *around = note->at->parent != NULL ? note->at->parent->notes : NULL;
+
+	*(import->last_note != NULL ? &import->last_note->next : &import->notes) = note;
+	import->last_note = note;
+	*(own->last_of != NULL ? &own->last_of->next_of : &own->of) = note;
+	own->last_of = note;
+	if (around == NULL)
+		return;
+	*(around->last_in != NULL ? &around->last_in->next_in : &around->in) = note;
+	around->last_in = note;
+}
+
 void import_note(struct import *import, enum note_kind kind, const struct directive *at, const char *format,
 		 ...)
 {
@@ -106,20 +145,17 @@ void import_note(struct import *import, enum note_kind kind, const struct direct
 	va_start(list, format);
 	must(vasprintf(&text, format, list) >= 0);
 	va_end(list);
-	for (note = import->notes; note != NULL; note = note->next)
-		if (note->at == at && strcmp(note->text, text) == 0)
+	for (note = at->notes->of; note != NULL; note = note->next_of)
+		if (strcmp(note->text, text) == 0)
 			break;
 	if (note == NULL) {
 		note = import_alloc(import, sizeof(*note));
 		*note = (struct note){ .kind = kind,
 				       .at = at,
-				       .text = arena_copy(&import->arena, str_of(text)) };
+				       .text = arena_copy(&import->arena, str_of(text)),
+				       .number = import->note_count++ };
 		must(note->text != NULL);
-		if (import->last_note != NULL)
-			import->last_note->next = note;
-		else
-			import->notes = note;
-		import->last_note = note;
+		keep_note(import, note);
 		import->counts[kind]++;
 	}
 	free(text);
@@ -143,7 +179,7 @@ static const char head[] =
 static void write_all(struct import *import, FILE *out, const char *settings)
 {
 	fputs(head, out);
-	write_notes(out, import, "", NULL);
+	write_other_notes(out, import);
 	fputs(settings, out);
 }
 
@@ -185,33 +221,41 @@ char *import_translate(struct import *import)
 
 static const char *const kind_names[] = { "missing", "differs", "unneeded" };
 
-static void write_plain(const char *text)
+static void write_plain(FILE *out, const char *text)
 {
 	for (; *text != '\0'; text++)
-		putc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, stderr);
+		putc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, out);
 }
 
-static void print_kind(const struct import *import, enum note_kind kind, const char *title)
+static void print_kind(FILE *out, const struct import *import, enum note_kind kind, const char *title)
 {
 	if (import->counts[kind] == 0)
 		return;
-	fprintf(stderr, "%s (%u):\n", title, import->counts[kind]);
+	fprintf(out, "%s (%u):\n", title, import->counts[kind]);
 	for (const struct note *note = import->notes; note != NULL; note = note->next) {
 		if (note->kind != kind)
 			continue;
-		fprintf(stderr, "  %s:%u: ", note->at->file, note->at->line);
-		write_plain(note->at->name);
-		fputs(": ", stderr);
-		write_plain(note->text);
-		putc('\n', stderr);
+		fprintf(out, "  %s:%u: ", note->at->file, note->at->line);
+		write_plain(out, note->at->name);
+		fputs(": ", out);
+		write_plain(out, note->text);
+		putc('\n', out);
 	}
 }
 
+/* In one piece: stderr has no buffer. */
 static void print_report(const struct import *import)
 {
-	print_kind(import, NOTE_UNNEEDED, "not needed");
-	print_kind(import, NOTE_DIFFERS, "a little different");
-	print_kind(import, NOTE_MISSING, "NOT TRANSLATED");
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = import_stream(&text, &len);
+
+	print_kind(out, import, NOTE_UNNEEDED, "not needed");
+	print_kind(out, import, NOTE_DIFFERS, "a little different");
+	print_kind(out, import, NOTE_MISSING, "NOT TRANSLATED");
+	must(fclose(out) == 0);
+	fputs(text, stderr);
+	free(text);
 }
 
 static bool is_complete(const struct import *import)
@@ -253,7 +297,7 @@ static int fail(const struct ctl *ctl, const char *text)
 
 	if (!ctl->json) {
 		fprintf(stderr, "droverctl: ");
-		write_plain(text);
+		write_plain(stderr, text);
 		putc('\n', stderr);
 		return STATUS_USAGE;
 	}

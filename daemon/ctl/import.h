@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* A directive, or a block of them; `root` of all has no name. */
@@ -21,6 +22,8 @@ struct directive {
 	bool block;
 	bool was_regex;                 /* import_simple.c made a path of its expression */
 	struct directive *parent, *children, *last_child, *next;
+	uint64_t names;                 /* a bit for the name of each in it, by its hash */
+	struct directive_notes *notes;  /* what was said of it, and of those in it */
 };
 
 /* Why a directive is not in the output as it is. */
@@ -36,12 +39,19 @@ struct note {
 	const struct directive *at;
 	const char *text;
 	bool written;                   /* as a comment */
-	struct note *next;
+	unsigned number;
+	struct note *next, *next_of, *next_in;
+};
+
+/* All are in the order of their numbers: `of` the directive by next_of, `in` it by next_in. */
+struct directive_notes {
+	struct note *of, *last_of, *in, *last_in;
 };
 
 struct texts {
 	const char **at;
 	unsigned count, room;
+	unsigned *places;               /* a hash table of them, twice as large as `room`: 1 is the first */
 };
 
 /* Who gets to a server at all: its addresses say so. */
@@ -54,7 +64,7 @@ struct import {
 	unsigned port;                  /* servers at this one only; 0: all */
 	struct directive root;
 	struct note *notes, *last_note;
-	unsigned counts[NOTE_KINDS];
+	unsigned note_count, counts[NOTE_KINDS];
 	enum reach reach;               /* the widest of all servers */
 	/* while translating */
 	struct texts hosts;              /* of all sites so far, in lower case */
@@ -73,6 +83,9 @@ const char *import_lower(struct import *import, const char *text);
 /* A stream into memory; and the end of one: its text, kept in the arena, becomes an element of the list. */
 FILE *import_stream(char **text, size_t *len);
 void import_keep(struct import *import, FILE *out, char **text, struct texts *list);
+
+/* For a new directive. */
+struct directive_notes *import_no_notes(struct import *import);
 
 /* Remembers that; the same of the same place once. */
 void import_note(struct import *import, enum note_kind kind, const struct directive *at, const char *format,
@@ -108,6 +121,9 @@ void import_judge(struct import *import, const struct directive *block);
 
 /* ---- import_find.c: nginx's rules of inheritance ---- */
 
+/* The name's bit. */
+uint64_t name_bit(const char *name);
+
 /* The first directive of that name in the block itself. */
 const struct directive *find_own(const struct directive *block, const char *name);
 
@@ -116,6 +132,9 @@ const struct directive *find_next(const struct directive *directive);
 
 /* The first of that name in the block, or in the nearest one around it that has any: what counts there. */
 const struct directive *find_effective(const struct directive *block, const char *name);
+
+/* The first rule of who may, "allow" or "deny", in the block that has any: they make one list, in order. */
+const struct directive *find_rule(const struct directive *block);
 
 /* The first of that name anywhere below. */
 const struct directive *find_below(const struct directive *block, const char *name);
@@ -150,8 +169,9 @@ void write_list(FILE *out, const char *indent, const char *name, const struct te
 /* The same within a line. */
 void write_setting_within(FILE *out, const char *name, const char *text);
 
-/* The notes about a block's directives as comments; NULL: all that are not written yet. */
-void write_notes(FILE *out, struct import *import, const char *indent, const struct directive *block);
+/* The notes about a block's directives as comments; all that are not written yet. */
+void write_notes(FILE *out, const char *indent, const struct directive *block);
+void write_other_notes(FILE *out, struct import *import);
 
 /* No control characters, and short enough to be a setting. */
 bool is_writable(const char *text);
@@ -212,6 +232,9 @@ bool import_access(struct import *import, FILE *out, const char *indent, const s
 
 /* Has it rules of its own for who may come in? Not those around it. */
 bool is_guarded(const struct directive *location);
+
+/* Has it rules, of its own or from around it, that not all beside it have, or does it go to a program? */
+bool guards_more(const struct directive *location);
 
 /* A location by an expression, what it stands for is guarded or run, and dotfiles it is not about alone. */
 bool is_guarding_regex(const struct directive *location);

@@ -4,6 +4,8 @@
  * so it is with add_header, index, error_page, allow and deny. */
 #include "import.h"
 
+#include "base/hash.h"
+
 #include <string.h>
 
 bool is_named(const struct directive *directive, const char *name)
@@ -18,9 +20,15 @@ static const struct directive *first_of(const struct directive *directive, const
 	return directive;
 }
 
+uint64_t name_bit(const char *name)
+{
+	return UINT64_C(1) << hash_fold(hash_of(str_of(name))) % 64;
+}
+
+/* Most of what is looked for is not there, and in http there may be thousands of servers. */
 const struct directive *find_own(const struct directive *block, const char *name)
 {
-	return first_of(block->children, name);
+	return (block->names & name_bit(name)) != 0 ? first_of(block->children, name) : NULL;
 }
 
 const struct directive *find_next(const struct directive *directive)
@@ -36,6 +44,18 @@ const struct directive *find_effective(const struct directive *block, const char
 		if (found != NULL)
 			return found;
 	}
+	return NULL;
+}
+
+const struct directive *find_rule(const struct directive *block)
+{
+	const uint64_t rules = name_bit("allow") | name_bit("deny");
+
+	for (; block != NULL; block = block->parent)
+		for (const struct directive *at = (block->names & rules) != 0 ? block->children : NULL;
+		     at != NULL; at = at->next)
+			if (is_named(at, "allow") || is_named(at, "deny"))
+				return at;
 	return NULL;
 }
 

@@ -110,7 +110,7 @@ static bool asks(const struct directive *at)
 	static const char *const not_those[] = { "auth_basic", "auth_basic_user_file", "auth_delay", NULL };
 	const char *first = arg(at, 0);
 
-	if (strcmp(first, "off") == 0)
+	if (is_named(at, "server") || strcmp(first, "off") == 0) /* in http there may be thousands */
 		return false;
 	for (unsigned i = 0; not_those[i] != NULL; i++)
 		if (is_named(at, not_those[i]))
@@ -184,6 +184,22 @@ bool is_guarded(const struct directive *location)
 	       (realm != NULL && strcmp(arg(realm, 0), "off") != 0) || refuses(location) ||
 	       find_condition(location) != NULL ||
 	       (find_asker(location) != NULL && find_asker(location)->parent == location);
+}
+
+bool guards_more(const struct directive *location)
+{
+	const struct directive *rule = find_rule(location), *realm = find_effective(location, "auth_basic"),
+			       *asker = find_asker(location), *other = find_own(location->parent, "location");
+	bool password = realm != NULL && strcmp(arg(realm, 0), "off") != 0;
+
+	if (is_guarded(location) || has_pass(location))
+		return true;
+	for (; other != NULL; other = find_next(other))
+		if ((rule != NULL && find_rule(other) != rule) ||
+		    (password && find_effective(other, "auth_basic") != realm) ||
+		    (asker != NULL && find_asker(other) != asker))
+			return true;
+	return false;
 }
 
 bool is_guarding_regex(const struct directive *location)

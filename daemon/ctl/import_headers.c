@@ -201,16 +201,6 @@ void import_cache(struct import *import, FILE *out, const char *indent, const st
 
 /* ---- who may ----------------------------------------------------------------------------------------- */
 
-/* The first rule of either name in the block that has any: they make one list, in their order. */
-static const struct directive *first_rule(const struct directive *block)
-{
-	for (; block != NULL; block = block->parent)
-		for (const struct directive *at = block->children; at != NULL; at = at->next)
-			if (is_named(at, "allow") || is_named(at, "deny"))
-				return at;
-	return NULL;
-}
-
 struct access {
 	struct texts allow, deny;
 	bool closed;                    /* "deny all" at the end */
@@ -275,7 +265,7 @@ static void take_rule(struct import *import, const struct directive *at, struct 
 
 static void collect(struct import *import, const struct directive *block, struct access *access)
 {
-	for (const struct directive *at = first_rule(block); at != NULL; at = at->next) {
+	for (const struct directive *at = find_rule(block); at != NULL; at = at->next) {
 		if (!is_named(at, "allow") && !is_named(at, "deny"))
 			continue;
 		if (strcmp(arg(at, 0), "all") == 0) {

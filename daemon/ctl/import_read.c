@@ -145,6 +145,7 @@ static void append(struct directive *parent, struct directive *child)
 	else
 		parent->children = child;
 	parent->last_child = child;
+	parent->names |= name_bit(child->name);
 }
 
 static struct directive *new_directive(struct source *source, const struct texts *words)
@@ -158,6 +159,7 @@ static struct directive *new_directive(struct source *source, const struct texts
 		.line = source->line,
 		.args = words->at + 1,
 		.arg_count = words->count - 1,
+		.notes = import_no_notes(import),
 	};
 	return directive;
 }
@@ -312,6 +314,6 @@ bool import_read(struct import *import, const char *path, struct err *err)
 	real = realpath(reader.directory, NULL);
 	import->directory = real != NULL ? arena_copy(&import->arena, str_of(real)) : reader.directory;
 	free(real);
-	import->root = (struct directive){ .name = "", .file = path };
+	import->root = (struct directive){ .name = "", .file = path, .notes = import_no_notes(import) };
 	return read_file(&reader, path, &import->root, 0);
 }

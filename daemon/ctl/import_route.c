@@ -146,7 +146,7 @@ static void note_match(struct import *import, const struct directive *block, con
 
 	if (exact || match[len - 1] == '/')
 		return;
-	if (is_guarded(block) && strrchr(match, '/')[1] != '.')
+	if (guards_more(block) && strrchr(match, '/')[1] != '.')
 		import_note(import, NOTE_MISSING, block,
 			    "CAUTION: whole segments are compared: it guards %s and "
 			    "%s/..., and not %s...",
@@ -231,7 +231,7 @@ void import_route(struct import *import, struct texts *routes, const struct dire
 	out = import_stream(&text, &len);
 	route_begin(out, match, exact);
 	if (is_named(block, "location"))
-		write_notes(out, import, INDENT, block);
+		write_notes(out, INDENT, block);
 	fprintf(out, "%s }", body);
 	free(body);
 	import_keep(import, out, &text, routes);

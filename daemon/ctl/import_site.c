@@ -214,7 +214,7 @@ static void write_site(struct import *import, const struct directive *server, co
 	fclose(inner);
 	out = import_stream(&text, &len);
 	fprintf(out, "        {\n");
-	write_notes(out, import, "          ", server);
+	write_notes(out, "          ", server);
 	if (hosts != NULL)
 		write_list(out, "          ", "hosts", hosts);
 	fputs(body, out);

@@ -98,22 +98,36 @@ static bool is_route(const struct directive *at)
 	return is_named(at, "location") && location_path(at, &path, &exact);
 }
 
-static bool is_of(const struct note *note, const struct directive *block)
+/* What drover has no need of is in the report alone. */
+static void write_note(FILE *out, const char *indent, struct note *note)
 {
-	if (block == NULL)
-		return !note->written;
-	return is_route(note->at) ? note->at == block : note->at->parent == block;
+	if (note->kind == NOTE_UNNEEDED)
+		return;
+	write_comment(out, indent, note);
+	note->written = true;
 }
 
-/* What drover has no need of is in the report alone. */
-void write_notes(FILE *out, struct import *import, const char *indent, const struct directive *block)
+void write_notes(FILE *out, const char *indent, const struct directive *block)
 {
-	for (struct note *note = import->notes; note != NULL; note = note->next) {
-		if (note->kind == NOTE_UNNEEDED || !is_of(note, block))
-			continue;
-		write_comment(out, indent, note);
-		note->written = true;
+	struct note *of = is_route(block) ? block->notes->of : NULL, *in = block->notes->in;
+
+	while (of != NULL || in != NULL) {
+		if (in == NULL || (of != NULL && of->number < in->number)) {
+			write_note(out, indent, of);
+			of = of->next_of;
+		} else {
+			if (!is_route(in->at))
+				write_note(out, indent, in);
+			in = in->next_in;
+		}
 	}
+}
+
+void write_other_notes(FILE *out, struct import *import)
+{
+	for (struct note *note = import->notes; note != NULL; note = note->next)
+		if (!note->written)
+			write_note(out, "", note);
 }
 
 /* ---- durations and sizes ---- */

@@ -272,8 +272,21 @@ class Safety(Case):
         self.assertNotIn("NOT TRANSLATED", report)
 
     def test_a_prefix_that_guarded_more_than_segments_is_said(self):
-        _, report = self.server("root /srv; location /a { deny all; }")
-        self.assertIn("CAUTION", report)
+        for text in ("location /a { deny all; }", "location /a { auth_basic x; auth_basic_user_file /u; }",
+                     "location /a { allow 10.0.0.0/8; deny all; }", "location /a { internal; }",
+                     "location /a { auth_request /ask; }", "location /a { proxy_pass http://127.0.0.1:1; }",
+                     "deny all; location / { allow all; } location /a { }",
+                     "auth_basic x; auth_basic_user_file /u; location / { auth_basic off; } location /a { }"):
+            with self.subTest(text):
+                config, report = self.server("root /srv; " + text)
+                self.assertRegex(report, "CAUTION: whole segments are compared: it guards /a and /a/..., and not /a...")
+                self.assertIn("CAUTION: whole segments", config)
+
+    def test_a_prefix_that_guarded_no_more_than_others_is_no_reason_for_caution(self):
+        for text in ("location /a { }", "deny all; location / { } location /a { }", "location /a/ { deny all; }",
+                     "auth_basic x; auth_basic_user_file /u; location /a { auth_basic off; }"):
+            with self.subTest(text):
+                self.assertNotIn("CAUTION: whole segments", self.server("root /srv; " + text)[1])
 
     def test_a_server_of_inside_is_not_outside(self):
         public = "server { listen 80; server_name a.example; root /srv/a; }"
