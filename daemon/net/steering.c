@@ -32,7 +32,11 @@ bool steering_built(void)
 static bool explain(struct err *err, int error, const char *what)
 {
 	if (error == EPERM)
-		return err_set(err, "%s: CAP_BPF is needed (%s)", what, strerror(error));
+		return err_set(err,
+			       "%s: %s without CAP_BPF; as long as it is missing, a busy worker gets as many new "
+			       "connections as an idle one; set AmbientCapabilities=CAP_BPF in the unit, or start "
+			       "as root",
+			       what, strerror(error));
 	if (error == EINVAL || error == ENOSYS || error == EOPNOTSUPP)
 		return err_set(err,
 			       "%s: Linux 5.17 or later is needed, with BPF and its type information (%s)",
@@ -62,7 +66,7 @@ static int create_array(struct err *err)
 				   sizeof(uint64_t), HOT_SLOTS, NULL);
 
 	if (array < 0)
-		explain(err, errno, "create an array of sockets");
+		explain(err, errno, "show the kernel the sockets to choose from");
 	return array;
 }
 
@@ -73,7 +77,7 @@ static int create_memory(struct err *err)
 				    STEERING_LINES, &options);
 
 	if (memory < 0)
-		explain(err, errno, "create the hot lines in the kernel");
+		explain(err, errno, "tell the kernel which workers are busy");
 	return memory;
 }
 

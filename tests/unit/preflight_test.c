@@ -308,7 +308,8 @@ START_TEST(steering_that_was_asked_for_and_is_not_to_be_had_is_found)
 	ck_assert_int_eq(found.at[0].severity, FINDING_WARNING);
 	ck_assert_str_eq(found.at[0].place, "/etc/d.conf:1:10");
 	ck_assert_str_eq(found.at[0].text,
-			 "accept = \"directed\" is \"reuseport\" here: drover has no CAP_BPF");
+			 "accept = \"directed\" is \"reuseport\" here: drover has no CAP_BPF, so that a busy"
+			 " worker gets as many new connections as an idle one");
 	ck_assert_ptr_nonnull(strstr(found.at[0].remedy, "AmbientCapabilities=CAP_BPF"));
 }
 END_TEST
