@@ -386,9 +386,10 @@ static bool steering(const struct config *config, const struct machine *machine,
 		return false;
 	put_place(finding, place);
 	say(finding, "accept = \"directed\" is \"reuseport\" here: %s",
-	    machine->can_steer ? "drover has no CAP_BPF, so that a busy worker gets as many new connections as"
-				 " an idle one"
-			       : "this drover was built without the steering program");
+	    machine->can_steer
+		    ? "drover has no CAP_BPF, so that a busy worker gets as many new connections as an idle"
+		      " one"
+		    : "this drover was built without the steering program");
 	advise(finding, "%s",
 	       machine->can_steer
 		       ? "set AmbientCapabilities=CAP_BPF in the unit, start as root, or set accept = "

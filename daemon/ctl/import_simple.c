@@ -56,9 +56,8 @@ static void close_directory(struct import *import, const struct directive *block
 	become_path(import, at, path);
 	import_note(import, NOTE_MISSING, at,
 		    "CAUTION: there are no regular expressions: all of %s is closed (403)", path);
-	*rule = (struct directive){
-		.name = "deny", .file = at->file, .line = at->line, .parent = at, .notes = import_no_notes(import)
-	};
+	*rule = (struct directive){ .name = "deny", .file = at->file, .line = at->line, .parent = at };
+	rule->notes = import_no_notes(import);
 	rule->args = import_alloc(import, 2 * sizeof(*rule->args));
 	rule->args[0] = "all";
 	rule->args[1] = NULL;

@@ -117,6 +117,17 @@ void tuning_keep(struct master *master)
 	tuning->what[0] = '\0';
 }
 
+/* It was mistyped, or it is just so. */
+static bool refuse_unset(const char *name, struct err *err)
+{
+	struct arena arena = { 0 };
+
+	if (override_row(name, &arena, err) != NULL)
+		err_set(err, "%.64s is not set: its value is the configuration's own", name);
+	arena_free(&arena);
+	return false;
+}
+
 static bool unset(struct tuning *tuning, const struct change *change, struct err *err)
 {
 	const json_t *name;
@@ -130,8 +141,7 @@ static bool unset(struct tuning *tuning, const struct change *change, struct err
 	}
 	json_array_foreach(change->unset, index, name) {
 		if (!overrides_unset(&tuning->next, json_string_value(name)))
-			return err_set(err, "%.64s is not set: its value is the configuration's own",
-				       json_string_value(name));
+			return refuse_unset(json_string_value(name), err);
 		say(tuning, "%s unset", json_string_value(name));
 	}
 	json_object_foreach(change->saved, key, value) {

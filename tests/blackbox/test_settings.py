@@ -59,6 +59,11 @@ class Settings(unittest.TestCase):
 
     # set and unset
 
+    def test_what_cannot_be_unset_is_told_from_what_is_mistyped(self):
+        server = self.start()
+        self.assertIn("workers is not set: its value is the configuration's own", self.refused(server, "unset", "workers"))
+        self.assertIn('unknown setting "worker"; did you mean "workers"?', self.refused(server, "unset", "worker"))
+
     def test_set_counts_and_unset_takes_it_back(self):
         server = self.start({"limits": {"headers": 50}})
         pids = server.workers()
