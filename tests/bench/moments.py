@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from drover import deadline, left
-from servers import BUILD, DROVER, SCENARIOS, make_site, temporary_directory
+from servers import BUILD, DROVER, SCENARIOS, make_site, place, temporary_directory
 
 FLOOD = os.path.join(BUILD, "tests/bench/flood")
 STARTS = 20
@@ -75,18 +75,13 @@ def stripped_bytes():
 
 # ---- the rate ----
 
-def first(tid, cpu):
-    os.sched_setaffinity(tid, {cpu})
-    os.sched_setscheduler(tid, os.SCHED_FIFO, os.sched_param(1))
-
-
 def flood(server, cpu):
     """(half of them, 99 %) took at most so many microseconds."""
     host, port = server.address
     command = [FLOOD, "-a", host, "-p", str(port), "-u", server.scenario.files[0], "-b", str(server.length),
                "-k", "100", "-w", str(PATIENCE_MS), "-r", str(RATE), "-t", str(ROUND_MS)]
     done = subprocess.run(command, capture_output=True, text=True, check=True,
-                          preexec_fn=lambda: first(0, cpu))
+                          preexec_fn=lambda: place(0, cpu, False))
     seconds = [[int(word) for word in line.split()] for line in done.stdout.splitlines()]
     _, good, refused, silent, reset, busy, half, most, _ = seconds[0]   # all of a round shorter than a second
     if refused + silent + reset + busy > good / 1000:
@@ -105,8 +100,7 @@ def run_latency(classes, client_cpu, server_cpu, rounds):
             servers.append(cls(top, SCENARIO))
             servers[-1].start()
             servers[-1].warm_up()
-            for task in servers[-1].tasks():
-                first(int(task.rsplit("/", 1)[1]), server_cpu)
+            servers[-1].pin(server_cpu, False)
         for turn in range(rounds):
             shift = turn % len(servers)
             for server in servers[shift:] + servers[:shift]:
