@@ -179,7 +179,7 @@ help:
 	@echo "make figures  memory of an idle connection, what reloads leave behind"
 	@echo "make million  10,000 to 1,000,000 idle connections, as far as the machine goes: what they cost, and whether"
 	@echo "              they notice a reload, a replacement, an upgrade (MILLION=\"100000\": so many)"
-	@echo "make bench    what it costs, beside other servers and a floor: CPU per request, system calls, memory; 9 minutes, as root"
+	@echo "make bench    what it costs, beside other servers and a floor: CPU per request, system calls, memory; 15 minutes, as root"
 	@echo "make mutants  break the code on purpose, patch by patch, and see that a test notices"
 	@echo "make lint     include direction, sizes; gcc, clang, clang-tidy, shellcheck, mandoc without a warning"
 	@echo "make analyze  gcc -fanalyzer and cppcheck; what is wrong of it has its reason in tests/tools/analyze.known"
@@ -377,7 +377,7 @@ million: all
 
 # BENCH="--scenario 1k --rounds 30" and the like; tests/bench/bench.py --help
 bench: all $(BENCH_PROGRAMS)
-	tests/bench/bench.py $(BENCH)
+	DROVER_BUILD=$(BUILD) tests/bench/bench.py $(BENCH)
 
 loss: all $(LOSS_CLIENT) $(AIDED)
 	tests/loss/loss.py $(LOSS)

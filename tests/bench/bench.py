@@ -8,11 +8,17 @@
 Parts: `cost` is the server's CPU per request in each scenario, client and server in turns on one CPU, then on a CPU
 each (cost.py, 5 minutes); `calls` its system calls (calls.py); `idle` the memory of an idle connection, `active` what
 idle connections, up to 100,000, cost others (idle.py); `start` how long from exec(2) to the first answer, and the
-binary's size; `latency` the p99 at a rate that is kept (moments.py).  Everything takes about 9 minutes.
+binary's size; `latency` the p99 at a rate that is kept (moments.py); `cold` what others notice while somebody pulls
+from a slow disk (cold.py).  Everything takes about 15 minutes.
 
 The figures go to build/bench/results.json, each beside what other runs have left there, and what is printed is made
 of all of it: so parts and scenarios can be measured one by one.  --show prints, and measures nothing.  A run of
-everything, and --write, put the tables into README.md and tests/MEASUREMENTS.md and draw tests/bench/cost.svg.
+everything begins with none; it, and --write, put the tables into README.md and tests/MEASUREMENTS.md and draw
+tests/bench/cost.svg.
+
+What fails takes nothing else along: it is said, its figures are missing, and the exit status is 1.  What other programs
+took of the CPUs meanwhile is said, too.  What is served lies in build/bench, where nothing else changes: below a
+directory with millions of names (/tmp may be one) a start would be that of the kernel, which walks them all.
 
 --quick: drover beside the floor, three scenarios on one CPU, in less than a minute; nothing of it is kept. It is for
 --before, another build of drover in the same rounds: what a change costs.
@@ -25,7 +31,7 @@ adds the client's CPU.
 and with each alone left out, and what each of them costs.
 
 Before it is measured, every server must give the right bytes.  Peers that are not installed are left out, with a line.
-Prints Markdown; nothing here passes or fails, but a wrong answer ends it.
+Prints Markdown.
 """
 
 import argparse
@@ -35,12 +41,18 @@ import json
 import os
 import platform
 import re
+import resource
+import shutil
+import signal
 import socket
+import stat
 import struct
 import sys
+import tempfile
 import time
 
 import calls
+import cold
 import cost
 import idle
 import moments
@@ -60,7 +72,7 @@ MODES = {IN_TURNS: "client and server in turns on one CPU", APART: "client and s
 QUICK = {"scenario": ["1k", "browser", "pipelined"], "server": [], "cpus": 1, "seconds": 0.25, "rounds": 16,
          "part": ["cost"]}
 USUAL = {"scenario": list(SCENARIOS), "server": [cls.name for cls in SERVERS], "seconds": 0.25, "rounds": 12,
-         "part": ["cost", "calls", "idle", "active", "start", "latency"]}
+         "part": ["cost", "calls", "idle", "active", "start", "latency", "cold"]}
 
 
 # ---- the machine ----
@@ -86,6 +98,51 @@ def machine():
         congestion = file.read().strip()
     return "Linux %s, %s, %d CPUs, %s" % (
         platform.release().split("-")[0], model.group(1) if model else platform.machine(), len(os.sched_getaffinity(0)), congestion)
+
+
+def everybody_may_enter(path):
+    while path != "/":
+        if not os.stat(path).st_mode & stat.S_IXOTH:
+            return False
+        path = os.path.dirname(path)
+    return True
+
+
+@contextlib.contextmanager
+def quiet_directory():
+    """Temporary files lie where nothing else changes, and what is above it has few names."""
+    path = tempfile.mkdtemp(prefix="d", dir=os.path.dirname(RESULTS))       # short: sockets are in it
+    os.chmod(path, 0o755)
+    if everybody_may_enter(os.path.realpath(path)):
+        tempfile.tempdir = path
+    else:
+        print("The servers' workers may not enter %s: what is served lies in %s." % (path, tempfile.gettempdir()))
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
+        shutil.rmtree(path)
+
+
+class Others:
+    """What programs that are not ours took of the CPUs since it was made; ours count once they were waited for."""
+
+    def __init__(self):
+        self.before = self.look()
+
+    @staticmethod
+    def look():
+        """Seconds: the clock, all CPUs, this process and its children."""
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system, _, _, _, _, steal = map(int, file.readline().split()[1:9])
+        mine = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return (time.monotonic(), (user + nice + system + steal) / os.sysconf("SC_CLK_TCK"),
+                sum(usage.ru_utime + usage.ru_stime for usage in mine))
+
+    def share(self):
+        """Of all CPUs; 0 to 1."""
+        seconds, used, mine = (now - then for now, then in zip(self.look(), self.before))
+        return max(used - mine, 0) / (seconds * os.cpu_count())
 
 
 def stored(path):
@@ -118,11 +175,14 @@ def run_cost(results, classes, options):
     """results["cost"]: mode -> scenario -> server -> microseconds of each round"""
     with cost.sites(options.scenario) as top:
         for name in options.scenario:
-            figures, remarks = cost.run_scenario(top, SCENARIOS[name], classes, modes_of(options), options)
-            for mode, found in figures.items():
-                results.setdefault("cost", {}).setdefault(mode, {})[name] = found
-                remarks += report.outliers("%s, %s" % (SCENARIOS[name].title, MODES[mode]), found)
-            results.setdefault("remarks", {})[name] = remarks
+            for figures in results.setdefault("cost", {}).values():
+                figures.pop(name, None)
+            with spared(results, name):
+                figures, remarks = cost.run_scenario(top, name, classes, modes_of(options), options)
+                for mode, found in figures.items():
+                    results["cost"].setdefault(mode, {})[name] = found
+                    remarks += report.outliers("%s, %s" % (SCENARIOS[name].title, MODES[mode]), found)
+                results["remarks"][name] = remarks
             yield name
 
 
@@ -145,7 +205,8 @@ def run_active(results, classes, options):
 
 
 def run_start(results, classes, options):
-    results["start"] = moments.run_start([cls for cls in classes if cls is not Floor])
+    results["start"] = moments.run_start([cls for cls in classes if cls is not Floor],
+                                         sorted(os.sched_getaffinity(0))[-1])
     results["size"] = moments.stripped_bytes()
     yield "start"
 
@@ -156,8 +217,24 @@ def run_latency(results, classes, options):
     yield "latency"
 
 
+def run_cold(results, classes, options):
+    results["cold"] = cold.run(max(options.rounds // 4, 2))
+    yield "cold"
+
+
 PARTS = {"cost": run_cost, "calls": run_calls, "idle": run_idle, "active": run_active, "start": run_start,
-         "latency": run_latency}
+         "latency": run_latency, "cold": run_cold}
+
+
+@contextlib.contextmanager
+def spared(results, what):
+    """What fails is a remark, and takes nothing else along."""
+    results.setdefault("remarks", {})[what] = []
+    try:
+        yield
+    except Exception as error:
+        results["remarks"][what] = ["%s failed: %s" % (what, " ".join(repr(error).split()))]
+        results["failed"].append(what)
 
 
 # ---- what is printed ----
@@ -172,6 +249,8 @@ def rounds_text(figures):
 
 def cost_text(results):
     for mode, figures in results.get("cost", {}).items():
+        if not figures:
+            continue
         yield "Server CPU per request, %s (medians, ratios with quartiles, of %s):" % (MODES[mode], rounds_text(figures))
         yield report.cost_table(scenario_order(figures), mode == IN_TURNS)
 
@@ -188,15 +267,21 @@ def rest_text(results):
         yield report.active_table(results["active"])
     if "start" in results:
         yield report.start_table(results["start"])
+    if "size" in results:
         yield report.size_text(results["size"])
     if "latency" in results:
         yield "{:,} requests a second, each from when it was due:".format(results["latency"]["rate"])
         yield report.latency_table(results["latency"])
+    if "cold" in results:
+        yield ("How long 64 clients of warm files wait (one worker, 3,000 requests a second) while one more pulls a cold file "
+               "from a disk or a FUSE that gives 1 MB/s:")
+        yield report.cold_table(results["cold"])
 
 
 def conditions_text(results):
-    return "Machine: %s. Versions: %s." % (
-        results["machine"], "; ".join("%s %s" % item for item in results["versions"].items()))
+    return "Machine: %s. Versions: %s. %s" % (
+        results["machine"], "; ".join("%s %s" % item for item in results["versions"].items()),
+        report.others_text(results.get("others", {})))
 
 
 def whole_text(results):
@@ -215,15 +300,17 @@ def rewrite(path, content):
 
 
 def write_pages(results):
-    """README.md, tests/MEASUREMENTS.md and the picture."""
-    scenarios = scenario_order(results["cost"][IN_TURNS])
+    """tests/MEASUREMENTS.md, and of the cost README.md and the picture."""
+    rewrite(os.path.join(TOP, "tests/MEASUREMENTS.md"), whole_text(results))
+    scenarios = scenario_order(results.get("cost", {}).get(IN_TURNS, {}))
+    if not scenarios:
+        return
     with open(PICTURE, "w", encoding="utf-8") as file:
         file.write(picture.draw(report.picture_groups(scenarios), "%s, one worker; %s" % (
             results["machine"].split(",")[0], MODES[IN_TURNS])))
     rewrite(os.path.join(TOP, "README.md"), "![Server CPU per request, to nginx](%s)\n\n%s\n\nMedians of %s. %s" % (
         os.path.relpath(PICTURE, TOP), report.short_table(scenarios), rounds_text(results["cost"][IN_TURNS]),
         conditions_text(results)))
-    rewrite(os.path.join(TOP, "tests/MEASUREMENTS.md"), whole_text(results))
 
 
 # ---- the command line ----
@@ -273,35 +360,55 @@ def choose_servers(options):
         yield Before
 
 
+def measure_part(results, part, classes, options):
+    """Yields what has been done."""
+    if part == "cost":          # each of its rows is spared on its own
+        yield from run_cost(results, classes, options)
+        return
+    results.pop(part, None)
+    with spared(results, part):
+        yield from PARTS[part](results, classes, options)
+    if part in results["failed"]:
+        yield part
+
+
 def measure(results, options):
     classes = list(choose_servers(options))
     results["versions"] = {cls.name: cls.version() for cls in classes}
-    began = time.monotonic()
+    results["failed"] = []
+    began, others = time.monotonic(), Others()
     for part in options.part:
-        for what in PARTS[part](results, classes, options):
-            print("%s: done after %d s" % (what, time.monotonic() - began), file=sys.stderr)
+        for what in measure_part(results, part, classes, options):
+            share = results.setdefault("others", {})[what] = others.share()
+            print("%s: %s after %d s; other programs had %.0f %% of the CPUs" % (
+                what, "FAILED" if what in results["failed"] else "done", time.monotonic() - began, 100 * share),
+                file=sys.stderr)
             if options.results is not None:
                 store(options.results, results)
+            others = Others()
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))       # what was begun is ended
     options = parse_options()
+    everything = is_usual(options)
     if options.results is None and not options.quick:
         options.results = RESULTS
-    results = stored(options.results) if options.results is not None else {}
-    everything = is_usual(options)
+    results = stored(options.results) if options.results is not None and not everything else {}
     if not options.show:
         private = private_network()
         results["machine"] = machine() + ", not in a network of its own" * (not private)
-        if options.layers:
-            options.scenario = options.chosen or cost.LAYERED
-            cost.bench_layers(options, modes_of(options))
-            return 0
-        measure(results, options)
+        os.makedirs(os.path.dirname(RESULTS), exist_ok=True)
+        with quiet_directory():
+            if options.layers:
+                options.scenario = options.chosen or cost.LAYERED
+                cost.bench_layers(options, modes_of(options))
+                return 0
+            measure(results, options)
     print(whole_text(results))
     if options.write or everything:
         write_pages(results)
-    return 0
+    return 1 if not options.show and results["failed"] else 0
 
 
 if __name__ == "__main__":

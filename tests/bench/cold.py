@@ -7,13 +7,14 @@ configures it, and with aio threads), one worker each. Needs root, /dev/fuse and
 
 The device is a loop device whose file lies on a slow file system (slow_fs.c). The client is waits.c, at a rate that is
 kept: a request that is due while its connection waits for the answer to another one is late, and is not sent.
+Client and server have a CPU each, as in bench.py, of which this is a part. Prints Markdown.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, "tests", "blackbox"))
 
 import drover  # noqa: E402  (the path comes first)
+import report  # noqa: E402
+from servers import pin, place  # noqa: E402
 from slow_fs import SlowFs  # noqa: E402
 
 WAITS = os.path.join(drover.BUILD, "tests/bench/waits")
@@ -43,7 +46,8 @@ http {{ sendfile on; tcp_nopush on; keepalive_timeout 65; keepalive_requests 100
 class Bench:
     def __init__(self, directory):
         self.dir = directory
-        self.pulls = 0
+        self.pulls = {}                 # target -> how many
+        self.cpus = sorted(os.sched_getaffinity(0))
         tree = os.path.join(directory, "tree")
         os.mkdir(tree)
         with open(os.path.join(tree, "cold"), "wb") as file:
@@ -74,14 +78,14 @@ class Bench:
         self.inside("losetup", "-d", self.device)
         self.fs.close()
 
-    # servers: each gives an address and something to close
+    # servers: each gives an address, a process and what closes it
 
     def drover(self):
         server = drover.Drover({"workers": 1, "sandbox": {"landlock": True}, "sites": [{"routes": [
             {"match": "/", "files": {"root": self.site}},
             {"match": "/disk", "files": {"root": self.disk}},
             {"match": "/far", "files": {"root": self.fs.path}}]}]}, preexec=self.fs.enter)
-        return server.address, server.close
+        return server.address, server.pid, server.close
 
     def nginx(self, more=""):
         where = tempfile.mkdtemp(dir=self.dir)
@@ -101,7 +105,7 @@ class Bench:
         def close():
             process.terminate()
             process.wait(drover.DEADLINE)
-        return (host, port), close
+        return (host, port), process.pid, close
 
     def nginx_threads(self):
         return self.nginx("aio threads;")
@@ -110,8 +114,9 @@ class Bench:
 
     def pull(self, address, target, stop):
         """Takes what comes until `stop`; how many bytes that was, in a list."""
-        self.pulls += 1
-        begin = self.pulls * STEP_MIB << 20
+        begin = self.pulls.setdefault(target, 0) * STEP_MIB << 20
+        self.pulls[target] += 1
+        assert begin + (STEP_MIB << 20) <= COLD_MIB << 20, "more pulls than the file has room for"
         taken = [0]
         client = socket.create_connection(address)
         client.settimeout(0.2)
@@ -134,11 +139,12 @@ class Bench:
     def measure(self, address, seconds):
         lines = subprocess.run([WAITS, "-a", address[0], "-p", str(address[1]), "-u", "/warm", "-b", str(WARM_BYTES),
                                 "-r", str(REQUESTS), "-n", str(int(REQUESTS * seconds)), "-k", str(CLIENTS)],
-                               check=True, capture_output=True, text=True).stdout.splitlines()
+                               check=True, capture_output=True, text=True,
+                               preexec_fn=lambda: place(0, self.cpus[0], False)).stdout.splitlines()
         words = [line.split() for line in lines]
         waits = sorted(int(word[1]) / 1000 for word in words if word[3] == "good") or [float("inf")]
         return {"p50": waits[len(waits) // 2], "p99": waits[len(waits) * 99 // 100], "longest": waits[-1],
-                "busy": len(words) - len(waits)}
+                "late": len(words) - len(waits), "pulled": 0}
 
     def look(self, address, target):
         """From now on names are known, and who watches them has begun."""
@@ -148,18 +154,20 @@ class Bench:
                 pass
 
     def run(self, start, target, seconds):
-        address, close = start()
+        address, pid, close = start()
         stop = threading.Event()
         try:
             self.fs._tell("rate 0", "rated")
             self.look(address, "/warm")
+            if target is not None:
+                self.look(address, target)
+            pin(pid, self.cpus[-1], False)
             if target is None:
-                return self.measure(address, seconds), 0
-            self.look(address, target)
+                return self.measure(address, seconds)
             self.fs._tell("rate %d" % RATE, "rated")
             thread, taken = self.pull(address, target, stop)
             try:
-                return self.measure(address, seconds), taken[0]
+                return {**self.measure(address, seconds), "pulled": taken[0] / seconds / 1000}
             finally:
                 stop.set()
                 self.fs._tell("rate 0", "rated")
@@ -168,30 +176,41 @@ class Bench:
             close()
 
 
+PULLS = {report.NOBODY: None, "a slow disk": "/disk/cold", "a slow FUSE": "/far/cold"}
+SECONDS = 1     # of each measurement
+
+
+@contextlib.contextmanager
+def prepared():
+    directory = drover.temporary_directory()
+    try:
+        bench = Bench(directory)
+        try:
+            yield bench
+        finally:
+            bench.close()
+    finally:
+        shutil.rmtree(directory)
+
+
+def run(rounds, seconds=SECONDS):
+    """What report.cold_table wants."""
+    with prepared() as bench:
+        servers = {"drover": bench.drover, "nginx": bench.nginx, "nginx, aio threads": bench.nginx_threads}
+        rows = [{"server": name, "pull": pull} for name in servers for pull in PULLS]
+        for _ in range(rounds):
+            for row in rows:
+                for key, value in bench.run(servers[row["server"]], PULLS[row["pull"]], seconds).items():
+                    row.setdefault(key, []).append(value)
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--seconds", type=float, default=2, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    directory = drover.temporary_directory()
-    bench = Bench(directory)
-    servers = {"drover": bench.drover, "nginx": bench.nginx, "nginx, aio threads": bench.nginx_threads}
-    pulls = {"nobody": None, "a slow disk": "/disk/cold", "a slow FUSE": "/far/cold"}
-    found = {}
-    try:
-        for _ in range(options.rounds):
-            for name, start in servers.items():
-                for pull, target in pulls.items():
-                    found.setdefault((name, pull), []).append(bench.run(start, target, options.seconds))
-    finally:
-        bench.close()
-        shutil.rmtree(directory)
-    print("| server | who pulls from | p50 ms | p99 ms | longest ms | late requests | pulled KB/s |")
-    print("|---|---|---|---|---|---|---|")
-    for (name, pull), runs in found.items():
-        middle = [statistics.median(run[0][key] for run in runs) for key in ("p50", "p99", "longest", "busy")]
-        pulled = statistics.median(run[1] for run in runs) / options.seconds / 1000
-        print("| %s | %s | %.2f | %.2f | %.1f | %d | %.0f |" % (name, pull, *middle, pulled))
+    print(report.cold_table(run(options.rounds, options.seconds)))
 
 
 if __name__ == "__main__":

@@ -99,20 +99,31 @@ def sites(names):
         shutil.rmtree(top)
 
 
-def run_scenario(top, scenario, classes, modes, options):
-    """mode -> figures; remarks.  modes: name -> (CPU of the client, of the server, share of the rounds)"""
-    servers, figures = [], {}
+def prepare(server, whole):
+    """Nothing, or why it is left out: without drover and the floor there is no figure, without another server there is."""
+    server.whole = whole
     try:
-        for cls in classes:
-            servers.append(cls(top, scenario, "%s-%s" % (scenario.title.replace(" ", "-").replace(",", ""), cls.name)))
-            servers[-1].start()
-        for server in servers:
-            server.whole = options.whole
-            server.warm_up()
+        server.start()
+        server.warm_up()
+    except (OSError, RuntimeError) as error:
+        if isinstance(server, Drover) or server.name == "floor":
+            raise
+        server.stop()
+        return "%s is left out: %s" % (server.name, " ".join(str(error).split()))
+    return None
+
+
+def run_scenario(top, name, classes, modes, options):
+    """mode -> figures; remarks.  modes: name -> (CPU of the client, of the server, share of the rounds)"""
+    servers = [cls(top, SCENARIOS[name], "%s-%s" % (name, cls.name)) for cls in classes]
+    figures = {}
+    try:
+        reasons = {server: prepare(server, options.whole) for server in servers}
+        servers = [server for server in servers if reasons[server] is None]
         for mode, (client_cpu, server_cpu, share) in modes.items():
             rounds = max(int(options.rounds * share), 2)
             figures[mode] = rounds_of(servers, rounds, int(options.seconds * 1000), client_cpu, server_cpu)
-        remarks = list(remarks_of(servers))
+        remarks = [reason for reason in reasons.values() if reason is not None] + list(remarks_of(servers))
         for server in servers:
             server.stop()
         return figures, remarks + list(check_logs(servers))
@@ -160,7 +171,7 @@ def bench_layers(options, modes):
     pairs = [("all layers, to none", "all", "none")]
     pairs += [("all layers, to all without " + layer, "all", "without " + layer) for layer in LAYERS]
     with sites(options.scenario) as top:
-        measured = [(name, *run_scenario(top, SCENARIOS[name], list(all_layered()), modes, options))
+        measured = [(name, *run_scenario(top, name, list(all_layered()), modes, options))
                     for name in options.scenario]
     for name, figures, remarks in measured:
         for mode, found in figures.items():

@@ -32,6 +32,10 @@ class PatientSeven(Patient):
     worker_count = 7            # of at most `limits.connections`, 16384, each
 
 
+class NginxSeven(Nginx):
+    worker_count = 7            # so many sockets cost the kernel something, too, and anybody has to bear that
+
+
 def patient(cls):
     return Patient if cls is Drover else cls
 
@@ -125,24 +129,31 @@ def run_memory(classes):
 # ---- active ones beside them ----
 
 def beside(cls, count, cpu, rounds, milliseconds):
-    """The same server twice, with a crowd and without, in turns."""
+    """The same server twice, with a crowd and without, in turns; for the second half it is the other one that has it:
+    two that do the same are not quite alike, by where their memory lies."""
     found = {"server": cls.name, "workers": cls.worker_count, "idle": count, "with": [], "without": []}
-    with site() as top, serving(cls, top, "crowded") as crowded, serving(cls, top, "empty") as empty:
-        crowd = Crowd(crowded, count)
-        try:
-            pairs = [("with", crowded), ("without", empty)]
-            for server in (crowded, empty):
-                server.pin(cpu, True)
-                server.measure(milliseconds, cpu, True)
-            for turn in range(rounds):
-                for which, server in pairs[::-1] if turn % 2 else pairs:
-                    found[which].append(server.measure(milliseconds, cpu, True))
-        finally:
-            crowd.close()
+    with site() as top, serving(cls, top, "one") as one, serving(cls, top, "other") as other:
+        for crowded, empty in ((one, other), (other, one)):
+            crowd = Crowd(crowded, count)
+            try:
+                compare(found, crowded, empty, cpu, max(rounds // 2, 1), milliseconds)
+            finally:
+                crowd.close()
     return found
 
 
+def compare(found, crowded, empty, cpu, rounds, milliseconds):
+    pairs = [("with", crowded), ("without", empty)]
+    for server in (crowded, empty):
+        server.pin(cpu, True)
+        server.measure(milliseconds, cpu, True)
+    for turn in range(rounds):
+        for which, server in pairs[::-1] if turn % 2 else pairs:
+            found[which].append(server.measure(milliseconds, cpu, True))
+
+
 def run_active(classes, cpu, rounds, milliseconds):
-    cases = [(patient(cls), 15000) for cls in (Floor, Nginx, Drover) if cls in classes] + [(PatientSeven, 100000)]
+    cases = [(patient(cls), 15000) for cls in (Floor, Nginx, Drover) if cls in classes]
+    cases += [(cls, 100000) for cls in (NginxSeven, PatientSeven) if cls is PatientSeven or Nginx in classes]
     for cls, count in cases:
         yield beside(cls, count, cpu, rounds, milliseconds)

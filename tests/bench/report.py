@@ -7,10 +7,12 @@ alone.  Ratios are of figures of the same round.
 import statistics
 
 OUTLIER = 0.25          # further from the median than this share is reported
+QUIET = 0.05            # of the CPUs, that other programs may have
 STEADY = 0.03           # what idle connections may add to a request of others
 START_MS, STRIPPED_BYTES, IDLE_BYTES = 20, 500000, 160
 CALLS = {"keep-alive request": 2.02, "connection of one request": 4.05}
 SLOWER = 1.10           # p99, to the floor's
+HELD_UP_MS = 1          # what a pull from a slow disk may add to the p99 of others
 # of drover: to nginx, to the floor; client and server in turns on one CPU
 GOALS = {
     "1k": (0.60, 1.15),
@@ -48,6 +50,9 @@ def spread(values, digits=2):
 
 
 def number(value, digits=2):
+    """Infinite is what did not come."""
+    if value == float("inf"):
+        return "none"
     return "-" if value is None else "%.*f" % (digits, value)
 
 
@@ -76,11 +81,11 @@ def cost_row(title, figures, names, goals):
     cells = [title]
     for name in ("floor", "nginx"):
         if name in names:
-            cells.append(number(middle(figures[name])))
+            cells.append(number(middle(figures.get(name))))
     if "nginx" in names:
         cells += [spread(ratios(figures, name, "nginx")) for name in names if name != "nginx"]
     else:
-        cells += [number(middle(figures[name])) for name in names if name != "floor"]
+        cells += [number(middle(figures.get(name))) for name in names if name != "floor"]
     if goals is not None and "nginx" in names:
         cells.append(against_nginx(figures, goals[0]))
     cells.append(spread(ratios(figures, "drover", "floor")))
@@ -107,8 +112,8 @@ def cost_columns(names, with_goals):
 
 
 def cost_table(scenarios, with_goals):
-    """scenarios: name -> (title, server -> figures).  All have the same servers."""
-    names = list(next(iter(scenarios.values()))[1])
+    """scenarios: name -> (title, server -> figures)"""
+    names = list(max((figures for _, figures in scenarios.values()), key=len))     # one may lack a server
     rows = [cost_row(title, figures, names, GOALS.get(name) if with_goals else None)
             for name, (title, figures) in scenarios.items()]
     return table(cost_columns(names, with_goals), rows)
@@ -212,3 +217,35 @@ def latency_table(latency):
         rows.append([name, number(middle(latency["p50"][name]), 0), number(middle(values), 0), spread(compared),
                      verdict(middle(compared), SLOWER) if name == "drover" else ""])
     return table(["server", "half, us", "p99, us", "p99 to the floor's", "goal"], rows)
+
+
+NOBODY = "nobody"
+
+
+def rise(cold, row):
+    """By how much the p99 is above that of the same round in which nobody pulled."""
+    alone = next(one for one in cold if one["server"] == row["server"] and one["pull"] == NOBODY)
+    return middle([pulled - quiet for pulled, quiet in zip(row["p99"], alone["p99"])])
+
+
+def cold_table(cold):
+    """cold: [{"server", "pull": who pulls, "p50", "p99", "longest": [ms], "late": [requests], "pulled": [KB/s]}]"""
+    rows = []
+    for one in cold:
+        cells = [one["server"], one["pull"], *[number(middle(one[key])) for key in ("p50", "p99", "longest")],
+                 number(middle(one["late"]), 0), number(middle(one["pulled"]), 0)]
+        risen = None if one["pull"] == NOBODY else rise(cold, one)
+        goal = risen is not None and one["server"] == "drover"
+        rows.append([*cells, number(risen), "under " * goal + (verdict(risen, HELD_UP_MS) if goal else "")])
+    return table(["server", "who pulls from", "half, ms", "p99, ms", "longest, ms", "requests not sent for being late",
+                  "pulled, KB/s", "p99 above that of nobody, ms", "goal"], rows)
+
+
+def others_text(shares):
+    """shares: what was measured -> what other programs had of the CPUs meanwhile"""
+    if not shares:
+        return ""
+    most = max(shares, key=shares.get)
+    return "Other programs had %.0f to %.0f %% of the CPUs meanwhile (most: %s)%s." % (
+        100 * min(shares.values()), 100 * shares[most], most,
+        ": the machine was not quiet" * (shares[most] > QUIET))

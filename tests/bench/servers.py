@@ -103,6 +103,23 @@ def place(tid, cpu, in_turns):
         os.sched_setscheduler(tid, os.SCHED_BATCH if in_turns else os.SCHED_OTHER, os.sched_param(0))
 
 
+def tasks_of(pid):
+    """The directories in /proc of all threads of a process and of its children."""
+    found, processes = [], [pid]
+    while processes:
+        for task in os.scandir("/proc/%d/task" % processes.pop()):
+            found.append(task.path)
+            with open(task.path + "/children", encoding="ascii") as file:
+                processes += map(int, file.read().split())
+    return found
+
+
+def pin(pid, cpu, in_turns):
+    """All its tasks, see place()."""
+    for task in tasks_of(pid):
+        place(int(task.rsplit("/", 1)[1]), cpu, in_turns)
+
+
 class Server:
     """One server under test: a child of ours, with a directory of its own."""
 
@@ -172,22 +189,14 @@ class Server:
             self.process.wait()
 
     def tasks(self):
-        """The directories in /proc of all its threads and of its children's."""
-        found, processes = [], [self.process.pid]
-        while processes:
-            for task in os.scandir("/proc/%d/task" % processes.pop()):
-                found.append(task.path)
-                with open(task.path + "/children", encoding="ascii") as file:
-                    processes += map(int, file.read().split())
-        return found
+        return tasks_of(self.process.pid)
 
     def workers(self):
         pids = {int(task.split("/")[2]) for task in self.tasks()}
         return sorted(pids - {self.process.pid}) or [self.process.pid]
 
     def pin(self, cpu, in_turns):
-        for task in self.tasks():
-            place(int(task.rsplit("/", 1)[1]), cpu, in_turns)
+        pin(self.process.pid, cpu, in_turns)
 
     def asleep(self):
         for task in self.tasks():

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 from drover import BUILD, DEADLINE, TOP, deadline, free_address, left
@@ -161,6 +162,50 @@ class Report(unittest.TestCase):
         text = report.calls_table({"keep-alive request": {"drover": {"sendto": 1.0, "recvfrom": 1.004, "close": 0.002}}})
         self.assertEqual(self.rows(text)[2],
                          ["keep-alive request", "drover", "2.01", "recvfrom 1.00, sendto 1.00", "2.02: met"])
+
+    def test_a_server_that_is_missing_in_a_row_is_a_dash(self):
+        without = {name: figures for name, figures in FIGURES.items() if name != "nginx"}
+        columns, _, _, row = self.rows(report.cost_table({"1k": ("1 KiB", FIGURES), "404": ("404", without)}, True))
+        cells = dict(zip(columns, row))
+        self.assertEqual((cells["nginx, us"], cells["drover to nginx"]), ("-", "-"))
+        self.assertEqual(cells["floor, us"], "%.2f" % report.middle(FIGURES["floor"]))
+
+    def test_who_is_held_up_by_a_pull_is_held_against_the_same_round(self):
+        rest = {"p50": [0.1], "longest": [9.0], "late": [0], "pulled": [0]}
+        cold = [{"server": "drover", "pull": report.NOBODY, "p99": [1.0, 5.0], **rest},
+                {"server": "drover", "pull": "a disk", "p99": [1.5, 5.5], **rest},
+                {"server": "nginx", "pull": report.NOBODY, "p99": [1.0], **rest},
+                {"server": "nginx", "pull": "a disk", **rest, "p99": [float("inf")]}]
+        rows = self.rows(report.cold_table(cold))[2:]
+        self.assertEqual([row[-2:] for row in rows], [["-", ""], ["0.50", "under 1.00: met"], ["-", ""], ["none", ""]])
+
+    def test_a_machine_that_is_not_quiet_is_said_to_be(self):
+        self.assertEqual(report.others_text({"1k": 0.01, "10m": 0.03}),
+                         "Other programs had 1 to 3 % of the CPUs meanwhile (most: 10m).")
+        self.assertTrue(report.others_text({"1k": 0.01, "10m": 0.3}).endswith(": the machine was not quiet."))
+
+    def test_what_others_take_is_seen_and_what_children_take_is_not(self):
+        burn = [sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"]
+        others, mine = bench.Others(), bench.Others()
+        subprocess.run(burn, check=True)
+        spent = mine.look()[2] - mine.before[2]
+        self.assertGreater(spent, 0.5)
+        others.before = (*others.before[:2], others.before[2] + spent)      # as if it had been somebody else
+        share_without = mine.share()
+        self.assertGreater(others.share(), share_without)
+
+    def test_a_part_that_fails_takes_nothing_along(self):
+        def fail(results, classes, options):
+            results["active"] = ["the first row"]
+            yield "the first row"
+            raise RuntimeError("no such thing")
+
+        results = {"failed": []}
+        with unittest.mock.patch.dict(bench.PARTS, {"active": fail}):
+            done = list(bench.measure_part(results, "active", [], None))
+        self.assertEqual(done, ["the first row", "active"])
+        self.assertEqual((results["failed"], results["active"]), (["active"], ["the first row"]))
+        self.assertIn("no such thing", results["remarks"]["active"][0])
 
     def test_counts_of_perf_are_read(self):
         lines = ["# started\n", "\n", "29;;raw_syscalls:sys_enter;754531;100.00;;\n",
