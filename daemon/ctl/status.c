@@ -65,16 +65,19 @@ static void show_counters(const json_t *totals, const char *title, const char *c
 		putchar('\n');
 }
 
-/* What clients lost, and which limits of their own they met. */
+/* What clients lost, what befell workers, and which limits of their own clients met. */
 static void show_totals(const json_t *totals)
 {
 	static const char *const lost[] = { "kernel_dropped", "refused",   "shed",
 					    "lost_crashed",   "drain_cut", "lost_address_removed",
 					    NULL };
+	static const char *const died[] = { "workers_crashed", "workers_killed",  "workers_exited",
+					    "workers_hung",    "workers_stalled", NULL };
 	static const char *const limited[] = { "limited_connections", "limited_requests", "limited_bandwidth",
 					       "clients_untracked", NULL };
 
 	show_counters(totals, "lost: ", lost);
+	show_counters(totals, "trouble: ", died);
 	show_counters(totals, "limits of clients: ", limited);
 }
 

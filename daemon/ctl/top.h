@@ -31,7 +31,7 @@ struct top_look {
 	uint64_t at_ns;
 	size_t slot_count, row_count;
 	struct top_row *rows;           /* malloc'ed: the slots, then the sites */
-	uint64_t requests, bytes, lost, accepted;
+	uint64_t requests, bytes, lost, died, accepted;
 	uint64_t open, waiting;         /* waiting: in listening sockets */
 	json_t *status;                 /* for what is said in words */
 };

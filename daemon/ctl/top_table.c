@@ -240,7 +240,7 @@ static void put_row(struct painter *painter, const struct column *columns, const
 static void put_head(struct painter *painter, const struct top_look *view)
 {
 	const json_t *status = view->status;
-	char requests[CELL_BYTES], bytes[CELL_BYTES], accepted[CELL_BYTES];
+	char requests[CELL_BYTES], bytes[CELL_BYTES], accepted[CELL_BYTES], died[CELL_BYTES] = "";
 
 	put_rate(requests, view->requests, painter->ns);
 	put_rate(bytes, view->bytes, painter->ns);
@@ -248,9 +248,12 @@ static void put_head(struct painter *painter, const struct top_look *view)
 	say(painter, BOLD, "drover %s, pid %lld, generation %lld%s", ctl_text(status, "version"),
 	    ctl_number(status, "pid"), ctl_number(status, "generation"),
 	    ctl_true(status, "stopping") ? ", stopping" : "");
-	say(painter, NULL, "%s requests/s, %s bytes/s, %s new/s, %llu open, %llu waiting, %llu lost",
+	if (view->died > 0)
+		snprintf(died, sizeof(died), ", %llu worker%s died", (unsigned long long)view->died,
+			 view->died == 1 ? "" : "s");
+	say(painter, NULL, "%s requests/s, %s bytes/s, %s new/s, %llu open, %llu waiting, %llu lost%s",
 	    requests, bytes, accepted, (unsigned long long)view->open, (unsigned long long)view->waiting,
-	    (unsigned long long)view->lost);
+	    (unsigned long long)view->lost, died);
 	if (painter->screen->trouble != NULL)
 		put_line(painter, RED, painter->screen->trouble);
 }

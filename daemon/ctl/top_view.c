@@ -12,6 +12,9 @@ const char *const top_state_names[TOP_STATES] = { "idle", "head", "waiting", "se
 static const char *const lost_names[] = { "kernel_dropped", "refused", "lost_crashed", "drain_cut",
 					  "lost_address_removed", "lost_stop", NULL };
 
+static const char *const died_names[] = { "workers_crashed", "workers_killed", "workers_exited",
+					  "workers_hung", NULL };
+
 static uint64_t number(const json_t *object, const char *key)
 {
 	long long value = ctl_number(object, key);
@@ -136,6 +139,15 @@ static void judge_slot(struct top_look *look, const json_t *slot)
 
 /* ---- a look -------------------------------------------------------------------------------------------- */
 
+static uint64_t sum_of(const json_t *totals, const char *const *names)
+{
+	uint64_t sum = 0;
+
+	for (; *names != NULL; names++)
+		sum += number(totals, *names);
+	return sum;
+}
+
 static void read_totals(struct top_look *look)
 {
 	const json_t *totals = json_object_get(look->status, "totals"), *listener;
@@ -145,8 +157,8 @@ static void read_totals(struct top_look *look)
 	look->bytes = number(totals, "bytes_sent");
 	look->accepted = number(totals, "accepted");
 	look->open = number(totals, "open");
-	for (const char *const *name = lost_names; *name != NULL; name++)
-		look->lost += number(totals, *name);
+	look->lost = sum_of(totals, lost_names);
+	look->died = sum_of(totals, died_names);
 	json_array_foreach(json_object_get(look->status, "listeners"), index, listener)
 		look->waiting += number(listener, "waiting");
 }
@@ -275,6 +287,7 @@ json_t *top_json(const struct top_look *view, uint64_t ns)
 	set_number(object, "open", view->open);
 	set_number(object, "queue", view->waiting);
 	set_number(object, "lost", view->lost);
+	set_number(object, "workers_died", view->died);
 	json_object_set(object, "generation", json_object_get(view->status, "generation"));
 	json_object_set(object, "pid", json_object_get(view->status, "pid"));
 	json_object_set(object, "last_reload", json_object_get(view->status, "last_reload"));

@@ -86,6 +86,7 @@ struct child {
 	enum child_state state;
 	enum vote vote;
 	bool trial;                     /* of a dry transition: it takes no seat and never serves */
+	bool unwanted;                  /* it is killed because nobody needs it, not for what it did */
 	unsigned slot;
 	unsigned column;
 	uint64_t born;                  /* the generation that it was forked for */

@@ -114,8 +114,7 @@ static void tell_hang(struct slot *slot)
 	if (slot->rescue.told || !slot->rescue.hang.bad || !is_worth_a_line(slot, rescue_bad_ns(slot)))
 		return;
 	slot->rescue.told = true;
-	tell_event(slot->master, NEWS_HANG, (uint32_t)(slot - slot->master->slots), false,
-		   "its worker does not get on; its siblings accept in its place");
+	tell_stall(slot->serving);
 }
 
 static void tell_over(const struct slot *slot, uint64_t end_ns, const char *how)

@@ -183,6 +183,15 @@ static bool has_died(const struct child *child, const siginfo_t *info)
 	return !is_clean(info) || !is_expected(child);
 }
 
+/* That is a fault of its own, or of what befell it: one that was killed because nobody needed it is none, nor
+ * one of a trial. */
+static bool is_a_death(const struct child *child, const siginfo_t *info)
+{
+	bool as_told = child->unwanted && info->si_code != CLD_EXITED && info->si_status == SIGKILL;
+
+	return has_died(child, info) && !child->trial && !as_told;
+}
+
 static uint64_t lived_ms(const struct child *child)
 {
 	uint64_t now_ns = child->master->loop.now_ns;
@@ -266,7 +275,7 @@ static void log_exit(const struct child *child, const siginfo_t *info)
 		 : expected        ? LEVEL_NOTICE
 				   : LEVEL_ERROR,
 		 &obituary);
-	if (has_died(child, info) && !child->trial)
+	if (is_a_death(child, info))
 		remember(child, info, &obituary);
 }
 
@@ -337,7 +346,7 @@ static void on_exit_of_child(struct source *source, uint32_t events)
 	if (!spawn_reap(source->fd, keep, &info))
 		return;
 	log_exit(child, &info);
-	if (has_died(child, &info) && !child->trial)
+	if (is_a_death(child, &info))
 		tell_crash(child, &info, still_open(child->master, child->column));
 	if (has_died(child, &info))
 		spawn_lose(child->master, child->column);
@@ -441,6 +450,7 @@ void child_happens(struct child *child, enum child_event event)
 		bug(child, event);
 		return;
 	}
+	child->unwanted = child->unwanted || (event == EV_RETIRE && step.action == ACT_KILL);
 	child->state = step.state;
 	switch (step.action) {
 	case ACT_START:
@@ -468,6 +478,7 @@ void child_go(struct child *child)
 void spawn_kill_all(struct master *master)
 {
 	FOR_EACH_CHILD(master, child) {
+		child->unwanted = child->unwanted || child->state != CHILD_KILLED;
 		child->state = CHILD_KILLED;
 		send_signal(child, SIGKILL);
 	}

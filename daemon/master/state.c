@@ -104,6 +104,7 @@ static const struct field child_rows[] = {
 	FIELD(FIELD_TIMER, child, deadline),
 	FIELD(FIELD_NUMBER, child, state),
 	FIELD(FIELD_BOOL, child, trial),
+	FIELD(FIELD_BOOL, child, unwanted),
 	FIELD(FIELD_NUMBER, child, slot),
 	FIELD(FIELD_NUMBER, child, column),
 	FIELD(FIELD_NUMBER, child, born),

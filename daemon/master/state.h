@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-enum { STATE_VERSION = 5 };
+enum { STATE_VERSION = 6 };
 
 struct generation;
 struct json_t;

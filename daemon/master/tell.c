@@ -7,6 +7,7 @@
 #include "master.h"
 #include "steer.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,6 +118,39 @@ static const char *why_of(const struct child *child)
 						: "";
 }
 
+/* The signals that a program's own mistakes raise. */
+static bool is_fault(int number)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS };
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		if (faults[i] == number)
+			return true;
+	return false;
+}
+
+static enum counter death_of(const struct child *child, const siginfo_t *info)
+{
+	if (info->si_code == CLD_EXITED)
+		return COUNT_DIED_EXITED;
+	if (child->state == CHILD_KILLED && (info->si_status == SIGABRT || info->si_status == SIGKILL))
+		return COUNT_DIED_HUNG;
+	return is_fault(info->si_status) ? COUNT_DIED_CRASHED : COUNT_DIED_KILLED;
+}
+
+/* In its own column, which is its slot's: the slot keeps it. */
+static void count(const struct child *child, enum counter counter)
+{
+	child->master->board->column[child->column].counters[counter]++;
+}
+
+void tell_stall(const struct child *child)
+{
+	count(child, COUNT_STALLED);
+	tell_event(child->master, NEWS_HANG, child->slot, false,
+		   "its worker does not get on; its siblings accept in its place");
+}
+
 void tell_crash(const struct child *child, const siginfo_t *info, uint64_t open)
 {
 	char text[NEWS_EVENT_BYTES];
@@ -131,6 +165,7 @@ void tell_crash(const struct child *child, const siginfo_t *info, uint64_t open)
 			 (int)child->pid, obituary_signal(info->si_status), why_of(child),
 			 (unsigned long long)open);
 	tell_event(child->master, NEWS_CRASH, child->slot, false, text);
+	count(child, death_of(child, info));
 	if (child->master->slots[child->slot].serving == child)
 		child->master->slots[child->slot].bereft = true;
 }

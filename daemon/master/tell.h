@@ -36,7 +36,10 @@ void tell_event(struct master *master, enum news_kind kind, uint32_t slot, bool 
 /* The start, a reload, or a transition that is part of an upgrade (which says so itself) is over. */
 void tell_reload(struct master *master, const struct outcome *outcome, bool is_start);
 
-/* A worker has died, with so many connections open. */
+/* A worker does not get on; it is counted. */
+void tell_stall(const struct child *child);
+
+/* A worker has died, with so many connections open; before its column is retired, in which it is counted. */
 void tell_crash(const struct child *child, const siginfo_t *info, uint64_t open);
 
 /* A worker serves: if it is for one that died, that is told. */

@@ -101,6 +101,11 @@ const char *const counter_names[COUNTERS] = {
 	[COUNT_WRONG_HOST] = "parse_errors_host",
 	[COUNT_WRONG_FRAMING] = "parse_errors_framing",
 	[COUNT_WRONG_BODY] = "parse_errors_body",
+	[COUNT_DIED_CRASHED] = "workers_crashed",
+	[COUNT_DIED_KILLED] = "workers_killed",
+	[COUNT_DIED_EXITED] = "workers_exited",
+	[COUNT_DIED_HUNG] = "workers_hung",
+	[COUNT_STALLED] = "workers_stalled",
 };
 
 #define LEVEL(counter, word) ((counter) / 64 == (word) ? UINT64_C(1) << (counter) % 64 : 0)

@@ -170,6 +170,11 @@ enum counter {
 	COUNT_WRONG_HOST,               /* none, several, or one that cannot be */
 	COUNT_WRONG_FRAMING,            /* where the body ends is not certain */
 	COUNT_WRONG_BODY,               /* chunks or trailers that are none, or an end too soon */
+	COUNT_DIED_CRASHED,             /* by the master, of the slot's workers: by a fault of its own */
+	COUNT_DIED_KILLED,              /* by a signal from somebody else, or for want of memory */
+	COUNT_DIED_EXITED,              /* it ended by itself, and nobody had told it to */
+	COUNT_DIED_HUNG,                /* the master ended it, because it did not answer or get on */
+	COUNT_STALLED,                  /* by the master: it did not get on, and others accepted in its place */
 	COUNTERS
 };
 

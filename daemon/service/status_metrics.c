@@ -60,6 +60,8 @@ enum family {
 	SLOT_RESPONSES,
 	SLOT_SENT,
 	SLOT_RESCUED,
+	SLOT_DEATHS,
+	SLOT_STALLS,
 	SLOT_READY,
 	LOOP_BUSY,
 	LOOP_TURN,
@@ -155,6 +157,11 @@ static const struct place {
 	[COUNT_FILE_CACHE_EVICTED] = { CACHE_EVICTIONS, NULL },
 	[COUNT_READY_ANSWERS] = { READY_ANSWERS, NULL },
 	[COUNT_HEALTH_REFUSALS] = { HEALTH_REFUSALS, NULL },
+	[COUNT_DIED_CRASHED] = { LEFT_OUT, NULL }, /* SLOT_DEATHS, as those below */
+	[COUNT_DIED_KILLED] = { LEFT_OUT, NULL },
+	[COUNT_DIED_EXITED] = { LEFT_OUT, NULL },
+	[COUNT_DIED_HUNG] = { LEFT_OUT, NULL },
+	[COUNT_STALLED] = { LEFT_OUT, NULL }, /* SLOT_STALLS */
 	[COUNT_READY] = { LEFT_OUT, NULL }, /* SLOT_READY */
 	[COUNT_DOING + DOING_IDLE] = { LEFT_OUT, NULL }, /* CONNECTIONS */
 	[COUNT_DOING + DOING_HEAD] = { LEFT_OUT, NULL }, /* CONNECTIONS */
@@ -268,6 +275,11 @@ static const struct {
 	[SLOT_RESCUED] = { "drover_slot_connections_rescued", COUNTER, NULL,
 			   "Connections that the slot's workers accepted in place of others", NULL,
 			   show_slot_rescued },
+	[SLOT_DEATHS] = { "drover_worker_deaths", COUNTER, NULL,
+			  "Workers of the slot that died, by why", NULL, show_slot_deaths },
+	[SLOT_STALLS] = { "drover_worker_stalls", COUNTER, NULL,
+			  "Times that others accepted because the slot's worker did not get on", NULL,
+			  show_slot_stalls },
 	[SLOT_READY] = { "drover_ready_list", GAUGE, NULL,
 			 "Connections with work left when the last turn ended", NULL, show_slot_ready },
 	[LOOP_BUSY] = { "drover_loop_busy_seconds", COUNTER, "seconds",

@@ -260,6 +260,23 @@ void show_slot_responses(const struct view_slot *slot, struct sample sample, str
 	}
 }
 
+void show_slot_deaths(const struct view_slot *slot, struct sample sample, struct status_text *out)
+{
+	static const char *const reasons[] = {
+		"reason=\"crashed\"", "reason=\"killed\"", "reason=\"exited\"", "reason=\"hung\"",
+	};
+
+	for (unsigned i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		sample.more = reasons[i];
+		slot_count(slot, sample, out, COUNT_DIED_CRASHED + i);
+	}
+}
+
+void show_slot_stalls(const struct view_slot *slot, struct sample sample, struct status_text *out)
+{
+	slot_count(slot, sample, out, COUNT_STALLED);
+}
+
 void show_slot_ready(const struct view_slot *slot, struct sample sample, struct status_text *out)
 {
 	sample_number(out, sample, view_ready(slot));

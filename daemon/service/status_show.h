@@ -45,6 +45,8 @@ void show_slot_accepted(const struct view_slot *slot, struct sample sample, stru
 void show_slot_sent(const struct view_slot *slot, struct sample sample, struct status_text *out);
 void show_slot_rescued(const struct view_slot *slot, struct sample sample, struct status_text *out);
 void show_slot_responses(const struct view_slot *slot, struct sample sample, struct status_text *out);
+void show_slot_deaths(const struct view_slot *slot, struct sample sample, struct status_text *out);
+void show_slot_stalls(const struct view_slot *slot, struct sample sample, struct status_text *out);
 void show_slot_ready(const struct view_slot *slot, struct sample sample, struct status_text *out);
 void show_slot_busy(const struct view_slot *slot, struct sample sample, struct status_text *out);
 void show_slot_turn(const struct view_slot *slot, struct sample sample, struct status_text *out);

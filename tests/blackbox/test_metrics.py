@@ -9,6 +9,7 @@ import unittest
 import drover
 import openmetrics
 from drover import Drover
+from test_crash import OWN_FAULTS
 
 ROUNDS = 5      # requests of each kind, between two events
 
@@ -187,6 +188,96 @@ class Scraped(unittest.TestCase):
             self.ended.set()
             scraper.join()
         self.assertEqual(self.fell, [])
+
+
+class Deaths(unittest.TestCase):
+    """Workers that died, by slot and why; nothing that is done to the service takes a number away."""
+
+    REASONS = ("crashed", "killed", "exited", "hung")
+    SITES = [{"routes": [{"match": "/status", "status": {}}, {"match": "/trouble", "trouble": {}}]}]
+
+    def start(self, settings, **more):
+        server = Drover({"sites": self.SITES, **settings}, program=drover.AIDED, env=OWN_FAULTS, **more)
+        self.addCleanup(server.close)
+        return server
+
+    def counts(self, server):
+        """By slot and reason, those that are not 0; and stalls by slot."""
+        families = openmetrics.read(server.get("/status/metrics").body)
+        deaths = {tuple(dict(labels)[name] for name in ("slot", "reason")): value
+                  for (_, labels), value in families["drover_worker_deaths"].samples.items()}
+        stalls = {dict(labels)["slot"]: value for (_, labels), value in families["drover_worker_stalls"].samples.items()}
+        self.assertEqual({reason for _, reason in deaths}, set(self.REASONS))
+        return {key: value for key, value in deaths.items() if value}, stalls
+
+    def end(self, server, slot, act):
+        """Lets the slot's worker die, and waits for who follows."""
+        pid = server.workers()[slot]
+        act(pid)
+        server.log.wait("worker_exited", pid=pid)
+        server.wait_status(lambda status: server.workers(status).get(slot, pid) != pid)
+
+    def hang(self, server, pid):
+        """It is not noticed before somebody comes to it."""
+        drover.stop(pid)
+        when = drover.deadline()
+        while not server.log.find("worker_exited", pid=str(pid)):
+            self.assertEqual(server.get("/status/json").status, 200)
+            drover.left(when)
+
+    def leave(self, server):
+        """Whoever was asked ends by itself; its slot."""
+        before = server.workers()
+        with server.client() as client:
+            client.send(client.head("/trouble?crash=exit"))
+            client.at_end()
+        pid = int(server.log.wait("worker_exited", how="exit").fields["pid"])
+        slot, = (slot for slot, worker in before.items() if worker == pid)
+        server.wait_status(lambda status: server.workers(status).get(slot, pid) != pid)
+        return slot
+
+    def test_each_is_counted_where_and_why_it_died_and_no_count_is_ever_lost(self):
+        server = self.start({"workers": 2, "timeouts": {"hang_kill": "1s"}}, own=True)
+        self.assertEqual(self.counts(server)[0], {})
+        self.end(server, 0, lambda pid: drover.strike(pid, signal.SIGSEGV))
+        self.end(server, 1, lambda pid: os.kill(pid, signal.SIGKILL))
+        self.end(server, 1, lambda pid: os.kill(pid, signal.SIGKILL))
+        left = str(self.leave(server))
+        self.end(server, 0, lambda pid: self.hang(server, pid))
+        wanted = {("0", "crashed"): 1, ("1", "killed"): 2, ("0", "hung"): 1, (left, "exited"): 1}
+        deaths, stalls = self.counts(server)
+        self.assertEqual(deaths, wanted)
+        self.assertGreaterEqual(stalls["0"], 1)
+        said = server.ctl("status").stdout
+        self.assertRegex(said, r"(?m)^trouble: workers_crashed 1, workers_killed 2, workers_exited 1, workers_hung 1")
+        self.assertIn(" lost, 5 workers died\n", server.ctl("top", "--once").stdout)
+        for act in (server.reload, lambda: server.reload("--replace"), lambda: self.workers(server, 1),
+                    lambda: self.workers(server, 3), lambda: server.ctl("upgrade")):
+            act()
+            server.wait_status(lambda status: len(server.workers(status)) == len(status["slots"]))
+            now, _ = self.counts(server)
+            # of a slot that is not there any more nothing is shown until it is again
+            self.assertEqual(now, {key: value for key, value in wanted.items()
+                                   if int(key[0]) < len(server.workers())})
+
+    def workers(self, server, count):
+        server.configure({"workers": count})
+        self.assertEqual(server.reload()[0], 0)
+
+    def test_who_was_made_for_a_reload_that_fails_has_not_died(self):
+        settings = {"workers": 1, "timeouts": {"prepare": "500ms", "hang_kill": "0"}}
+        server = self.start(settings)
+        pid = server.workers()[0]
+        drover.stop(pid)
+        self.addCleanup(drover.go_on, pid)
+        server.configure({**settings, "sites": self.SITES, "workers": 3})
+        self.assertIn("did not say READY", server.reload()[1])
+        server.log.wait("worker_exited", how="KILL", count=2)
+        drover.go_on(pid)
+        self.assertEqual(self.counts(server)[0], {})
+        events = json.loads(server.get("/status/json").body)["events"]
+        self.assertNotIn("crash", {event["kind"] for event in events})
+        self.assertNotIn("last_death", json.dumps(server.status()))
 
 
 class Rows(unittest.TestCase):
