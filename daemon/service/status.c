@@ -1,7 +1,8 @@
 /* status.c - which document of the status is wanted, and the answer with it.
  *
  * Called through the struct. A document is made in steps (status_desk.c), so that most answers come later.
- * Fails only when out of memory, with 500, or 503 for one stream too many. */
+ * Fails only when out of memory, with 500, or with 503 for one stream too many, or while clients that do not
+ * read have all the memory that documents may take. */
 #include "status.h"
 
 #include "status_accept.h"
@@ -98,6 +99,10 @@ static enum answer answer_document(struct exchange *exchange, enum status_format
 	struct status_text *text = NULL;
 	bool failed = asking == NULL;
 
+	if (status_desk_is_full(exchange->engine)) {
+		exchange_error(exchange, 503);
+		return ANSWERED;
+	}
 	if (!failed) {
 		*asking = (struct asking){ .wait.told = told, .exchange = exchange, .format = format };
 		text = status_desk_ask(exchange->engine, format, &asking->wait, &failed);

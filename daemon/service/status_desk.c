@@ -6,6 +6,9 @@
 
 #include <stdlib.h>
 
+/* Of documents that are not the newest any more, and that somebody has not taken yet. */
+enum { LEFT_MOST = 8 * 1024 * 1024 };
+
 /* Of a turn, for all documents. A part that begins before the end is finished behind it. */
 #define TURN_NS (CLOCK_MS * 2 / 5)
 
@@ -27,6 +30,7 @@ struct status_desk {
 	unsigned next_part;
 	uint64_t turn_ns, spent_ns;     /* in the turn of this time */
 	unsigned streams;
+	size_t left;                    /* bytes of documents that are still being sent, but the newest */
 	struct document documents[STATUS_FORMATS];
 };
 
@@ -133,6 +137,16 @@ static void begin_next(struct status_desk *desk)
 		tell_all_of_failure(desk);
 }
 
+/* To those who have not taken all of it yet. */
+static void leave(struct status_desk *desk, struct status_text *text)
+{
+	if (text == NULL)
+		return;
+	text->left = &desk->left;
+	desk->left += text->room;
+	let_go(&text);
+}
+
 /* The one of before becomes the draft of the next, unless it is still being sent. */
 static void finish(struct status_desk *desk)
 {
@@ -147,7 +161,7 @@ static void finish(struct status_desk *desk)
 		document->made_ns = desk->engine->loop->now_ns;
 		desk->draft = before != NULL && before->lasting.pins == 1 ? before : NULL;
 		if (desk->draft == NULL)
-			let_go(&before);
+			leave(desk, before);
 		tell(document, document->text);
 	}
 	begin_next(desk);
@@ -218,6 +232,13 @@ static void work(struct status_desk *desk)
 static void serve(struct ready *ready)
 {
 	work(LIST_ENTRY(ready, struct status_desk, step));
+}
+
+bool status_desk_is_full(const struct engine *engine)
+{
+	const struct status_desk *desk = engine->status;
+
+	return desk != NULL && desk->left >= LEFT_MOST;
 }
 
 /* ---- asking -------------------------------------------------------------------------------------- */

@@ -32,6 +32,9 @@ struct status_wait {
 struct status_text *status_desk_ask(struct engine *engine, enum status_format format,
 				    struct status_wait *wait, bool *failed);
 
+/* Clients that ask and do not read keep so many documents that there is room for no more of them. */
+bool status_desk_is_full(const struct engine *engine);
+
 /* How many streams there are in this worker: status_events.c counts them. NULL: out of memory. */
 unsigned *status_desk_streams(struct engine *engine);
 

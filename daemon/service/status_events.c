@@ -58,15 +58,18 @@ static bool is_sent(const struct stream *stream)
 static void write_events(struct stream *stream)
 {
 	struct status_text *out = stream->events;
+	uint64_t last_id;
 
 	status_text_empty(out);
-	stream->last_id = status_json_events(stream->exchange->engine->board, stream->last_id, out);
-	if (stream->last_id > 0) {
+	last_id = status_json_events(stream->exchange->engine->board, stream->last_id, out);
+	if (last_id > 0) {
 		status_text_add(out, "id: ");
-		status_text_count(out, stream->last_id);
+		status_text_count(out, last_id);
 		status_text_add(out, "\n");
 	}
 	status_text_add(out, "\n");
+	if (!out->bad)                  /* else they are told the next time */
+		stream->last_id = last_id;
 }
 
 static void told(struct status_wait *wait, struct status_text *document)

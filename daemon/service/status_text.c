@@ -13,6 +13,8 @@ static void release(struct lasting *lasting)
 {
 	struct status_text *text = LIST_ENTRY(lasting, struct status_text, lasting);
 
+	if (text->left != NULL)
+		*text->left -= text->room;
 	free(text->at);
 	free(text);
 }

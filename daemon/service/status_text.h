@@ -15,6 +15,7 @@ struct status_text {
 	char *at;
 	size_t len, room;
 	bool bad;                       /* out of memory, or of STATUS_TEXT_MOST */
+	size_t *left;                   /* its room counts in there until it is released; NULL: nowhere */
 };
 
 /* An empty one with one pin, which lasting_unpin gives back; NULL when out of memory. */

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -251,6 +252,79 @@ class Events(Lab):
         self.server.kill(15)
         self.assertTrue(stream.to_end())
         self.assertEqual(self.server.wait_exit(), 0)
+
+
+class Crowds(unittest.TestCase):
+    """Clients that do not read, many at once, and a worker that has no room."""
+
+    # documents of 100 KB
+    SITES = [{"hosts": ["s%d.%s.example" % (i, "long" * 8)], "routes": [{"match": "/", "respond": {"body": "x"}}]}
+             for i in range(30)]
+    MANY = 400
+    PIPELINED = 60      # more than the kernel takes for who reads nothing
+
+    def start(self, status, **settings):
+        server = Drover({"workers": 1, "sites": [*self.SITES, {"routes": [{"match": "/status", "status": status}]}],
+                         **settings})
+        self.addCleanup(server.close)
+        return server
+
+    def stream(self, server, **more):
+        stream = Stream(server, **more)
+        self.addCleanup(stream.client.close)
+        self.assertEqual(stream.head.split()[1], "200")
+        return stream
+
+    def test_who_does_not_read_keeps_no_more_than_there_is_room_for(self):
+        """Each keeps a document of his own, for all have asked in another turn."""
+        server = self.start({"interval": "100ms"})
+        stream = self.stream(server)
+        greedy = []
+        self.addCleanup(lambda: [client.close() for client in greedy])
+        while server.get("/status/json").status == 200:
+            self.assertLess(len(greedy), self.MANY)
+            client = server.client(receive_buffer=4096)
+            greedy.append(client)
+            client.send(self.PIPELINED * client.head("/status/metrics"))
+            select.select([client.socket], [], [], drover.DEADLINE)
+        self.assertEqual(server.get("/status/json").status, 503)
+        for _ in range(3):
+            stream.next()
+        for client in greedy:
+            client.close()
+        when = drover.deadline()
+        while server.get("/status/json").status != 200:
+            drover.left(when)
+
+    def test_a_reader_that_is_slow_gets_whole_messages_and_others_do_not_wait_for_it(self):
+        server = self.start({"interval": "100ms", "streams": 20})
+        slow = self.stream(server, receive_buffer=4096)
+        others = [self.stream(server) for _ in range(19)]
+        for _ in range(30):
+            for stream in others:
+                stream.next()
+        last = others[0].next()[0]["now_ms"]
+        slow.client.hurry()
+        seen, when = 0, drover.deadline()
+        while seen < last:
+            now = slow.next()[0]["now_ms"]
+            self.assertGreater(now, seen)
+            seen = now
+            drover.left(when)
+
+    def test_streams_that_fill_a_worker_go_on_and_who_comes_is_served_when_one_has_gone(self):
+        server = self.start({"interval": "100ms"}, limits={"connections": 16})
+        streams = [self.stream(server) for _ in range(16)]
+        with server.client() as client:
+            client.send(client.head("/status/json"))
+            for _ in range(3):
+                for stream in streams:
+                    stream.next()
+            self.assertTrue(client.is_quiet())
+            streams.pop().client.close()
+            self.assertEqual(client.response().status, 200)
+        for stream in streams:
+            stream.next()
 
 
 class Moves(Lab):
