@@ -159,12 +159,6 @@ static bool read_duration(const char *text, unsigned long long *ms)
 	return true;
 }
 
-/* Brought into the bounds. */
-static unsigned long long bounded(unsigned long long value, const unsigned long long bounds[2])
-{
-	return value < bounds[0] ? bounds[0] : value > bounds[1] ? bounds[1] : value;
-}
-
 static const char *duration_text(struct import *import, unsigned long long ms)
 {
 	static const struct {
@@ -177,22 +171,6 @@ static const char *duration_text(struct import *import, unsigned long long ms)
 		if (units[++unit].ms == 1)
 			break;
 	return import_printf(import, "%llu%s", ms / units[unit].ms, units[unit].name);
-}
-
-const char *import_duration(struct import *import, const struct directive *at, const char *text,
-			    const unsigned long long bounds[2])
-{
-	unsigned long long ms, good;
-
-	if (text[0] == '\0' || !read_duration(text, &ms)) {
-		import_note(import, NOTE_MISSING, at, "\"%s\" was not understood as a time", text);
-		return NULL;
-	}
-	good = bounded(ms, bounds);
-	if (good != ms)
-		import_note(import, NOTE_DIFFERS, at, "%s is out of bounds here; %s is the nearest", text,
-			    duration_text(import, good));
-	return duration_text(import, good);
 }
 
 /* "8k", "1m", "512": in bytes. */
@@ -223,18 +201,41 @@ static const char *size_text(struct import *import, unsigned long long bytes)
 	return import_printf(import, "%llu%s", bytes, units[unit]);
 }
 
+/* A kind of value, which nginx writes in one way and drover in another. */
+struct kind {
+	const char *name;
+	bool (*read)(const char *text, unsigned long long *value);
+	const char *(*text)(struct import *import, unsigned long long value);
+};
+
+static const char *translate(struct import *import, const struct directive *at, const char *text,
+			     const unsigned long long bounds[2], const struct kind *kind)
+{
+	unsigned long long value, good;
+
+	if (text[0] == '\0' || !kind->read(text, &value)) {
+		import_note(import, NOTE_MISSING, at, "\"%s\" was not understood as a %s", text, kind->name);
+		return NULL;
+	}
+	good = value < bounds[0] ? bounds[0] : value > bounds[1] ? bounds[1] : value;
+	if (good != value)
+		import_note(import, NOTE_DIFFERS, at, "%s is out of bounds here; %s is the nearest", text,
+			    kind->text(import, good));
+	return kind->text(import, good);
+}
+
+const char *import_duration(struct import *import, const struct directive *at, const char *text,
+			    const unsigned long long bounds[2])
+{
+	static const struct kind time = { "time", read_duration, duration_text };
+
+	return translate(import, at, text, bounds, &time);
+}
+
 const char *import_size(struct import *import, const struct directive *at, const char *text,
 			const unsigned long long bounds[2])
 {
-	unsigned long long bytes, good;
+	static const struct kind size = { "size", read_size, size_text };
 
-	if (!read_size(text, &bytes)) {
-		import_note(import, NOTE_MISSING, at, "\"%s\" was not understood as a size", text);
-		return NULL;
-	}
-	good = bounded(bytes, bounds);
-	if (good != bytes)
-		import_note(import, NOTE_DIFFERS, at, "%s is out of bounds here; %s is the nearest", text,
-			    size_text(import, good));
-	return size_text(import, good);
+	return translate(import, at, text, bounds, &size);
 }

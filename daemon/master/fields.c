@@ -81,6 +81,16 @@ json_t *fields_save(const struct field *rows, const void *object)
 	return json;
 }
 
+json_t *fields_save_list(const struct field *rows, const void *first, size_t count, size_t bytes)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		if (json_array_append_new(list, fields_save(rows, (const char *)first + i * bytes)) < 0)
+			return json_decref(list), NULL;
+	return list;
+}
+
 /* Into memory of our own: json_dumps that runs out of memory may leave out a key and say
  * nothing. */
 char *fields_line(const json_t *json, size_t *len)

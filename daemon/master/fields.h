@@ -31,6 +31,9 @@ struct field {
 /* A new reference; NULL when out of memory. Bytes of a text that are no UTF-8 are kept. */
 struct json_t *fields_save(const struct field *rows, const void *object);
 
+/* Each of `count` structs of `bytes`, `first` and those behind it, as a list; NULL when out of memory. */
+struct json_t *fields_save_list(const struct field *rows, const void *first, size_t count, size_t bytes);
+
 /* Fills in the members that the table has. False with `err`, which names the member, when one is missing or
  * does not fit: then some have been filled in. */
 bool fields_load(const struct field *rows, void *object, const struct json_t *json, struct err *err);

@@ -197,13 +197,12 @@ static json_t *save_versions(void)
 
 static json_t *save_listener(const struct listener *listener)
 {
-	json_t *json = fields_save(listener_rows, listener), *sockets = json_array();
+	json_t *json = fields_save(listener_rows, listener);
+	json_t *sockets = fields_save_list(socket_rows, listener->sockets, listener->count,
+					   sizeof(listener->sockets[0]));
 
-	for (unsigned i = 0; i < listener->count; i++)
-		json_array_append_new(sockets, fields_save(socket_rows, &listener->sockets[i]));
-	if (json_array_size(sockets) == listener->count && json_object_set(json, "sockets", sockets) == 0)
-		return json_decref(sockets), json;
-	json_decref(sockets);
+	if (json_object_set_new(json, "sockets", sockets) == 0)
+		return json;
 	json_decref(json);
 	return NULL;
 }
@@ -244,8 +243,9 @@ static json_t *save_sites(const struct board_owners *owners)
 
 static bool save_lists(json_t *state, const struct master *master)
 {
-	json_t *listeners = json_array(), *inherited = json_array(), *children = json_array(),
-	       *slots = json_array(), *commits = json_array();
+	json_t *listeners = json_array(), *inherited = json_array(), *children = json_array();
+	json_t *slots = fields_save_list(slot_rows, master->slots, master->slot_count, sizeof(struct slot));
+	json_t *commits = fields_save_list(commit_rows, master->commits, COMMITS_KNOWN, sizeof(struct commit));
 	bool good = true;
 
 	FOR_EACH(&master->listeners, listener, listener)
@@ -254,10 +254,6 @@ static bool save_lists(json_t *state, const struct master *master)
 		good = append(inherited, fields_save(inherited_rows, one)) && good;
 	FOR_EACH(&master->children, child, child)
 		good = append(children, save_child(child)) && good;
-	for (unsigned i = 0; i < master->slot_count; i++)
-		good = append(slots, fields_save(slot_rows, &master->slots[i])) && good;
-	for (unsigned i = 0; i < COMMITS_KNOWN; i++)
-		good = append(commits, fields_save(commit_rows, &master->commits[i])) && good;
 	good = json_object_set_new(state, "sites", save_sites(&master->owners)) == 0 && good;
 	good = json_object_set_new(state, "listeners", listeners) == 0 && good;
 	good = json_object_set_new(state, "inherited", inherited) == 0 && good;

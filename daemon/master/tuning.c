@@ -355,15 +355,9 @@ static const struct field override_rows[] = {
 
 json_t *tuning_save(const struct master *master)
 {
-	json_t *all = json_array();
+	const struct overrides *now = &master->tuning.now;
 
-	for (unsigned i = 0; i < master->tuning.now.count; i++) {
-		if (json_array_append_new(all, fields_save(override_rows, &master->tuning.now.at[i])) == 0)
-			continue;
-		json_decref(all);
-		return NULL;
-	}
-	return all;
+	return fields_save_list(override_rows, now->at, now->count, sizeof(now->at[0]));
 }
 
 bool tuning_load(struct master *master, const json_t *json, struct err *err)
