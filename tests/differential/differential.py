@@ -40,25 +40,31 @@ BINARY = bytes(range(256)) * 40
 PAGE = b"<!doctype html>\n<p>hello\n"
 SECONDS = 20
 
-NGINX = """\
+# of all configurations here and in imported.py
+FRAME = """\
 daemon off;
 master_process off;
 pid {dir}/pid;
 error_log {dir}/error.log warn;
 events {{ worker_connections 256; }}
 http {{
-    include /etc/nginx/mime.types;
     default_type application/octet-stream;
     charset utf-8;
     charset_types text/plain text/css;
     access_log off;
     absolute_redirect off;
+    client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
+    uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
+{text}
+}}
+"""
+
+NGINX = """\
+    include /etc/nginx/mime.types;
     index index.html;
     gzip_static on;
     gzip_vary on;
     etag on;
-    client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
-    uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
     server {{
         listen {host}:{port};
         server_name one.example *.two.example;
@@ -73,7 +79,6 @@ http {{
         root {site}/other;
         location ~ /\\.(?!well-known) {{ return 404; }}
     }}
-}}
 """
 
 
@@ -103,6 +108,24 @@ def crypt(password):
     return library.crypt(password.encode(), b"$5$saltsalt$").decode()
 
 
+def start_nginx(directory, config, address):
+    """Its process, when it can be connected to."""
+    path = os.path.join(directory, "nginx.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(config)
+    process = subprocess.Popen(["nginx", "-e", directory + "/error.log", "-p", directory, "-c", path],
+                               stdin=subprocess.DEVNULL)
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            socket.create_connection(address, 1).close()
+            return process
+        except OSError:
+            if time.monotonic() > end or process.poll() is not None:
+                raise
+            select.select([], [], [], 0.01)
+
+
 class Nginx:
     def __init__(self, site, users):
         self.dir = tempfile.mkdtemp(prefix="drover-nginx-")
@@ -110,20 +133,8 @@ class Nginx:
         self.address = drover.free_address()
         shutil.copy(users, os.path.join(self.dir, "users"))
         os.chmod(os.path.join(self.dir, "users"), 0o644)
-        config = os.path.join(self.dir, "nginx.conf")
-        with open(config, "w", encoding="ascii") as file:
-            file.write(NGINX.format(dir=self.dir, site=site, host=self.address[0], port=self.address[1]))
-        self.process = subprocess.Popen(["nginx", "-e", self.dir + "/error.log", "-p", self.dir, "-c", config],
-                                        stdin=subprocess.DEVNULL)
-        end = time.monotonic() + SECONDS
-        while True:
-            try:
-                socket.create_connection(self.address, 1).close()
-                return
-            except OSError:
-                if time.monotonic() > end or self.process.poll() is not None:
-                    raise
-                select.select([], [], [], 0.01)
+        text = NGINX.format(dir=self.dir, site=site, host=self.address[0], port=self.address[1])
+        self.process = start_nginx(self.dir, FRAME.format(dir=self.dir, text=text), self.address)
 
     def close(self):
         self.process.terminate()

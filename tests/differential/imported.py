@@ -14,12 +14,9 @@ import fnmatch
 import http.client
 import os
 import re
-import select
 import shutil
-import socket
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
@@ -30,24 +27,9 @@ import drover  # noqa: E402
 FIELDS = ("Content-Type", "Location", "Cache-Control", "X-Level", "X-More", "X-Site", "WWW-Authenticate", "ETag")
 SECONDS = 20
 
-FRAME = """\
-daemon off;
-master_process off;
-pid {dir}/pid;
-error_log {dir}/error.log warn;
-events {{ worker_connections 256; }}
-http {{
-    types {{ text/html html; text/css css; image/png png; text/plain txt; }}
-    charset utf-8;
-    charset_types text/plain text/css;
-    default_type application/octet-stream;
-    access_log off;
-    absolute_redirect off;
-    client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
-    uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
-    root {site};
-{text}
-}}
+HTTP = """\
+    types { text/html html; text/css css; image/png png; text/plain txt; }
+    root SITE;
 """
 
 # name -> (what stands in http, paths or (path, host) that are asked for)
@@ -154,20 +136,6 @@ EXPLAINED = [
 NEEDED = set()
 
 
-def start_nginx(directory, config, address):
-    process = subprocess.Popen(["nginx", "-e", directory + "/error.log", "-p", directory, "-c", config],
-                               stdin=subprocess.DEVNULL)
-    end = time.monotonic() + SECONDS
-    while True:
-        try:
-            socket.create_connection(address, 1).close()
-            return process
-        except OSError:
-            if time.monotonic() > end or process.poll() is not None:
-                raise
-            select.select([], [], [], 0.01)
-
-
 def ask(address, path, host, user):
     connection = http.client.HTTPConnection(*address, timeout=SECONDS)
     headers = {"Host": host or "example"}
@@ -219,11 +187,9 @@ def translate(text, directory, ours, whole=True):
 def both(text, directory, site, users, whole=True):
     """nginx with what stands in http, and drover with what becomes of it: their addresses."""
     theirs, ours = drover.free_address(), drover.free_address()
-    frame = FRAME.format(dir=directory, site=site, text=text).replace("SITE", site).replace("USERS", users)
-    config = os.path.join(directory, "nginx.conf")
-    with open(config, "w", encoding="utf-8") as file:
-        file.write(frame.replace("ADDRESS", "%s:%d" % theirs))
-    nginx = start_nginx(directory, config, theirs)
+    text = (HTTP + text).replace("SITE", site).replace("USERS", users)
+    frame = differential.FRAME.format(dir=directory, text=text)
+    nginx = differential.start_nginx(directory, frame.replace("ADDRESS", "%s:%d" % theirs), theirs)
     try:
         with drover.Drover('control = "off";\nworkers = 1;\n' + translate(frame, directory, ours, whole)):
             yield theirs, ours
