@@ -11,6 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Five parts that may not include one another each have a place for every slot. */
+_Static_assert((int)CONFIG_MAX_WORKERS == (int)HOT_SLOTS && (int)CONFIG_MAX_WORKERS == (int)BOARD_SLOTS &&
+		       (int)CONFIG_MAX_WORKERS == (int)SLOW_SLOTS &&
+		       (int)CONFIG_MAX_WORKERS == (int)CHANNEL_MAX_SLOTS,
+	       "whatever is by slot has room for all of them");
+
 static unsigned index_of(const struct slot *slot)
 {
 	return (unsigned)(slot - slot->master->slots);
