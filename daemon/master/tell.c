@@ -158,12 +158,13 @@ void tell_crash(const struct child *child, const siginfo_t *info, uint64_t open)
 
 	if (by_itself)
 		snprintf(text, sizeof(text),
-			 "worker %d exited with status %d%s; it had %llu connections open",
-			 (int)child->pid, info->si_status, why_of(child), (unsigned long long)open);
+			 "worker %d exited with status %d%s; it had %llu connection%s open",
+			 (int)child->pid, info->si_status, why_of(child), (unsigned long long)open,
+			 open == 1 ? "" : "s");
 	else
-		snprintf(text, sizeof(text), "worker %d ended by SIG%s%s; it had %llu connections open",
+		snprintf(text, sizeof(text), "worker %d ended by SIG%s%s; it had %llu connection%s open",
 			 (int)child->pid, obituary_signal(info->si_status), why_of(child),
-			 (unsigned long long)open);
+			 (unsigned long long)open, open == 1 ? "" : "s");
 	tell_event(child->master, NEWS_CRASH, child->slot, false, text);
 	count(child, death_of(child, info));
 	if (child->master->slots[child->slot].serving == child)

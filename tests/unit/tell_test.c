@@ -119,6 +119,11 @@ START_TEST(a_crash_says_who_and_how)
 	tell_crash(&child, &info, 0);
 	ck_assert_str_eq(told()->text,
 			 "worker 77 exited with status 3, while it drained; it had 0 connections open");
+	tell_crash(&child, &info, 1);
+	ck_assert_str_eq(told()->text,
+			 "worker 77 exited with status 3, while it drained; it had 1 connection open");
+	ck_assert_uint_eq(master->board->column[child.column].counters[COUNT_DIED_KILLED], 1);
+	ck_assert_uint_eq(master->board->column[child.column].counters[COUNT_DIED_EXITED], 2);
 }
 END_TEST
 

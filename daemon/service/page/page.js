@@ -329,6 +329,7 @@ function about() {
 	const p = points[0];
 	$('window').textContent = points.length < 2 ? '' : 'since ' + clock(Math.max(p.t, last.now_ms - SPAN_MS)) + ', every ' + Number((interval / 1000).toFixed(1)) + ' s';
 }
+const DEATHS = ['workers_crashed', 'workers_killed', 'workers_exited', 'workers_hung'];
 const STATES = { serving: 'serving', bad: 'does not get on', none: 'nobody', held: 'out of service' };
 // What the operator has taken out of service is not bad: the events say so, the seats do not.
 function stateOf(slot, index) {
@@ -377,7 +378,9 @@ function slots() {
 		busy.textContent = now.busy === null ? '–' : joined(asShare(now.busy)) + ' busy';
 		open.textContent = joined(asCount(now.open)) + ' open';
 		open.title = Object.entries(slot.connections || {}).filter((one) => one[1]).map((one) => one[1] + ' ' + one[0]).join(', ');
-		who.textContent = slot.workers.length ? 'pid ' + slot.workers.map((w) => w.pid).join(', ').slice(0, 18) : '';
+		const died = DEATHS.reduce((sum, name) => sum + (slot.counters[name] || 0), 0);
+		who.textContent = (slot.workers.length ? 'pid ' + slot.workers.map((w) => w.pid).join(', ').slice(0, died ? 8 : 18) : '') +
+			(died ? ' \u00b7 ' + died + ' died' : '');
 		paint(lane.firstChild, i);
 	});
 }
