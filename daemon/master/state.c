@@ -245,7 +245,8 @@ static bool save_lists(json_t *state, const struct master *master)
 {
 	json_t *listeners = json_array(), *inherited = json_array(), *children = json_array();
 	json_t *slots = fields_save_list(slot_rows, master->slots, master->slot_count, sizeof(struct slot));
-	json_t *commits = fields_save_list(commit_rows, master->commits, COMMITS_KNOWN, sizeof(struct commit));
+	json_t *commits = fields_save_list(commit_rows, master->commits, COMMITS_KNOWN,
+					   sizeof(struct commit));
 	bool good = true;
 
 	FOR_EACH(&master->listeners, listener, listener)

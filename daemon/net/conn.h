@@ -174,7 +174,7 @@ enum counter {
 	COUNT_DIED_KILLED,              /* by a signal from somebody else, or for want of memory */
 	COUNT_DIED_EXITED,              /* it ended by itself, and nobody had told it to */
 	COUNT_DIED_HUNG,                /* the master ended it, because it did not answer or get on */
-	COUNT_STALLED,                  /* by the master: it did not get on, and others accepted in its place */
+	COUNT_STALLED,                  /* by the master: it did not get on, and others accepted for it */
 	COUNTERS
 };
 
