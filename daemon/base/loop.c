@@ -179,6 +179,15 @@ static void run_timers(struct loop *loop)
 		loop_works(loop);
 }
 
+/* A process that was stopped, or frozen with its container, is interrupted as if by a signal when it goes on
+ * (signal(7)). By then deadlines are over, and what came in time is waiting: it goes first. */
+static int wait_for(struct loop *loop, struct epoll_event *events)
+{
+	int count = epoll_wait(loop->epoll_fd, events, BATCH, wait_ms(loop));
+
+	return count < 0 && errno == EINTR ? epoll_wait(loop->epoll_fd, events, BATCH, 0) : count;
+}
+
 static bool turn(struct loop *loop, struct err *err)
 {
 	struct epoll_event events[BATCH];
@@ -186,7 +195,7 @@ static bool turn(struct loop *loop, struct err *err)
 	int count;
 
 	publish_busy(loop, 0);
-	count = epoll_wait(loop->epoll_fd, events, BATCH, wait_ms(loop));
+	count = wait_for(loop, events);
 	if (count < 0 && errno != EINTR)
 		return err_sys(err, errno, "epoll_wait");
 	loop->now_ns = loop_clock(loop);

@@ -60,7 +60,7 @@ class Crash(unittest.TestCase):
         drover.strike(pid, number)
         event = server.log.wait("worker_exited", since=mark, pid=pid)
         self.assertEqual(event.fields["how"], name_of(number))
-        self.assertEqual(event.level, "error")
+        self.assertEqual(event.level, "error", server.log.text())
         return event.fields
 
     def serves_again(self, server, *gone):

@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,10 +13,13 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { LOG_BYTES = 256, MOST_TURNS = 100 };
+
+#define STILL_NS (2 * CLOCK_S)          /* longer than the machine itself stands still */
 
 static struct loop loop;
 static char happened[LOG_BYTES];        /* a letter for everything that ran, a dot at the end of each turn */
@@ -506,6 +510,40 @@ START_TEST(events_come_before_timers_and_timers_before_the_ready_list)
 }
 END_TEST
 
+static struct probe late = { .name = 'a' };
+static uint64_t due_ns;
+
+/* As if the process had been stopped meanwhile: something has come, and then a timer is due. */
+static void stand_still(int number)
+{
+	const uint64_t one = 1;
+
+	(void)number;
+	ck_assert_int_eq(write(late.source.fd, &one, sizeof(one)), sizeof(one));
+	while (clock_now_ns() < due_ns)
+		poll(NULL, 0, 1);
+}
+
+START_TEST(so_they_do_when_the_wait_was_interrupted)
+{
+	const struct itimerval soon = { .it_value = { 0, 10000 } };
+	struct timer timer = { .fire = on_timer };
+	struct err err;
+	uint64_t one;
+
+	stop_after = MOST_TURNS;
+	loop_unready(&busy);
+	add_probe(&late, 'a');
+	ck_assert_int_eq(read(late.source.fd, &one, sizeof(one)), sizeof(one));
+	signal(SIGALRM, stand_still);
+	loop_timer(&loop, &timer, STILL_NS);
+	due_ns = timer.due_ns + 10 * CLOCK_MS;
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	ck_assert(loop_run(&loop, &err));
+	ck_assert_str_eq(happened, "at.");
+}
+END_TEST
+
 START_TEST(the_time_is_read_once_a_turn)
 {
 	uint64_t before = clock_now_ns();
@@ -600,6 +638,7 @@ int main(void)
 	tcase_add_test(tests, the_turn_in_which_the_loop_is_stopped_is_finished);
 	tcase_add_test(tests, in_a_long_turn_a_timer_may_count_from_now);
 	tcase_add_test(tests, events_come_before_timers_and_timers_before_the_ready_list);
+	tcase_add_test(tests, so_they_do_when_the_wait_was_interrupted);
 	tcase_add_test(tests, the_time_is_read_once_a_turn);
 	tcase_add_test(tests, a_turn_says_since_when_it_works);
 	tcase_add_test(tests, a_loop_that_waits_is_not_busy);
