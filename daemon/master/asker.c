@@ -3,6 +3,8 @@
  * Called by reload.c, reopen.c, upgrade.c and generations.c. Cannot fail. */
 #include "master.h"
 
+#include <stdio.h>
+
 const struct outcome outcome_stopping = { .text = "refused: drover is stopping" };
 
 /* An answer may lead to the next question, which is not answered by this. */
@@ -17,4 +19,12 @@ void askers_answer(struct list *askers, const struct outcome *outcome)
 
 		asker->answer(asker, outcome);
 	}
+}
+
+void outcome_keep(const struct outcome *outcome, char text[ERR_TEXT_BYTES])
+{
+	snprintf(text, ERR_TEXT_BYTES, "%s", outcome->text);
+	for (char *c = text; *c != '\0'; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
 }

@@ -2,6 +2,7 @@
 #ifndef MASTER_ASKER_H
 #define MASTER_ASKER_H
 
+#include "base/err.h"
 #include "base/list.h"
 
 #include <stdbool.h>
@@ -34,5 +35,8 @@ struct asker {
 extern const struct outcome outcome_stopping;
 /* Answers all of them; the list is empty then. */
 void askers_answer(struct list *askers, const struct outcome *outcome);
+
+/* Its text, for the status, which is JSON: paths may be no UTF-8, and what was cut is none either. */
+void outcome_keep(const struct outcome *outcome, char text[ERR_TEXT_BYTES]);
 
 #endif

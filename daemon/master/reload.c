@@ -36,10 +36,7 @@ static void start_change(struct master *master);
 
 static void record(struct master *master, const struct outcome *outcome)
 {
-	snprintf(master->last_reload, sizeof(master->last_reload), "%s", outcome->text);
-	for (char *c = master->last_reload; *c != '\0'; c++)    /* paths may be no UTF-8, and JSON must be */
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
+	outcome_keep(outcome, master->last_reload);
 	master->last_reload_good = outcome->good;
 	master->last_reload_at = clock_wall();
 	if (outcome->good)

@@ -39,7 +39,7 @@ static void finish(struct master *master, const struct outcome *outcome)
 	upgrade->phase = UPGRADE_IDLE;
 	upgrade->last_good = outcome->good;
 	upgrade->last_at = clock_wall();
-	snprintf(upgrade->last, sizeof(upgrade->last), "%s", outcome->text);
+	outcome_keep(outcome, upgrade->last);
 	*(outcome->good ? &upgrade->good : &upgrade->bad) += 1;
 	tell_news(master);
 	tell_event(master, NEWS_UPGRADE, NEWS_NO_SLOT, outcome->good, outcome->text);

@@ -379,6 +379,22 @@ class Signal(Case):
         daemon.kill(signal.SIGUSR2)
         self.assertIn("SEGV", daemon.log.wait("upgrade_failed").fields["error"])
 
+    def test_what_failed_is_in_the_status_whatever_its_bytes(self):
+        """A path that is cut within a character: after an odd, or after an even number of bytes."""
+        for name in ("logs", "logs-"):
+            with self.subTest(name=name):
+                daemon = self.start()
+                top = os.path.join(daemon.dir, name)
+                below = os.path.join(top, *(2 * ["\u00e9" * 120]))
+                os.makedirs(below)
+                daemon.configure({"log": {"access": os.path.join(below, "access.log")}})
+                self.assertEqual(daemon.reload()[0], 0)
+                os.rename(top, top + ".away")
+                self.assertEqual(self.upgrade(daemon)[0], 1)
+                status = daemon.status()["upgrade"]
+                self.assertEqual((status["good"], status["failed"]), (False, 1))
+                self.assertIn("log.access", status["text"])
+
     def test_the_old_binary_stops_and_reloads_as_ever(self):
         daemon = self.start()
         daemon.install(BROKEN, "crashes-at-start")
