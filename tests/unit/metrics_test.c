@@ -55,6 +55,14 @@ static void ask(const char *request)
 	ck_assert(fake_until_eof(&client));
 }
 
+/* Before the next one. */
+static void forget_client(void)
+{
+	fake_hang_up(&client);
+	free(client.text);
+	server.client_count = 0;
+}
+
 /* ---- buckets ------------------------ */
 
 START_TEST(what_is_in_a_bucket_is_below_its_bound)
@@ -167,8 +175,7 @@ START_TEST(who_does_not_measure_answers_all_the_same)
 	server.engine.metrics = NULL;
 	ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
 	ck_assert_uint_eq(fake_count(&client, "hello"), 1);
-	fake_hang_up(&client);
-	server.client_count = 0;
+	forget_client();
 	ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
 	ck_assert_uint_eq(fake_count(&client, "hello"), 1);
 	fake_hang_up(&client);
@@ -380,8 +387,7 @@ END_TEST
 START_TEST(a_turn_is_as_long_as_what_was_done_behind_its_last_answer)
 {
 	ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
-	fake_hang_up(&client);
-	server.client_count = 0;
+	forget_client();
 	fake_connect(&server, &client, "");
 	fake_turn(&server);
 	work.serve = work_for_long;
