@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -70,13 +71,14 @@ static json_t *text_json(const struct generation *generation, bool *too_long)
 static json_t *file_json(const struct master *master)
 {
 	const struct config_input *input = &master->setup->input;
-	char here[PATH_MAX];
+	char here[PATH_MAX], path[2 * PATH_MAX];
 
 	if (input->text != NULL)
 		return json_null();
 	if (input->path[0] == '/' || getcwd(here, sizeof(here)) == NULL)
 		return client_text(input->path);
-	return json_pack("s++", here, "/", input->path);
+	snprintf(path, sizeof(path), "%s/%s", here, input->path);
+	return client_text(path);
 }
 
 void command_config(struct client *client, const json_t *request)

@@ -57,6 +57,16 @@ class Settings(unittest.TestCase):
                     return json.loads(answer)
                 answer += more
 
+    def test_a_directory_whose_name_is_no_text(self):
+        def elsewhere():
+            os.mkdir(b"\xff")
+            os.chdir(b"\xff")
+        server = self.start()
+        server.stop()
+        server.how = (["-c", os.path.join("..", os.path.basename(server.config))], None, elsewhere, [])
+        server.start_again()
+        self.assertEqual(self.value(server, "workers"), "2")
+
     # set and unset
 
     def test_what_cannot_be_unset_is_told_from_what_is_mistyped(self):
