@@ -75,8 +75,8 @@ static ssize_t send_on(struct client *client)
 {
 	unsigned left = client->fds.count - client->fds_sent, count = left < RIGHTS_MOST ? left : RIGHTS_MOST;
 	size_t len = left > count ? 1 : client->answer_len - client->answer_sent;
-	ssize_t n = rights_send(client->source.fd, client->answer + client->answer_sent, len,
-				client->fds.at + client->fds_sent, count);
+	const int *fds = count > 0 ? client->fds.at + client->fds_sent : NULL;
+	ssize_t n = rights_send(client->source.fd, client->answer + client->answer_sent, len, fds, count);
 
 	for (; n > 0 && count > 0; count--)
 		fd_close(&client->fds.at[client->fds_sent++]);
