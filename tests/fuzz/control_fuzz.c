@@ -90,6 +90,7 @@ static struct str converse(struct str bytes, struct cuts cuts, uint8_t mode, str
 		turn();
 	answer_all(&master->transition.later, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->transition.checks, (mode & RELOAD_GOES_WELL) != 0);
+	answer_all(&master->transition.changes, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->reopening.later, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->hold.later, (mode & RELOAD_GOES_WELL) != 0);
 	answer_all(&master->upgrade.askers, (mode & RELOAD_GOES_WELL) != 0);
@@ -116,6 +117,7 @@ static void check_answer(struct str answer)
 	FUZZ_CHECK(json_is_object(json_object_get(object, "status")) ||
 		   json_is_string(json_object_get(object, "text")) ||
 		   json_is_array(json_object_get(object, "workers")) ||
+		   json_is_array(json_object_get(object, "generations")) ||
 		   json_is_integer(json_object_get(object, "threshold_ms")));
 	json_decref(object);
 }
@@ -161,6 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(is_same(whole, converse(bytes, at_once, mode, &arena)));
 	FUZZ_CHECK(fuzz_open_count() == open_before);
 	FUZZ_CHECK(list_empty(&master->transition.later));
+	FUZZ_CHECK(list_empty(&master->transition.changes));
 	arena_free(&arena);
 	return 0;
 }
