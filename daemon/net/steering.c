@@ -33,9 +33,9 @@ static bool explain(struct err *err, int error, const char *what)
 {
 	if (error == EPERM)
 		return err_set(err,
-			       "%s: %s without CAP_BPF; as long as it is missing, a busy worker gets as many"
-			       " new connections as an idle one; set AmbientCapabilities=CAP_BPF in the unit,"
-			       " or start as root",
+			       "CAP_BPF is missing, without which a busy worker gets as many new connections"
+			       " as an idle one: set AmbientCapabilities=CAP_BPF in the unit, or start as"
+			       " root (%s: %s)",
 			       what, strerror(error));
 	if (error == EINVAL || error == ENOSYS || error == EOPNOTSUPP)
 		return err_set(err,
