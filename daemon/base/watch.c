@@ -241,7 +241,8 @@ struct watcher *watcher_open(struct loop *loop, struct offload *offload, struct 
 	struct watcher *watcher = fd < 0 ? NULL : calloc(1, sizeof(*watcher));
 
 	if (watcher == NULL) {
-		err_sys(err, errno, "inotify_init1");
+		err_sys(err, errno, errno == EMFILE ? "inotify_init1 (fs.inotify.max_user_instances)"
+						    : "inotify_init1");
 		return NULL;
 	}
 	if (!begin(watcher, loop, fd, err)) {

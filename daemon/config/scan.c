@@ -267,7 +267,9 @@ static bool remember(struct scanner *s, struct names *names)
 	case NAMES_NEW:
 		return true;
 	case NAMES_KNOWN:
-		return fail(s, "expected every name once in a group");
+		fail(s, "");    /* the place */
+		return err_set(s->err, "\"%.*s\" is in this group already, and may be there only once",
+			       (int)(s->token.text.len > 40 ? 40 : s->token.text.len), s->token.text.at);
 	default:
 		return fail(s, "out of memory");
 	}

@@ -308,7 +308,10 @@ class Freshness:
         cls.right = Answers(cls.enter(Server(cls.top, memory="0")))
         cls.told = Answers(cls.enter(Server(cls.top)))
         cls.untold = Answers(cls.enter(Server(cls.top, preexec=without_inotify)))
-        cls.untold.server.log.wait("files_not_watched")
+        cls.said = cls.untold.server.log.wait("files_not_watched")
+
+    def test_what_there_were_too_few_of_is_named(self):
+        self.assertIn("(fs.inotify.max_user_instances)", self.said.fields["error"])
 
     @classmethod
     def enter(cls, server):

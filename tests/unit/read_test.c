@@ -226,7 +226,7 @@ static const char *const wrong[][2] = {
 	  "sites = ( { routes = ( { match = \"/\"; kettle = { }; teapot = { label = \"x\"; }; } ); } );",
 	  AT "2:53: a route has exactly one service; there is one already\n" },
 	{ LISTEN "sites = ( { routes = ( { kettle = { }; } ); } );", AT "2:24: match is missing\n" },
-	{ "workers = 1;\nworkers = 2;", AT "2:1: expected every name once in a group, found \"workers\"\n" },
+	{ "workers = 1;\nworkers = 2;", AT "2:1: \"workers\" is in this group already, and may be there only once\n" },
 	/* rules between settings */
 	{ "listen = ( { address = \"*:80\"; },\n{ address = \"[::]:80\"; } );\n" SITES,
 	  AT "2:13: address \"[::]:80\" is listed twice; first at /etc/d/t.conf:1:24\n" },
