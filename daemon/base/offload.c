@@ -18,6 +18,10 @@ enum {
 	TELL_TRIES = 8,
 };
 
+/* A thread shares the table of descriptors, and while it does the kernel counts at every call of the loop
+ * who uses one: so threads that have had nothing to do for so long end. */
+#define REST_NS (5 * CLOCK_S)
+
 struct helper {
 	struct offload_shared *shared;
 	struct offload_job *under_way;  /* under `lock` */
@@ -33,6 +37,7 @@ struct offload_shared {
 	unsigned abandoned;             /* threads that nobody waits for any more */
 	int event_fd;
 	bool closing;
+	bool dismissed;                 /* closing, and the last thread frees this */
 	unsigned count;                 /* of helpers; the loop's side alone uses it */
 	struct helper helpers[OFFLOAD_THREADS_MOST];
 };
@@ -107,7 +112,7 @@ static void *run(void *argument)
 	pthread_mutex_lock(&shared->lock);
 	while (mine && (job = next_job(shared)) != NULL)
 		mine = work_on(helper, job);
-	last = !mine && --shared->abandoned == 0;
+	last = (!mine || shared->dismissed) && --shared->abandoned == 0;
 	pthread_mutex_unlock(&shared->lock);
 	if (last)
 		shared_free(shared);
@@ -175,30 +180,69 @@ static void on_completion(struct source *source, uint32_t events)
 
 	(void)events;
 	(void)ignored;
-	call_finished(offload);
+	if (offload->shared != NULL)    /* else all was done before */
+		call_finished(offload);
+}
+
+/* It stays when threads do not. */
+static bool make_completion(struct offload *offload)
+{
+	int fd AUTO_CLOSE = -1;
+
+	if (offload->completion.fd >= 0)
+		return true;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	offload->completion.fd = fd;
+	if (fd < 0 || loop_add(offload->loop, &offload->completion, EPOLLIN) != 0) {
+		offload->completion.fd = -1;
+		return false;
+	}
+	fd_take(&fd);
+	return true;
 }
 
 static bool start(struct offload *offload)
 {
-	int fd AUTO_CLOSE = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	struct offload_shared *shared = fd >= 0 ? shared_new(fd) : NULL;
+	struct offload_shared *shared = make_completion(offload) ? shared_new(offload->completion.fd) : NULL;
 
 	if (shared == NULL)
 		return false;
-	offload->completion.fd = fd_take(&fd);
-	if (loop_add(offload->loop, &offload->completion, EPOLLIN) == 0 && make_thread(shared)) {
+	if (make_thread(shared)) {
 		offload->shared = shared;
 		return true;
 	}
-	loop_remove(offload->loop, &offload->completion);
-	offload->completion.fd = -1;
+	shared->event_fd = -1;          /* it stays for the next attempt */
 	shared_free(shared);
 	return false;
 }
 
+static void dismiss(struct offload_shared *shared)
+{
+	pthread_mutex_lock(&shared->lock);
+	shared->closing = shared->dismissed = true;
+	shared->abandoned = shared->count;
+	shared->event_fd = -1;          /* it stays for those that come */
+	for (unsigned i = 0; i < shared->count; i++)
+		pthread_detach(shared->helpers[i].thread);
+	pthread_cond_broadcast(&shared->queued);
+	pthread_mutex_unlock(&shared->lock);
+}
+
+static void rest(struct timer *timer, uint64_t now_ns)
+{
+	struct offload *offload = LIST_ENTRY(timer, struct offload, rest);
+	struct offload_shared *shared = offload->shared;
+
+	(void)now_ns;
+	if (offload->count > 0)
+		return;                 /* armed again when that is done */
+	offload->shared = NULL;
+	dismiss(shared);
+}
+
 void offload_init(struct offload *offload, struct loop *loop, unsigned most)
 {
-	*offload = (struct offload){ .loop = loop, .most = most, .threads_most = 1 };
+	*offload = (struct offload){ .loop = loop, .most = most, .threads_most = 1, .rest.fire = rest };
 	offload->completion = (struct source){ .fd = -1, .handle = on_completion };
 }
 
@@ -274,6 +318,8 @@ static void call_finished(struct offload *offload)
 		job->state = JOB_IDLE;
 		job->done(job);
 	}
+	if (offload->count == 0)
+		loop_timer(offload->loop, &offload->rest, REST_NS);
 }
 
 /* True when a job is finished; false at the deadline. */
@@ -361,11 +407,14 @@ unsigned offload_close(struct offload *offload, uint64_t deadline_ns)
 	struct offload_shared *shared = offload->shared;
 	unsigned threads_most = offload->threads_most, left;
 
-	if (shared == NULL)
+	loop_remove(offload->loop, &offload->completion);
+	if (shared == NULL) {
+		fd_close(&offload->completion.fd);
 		return 0;
+	}
 	offload_wait(offload, deadline_ns);
 	left = offload->count;
-	loop_remove(offload->loop, &offload->completion);
+	timer_cancel(&offload->rest);
 	let_go(shared, end_threads(shared));
 	offload_init(offload, offload->loop, offload->most);
 	offload_widen(offload, threads_most);
@@ -374,6 +423,7 @@ unsigned offload_close(struct offload *offload, uint64_t deadline_ns)
 
 void offload_forget(struct offload *offload)
 {
+	timer_cancel(&offload->rest);
 	fd_close(&offload->completion.fd);
 	free(offload->shared);
 	offload_init(offload, offload->loop, offload->most);

@@ -3,8 +3,9 @@
  * One bounded queue for each process that asks for it, and one thread, or a few where offload_widen says so.
  * The first is made with the first job, another one when a job would have to wait, so they have the rights
  * that the process has by then (credentials are per thread: drop privileges before) and a process that never
- * submits has neither thread nor descriptor.  The threads block every signal.  All functions belong to the
- * loop's thread; only `work` runs in another one.
+ * submits has neither thread nor descriptor.  When there was no job for some seconds the threads end, and
+ * are made anew for the next one.  They block every signal.  All functions belong to the loop's thread; only
+ * `work` runs in another one.
  *
  * fork(2) copies the calling thread alone: a child calls offload_forget before anything else, and never
  * touches what it inherited. */
@@ -34,6 +35,7 @@ struct offload {
 	struct loop *loop;
 	struct source completion;       /* an eventfd; -1 until the first job */
 	struct offload_shared *shared;  /* NULL until the first job */
+	struct timer rest;              /* until the threads end, since there was no job */
 	unsigned most, threads_most;
 	unsigned count;                 /* queued, under way, or finished without done() */
 };

@@ -25,7 +25,6 @@ static uint64_t soon(void)
 	return clock_now_ns() + 10 * CLOCK_S;
 }
 
-
 static unsigned tasks;                  /* at the beginning; a sanitizer may have one of its own */
 
 static unsigned entries(const char *path)
@@ -334,6 +333,65 @@ START_TEST(a_thread_that_has_nothing_to_do_is_taken_before_another_is_made)
 }
 END_TEST
 
+/* ---- nothing to do ------------------------------------------------------------------------------------ */
+
+static void wait_for_fewer(const char *path, unsigned count)
+{
+	for (uint64_t end = soon(); entries(path) > count; sched_yield())
+		ck_assert_uint_lt(clock_now_ns(), end);
+}
+
+/* All that waits for a time. */
+static void pass_time(void)
+{
+	static uint64_t passed;
+
+	passed += 3600 * CLOCK_S;
+	timers_run(&loop.timers, loop.now_ns + passed);
+}
+
+START_TEST(threads_without_a_job_end_and_are_made_anew)
+{
+	struct probe probe = probe_of('a'), held;
+	unsigned fds = entries("/proc/self/fd");
+
+	offload_widen(&offload, 2);
+	hold(&held);
+	ck_assert(offload_submit(&offload, &probe.job));
+	sem_post(&gate);
+	offload_wait(&offload, soon());
+	ck_assert_uint_eq(entries("/proc/self/task"), tasks + 2);
+	pass_time();
+	wait_for_fewer("/proc/self/task", tasks);
+	ck_assert(offload_submit(&offload, &probe.job));
+	offload_wait(&offload, soon());
+	ck_assert_uint_eq(probe.done, 2);
+	ck_assert_uint_eq(entries("/proc/self/task"), tasks + 1);
+	ck_assert_uint_eq(entries("/proc/self/fd"), fds + 1);
+	pass_time();
+	one_turn(&loop);                        /* what was told of what was done already */
+	ck_assert_uint_eq(offload_close(&offload, soon()), 0);
+	ck_assert_uint_eq(entries("/proc/self/fd"), fds);
+}
+END_TEST
+
+START_TEST(a_thread_with_a_job_stays)
+{
+	struct probe probe = probe_of('a'), held;
+
+	ck_assert(offload_submit(&offload, &probe.job));
+	offload_wait(&offload, soon());         /* from now on the time counts */
+	hold(&held);
+	pass_time();
+	ck_assert_uint_eq(entries("/proc/self/task"), tasks + 1);
+	sem_post(&gate);
+	offload_wait(&offload, soon());
+	ck_assert_uint_eq(held.done, 1);
+	pass_time();
+	wait_for_fewer("/proc/self/task", tasks);
+}
+END_TEST
+
 START_TEST(a_close_ends_the_threads_that_do_not_hang)
 {
 	struct probe probe = probe_of('a');
@@ -508,6 +566,8 @@ static Suite *suite(void)
 	tcase_add_test(jobs, a_wide_one_goes_on_beside_a_job_that_hangs);
 	tcase_add_test(jobs, there_are_no_more_threads_than_were_allowed);
 	tcase_add_test(jobs, a_thread_that_has_nothing_to_do_is_taken_before_another_is_made);
+	tcase_add_test(jobs, threads_without_a_job_end_and_are_made_anew);
+	tcase_add_test(jobs, a_thread_with_a_job_stays);
 	tcase_add_test(jobs, a_close_ends_the_threads_that_do_not_hang);
 	tcase_add_test(jobs, a_forked_child_has_one_of_its_own);
 	tcase_add_loop_test(random, a_random_history_is_as_the_model_says, 0, 4);
