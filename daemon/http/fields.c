@@ -192,31 +192,38 @@ static __attribute__((noinline)) unsigned check_all(struct request *request, con
 	return status;
 }
 
-/* What browsers say, which is what is so anyway. */
-static bool is_keep_alive(const struct request *request, const char *head)
+/* True when nothing is said of the connection, or one word, spelled as nearly everybody does. */
+static bool is_plain(const struct request *request, const char *head, bool *keep_alive)
 {
 	const struct header *header = &request->headers[request->first[HEADER_CONNECTION]];
+	struct str value;
 
-	return !request_saw_again(request, HEADER_CONNECTION) && header->value.len == strlen("keep-alive") &&
-	       memcmp(head + header->value.at, "keep-alive", strlen("keep-alive")) == 0;
+	*keep_alive = true;
+	if (!request_saw(request, HEADER_CONNECTION))
+		return true;
+	value = (struct str){ head + header->value.at, header->value.len };
+	*keep_alive = !str_equal(value, str_of("close"));
+	return !request_saw_again(request, HEADER_CONNECTION) &&
+	       (!*keep_alive || str_equal(value, str_of("keep-alive")));
 }
 
 /* The request of nearly everybody who wants to have something: there is nothing that has to be looked at. */
-static bool is_usual(const struct request *request, const char *head)
+static bool is_usual(const struct request *request)
 {
 	const uint32_t others =
 		1U << HEADER_TRANSFER_ENCODING | 1U << HEADER_CONTENT_LENGTH | 1U << HEADER_EXPECT;
 
 	return request->minor == 1 && request->host_is_plain && !request_saw_again(request, HEADER_HOST) &&
-	       request->authority.len == 0 && (request->seen & others) == 0 &&
-	       (!request_saw(request, HEADER_CONNECTION) || is_keep_alive(request, head));
+	       request->authority.len == 0 && (request->seen & others) == 0;
 }
 
 unsigned fields_check(struct request *request, const char *head)
 {
-	if (!is_usual(request, head))
+	bool keep_alive;
+
+	if (!is_usual(request) || !is_plain(request, head, &keep_alive))
 		return check_all(request, head);
 	request->authority = request->headers[request->first[HEADER_HOST]].value;
-	request->keep_alive = true;
+	request->keep_alive = keep_alive;
 	return 0;
 }
