@@ -161,10 +161,11 @@ void timers_run(struct timers *timers, uint64_t now_ns)
 {
 	uint64_t now_tick = now_ns >> TIMER_TICK_SHIFT;
 
+	if (now_tick <= timers->tick)   /* whatever is armed is for a later one */
+		return;
 	for (uint64_t tick = next_tick(timers); tick <= now_tick; tick = next_tick(timers)) {
 		timers->tick = tick;
 		run_tick(timers, now_ns);
 	}
-	if (now_tick > timers->tick)
-		timers->tick = now_tick;
+	timers->tick = now_tick;
 }
