@@ -458,13 +458,22 @@ static void until_answered(void)
 			turn();
 }
 
-static void keep_alive_round(void)
+/* `count` connections have a request each in the same turn. */
+static void keep_alive_turn(unsigned first, unsigned count)
 {
-	for (unsigned i = 0; i < CLIENTS; i++)
+	for (unsigned i = first; i < first + count; i++)
 		client_send(&clients[i]);
-	for (unsigned i = 0; i < CLIENTS; i++)
+	for (unsigned i = first; i < first + count; i++)
 		wait_for(clients[i].served, POLLIN);
 	until_answered();
+}
+
+static void keep_alive_round(void)
+{
+	unsigned count = scenario->alone ? 1 : CLIENTS;
+
+	for (unsigned first = 0; first < CLIENTS; first += count)
+		keep_alive_turn(first, count);
 }
 
 /* The client closes when it has seen the end, and the engine hears of it in the next turn. */

@@ -28,6 +28,7 @@ struct scenario {
 	size_t body;                    /* bytes; 0: whatever comes */
 	unsigned depth;                 /* requests sent at once on a connection; 0: one */
 	bool log, one_shot, conditional, files_many;
+	bool alone;                     /* a turn for each request, as where there is little to do */
 };
 
 #define BROWSER \
@@ -52,6 +53,7 @@ struct scenario {
 
 static const struct scenario scenarios[] = {
 	{ .name = "1k", .target = "/1k.html", .status = 200, .body = 1024 },
+	{ .name = "alone", .target = "/1k.html", .status = 200, .body = 1024, .alone = true },
 	{ .name = "browser", .target = "/1k.html", .fields = BROWSER CODINGS, .status = 200, .body = 1024 },
 	{ .name = "404", .target = "/missing.html", .status = 404 },
 	{ .name = "log", .target = "/1k.html", .fields = "User-Agent: a\r\n", .status = 200, .log = true },
