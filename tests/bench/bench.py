@@ -30,7 +30,8 @@ adds the client's CPU.
 --layers: only drover, with all layers of its sandbox and limits for clients that nobody reaches, with none of them,
 and with each alone left out, and what each of them costs.
 
-Before it is measured, every server must give the right bytes.  Peers that are not installed are left out, with a line.
+Before it is measured, every server must give the right bytes.  Peers that do not, or are not installed, are left out,
+with a line.
 Prints Markdown.
 """
 
@@ -218,7 +219,7 @@ def run_latency(results, classes, options):
 
 
 def run_cold(results, classes, options):
-    results["cold"] = cold.run(max(options.rounds // 4, 2))
+    results["cold"] = cold.run(min(max(options.rounds // 2, 2), cold.MOST_ROUNDS))
     yield "cold"
 
 
@@ -347,13 +348,32 @@ def is_usual(options):
         options.show or options.layers or options.whole or options.accept or options.before or options.cpus)
 
 
+def why_not(cls):
+    """Why a peer is left out, None: it serves."""
+    if not cls.installed():
+        return "it is not installed"
+    with cost.sites(["1k"]) as top:
+        server = cls(top, SCENARIOS["1k"])
+        try:
+            server.start()
+            server.check()
+        except (OSError, RuntimeError) as error:
+            return " ".join(str(error).split())
+        finally:
+            server.stop()
+    return None
+
+
 def choose_servers(options):
     for cls in SERVERS:
-        if cls in (Floor, Drover) or cls.name in options.server:
-            if cls in (Floor, Drover) or cls.installed():
+        if cls in (Floor, Drover):
+            yield cls
+        elif cls.name in options.server:
+            reason = why_not(cls)
+            if reason is None:
                 yield cls
             else:
-                print("%s is not installed and left out." % cls.name)
+                print("%s is left out: %s." % (cls.name, reason))
     yield from map(in_mode, options.accept)
     if options.before is not None:
         Before.program = os.path.abspath(options.before)

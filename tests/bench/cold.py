@@ -178,6 +178,7 @@ class Bench:
 
 PULLS = {report.NOBODY: None, "a slow disk": "/disk/cold", "a slow FUSE": "/far/cold"}
 SECONDS = 1     # of each measurement
+MOST_ROUNDS = COLD_MIB // STEP_MIB // 3         # three servers pull, each from where nobody has
 
 
 @contextlib.contextmanager
