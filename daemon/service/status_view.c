@@ -10,8 +10,12 @@
 enum {
 	COLUMNS_A_LOOK = 32,            /* between two looks at the clock, where nobody has them */
 	SOCKETS_A_STEP = 32,
-	BEGUN_ANEW_MOST = 8,            /* then a sum may be wrong: whoever writes there is broken */
+	BEGUN_ANEW_LEAST = 1000,
 };
+
+/* So long, and so often, it is begun anew: the master may have no turn for a while, in the middle of moving a
+ * column. Then a sum may be wrong: whoever writes there is broken. */
+#define PATIENCE_NS CLOCK_S
 
 const char *const view_state_names[VIEW_STATES] = {
 	[VIEW_NONE] = "none",
@@ -306,6 +310,7 @@ static void begin(struct view *view, const struct engine *engine)
 void view_begin(struct view *view, const struct engine *engine)
 {
 	view->begun_anew = 0;
+	view->begun_ns = clock_now_ns();
 	begin(view, engine);
 }
 
@@ -317,11 +322,16 @@ static bool is_steady(const struct view *view)
 	return board == NULL || (view->moves % 2 == 0 && board_moves(board) == view->moves);
 }
 
+static bool is_patient(const struct view *view)
+{
+	return view->begun_anew < BEGUN_ANEW_LEAST || clock_now_ns() - view->begun_ns < PATIENCE_NS;
+}
+
 bool view_step(struct view *view, uint64_t until_ns)
 {
 	if (!view->failed && (!step_columns(view, until_ns) || !step_sockets(view, until_ns)))
 		return false;
-	if (!view->failed && !is_steady(view) && view->begun_anew < BEGUN_ANEW_MOST) {
+	if (!view->failed && !is_steady(view) && is_patient(view)) {
 		view->begun_anew++;
 		begin(view, view->engine);
 		return false;

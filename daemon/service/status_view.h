@@ -68,6 +68,7 @@ struct view {
 	unsigned column, socket;        /* the next ones to be looked at; for view_step alone */
 	uint32_t moves;                 /* of the board, when the columns were begun */
 	unsigned begun_anew;            /* how often, because it had others then */
+	uint64_t begun_ns;              /* the first time */
 	bool failed;                    /* out of memory */
 };
 
