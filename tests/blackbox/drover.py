@@ -171,6 +171,18 @@ class Log:
                 if not self.changed.wait(max(0, end - time.monotonic())) and time.monotonic() >= end:
                     raise AssertionError("no event %s %s in %d s:\n%s" % (name, fields, seconds, self.text()))
 
+    def after_exit(self, pid, slot, seconds=DEADLINE):
+        """What the slot does when its worker has died: respawn_delayed, or worker_started at once."""
+        end = deadline(seconds)
+        died = self.wait("worker_exited", seconds=seconds, pid=pid)
+        with self.changed:
+            since = self.events.index(died)
+            while not (found := self.find("respawn_delayed", since, slot=slot)
+                       + self.find("worker_started", since, slot=slot)):
+                if self.ended or not self.changed.wait(max(0, end - time.monotonic())):
+                    raise AssertionError("nobody follows process %d:\n%s" % (pid, self.text()))
+            return found[0]
+
     def text(self):
         with self.changed:
             return "\n".join(event.line for event in self.events)

@@ -547,21 +547,26 @@ class Replace(Master):
         os.kill(fresh[-1], signal.SIGCONT)
         return False
 
+    def all_follow(self, server, count):
+        """Who was stopped when it should serve was killed, and its slot gets another one after the reload."""
+        server.wait_status(lambda status: [(worker["state"], worker["generation"]) for worker in status["workers"]] ==
+                           count * [("serving", status["generation"])] and len(server.children()) == count)
+
     def test_a_fresh_worker_that_is_not_ready_in_time(self):
         """Those that are ready wait for it in vain, and nobody has left his seat for them."""
         count = 48  # so that the first are ready before the last are forked
         server = self.start({"reload": "replace", "workers": count,
                              "timeouts": {"prepare": "1s", "drain": "100ms"}})
-        for _ in range(50):
-            server.wait_status(lambda _: len(server.children()) == count)
+        end = drover.deadline(120)
+        while True:
+            self.all_follow(server, count)
             before = server.workers()
             clients = self.idle(server, 20)
             if self.stop_one_fresh(server):
                 break
             for client in clients:
                 client.close()
-        else:
-            self.fail("no fresh worker could be stopped in time")
+            drover.left(end)            # no fresh worker could be stopped in time
         server.wait_status(lambda _: len(server.children()) == count)
         self.assertEqual(server.workers(), before)
         for client in clients:
@@ -718,7 +723,10 @@ class Workers(Master):
             lines = file.read().splitlines()
         for pid in pids:
             own = [line for line in lines if line.split()[0] == str(pid)]
-            self.assertLessEqual(len(own), 3, "\n".join(own))
+            self.assertTrue(own, lines)
+            # nor is it when whoever runs all this is stopped and goes on
+            done = [line for line in own if " = " in line and not line.endswith("(Interrupted system call)")]
+            self.assertEqual(done, [], "\n".join(own))
             for line in own:
                 self.assertIn("epoll_", line)
 

@@ -108,12 +108,16 @@ class Kept(Survival):
     def test_who_has_no_successor_at_once_has_a_sibling(self):
         server = self.start()
         clients = self.idle(server, 40)
-        self.crash(server, self.signals[0])
-        self.still_open(clients)
-        pid = server.workers()[0]
-        drover.wait_asleep(pid)
-        drover.strike(pid, self.signals[0])   # once more: its slot waits before it tries again
-        server.log.wait("respawn_delayed", slot="0")
+        end = drover.deadline()
+        while True:             # until one dies so young that its slot waits before it tries again
+            pid = server.workers()[0]
+            drover.wait_asleep(pid)
+            drover.strike(pid, self.signals[0])
+            if server.log.after_exit(pid, 0).name == "respawn_delayed":
+                break
+            self.still_open(clients)
+            server.wait_status(lambda status, pid=pid: server.workers(status).get(0, pid) != pid)
+            drover.left(end)
         self.still_open(clients)
 
     def test_an_upgrade_takes_along_what_nobody_has_inherited_yet(self):
