@@ -346,7 +346,7 @@ class Strays(Case):
         while upgrade.poll() is None:
             clients.append(daemon.client())
             self.assertEqual(clients[-1].request().status, 200)
-            select.select([daemon.pidfd], [], [], min(0.005, left(end)))
+            select.select([daemon.pidfd], [], [], min(0.02, left(end)))     # so that they stay few
         self.assertEqual(upgrade.returncode, 1)
         daemon.log.wait("stray_found")
         daemon.log.wait("upgrade_taken_back")
