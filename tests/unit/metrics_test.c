@@ -326,7 +326,7 @@ START_TEST(a_master_that_has_no_turn_while_it_moves_a_column_is_waited_for)
 	ck_assert(board != NULL && view != NULL);
 	column = board_claim(board, &owners);
 	board->column[column].counters[COUNT_REQUESTS] = 7;
-	board->column[BOARD_RETIRED].counters[COUNT_REQUESTS] = 7;      /* and has not been taken from there */
+	board->column[BOARD_RETIRED].counters[COUNT_REQUESTS] = 7;  /* not taken from there yet */
 	board->moves = 1;
 	server.engine.board = board;
 	view_begin(view, &server.engine);
