@@ -148,7 +148,6 @@ struct transition {
 	unsigned buried;                /* voters that died: off the list of children */
 	unsigned sites;                 /* that had a row of the board when it began */
 	unsigned planned;               /* slots whose workers have been asked */
-	struct timer pace;              /* armed: more will be, once what was sent has been taken */
 	char notes[256];                /* what the caller should know although it went well */
 	char why_replaced[96];
 };
@@ -373,14 +372,13 @@ bool resume_watch(struct master *master, struct err *err);
 bool resume_try(const struct master_setup *setup, int state_fd, struct err *err);
 
 /* ---- plan.c ---- */
-enum { PLAN_AGAIN_MS = 5 };             /* nothing tells that a message was taken */
 /* Opens what the open transition's verdict needs and begins to ask everybody for a vote.  NULL, or with `err`
  * the step that failed; what was begun by then is for the caller to undo. */
 const char *plan_carry_out(struct master *master, struct err *err);
-/* Asks as many more as can be sent their sockets at once: the worker of each slot, or a fresh one. Has those
- * before them taken what they were sent? */
+/* Asks as many more as can be sent their sockets at once, the worker of each slot or a fresh one: when those
+ * before them have voted. Have all been asked? */
 bool plan_ask(struct master *master, struct err *err);
-bool plan_is_taken(const struct master *master);
+bool plan_is_done(const struct master *master);
 /* May those whose slot gets another worker, or has none any more, leave?  False with `err`: in some slot too
  * many drain already (limits.max_draining). */
 bool plan_has_room(const struct master *master, const struct verdict *next, bool replaces, struct err *err);

@@ -10,9 +10,7 @@
 #include "config/diff.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 enum { FDS_OF_CONFIG = 3 };             /* what a worker is sent beside sockets: the text, the logs */
@@ -79,7 +77,7 @@ static bool plan_slot(struct master *master, unsigned slot, struct err *err)
 }
 
 /* Each is sent every socket, and the kernel bounds how many of one user may be on their way (unix(7),
- * ETOOMANYREFS): what is to be sent at a time fits in twice. */
+ * ETOOMANYREFS): what is sent at a time is half of that. */
 static unsigned how_many_at_once(const struct master *master)
 {
 	struct rlimit most = { .rlim_cur = 0 };
@@ -93,26 +91,16 @@ static unsigned how_many_at_once(const struct master *master)
 bool plan_ask(struct master *master, struct err *err)
 {
 	struct transition *transition = &master->transition;
-	unsigned left = how_many_at_once(master);
 
-	for (; left > 0 && transition->planned < transition->next.slots; left--)
+	for (unsigned left = how_many_at_once(master); left > 0 && !plan_is_done(master); left--)
 		if (!plan_slot(master, transition->planned++, err))
 			return findings_explain(transition->next.findings, err), false;
-	if (transition->planned < transition->next.slots)
-		loop_timer(&master->loop, &transition->pace, PLAN_AGAIN_MS * CLOCK_MS);
 	return true;
 }
 
-bool plan_is_taken(const struct master *master)
+bool plan_is_done(const struct master *master)
 {
-	FOR_EACH_CHILD(master, child) {
-		int unread = 0;
-
-		if (child->vote != VOTE_NONE && ioctl(child->channel.fd, SIOCOUTQ, &unread) == 0 &&
-		    unread > 0)
-			return false;
-	}
-	return true;
+	return master->transition.planned >= master->transition.next.slots;
 }
 
 /* ---- who leaves -------------------------------------------------------------------------------------- */

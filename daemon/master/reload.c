@@ -77,7 +77,6 @@ static void finish(struct master *master, const struct outcome *outcome)
 	bool dry = transition->dry;
 	bool again = outcome->text == NULL;     /* nobody is told: it begins anew */
 
-	timer_cancel(&transition->pace);
 	transition->phase = PHASE_IDLE;
 	transition->dry = false;
 	departure_check(master);
@@ -199,14 +198,14 @@ static void done(struct master *master)
 /* ---- votes ------------------------------------------------------------------------------------------- */
 
 static void commit(struct master *master);
+static void ask_more(struct master *master);
 
 static void count_votes(struct master *master)
 {
 	struct transition *transition = &master->transition;
 	unsigned counts[VOTES] = { 0 };
 
-	if ((transition->phase != PHASE_PREPARING && transition->phase != PHASE_GOING) ||
-	    timer_armed(&transition->pace))
+	if (transition->phase != PHASE_PREPARING && transition->phase != PHASE_GOING)
 		return;
 	FOR_EACH_CHILD(master, child)
 		counts[child->vote]++;
@@ -215,7 +214,10 @@ static void count_votes(struct master *master)
 	case TRANSITION_WAIT:
 		break;
 	case TRANSITION_COMMIT:
-		commit(master);
+		if (!plan_is_done(master))
+			ask_more(master);
+		else
+			commit(master);
 		break;
 	case TRANSITION_NOBODY:
 		call_off(master, "prepare", "every worker that was asked died");
@@ -225,6 +227,17 @@ static void count_votes(struct master *master)
 			done(master);
 		break;
 	}
+}
+
+/* Whoever has voted has taken what it was sent. */
+static void ask_more(struct master *master)
+{
+	struct err err;
+
+	if (plan_ask(master, &err))
+		count_votes(master);
+	else
+		call_off(master, "fork", err.text);
 }
 
 /* Feeds an event to the child's vote and acts on it. */
@@ -502,21 +515,6 @@ static void prepare(struct master *master)
 	count_votes(master);
 }
 
-static void ask_more(struct timer *timer, uint64_t now_ns)
-{
-	struct transition *transition = LIST_ENTRY(timer, struct transition, pace);
-	struct master *master = LIST_ENTRY(transition, struct master, transition);
-	struct err err;
-
-	(void)now_ns;
-	if (!plan_is_taken(master))
-		loop_timer(&master->loop, timer, PLAN_AGAIN_MS * CLOCK_MS);
-	else if (!plan_ask(master, &err))
-		call_off(master, "fork", err.text);
-	else
-		count_votes(master);
-}
-
 /* Takes `verdict` over. */
 static void prepare_for(struct master *master, struct verdict *verdict)
 {
@@ -569,7 +567,6 @@ static void open_transition(struct master *master, uint64_t number)
 	transition->started_ns = master->loop.now_ns;
 	transition->notes[0] = '\0';
 	transition->buried = 0;
-	transition->pace.fire = ask_more;
 	transition->sites = master->owners.sites;
 	transition->wrong = false;
 	transition->next = (struct verdict){ .text = -1, .base = -1, .error_log = -1, .access_log = -1 };
