@@ -3,10 +3,14 @@
 import importlib.machinery
 import importlib.util
 import os
+import select
+import signal
 import sys
 import tempfile
 import time
 import unittest
+
+import drover
 
 PATH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "run")
 
@@ -43,6 +47,10 @@ class Again(unittest.TestCase):
         with open(self.ran, encoding="ascii") as file:
             return len(file.read())
 
+    def stood_still(self, begin, end):
+        """It is known of the machine, besides what really happens to it meanwhile."""
+        self.runner.STILLNESS.gaps = lambda: [(begin, end)]
+
     def test_what_fails_fails(self):
         name, _, wrong, _, remark = self.timed()
         self.assertEqual((name, wrong, remark), ("blackbox/once", "exit status 1", ""))
@@ -50,25 +58,55 @@ class Again(unittest.TestCase):
 
     def test_a_machine_that_stood_still_is_asked_again_and_it_is_said(self):
         now = time.monotonic()
-        self.runner.STILLNESS.saw(now - 1, now + self.runner.STILL_SECONDS + 60)
+        self.stood_still(now - 1, now + self.runner.STILL_SECONDS + 60)
         _, _, wrong, _, remark = self.timed()
         self.assertIsNone(wrong)
         self.assertEqual(self.times(), 2)
         self.assertIn("stood still for", remark)
         self.assertIn("0 passed, 1 failed", remark)     # what went wrong is not hidden
 
+    def test_what_fails_twice_fails(self):
+        now = time.monotonic()
+        self.stood_still(now - 1, now + 60)
+        self.assertEqual(self.runner.timed(("blackbox/never", ["false"]))[2], "exit status 1")
+
     def test_another_time_does_not_count(self):
         now = time.monotonic()
-        self.runner.STILLNESS.saw(now - 100, now - 50)
+        self.stood_still(now - 100, now - 50)
         self.assertEqual(self.timed()[2], "exit status 1")
 
-    def test_short_gaps_do_not_count(self):
-        still = self.runner.Stillness()
-        still.saw(1.0, 1.9)
-        self.assertEqual(still.gaps, [])
-        still.saw(1.0, 2.5)
-        self.assertEqual(still.longest(0, 1), 0)
-        self.assertEqual(still.longest(2, 3), 1.5)
+
+class Watchers(unittest.TestCase):
+    def setUp(self):
+        self.runner = load()
+        self.still = self.runner.Stillness()
+        self.still.start()
+        self.addCleanup(self.still.end)
+        self.still.gaps()       # they are there
+
+    def pause(self, seconds):
+        """All watchers stand still, as when the machine does; returns since when and until when at least."""
+        for one in self.still.watchers:
+            os.kill(one.pid, signal.SIGSTOP)
+        for one in self.still.watchers:
+            drover.wait_stopped(one.pid)
+        begin = time.monotonic()
+        select.select([], [], [], seconds)
+        end = time.monotonic()
+        for one in self.still.watchers:
+            os.kill(one.pid, signal.SIGCONT)
+        return begin, end
+
+    def test_a_pause_is_noticed(self):
+        begin, end = self.pause(self.runner.STILL_LOADED_SECONDS)
+        self.assertGreaterEqual(self.still.longest(begin, end), end - begin)
+        self.assertEqual(self.still.longest(begin - 100, begin - 50), 0)
+
+    def test_what_was_short_does_not_count(self):
+        """Were the machine to stand still besides, it would have been for as long as is said."""
+        least = self.runner.STILL_SECONDS
+        self.pause(least / 10)
+        self.assertTrue(all(after - before >= least for before, after in self.still.gaps()))
 
 
 if __name__ == "__main__":
