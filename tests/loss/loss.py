@@ -36,6 +36,7 @@ FULL_RATE, SHORT_RATE = 6000, 1000       # bursts a second, of which one kind ha
 SHORT_SECONDS = 1.5
 LIFETIME = 20           # bursts on a connection
 INTERVAL = 0.1          # between two things that the operator does
+LEAST_STEPS = 3         # however long they take
 DRAIN_SECONDS = 10      # longer than a download takes
 DOWNLOAD_RATE = 2 << 20
 STOP_AFTER_SECONDS = 0.5
@@ -219,12 +220,15 @@ class Cell:
     def disturb(self, server):
         end = time.monotonic() + self.size["seconds"]
         due = time.monotonic()
-        while time.monotonic() < end and self.steps < self.size.get("steps", self.steps + 1):
+        while self.goes_on(end):
             self.operate(server)
             self.steps += 1
             due = max(due + self.interval, time.monotonic())
-            if pause(self.clients.values(), min(due, end) - time.monotonic()):
+            if pause(self.clients.values(), min(due, max(end, time.monotonic())) - time.monotonic()):
                 break
+
+    def goes_on(self, end):
+        return (time.monotonic() < end or self.steps < LEAST_STEPS) and self.steps < self.size.get("steps", self.steps + 1)
 
     def operate(self, server):
         self.act(server, self.steps)
@@ -250,7 +254,7 @@ class Cell:
             self.problems.append("a reload failed")
         if self.reloads and self.act is not undisturbed and succeeded < self.steps:
             self.problems.append("%d reloads in %d steps" % (succeeded, self.steps))
-        if self.steps < 3:
+        if self.steps < LEAST_STEPS:
             self.problems.append("only %d steps" % self.steps)
         self.moved = sum(count for name, count in status["totals"].items() if name.startswith("handed_"))
         if self.moves != (self.moved > 0):
