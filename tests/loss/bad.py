@@ -20,7 +20,6 @@ Prints a Markdown table and "N passed, N failed, N skipped" (one test is one cel
 """
 
 import concurrent.futures
-import datetime
 import sys
 import time
 
@@ -29,6 +28,7 @@ import loss
 import trouble
 from clients import LOSSES
 from loss import Cell
+from trouble import take
 import drover
 
 REQUESTS = 20000
@@ -62,20 +62,6 @@ ACTS = {
     "reload --replace": (loss.replace, True),
     "upgrade": (loss.upgrade, True),
 }
-
-
-def take(events, when, pid):
-    """Takes the first event of this process behind `when` from the list, or None: numbers of processes come again."""
-    began = when + time.time() - time.monotonic() - 1
-    for event in events:
-        if event.fields["pid"] == str(pid) and event_seconds(event) >= began:
-            events.remove(event)
-            return event
-    return None
-
-
-def event_seconds(event):
-    return datetime.datetime.fromisoformat(event.line.split(" ", 1)[0].replace("Z", "+00:00")).timestamp()
 
 
 class BadCell(Cell):
@@ -140,6 +126,7 @@ class BadCell(Cell):
         if len(self.endings) > self.in_hand - self.survived:
             self.problems.append("%d connections ended: of %d in hand %d survived" % (
                 len(self.endings), self.in_hand, self.survived))
+            self.problems += [event.line for event in server.log.find("worker_killed") + exits]   # of whom nobody knew
         self.problems += clients.surplus(self.endings, had)
 
     def check_stop(self, server, status):

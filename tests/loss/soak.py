@@ -38,7 +38,7 @@ from clients import LOSSES  # noqa: E402
 FULL = {"interval": 1.0, "replacement": 10, "upgrade": 60, "resize": 17, "rotation": 29, "sample": 10,
         "trouble": (1.0, 5.0), "hang_kill": "3s", "rate": 2000, "idle": 1000, "requests": 0}
 SHORT = {"interval": 0.15, "replacement": 5, "upgrade": 10, "resize": 7, "rotation": 8, "sample": 2,
-         "trouble": (0.3, 0.8), "hang_kill": "1500ms", "rate": 600, "idle": 100, "requests": 0, "steps": 48}
+         "trouble": (0.3, 0.8), "hang_kill": "3s", "rate": 600, "idle": 100, "requests": 0, "steps": 48}
 BOUND_SECONDS = 120             # of a short run
 QUARTERS = 4
 SEGMENTS = QUARTERS * len(MODES)
@@ -75,7 +75,7 @@ class Mixed(trouble.Trouble):
         self.parts = [kind(server) for kind in self.kinds]
         for part in self.parts:
             part.random, part.over = self.random, self.over
-            part.deaths, part.own_endings = self.deaths, self.own_endings
+            part.deaths, part.own_endings, part.stood = self.deaths, self.own_endings, self.stood
 
     def befall(self):
         """Each kind at least once, if there is time for so many."""
@@ -93,7 +93,9 @@ class Mixed(trouble.Trouble):
 
     def settle(self):
         for part in self.parts:
-            part.settle()
+            if not isinstance(part, trouble.StoppedForLong):    # all parts have what was stopped together
+                part.settle()
+        self.settle_killed()
 
     def text(self):
         return ", ".join("%d %s" % (count, type(part).__name__) for part, count in self.befell.items())

@@ -1,6 +1,7 @@
 """What can befall workers, again and again, in a thread of its own: they are killed, stopped, or stall (by the service
 of tests/aids/trouble.c).  Only children of the daemon that was given are touched, by a pidfd."""
 
+import datetime
 import os
 import random
 import select
@@ -23,6 +24,20 @@ def parent(pid):
             return int(file.read().rsplit(")", 1)[1].split()[1])
     except (FileNotFoundError, ProcessLookupError):
         return 0
+
+
+def take(events, when, pid):
+    """Takes the first event of this process behind `when` from the list, or None: numbers of processes come again."""
+    began = when + time.time() - time.monotonic() - 1
+    for event in events:
+        if event.fields["pid"] == str(pid) and event_seconds(event) >= began:
+            events.remove(event)
+            return event
+    return None
+
+
+def event_seconds(event):
+    return datetime.datetime.fromisoformat(event.line.split(" ", 1)[0].replace("Z", "+00:00")).timestamp()
 
 
 class Victim:
@@ -77,6 +92,7 @@ class Trouble(threading.Thread):
         self.over = threading.Event()
         self.deaths, self.times, self.problem = [], 0, None
         self.crashed = []       # (when, the client that did it), of those whose pid is not known yet
+        self.stood = []         # (when, pid) of those that were stopped
         self.own_endings = []   # of its own connections, as in the clients' reports
 
     def run(self):
@@ -102,6 +118,12 @@ class Trouble(threading.Thread):
     def settle(self):
         """The daemon has ended, and its log is whole: who died is known at the latest now."""
 
+    def settle_killed(self):
+        """Who was stopped for longer than it may, says the daemon, which killed it: also one that it had begun to
+        replace, or that all of the machine kept for longer than was meant."""
+        killed = self.server.log.find("worker_killed")
+        self.deaths += [(when, pid) for when, pid in reversed(self.stood) if take(killed, when, pid)]
+
     def states(self):
         return {worker["pid"]: worker["state"] for worker in self.server.status()["workers"]}
 
@@ -123,6 +145,7 @@ class Trouble(threading.Thread):
         """Stops them, until wait(victims) is over."""
         victims = [Victim(self.server, pid) for pid in pids]
         try:
+            self.stood += [(time.monotonic(), pid) for pid in pids]
             self.times += sum(victim.send(signal.SIGSTOP) for victim in victims)
             wait(victims)
         finally:
@@ -176,19 +199,18 @@ class StoppedForLong(Trouble):
     timeouts = {"prepare": "1s", "hang_kill": "400ms"}
 
     def befall(self):
-        pids = self.any_of(self.serving())
-        when = time.monotonic()
-        self.stop(pids, lambda victims: self.wait_for_kills(when, victims))
+        self.stop(self.any_of(self.serving()), self.wait_for_kills)
 
-    def wait_for_kills(self, when, victims):
+    def settle(self):
+        self.settle_killed()
+
+    def wait_for_kills(self, victims):
         """Of those that serve: one that was replaced meanwhile has the drain's time."""
         end = drover.deadline(drover.DEADLINE / 2)
         for victim in victims:
             while not victim.wait_end(0.05) and self.states().get(victim.pid) != "draining":
                 if time.monotonic() > end:
                     raise AssertionError("worker %d, stopped, was not killed" % victim.pid)
-            if victim.wait_end(0):
-                self.deaths.append((when, victim.pid))
 
 
 class Stalled(Trouble):
