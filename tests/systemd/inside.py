@@ -34,6 +34,8 @@ EXPOSURE = 1.6          # by systemd-analyze security, from 0 to 10
 CAP_NET_BIND_SERVICE = 1 << 10
 CAP_BPF = 1 << 39
 RESTARTS = 20           # under load
+# No machine stands still for so long that one worker accepts what is another's.
+CPU_BOUND = 'accept = "cpu";\ntimeouts = { stall = "10s"; };\n'
 
 
 def command(*words, seconds=drover.DEADLINE):
@@ -940,7 +942,7 @@ class Steering(Activation):
         self.nothing_lost(load)
 
     def test_bound_to_cpus_in_the_sandbox(self):
-        self.configure("one", 'accept = "cpu";\n')
+        self.configure("one", CPU_BOUND)
         self.start()
         self.assertEqual(self.status()["accept"]["effective"], "cpu")
         self.assertEqual([len(os.sched_getaffinity(pid)) for pid in self.workers()], [1, 1])
@@ -949,17 +951,17 @@ class Steering(Activation):
 
     def test_bound_to_cpus_after_a_restart(self):
         """The store gives them back in another order than that in which the program counts them."""
-        self.configure("one", 'accept = "cpu";\n')
+        self.configure("one", CPU_BOUND)
         self.start()
         for workers in (2, 3, 4):
-            self.configure("one", 'accept = "cpu";\n', workers=workers)
+            self.configure("one", CPU_BOUND, workers=workers)
             self.reload()
             self.assertEqual(systemctl("restart", UNIT).returncode, 0, self.journal())
             self.each_cpu_has_its_workers()
 
     def test_bound_to_cpus_at_the_sockets_of_a_unit(self):
         self.activate(4, 4)
-        self.configure("one", 'accept = "cpu";\n', workers=4, entry='name = "http";')
+        self.configure("one", CPU_BOUND, workers=4, entry='name = "http";')
         self.start()
         for _ in range(2):
             self.each_cpu_has_its_workers()
