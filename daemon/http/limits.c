@@ -110,6 +110,9 @@ __attribute__((noinline)) static unsigned judge(struct exchange *exchange, const
 	struct quota_excess excess;
 
 	excess = quota_request(engine->quota, rules, places_of(exchange, rules), engine->loop->now_ns);
+	/* in a turn that took long, what others have let through since then would be owed for as long */
+	if (excess.wait_ns > 0)
+		excess = quota_request(engine->quota, rules, &exchange->places, loop_clock(engine->loop));
 	if (excess.wait_ns == 0) {
 		forget_refusals(exchange->conn);
 		return 0;
@@ -154,8 +157,8 @@ static void pay(struct exchange *exchange, const struct quota_rules *rules, uint
 
 	pace->paid = wanted < piece ? wanted : piece;
 	excess = quota_sent(engine->quota, rules, places_of(exchange, rules), pace->paid, now_ns);
-	if (excess.wait_ns == 0)
-		return;
+	if (excess.wait_ns == 0 || now_ns + excess.wait_ns <= loop_clock(engine->loop))
+		return;         /* it is over already, if this turn took long */
 	engine_count(engine, COUNT_LIMITED_BANDWIDTH);
 	quota_say(engine->quota, rules, &exchange->places, &exchange->client, &excess);
 	if (!rules->dry_run)

@@ -12,6 +12,7 @@
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define LAST(path) "GET " path " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 #define HOUR_NS (3600 * CLOCK_S)
+#define BEGIN_NS (HOUR_NS * 1000000)    /* of the test's own time: the true one is never beyond it */
 
 enum { BURST = 3, MOST_REFUSALS = 100, WITH_A_PAGE = 8 };
 
@@ -257,8 +258,8 @@ static void make_senders(void)
 		sent[i] = 0;
 	}
 	rules->limits[QUOTA_ADDRESS].bandwidth = RATE;
-	server.loop.now_ns = HOUR_NS;
-	timers_init(&server.loop.timers, HOUR_NS);
+	server.loop.now_ns = BEGIN_NS;
+	timers_init(&server.loop.timers, BEGIN_NS);
 }
 
 static void end_senders(void)
@@ -293,7 +294,7 @@ START_TEST(a_second_is_sent_at_once_and_the_next_piece_when_it_is_due)
 	send_all(0, UINT64_MAX);
 	ck_assert_uint_eq(sent[0], RATE);
 	ck_assert_uint_eq(server.counters[COUNT_LIMITED_BANDWIDTH], 1);
-	ck_assert_uint_eq(senders[0].pace.resume_ns, HOUR_NS + CLOCK_S / 32);
+	ck_assert_uint_eq(senders[0].pace.resume_ns, BEGIN_NS + CLOCK_S / 32);
 	ck_assert(timer_armed(&senders[0].pace.timer));
 	pass(CLOCK_S / 32 - 1);
 	send_all(0, UINT64_MAX);
@@ -306,6 +307,24 @@ START_TEST(a_second_is_sent_at_once_and_the_next_piece_when_it_is_due)
 	send_all(0, UINT64_MAX);
 	ck_assert_uint_eq(sent[0], 2 * RATE + 2 * PIECE);       /* a second's again, no more */
 	end_senders();
+}
+END_TEST
+
+/* Another worker, whose clock is right, has let the same client through meanwhile. */
+START_TEST(a_turn_that_took_long_is_not_held_against_a_client)
+{
+	make_senders();
+	rules->limits[QUOTA_ADDRESS].request_ns = HOUR_NS;
+	rules->limits[QUOTA_ADDRESS].burst_ns = HOUR_NS;
+	senders[1].generation = server.engine.generation;
+	server.loop.now_ns = clock_now_ns();
+	ck_assert_uint_eq(limits_room(&senders[0], &server.engine, 100), 100);
+	ck_assert_uint_eq(quota_request(server.engine.quota, rules, &senders[0].places, server.loop.now_ns).wait_ns, 0);
+	server.loop.now_ns -= 2 * CLOCK_S;
+	ck_assert_uint_eq(limits_room(&senders[1], &server.engine, 100), 100);
+	ck_assert_uint_eq(limits_request(&senders[1]), 0);
+	ck_assert_uint_eq(server.counters[COUNT_LIMITED_BANDWIDTH], 0);
+	ck_assert_uint_eq(server.counters[COUNT_LIMITED_REQUESTS], 0);
 }
 END_TEST
 
@@ -330,7 +349,7 @@ END_TEST
 /* At every moment, whatever the steps in which they are served. */
 START_TEST(connections_of_a_client_share_the_rate_exactly_and_fairly)
 {
-	uint64_t begun = HOUR_NS, all = 0;
+	uint64_t begun = BEGIN_NS, all = 0;
 
 	make_senders();
 	for (uint64_t step = 1; server.loop.now_ns < begun + SECONDS * CLOCK_S; step = step * 7 % 31 + 1) {
@@ -663,6 +682,7 @@ int main(void)
 	tcase_add_test(tests, a_dry_run_counts_and_lets_through);
 	tcase_add_test(tests, who_is_exempt_is_not_limited);
 	tcase_add_test(tests, a_second_is_sent_at_once_and_the_next_piece_when_it_is_due);
+	tcase_add_test(tests, a_turn_that_took_long_is_not_held_against_a_client);
 	tcase_add_test(tests, an_answer_without_a_limit_is_in_one_piece);
 	tcase_add_test(tests, connections_of_a_client_share_the_rate_exactly_and_fairly);
 	tcase_add_test(tests, small_answers_are_paid_for_by_the_byte);
