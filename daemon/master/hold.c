@@ -23,6 +23,9 @@
 
 enum { TEXT_BYTES = 256 };
 
+/* Longer than a machine stands still: the master may be the first that goes on. */
+#define HANGS_NS (3 * CLOCK_S)
+
 /* ---- the decision ------------------------------------------------------------------------------------ */
 
 enum hold_verdict hold_decide(const struct hold_view *view)
@@ -221,7 +224,7 @@ uint64_t hold_since_ns(const struct master *master)
 static bool serves(const struct slot *slot)
 {
 	return slot->serving != NULL && slot->serving->state == CHILD_SERVING &&
-	       rescue_bad_ns(slot) < CLOCK_S;
+	       rescue_bad_ns(slot) < HANGS_NS;
 }
 
 static bool others_serve(const struct master *master, unsigned slot)

@@ -433,14 +433,14 @@ START_TEST(a_worker_that_stalls_for_a_moment_serves)
 	begin();
 	for (unsigned slot = 1; slot < SLOTS; slot++)
 		master->slots[slot].rescue.hang = (struct hang){ .bad = true, .began_ns = 1 };
-	master->loop.now_ns = CLOCK_S;
+	master->loop.now_ns = 3 * CLOCK_S;
 	ask(0, false);
 	ck_assert(master->slots[0].held);
 	end();
 	begin();
 	for (unsigned slot = 1; slot < SLOTS; slot++)
 		master->slots[slot].rescue.hang = (struct hang){ .bad = true, .began_ns = 1 };
-	master->loop.now_ns = 2 * CLOCK_S;
+	master->loop.now_ns = 4 * CLOCK_S;
 	ask(0, false);
 	ck_assert(!master->slots[0].held && !play.questions[0].good && play.questions[0].answers == 1);
 	end();
