@@ -240,6 +240,7 @@ struct engine {
 	uint16_t next_tag;              /* a recycled struct conn begins with another one */
 	bool draining;                  /* each connection is closed when all that came on it is answered */
 	bool close_idle;                /* and a connection that gets idle is closed */
+	uint64_t fresh_until_ns;        /* until then who was accepted may still send something, however old it is */
 	uint64_t refused_told_ns;       /* when a connection without a good PROXY header was logged last */
 	bool out_of_service;            /* the service is to leave: a health check shall say so */
 	uint32_t *marks;                /* by descriptor, see conn_idles; NULL: nobody wants to know */
@@ -323,7 +324,8 @@ void conn_refuse(struct conn *conn);
 bool engine_survive(struct engine *engine, int fd, struct engine_listener *listener);
 
 /* Every connection ends after what it has in hand; see protocol.drain. One that was accepted less than a
- * second ago, and has sent nothing, is not idle: its request may be on its way. */
+ * second ago, and has sent nothing, is not idle: its request may be on its way.  See
+ * fresh_until_ns for a second that was none. */
 void engine_drain(struct engine *engine, bool close_idle);
 
 /* Makes room by closing one connection to which nothing is owed: the first of those whose end was

@@ -24,7 +24,9 @@ static bool is_younger(const struct conn *conn, uint64_t age_ns)
 
 static bool is_fresh(const struct conn *conn)
 {
-	return conn->served == 0 && is_younger(conn, FRESH_NS);
+	const struct engine *engine = conn_engine(conn);
+
+	return conn->served == 0 && (is_younger(conn, FRESH_NS) || engine->loop->now_ns < engine->fresh_until_ns);
 }
 
 void conn_drain(struct conn *conn, bool close_idle)

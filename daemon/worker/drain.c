@@ -14,6 +14,13 @@
 #define LOOK_NS (20 * CLOCK_MS)
 #define LAST_CALL_NS CLOCK_S
 
+/* A look that is so late comes after a standstill, of this process or of all of the machine: clients may have
+ * stood still, too, with their requests in hand, and get so long. Before the stop nobody looks, so it begins
+ * as if after one, from which a client needs only to go on. */
+#define STILL_NS (200 * CLOCK_MS)
+#define AFTER_STILL_NS CLOCK_S
+#define BEGIN_NS (250 * CLOCK_MS)
+
 static void cut(struct timer *timer, uint64_t now_ns)
 {
 	struct worker *worker = LIST_ENTRY(timer, struct worker, cut);
@@ -47,10 +54,20 @@ static void close_idle(struct worker *worker)
 	engine_drain(&worker->engine, true);    /* and again while there are some that were just accepted */
 }
 
+static void note_standstill(struct worker *worker)
+{
+	uint64_t now_ns = worker->loop.now_ns;
+
+	if (now_ns >= worker->look.due_ns + STILL_NS)
+		worker->engine.fresh_until_ns = now_ns + AFTER_STILL_NS;
+}
+
 void drain_check(struct worker *worker)
 {
 	if (!worker->draining)
 		return;
+	if (worker->stops)
+		note_standstill(worker);
 	if (worker->stops && worker->engine.generation != NULL) {
 		tell_spent(worker);
 		close_idle(worker);
@@ -77,8 +94,8 @@ static void look(struct timer *timer, uint64_t now_ns)
 	struct worker *worker = LIST_ENTRY(timer, struct worker, look);
 
 	(void)now_ns;
-	loop_timer(&worker->loop, &worker->look, LOOK_NS);
 	drain_check(worker);
+	loop_timer(&worker->loop, &worker->look, LOOK_NS);
 }
 
 static void arm_deadline(struct worker *worker, uint64_t deadline_ns)
@@ -98,6 +115,7 @@ static void begin_stop(struct worker *worker)
 {
 	worker->stops = worker->engine.out_of_service = true;
 	worker->drain_began_ns = worker->loop.now_ns;
+	worker->engine.fresh_until_ns = worker->drain_began_ns + BEGIN_NS;
 	worker->look.fire = look;
 	loop_timer(&worker->loop, &worker->look, LOOK_NS);
 }

@@ -1,6 +1,7 @@
 """The end of the service, and of single addresses: who is answered, who is refused, and what is said about it."""
 
 import os
+import select
 import signal
 import socket
 import stat
@@ -179,6 +180,44 @@ class Drain(Base):
             client.close()
         self.assertEqual(server.wait_exit(), 0)
         self.assertEqual(server.log.wait("stopped").fields["lost"], "0")
+
+    def test_who_has_sent_nothing_yet_has_a_second_when_the_machine_goes_on(self):
+        """It stood still for longer than a connection has for its request: nobody could send one."""
+        server = self.start({"workers": 1, "timeouts": {"drain": "1m"}})
+        client = self.client(server.address)
+        begun = self.begun(server)      # until its answer everybody stays
+        self.draining(server)
+        worker = server.workers()[0]
+        os.kill(worker, signal.SIGSTOP)
+        drover.wait_stopped(worker)
+        select.select([], [], [], 1.2)
+        begun.send(b"st: a\r\n\r\n")
+        os.kill(worker, signal.SIGCONT)
+        self.assertTrue(begun.response().closes)
+        begun.close()
+        self.assertEqual(select.select([client.socket], [], [], 0.2)[0], [])
+        client.send(client.head("/"))
+        self.assertEqual(client.response().body, PAGE)
+        client.close()
+        self.assertEqual(server.wait_exit(), 0)
+
+    def test_who_has_sent_nothing_yet_has_a_moment_when_the_stop_begins(self):
+        """Before it nobody looks whether the machine stands still."""
+        server = self.start({"workers": 1})
+        client = self.client(server.address)
+        server.wait_status(lambda status: status["workers"][0]["counters"]["accepted"] > 0)
+        worker = server.workers()[0]
+        os.kill(worker, signal.SIGSTOP)
+        drover.wait_stopped(worker)
+        server.kill(signal.SIGTERM)
+        server.log.wait("stopping")
+        select.select([], [], [], 1.2)  # the connection is old, and there is no other reason to wait
+        begin = time.monotonic()
+        os.kill(worker, signal.SIGCONT)
+        self.assertTrue(client.at_end())
+        self.assertGreaterEqual(time.monotonic() - begin, 0.25)
+        client.close()
+        self.assertEqual(server.wait_exit(), 0)
 
     def test_the_queue_of_a_dead_worker_is_answered_by_another(self):
         server = self.start({"timeouts": {"drain": "1m"}})
