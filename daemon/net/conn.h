@@ -240,7 +240,7 @@ struct engine {
 	uint16_t next_tag;              /* a recycled struct conn begins with another one */
 	bool draining;                  /* each connection is closed when all that came on it is answered */
 	bool close_idle;                /* and a connection that gets idle is closed */
-	uint64_t fresh_until_ns;        /* until then who was accepted may still send something, however old it is */
+	uint64_t fresh_until_ns;        /* until then who has sent nothing may, however old it is */
 	uint64_t refused_told_ns;       /* when a connection without a good PROXY header was logged last */
 	bool out_of_service;            /* the service is to leave: a health check shall say so */
 	uint32_t *marks;                /* by descriptor, see conn_idles; NULL: nobody wants to know */

@@ -25,8 +25,9 @@ static bool is_younger(const struct conn *conn, uint64_t age_ns)
 static bool is_fresh(const struct conn *conn)
 {
 	const struct engine *engine = conn_engine(conn);
+	bool all_are = engine->loop->now_ns < engine->fresh_until_ns;
 
-	return conn->served == 0 && (is_younger(conn, FRESH_NS) || engine->loop->now_ns < engine->fresh_until_ns);
+	return conn->served == 0 && (all_are || is_younger(conn, FRESH_NS));
 }
 
 void conn_drain(struct conn *conn, bool close_idle)

@@ -44,7 +44,7 @@ KEPT = 8                # connections of those that are kept
 SAMPLE_SECONDS = 0.1    # between two looks at memory
 GROWTH_KB = 16 << 10    # of one worker, whatever is done to it; the rows print what it was
 LARGE = 8 << 20
-# Of whoever is slow.  Longer than a machine stands still: who takes an answer beside them, or has just come, is not slow.
+# Of whoever is slow.  Longer than a machine stands still: who takes an answer beside them is not slow.
 TIMEOUT = "3s"
 SHORT_SECONDS = 4.0     # the timeouts of the slow ones run out meanwhile
 # of an address, where it has limits
