@@ -10,7 +10,6 @@
 
 #define LEAST_NS (10 * CLOCK_MS)        /* between two looks; the wheel of timers turns every 4 ms */
 #define MOST_NS (200 * CLOCK_MS)
-#define SEEN_MOST_NS CLOCK_S            /* between two looks that both counts for */
 
 enum { CALM_STALLS = 4 };               /* a worker that stalls with each request is bad all the time */
 
@@ -88,12 +87,13 @@ static void begin(struct hang *hang, const struct hang_view *view, bool is_long,
 		hang->began_ns = lesser(hang->began_ns, view->busy_since_ns);
 }
 
-static void stay_bad(struct hang *hang, const struct hang_view *view, bool hung)
+/* A look that comes late is one after a pause of the master, or of the machine: then nobody could move. */
+static void stay_bad(struct hang *hang, const struct hang_view *view, bool hung, uint64_t stall_ns)
 {
 	if (!hung || has_moved(hang, view))
 		hang->stuck_ns = 0;
 	else
-		hang->stuck_ns += lesser(view->now_ns - hang->looked_ns, SEEN_MOST_NS);
+		hang->stuck_ns += lesser(view->now_ns - hang->looked_ns, 2 * hang_pace_ns(stall_ns));
 }
 
 static void get_better(struct hang *hang, const struct hang_view *view, uint64_t stall_ns)
@@ -120,7 +120,7 @@ static void judge(struct hang *hang, const struct hang_view *view, uint64_t stal
 		return;
 	}
 	if (hang->bad)
-		stay_bad(hang, view, hung);
+		stay_bad(hang, view, hung, stall_ns);
 	else
 		begin(hang, view, is_long, busy);
 	hang->moved_ns = 0;
