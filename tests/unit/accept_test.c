@@ -763,15 +763,39 @@ START_TEST(a_worker_without_connections_leaves_when_its_sockets_are_released)
 }
 END_TEST
 
+/* Looks come when they are due. */
+static void go_on_for(unsigned ms)
+{
+	for (unsigned passed_ms = 0; passed_ms < ms; passed_ms += 10) {
+		worker.loop.now_ns += 10 * CLOCK_MS;
+		timers_run(&worker.loop.timers, worker.loop.now_ns);
+	}
+}
+
 START_TEST(idle_connections_are_closed_when_nothing_else_is_left)
 {
 	struct drain_note note = { .deadline_ns = UINT64_MAX, .close_idle = true };
 
 	fill_up(2 * CLOCK_S);
 	drain_begin(&worker, &note);
+	go_on_for(400);
 	ck_assert(!worker.closing_idle);
 	doing = DOING_IDLE;
 	drain_check(&worker);
+	ck_assert(worker.closing_idle);
+}
+END_TEST
+
+START_TEST(who_has_sent_nothing_may_when_the_stop_begins)
+{
+	struct drain_note note = { .deadline_ns = UINT64_MAX, .close_idle = true };
+
+	doing = DOING_IDLE;
+	fill_up(2 * CLOCK_S);
+	drain_begin(&worker, &note);
+	go_on_for(200);
+	ck_assert(!worker.closing_idle);
+	go_on_for(200);
 	ck_assert(worker.closing_idle);
 }
 END_TEST
@@ -851,6 +875,7 @@ int main(void)
 	tcase_add_test(leaving, when_the_service_stops_it_is_accepted_on);
 	tcase_add_test(leaving, a_worker_without_connections_leaves_when_its_sockets_are_released);
 	tcase_add_test(leaving, idle_connections_are_closed_when_nothing_else_is_left);
+	tcase_add_test(leaving, who_has_sent_nothing_may_when_the_stop_begins);
 	tcase_add_test(leaving, idle_connections_are_closed_before_the_deadline);
 	suite_add_tcase(suite, leaving);
 	srunner_run_all(runner, CK_ENV);

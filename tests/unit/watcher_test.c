@@ -768,7 +768,7 @@ START_TEST(when_the_user_may_not_have_more_watchers_that_is_said)
 	ck_assert_ptr_nonnull(watcher);
 	more = watcher_open(&loop, NULL, &err);
 	ck_assert_ptr_null(more);
-	ck_assert_str_eq(err.text, "inotify_init1: Too many open files");
+	ck_assert_str_eq(err.text, "inotify_init1 (fs.inotify.max_user_instances): Too many open files");
 }
 END_TEST
 
