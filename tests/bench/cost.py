@@ -1,5 +1,5 @@
-"""What a request costs: the scheduler's run time of all of a server's tasks (/proc/PID/task/*/schedstat, in
-nanoseconds) over the requests that load.c counted as answered whole and right.
+"""What a request costs: the scheduler's run time of all of a server's processes (their clocks, in nanoseconds) over
+the requests that load.c counted as answered whole and right.
 
 All servers run at once and idle; in each round each is loaded for a short slice, in an order that rotates.  Ratios
 are taken within a round, so that a machine whose speed changes moves both sides.

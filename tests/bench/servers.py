@@ -5,6 +5,7 @@ metrics, its steering.
 """
 
 import collections
+import contextlib
 import http.client
 import os
 import re
@@ -104,20 +105,26 @@ def place(tid, cpu, in_turns):
 
 
 def tasks_of(pid):
-    """The directories in /proc of all threads of a process and of its children."""
+    """The directories in /proc of all threads of a process and of its children. Threads may end meanwhile."""
     found, processes = [], [pid]
     while processes:
         for task in os.scandir("/proc/%d/task" % processes.pop()):
-            found.append(task.path)
-            with open(task.path + "/children", encoding="ascii") as file:
+            with contextlib.suppress(FileNotFoundError), open(task.path + "/children", encoding="ascii") as file:
                 processes += map(int, file.read().split())
+                found.append(task.path)
     return found
 
 
 def pin(pid, cpu, in_turns):
     """All its tasks, see place()."""
     for task in tasks_of(pid):
-        place(int(task.rsplit("/", 1)[1]), cpu, in_turns)
+        with contextlib.suppress(ProcessLookupError):
+            place(int(task.rsplit("/", 1)[1]), cpu, in_turns)
+
+
+def process_ns(pid):
+    """What a process has run, with its threads and those that have ended: its clock (clock_getcpuclockid(3))."""
+    return time.clock_gettime_ns(~pid << 3 | 2)
 
 
 class Server:
@@ -200,7 +207,8 @@ class Server:
 
     def asleep(self):
         for task in self.tasks():
-            with open(task + "/stat", encoding="ascii", errors="replace") as file:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                 open(task + "/stat", encoding="ascii", errors="replace") as file:
                 if file.read().rsplit(")", 1)[1].split()[0] == "R":
                     return False
         return True
@@ -210,11 +218,7 @@ class Server:
         end = deadline()
         while left(end) and not self.asleep():
             os.sched_yield()
-        total = 0
-        for task in self.tasks():
-            with open(task + "/schedstat", encoding="ascii") as file:
-                total += int(file.read().split()[0])
-        return total
+        return sum(process_ns(pid) for pid in {int(task.split("/")[2]) for task in self.tasks()})
 
     def check(self):
         """The right bytes, of the first file and of the last."""

@@ -442,19 +442,16 @@ def fd_links(pid):
     return found
 
 
+HELPERS = 5         # of a worker: for the log, requests, files on disks, far ones, watches
+
+
+def lasting(links):
+    """How many of these there are, but for helpers' eventfds: each has one from the first time on that it is needed."""
+    return len(links) - min(HELPERS, links.count("anon_inode:[eventfd]"))
+
+
 def lasting_fds(pid):
-    """How many it has open, but for the helper's eventfd, which it has from the first time on that it needs one."""
-    links = fd_links(pid)
-    return len(links) - min(1, links.count("anon_inode:[eventfd]"))
-
-
-def wait_fds(pid, most):
-    """Until it has no more than so many open: of who has been reaped, or answered, something may not be closed yet."""
-    end = deadline()
-    while (count := fds(pid)) > most:
-        if time.monotonic() >= end:
-            raise AssertionError("%d descriptors instead of %d: %s" % (count, most, sorted(fd_links(pid))))
-        os.sched_yield()
+    return lasting(fd_links(pid))
 
 
 def bpf_fds(pid):

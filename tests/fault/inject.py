@@ -18,7 +18,7 @@ os.environ["DROVER_BUILD"] = os.environ.get("DROVER_FAULT_BUILD", "build/fault")
 sys.path.insert(0, os.path.join(HERE, "..", "blackbox"))
 
 import drover  # noqa: E402  (the path and the build come first)
-from drover import Client, Closed, Drover, address_text, fds  # noqa: E402
+from drover import Client, Closed, Drover, address_text, fds, lasting  # noqa: E402
 
 SECONDS = 30        # for anything that the daemon should do at once, on a machine that is busy
 ROLES = ("master", "checker", "worker")
@@ -205,8 +205,9 @@ class Target(Drover):
 
     # what must hold
 
-    def settled(self, seconds=SECONDS, draining=False):
-        """Waits until every slot has its worker and nothing else is there (but `draining` ones)."""
+    def settled(self, seconds=SECONDS, draining=False, without=()):
+        """Waits until every slot has its worker, none of them one of `without`, and nothing else is there (but
+        `draining` ones)."""
         count = self.knobs["workers"]
 
         def whole(status):
@@ -214,7 +215,7 @@ class Target(Drover):
                        if worker["generation"] == status["generation"] and worker["state"] == "serving"}
             return (status["phase"] == "idle" and len(status["slots"]) == count
                     and (draining or len(status["workers"]) == count)
-                    and all(slot["pid"] in current for slot in status["slots"]))
+                    and all(slot["pid"] in current.difference(without) for slot in status["slots"]))
 
         return self.wait_status(whole, seconds)
 
