@@ -454,6 +454,15 @@ def lasting_fds(pid):
     return lasting(fd_links(pid))
 
 
+def wait_fds(pid, most):
+    """Until it has no more than so many open: of who has been reaped, or answered, something may not be closed yet."""
+    end = deadline()
+    while (count := fds(pid)) > most:
+        if time.monotonic() >= end:
+            raise AssertionError("%d descriptors instead of %d: %s" % (count, most, sorted(fd_links(pid))))
+        os.sched_yield()
+
+
 def bpf_fds(pid):
     """What the process has of the kernel's programs and maps."""
     return [link for link in fd_links(pid) if "bpf" in link]
