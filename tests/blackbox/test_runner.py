@@ -1,7 +1,9 @@
-"""The runner itself: what failed while the machine stood still is run again, and nothing else is."""
+"""The runner itself: what failed while the machine stood still is run again, and a few that fail only beside others."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import os
 import select
 import signal
@@ -74,6 +76,50 @@ class Again(unittest.TestCase):
         now = time.monotonic()
         self.stood_still(now - 100, now - 50)
         self.assertEqual(self.timed()[2], "exit status 1")
+
+
+class Alone(unittest.TestCase):
+    """What fails among others, and not by itself."""
+
+    GOOD = [sys.executable, "-c", "print('1 passed, 0 failed, 0 skipped')"]
+
+    def setUp(self):
+        self.runner = load()
+        self.runner.STILLNESS.gaps = lambda: []
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.dir = directory.name
+
+    def fails_once(self, name):
+        return [sys.executable, "-c", ONCE, os.path.join(self.dir, name.replace("/", "-"))]
+
+    def run_all(self, good, *bad, command=None):
+        items = {"blackbox/good%d" % number: self.GOOD for number in range(good)}
+        items.update({name: command or self.fails_once(name) for name in bad})
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            status = self.runner.run_all(items, {}, set(), {})
+        return status, said.getvalue()
+
+    def test_it_is_unsteady_and_that_is_said(self):
+        status, said = self.run_all(2, "blackbox/once")
+        self.assertEqual(status, 0, said)
+        self.assertIn("0 passed, 1 failed", said)       # what went wrong is not hidden
+        self.assertIn("unsteady, see above what failed beside others: blackbox/once\n3 passed, 0 failed", said)
+
+    def test_what_fails_alone_fails(self):
+        status, said = self.run_all(2, "blackbox/never", command=["false"])
+        self.assertEqual(status, 1)
+        self.assertIn("failed: blackbox/never\n2 passed, 1 failed", said)
+
+    def test_what_counts_losses_is_not_asked_again(self):
+        for name in ("loss", "loss/once", "fleet", "attacks"):
+            self.assertEqual(self.run_all(2, name)[0], 1, name)
+
+    def test_many_are_no_chance(self):
+        self.assertEqual(self.run_all(2, "blackbox/a", "blackbox/b", "unit/c")[0], 1)
+
+    def test_nor_is_one_that_was_asked_for(self):
+        self.assertEqual(self.run_all(0, "blackbox/once")[0], 1)
 
 
 class Watchers(unittest.TestCase):
