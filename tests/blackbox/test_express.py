@@ -113,8 +113,11 @@ class Express(unittest.TestCase):
 
     def test_both_ways_answer_and_log_the_same(self):
         general, express = self.start(clients={"requests": 1000000}), self.start()
-        chance, count = random.Random(8), 0
-        for number in range(self.ROUNDS):
+        chance, count, number, end = random.Random(8), 0, 0, drover.deadline()
+        # files are kept ready once their directories are watched, which takes the kernel what it takes
+        while number < self.ROUNDS or express.status()["totals"]["ready_answers"] <= self.ROUNDS:
+            drover.left(end)
+            number += 1
             pieces = self.pieces(chance)
             expected = self.converse(general, pieces)
             self.assertEqual(self.converse(express, pieces), expected, (number, pieces))
@@ -125,7 +128,6 @@ class Express(unittest.TestCase):
         for name in ("requests", "bytes_sent", "status_2xx", "status_3xx", "status_4xx", "parse_errors"):
             self.assertEqual(totals[1][name], totals[0][name], name)
         self.assertEqual(totals[0]["ready_answers"], 0)
-        self.assertGreater(totals[1]["ready_answers"], self.ROUNDS)
 
     def test_a_reload_changes_what_is_answered(self):
         server = self.start()
