@@ -280,26 +280,48 @@ END_TEST
 
 /* ---- who adds up while a worker goes ------------------------ */
 
-START_TEST(a_worker_that_goes_meanwhile_is_counted_once)
+static struct {
+	struct board *board;
+	struct board_owners owners;
+	struct view *view;
+	unsigned column;                /* the last of those that are claimed; it had seven requests */
+} adding;
+
+static void begin_to_add(unsigned columns)
 {
 	static const char *const names[COUNTERS];
-	struct board_owners owners = { 0 };
-	struct view *view = view_new();
-	struct board *board;
 	struct err err;
-	unsigned column;
 
-	board = board_create(names, 0, counter_levels, NULL, &err);
-	ck_assert(board != NULL && view != NULL);
-	for (unsigned i = 0; i < 3; i++)
-		column = board_claim(board, &owners);
-	board->column[column].counters[COUNT_REQUESTS] = 7;
-	board->metrics[column].site[METRICS_OTHER].requests[1] = 7;
-	server.engine.board = board;
+	adding.owners = (struct board_owners){ 0 };
+	adding.view = view_new();
+	adding.board = board_create(names, 0, counter_levels, NULL, &err);
+	ck_assert(adding.board != NULL && adding.view != NULL);
+	for (unsigned i = 0; i < columns; i++)
+		adding.column = board_claim(adding.board, &adding.owners);
+	adding.board->column[adding.column].counters[COUNT_REQUESTS] = 7;
+	server.engine.board = adding.board;
+}
+
+static void end_adding(void)
+{
+	server.engine.board = NULL;
+	view_free(adding.view);
+	board_destroy(adding.board);
+}
+
+START_TEST(a_worker_that_goes_meanwhile_is_counted_once)
+{
+	struct board *board;
+	struct view *view;
+
+	begin_to_add(3);
+	board = adding.board;
+	view = adding.view;
+	board->metrics[adding.column].site[METRICS_OTHER].requests[1] = 7;
 	view_begin(view, &server.engine);
 	for (unsigned i = 0; i < (unsigned)_i; i++)
 		ck_assert(!view_step(view, 0));
-	board_retire(board, &owners, column, 0);
+	board_retire(board, &adding.owners, adding.column, 0);
 	while (!view_step(view, 0))
 		;
 	ck_assert_uint_eq(view->counters[COUNT_REQUESTS], 7);
@@ -307,39 +329,29 @@ START_TEST(a_worker_that_goes_meanwhile_is_counted_once)
 	ck_assert_uint_eq(view->slots[0].counters[COUNT_REQUESTS], 7);
 	ck_assert_uint_eq(board_sum(board, COUNT_REQUESTS), 7);
 	ck_assert_uint_eq(board_moves(board) % 2, 0);
-	server.engine.board = NULL;
-	view_free(view);
-	board_destroy(board);
+	end_adding();
 }
 END_TEST
 
 START_TEST(a_master_that_has_no_turn_while_it_moves_a_column_is_waited_for)
 {
-	static const char *const names[COUNTERS];
-	struct board_owners owners = { 0 };
-	struct view *view = view_new();
 	struct board *board;
-	struct err err;
-	unsigned column;
+	struct view *view;
 
-	board = board_create(names, 0, counter_levels, NULL, &err);
-	ck_assert(board != NULL && view != NULL);
-	column = board_claim(board, &owners);
-	board->column[column].counters[COUNT_REQUESTS] = 7;
+	begin_to_add(1);
+	board = adding.board;
+	view = adding.view;
 	board->column[BOARD_RETIRED].counters[COUNT_REQUESTS] = 7;  /* not taken from there yet */
 	board->moves = 1;
-	server.engine.board = board;
 	view_begin(view, &server.engine);
 	for (unsigned i = 0; i < 100; i++)
 		ck_assert(!view_step(view, UINT64_MAX));
-	board->column[column] = (struct board_column){ 0 };
+	board->column[adding.column] = (struct board_column){ 0 };
 	board->moves = 2;
 	while (!view_step(view, UINT64_MAX))
 		;
 	ck_assert_uint_eq(view->counters[COUNT_REQUESTS], 7);
-	server.engine.board = NULL;
-	view_free(view);
-	board_destroy(board);
+	end_adding();
 }
 END_TEST
 
